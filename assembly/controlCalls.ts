@@ -1,0 +1,67 @@
+/** The calls of docs/wire.md, as a gateway makes them. Each gives Envoy's token of the call, or 0 when Envoy refused it. */
+import { callResponseHeader, httpCall, value, valueBytes } from "./abi/host";
+import { Feed } from "./feed";
+import { gatewayName } from "./gateway";
+import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
+import { Text, ascii } from "./text";
+
+const METHOD = ascii(":method");
+const PATH = ascii(":path");
+const AUTHORITY = ascii(":authority");
+const AUTHORIZATION = ascii("authorization");
+const GET = ascii("GET");
+const STATUS = ascii(":status");
+const target = new Text(2048);
+const bearer = new Text(1024);
+
+export function callWatch(feed: Feed, epoch: u64, version: u64, waitMs: u32): u32 {
+  target.clear().add("/sync/v1/watch");
+  identify(feed, epoch, version);
+  target.add("&waitMs=").num(waitMs);
+  addProgress(feed);
+  return send(feed, waitMs + feed.timeoutMs);
+}
+
+export function callPage(feed: Feed, index: u32, epoch: u64, version: u64): u32 {
+  target.clear().add("/sync/v1/pages/").num(index);
+  identify(feed, epoch, version);
+  return send(feed, feed.timeoutMs);
+}
+
+export function callReport(feed: Feed): u32 {
+  target.clear().add("/sync/v1/report");
+  identify(feed, feed.head.epoch, feed.head.version);
+  addProgress(feed);
+  return send(feed, feed.timeoutMs);
+}
+
+/** The status of the answer that is being delivered; 0 when it has none. */
+export function responseStatus(): u32 {
+  if (!callResponseHeader(changetype<usize>(STATUS), STATUS.length)) return 0;
+  const at = value();
+  const bytes = valueBytes();
+  let n: u32 = 0;
+  for (let i: u32 = 0; i < bytes && i < 3; i++) n = n * 10 + load<u8>(at + i) - 48;
+  return n;
+}
+
+function identify(feed: Feed, epoch: u64, version: u64): void {
+  target.add("?environment=").array(feed.environment).add("&gateway=");
+  const name = gatewayName();
+  target.encoded(changetype<usize>(name), name.length).add("&epoch=").hex(epoch).add("&version=").num(version);
+}
+
+function addProgress(feed: Feed): void {
+  target.add("&applied=").num(feed.members.applied).add("&workers=").num(feed.members.workers);
+}
+
+function send(feed: Feed, timeoutMs: u32): u32 {
+  bearer.clear().add("Bearer ").array(feed.token);
+  beginPairs();
+  pairOf(METHOD, GET);
+  pair(changetype<usize>(PATH), PATH.length, target.start, target.bytes);
+  pairOf(AUTHORITY, feed.authority);
+  pair(changetype<usize>(AUTHORIZATION), AUTHORIZATION.length, bearer.start, bearer.bytes);
+  if (!endPairs()) return 0;
+  return httpCall(changetype<usize>(feed.cluster), feed.cluster.length, pairsAt, pairsBytes, timeoutMs);
+}

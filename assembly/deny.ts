@@ -1,0 +1,101 @@
+/** The one way to refuse: a problem (RFC 9457), its headers, the reason in Envoy's response code details. */
+import { sendLocalResponse } from "./abi/host";
+import { corsPairs } from "./cors";
+import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
+import {
+  KEY_MISSING, METHOD_NOT_ALLOWED, NOT_READY, REASONS, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle,
+} from "./reasons";
+import { contentType } from "./request";
+import { Router } from "./routes";
+import { ascii } from "./text";
+
+const CONTENT_TYPE = ascii("content-type");
+const PROBLEM = ascii("application/problem+json");
+const CACHE_CONTROL = ascii("cache-control");
+const NO_STORE = ascii("no-store");
+const AUTHENTICATE = ascii("www-authenticate");
+const BASIC_CHALLENGE = ascii('ApiKey realm="tollgate"');
+const BEARER_MISSING = ascii('Bearer realm="tollgate"');
+const BEARER_INVALID = ascii('Bearer realm="tollgate", error="invalid_token"');
+const RETRY_AFTER = ascii("retry-after");
+const SOON = ascii("1");
+const LATER = ascii("5");
+const ALLOW = ascii("allow");
+const GRPC = ascii("application/grpc");
+const allowed = memory.data(512);
+
+/** Everything that doesn't depend on the request, put together once. */
+class Answer {
+  details: StaticArray<u8>;
+  body: StaticArray<u8>;
+  /** gRPC carries the text in a header, so it gets a short one */
+  message: StaticArray<u8>;
+
+  constructor(reason: u32) {
+    const code = reasonCode(reason);
+    const title = reasonTitle(reason);
+    this.details = ascii("tollgate_" + code);
+    this.body = ascii('{"type":"urn:tollgate:reason:' + code + '","title":"' + title + '","status":' + reasonStatus(reason).toString() + ',"reason":"' + code + '"}');
+    this.message = ascii(code + ": " + title);
+  }
+}
+
+const answers: StaticArray<Answer> = makeAnswers();
+
+function makeAnswers(): StaticArray<Answer> {
+  const all = new StaticArray<Answer>(REASONS);
+  for (let r: u32 = 0; r < REASONS; r++) all[r] = new Answer(r);
+  return all;
+}
+
+/** The public code of a reason, as bytes. */
+export function codeOf(reason: u32): StaticArray<u8> {
+  return codes[reason];
+}
+
+const codes: StaticArray<StaticArray<u8>> = makeCodes();
+
+function makeCodes(): StaticArray<StaticArray<u8>> {
+  const all = new StaticArray<StaticArray<u8>>(REASONS);
+  for (let r: u32 = 0; r < REASONS; r++) all[r] = ascii(reasonCode(r));
+  return all;
+}
+
+/** As Envoy tells gRPC: exactly this type, or with a `+` suffix. */
+function isGrpc(): bool {
+  const bytes = <u32>GRPC.length;
+  if (contentType.bytes < bytes || memory.compare(contentType.at, changetype<usize>(GRPC), bytes) != 0) return false;
+  if (contentType.bytes == bytes) return true;
+  const c = load<u8>(contentType.at + bytes);
+  return c == 0x2b;
+}
+
+/**
+ * Answers the stream of the effective context. `bearer`: the configuration takes keys as Bearer tokens. `cors`: the API's CORS rules or 0.
+ * `router` has just refused the method, where that is the reason.
+ */
+export function deny(reason: u32, bearer: bool, cors: usize, router: Router | null): void {
+  const answer = unchecked(answers[reason]);
+  const status = reasonStatus(reason);
+  const grpc = isGrpc();
+  beginPairs();
+  if (!grpc) {
+    pairOf(CONTENT_TYPE, PROBLEM);
+    pairOf(CACHE_CONTROL, NO_STORE);
+  }
+  if (status == 401) {
+    pairOf(AUTHENTICATE, BASIC_CHALLENGE);
+    if (bearer) pairOf(AUTHENTICATE, reason == KEY_MISSING ? BEARER_MISSING : BEARER_INVALID);
+  } else if (status == 503) {
+    pairOf(RETRY_AFTER, reason == NOT_READY ? SOON : LATER);
+  } else if (reason == METHOD_NOT_ALLOWED && router != null) {
+    pair(changetype<usize>(ALLOW), ALLOW.length, allowed, router.allowedMethods(allowed, 512));
+  }
+  corsPairs(cors);
+  const there = endPairs();
+  const text = grpc ? answer.message : answer.body;
+  sendLocalResponse(
+    status, changetype<usize>(answer.details), answer.details.length, changetype<usize>(text), text.length,
+    there ? pairsAt : 0, there ? pairsBytes : 0, reasonGrpcStatus(reason),
+  );
+}

@@ -1,0 +1,202 @@
+/** The ladder: each request is decided here, from top to bottom, by what the worker has in memory. */
+import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes, wallNs } from "./abi/host";
+import { scratch } from "./abi/memory";
+import { matchList, parseAddress } from "./cidr";
+import { hasScope, removeForged, setClaims, setUnchecked } from "./claims";
+import { isPreflight, preflightAllowed } from "./cors";
+import { codeOf, deny } from "./deny";
+import { hold } from "./holding";
+import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "./keyFormat";
+import { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "./keyRecord";
+import { PATH_DECODE, PATH_INVALID as PATH_REFUSED, decodePath, pathBytes, scanPath } from "./path";
+import {
+  ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, KEY_EXPIRED, KEY_MALFORMED, KEY_MISSING, KEY_NOT_YET_VALID,
+  KEY_REPEATED, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, KEY_UNKNOWN, KEY_WRONG_ENVIRONMENT, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
+  PATH_AMBIGUOUS, PATH_INVALID, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, UNKNOWN_API,
+} from "./reasons";
+import {
+  AUTH_JWT, AUTH_KEYLESS, KEY_REVOKED as STATE_REVOKED, KEY_STATE, KEY_SUSPENDED as STATE_SUSPENDED, afterTexts, count, first, hasId, keyConsumer,
+  keyFlags, next, text, textBytes,
+} from "./records";
+import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, askedMethod, host, method, path, source } from "./request";
+import { Root } from "./root";
+import { apiCors, apiScopes, routeScopes } from "./apiRecord";
+import { methodBit } from "./methods";
+import { API_FOUND, METHOD_REFUSED, NO_API, matchedApi, matchedRoute } from "./routes";
+import { sha256 } from "./sha256";
+import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
+import { Table } from "./table";
+import { ADMITTED, KEYLESS, PASSED, PREFLIGHT, UNCHECKED } from "./telemetry";
+
+/** What the host does with the stream: go on, or wait (for a resumption, or because it was answered). */
+export const CONTINUE: i32 = 0;
+export const PAUSE: i32 = 1;
+
+const digest = memory.data(32);
+const address = memory.data(16);
+const SOURCE_ADDRESS = memory.data<u8>([0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0, 0x61, 0x64, 0x64, 0x72, 0x65, 0x73, 0x73]);
+
+/** Decides the request of the effective context. `mayHold`: it may wait for the first snapshot. */
+export function decide(root: Root, context: u32, mayHold: bool): i32 {
+  const config = root.config;
+  if (!headerPairs(MAP_REQUEST_HEADERS) || !root.plan.scan(value(), valueBytes(), config)) return refuseUnread(root);
+  removeForged();
+  if (config.empty) return refuse(root, NOT_CONFIGURED, 0, STRIP_BLIND, -1);
+  const table = root.table;
+  if (table == null) return withoutTable(root, context, mayHold);
+
+  // ---- API
+  const flags = path.bytes > 1 || (path.bytes == 1 && load<u8>(path.at) == 0x2f) ? scanPath(path.at, path.bytes) : 0;
+  if (flags & PATH_REFUSED) return refuse(root, PATH_INVALID, 0, STRIP_KNOWN, -1);
+  const pathSize = path.bytes > 1 ? pathBytes() : path.bytes;
+  let found = NO_API;
+  let preflight = isPreflight();
+  if (preflight) {
+    found = find(table, pathSize, flags, askedMethod.at, askedMethod.bytes);
+    preflight = found == API_FOUND && apiCors(matchedApi) != 0 && preflightAllowed(apiCors(matchedApi));
+  }
+  if (!preflight) found = find(table, pathSize, flags, method.at, method.bytes);
+  if (found == AMBIGUOUS) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
+  if (found == METHOD_REFUSED) return refuse(root, METHOD_NOT_ALLOWED, 0, STRIP_KNOWN, -1);
+  if (found == NO_API) {
+    if (!config.unknownApiPass) return refuse(root, UNKNOWN_API, 0, STRIP_KNOWN, -1);
+    return pass(root, PASSED, table);
+  }
+  if (preflight) return pass(root, PREFLIGHT, table);
+  const api = matchedApi;
+  const route = matchedRoute;
+  const mode = <u32>load<u8>(api, 4);
+  if (mode == AUTH_KEYLESS) return pass(root, KEYLESS, table);
+  const cors = apiCors(api);
+  if (mode == AUTH_JWT) return refuse(root, AUTH_MODE_UNSUPPORTED, cors, STRIP_KEYED, -1);
+
+  // ---- key source
+  let winner = 0;
+  while (winner < config.sources.length && source(winner).state == SOURCE_EMPTY) winner++;
+  if (winner == config.sources.length) return refuse(root, KEY_MISSING, cors, STRIP_KEYED, -1);
+  const held = source(winner);
+  if (held.state != SOURCE_ONE) return refuse(root, held.state == SOURCE_SEVERAL ? KEY_REPEATED : KEY_TOO_LONG, cors, STRIP_KEYED, winner);
+
+  // ---- format, digest, table
+  const form = checkKeyForm(held.at, held.bytes);
+  if (form == FORM_MALFORMED) return refuse(root, KEY_MALFORMED, cors, STRIP_KEYED, winner);
+  if (form == KEY_WELL_FORMED && !sameEnvironment(config.environment, held.at, held.bytes)) return refuse(root, KEY_WRONG_ENVIRONMENT, cors, STRIP_KEYED, winner);
+  sha256(held.at, held.bytes, digest);
+  const key = table.keys.get(digest);
+  if (key == 0) return refuse(root, KEY_UNKNOWN, cors, STRIP_KEYED, winner);
+
+  // ---- state and times
+  const state = keyFlags(key) & KEY_STATE;
+  if (state == STATE_REVOKED) return refuse(root, KEY_REVOKED, cors, STRIP_KEYED, winner);
+  if (state == STATE_SUSPENDED) return refuse(root, KEY_SUSPENDED, cors, STRIP_KEYED, winner);
+  openKey(key);
+  if ((notBeforeMs | expiresAtMs) != 0) {
+    const nowMs = wallNs() / 1_000_000;
+    if (nowMs < notBeforeMs) return refuse(root, KEY_NOT_YET_VALID, cors, STRIP_KEYED, winner);
+    if (expiresAtMs != 0 && nowMs >= expiresAtMs) return refuse(root, KEY_EXPIRED, cors, STRIP_KEYED, winner);
+  }
+  const consumer = table.consumers.get(keyConsumer(key));
+  if (consumer == 0) return refuse(root, KEY_UNKNOWN, cors, STRIP_KEYED, winner);
+  if (load<u16>(consumer, 8) & 1) return refuse(root, CONSUMER_SUSPENDED, cors, STRIP_KEYED, winner);
+
+  // ---- tier: API, scopes; address
+  const tierId = ownTier != 0 ? ownTier : load<u32>(consumer, 4);
+  const tier: usize = tierId == 0 ? 0 : table.tiers.get(tierId);
+  if (tier == 0) return refuse(root, TIER_MISSING, cors, STRIP_KEYED, winner);
+  const tierScopes = next(tier + 8);
+  const apiId = load<u32>(api);
+  if ((load<u32>(tier, 4) & 1) == 0 && !hasId(afterTexts(tierScopes), apiId)) return refuse(root, API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+  if (ownApis != 0 && !hasId(ownApis, apiId)) return refuse(root, API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+  if (!scopesAllowed(apiScopes(api), tierScopes) || (route != 0 && !scopesAllowed(routeScopes(route), tierScopes))) {
+    return refuse(root, SCOPE_MISSING, cors, STRIP_KEYED, winner);
+  }
+  if (addresses != 0 && !addressAllowed()) return refuse(root, ADDRESS_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+
+  // ---- claims
+  if (!config.observeForwardsKey) stripKeys(config, STRIP_KEYED, winner, table);
+  setClaims(config, key, consumer, tier, ownScopes);
+  root.meter.count(ADMITTED);
+  return CONTINUE;
+}
+
+const AMBIGUOUS: u32 = 3;
+
+/** Matches the path as it stands and, where it has escapes or parameters, as a backend may read it; both must mean the same. */
+function find(table: Table, pathSize: u32, flags: u32, methodAt: usize, methodBytes: u32): u32 {
+  const router = table.router;
+  const bit = methodBit(methodAt, methodBytes);
+  if ((flags & PATH_DECODE) == 0) return router.match(host.at, host.bytes, path.at, pathSize, bit, methodAt, methodBytes);
+  const decoded = scratch(pathSize);
+  if (decoded == 0) return AMBIGUOUS;
+  const decodedBytes = decodePath(path.at, pathSize, decoded);
+  const other = router.match(host.at, host.bytes, decoded, decodedBytes, bit, methodAt, methodBytes);
+  const otherApi = matchedApi;
+  const otherRoute = matchedRoute;
+  const found = router.match(host.at, host.bytes, path.at, pathSize, bit, methodAt, methodBytes);
+  return found == other && matchedApi == otherApi && matchedRoute == otherRoute ? found : AMBIGUOUS;
+}
+
+function sameEnvironment(environment: StaticArray<u8>, key: usize, bytes: u32): bool {
+  const size = keyEnvironmentBytes(key, bytes);
+  return size == <u32>environment.length && memory.compare(key + 3, changetype<usize>(environment), size) == 0;
+}
+
+/** Whether the caller has all scopes of a list: its tier has them, and its key doesn't leave them out. */
+function scopesAllowed(required: usize, tierScopes: usize): bool {
+  let scope = first(required);
+  for (let n = count(required); n > 0; n--) {
+    const bytes = textBytes(scope);
+    if (!hasScope(tierScopes, text(scope), bytes)) return false;
+    if (ownScopes != 0 && !hasScope(ownScopes, text(scope), bytes)) return false;
+    scope = next(scope);
+  }
+  return true;
+}
+
+function addressAllowed(): bool {
+  if (!property(SOURCE_ADDRESS, 14)) return false;
+  const family = parseAddress(value(), valueBytes(), address);
+  return family != 0 && matchList(addresses, addressesEnd, family, address);
+}
+
+/** Lets a request go on without a caller. */
+function pass(root: Root, what: u32, table: Table): i32 {
+  if (!root.config.observeForwardsKey) stripKeys(root.config, STRIP_KNOWN, -1, table);
+  root.meter.count(what);
+  return CONTINUE;
+}
+
+/** No snapshot: the request waits for it, or the plugin's failure mode decides. */
+function withoutTable(root: Root, context: u32, mayHold: bool): i32 {
+  const config = root.config;
+  if (mayHold && hold(root, context)) return PAUSE;
+  const reason = root.stale ? SNAPSHOT_STALE : NOT_READY;
+  if (!config.failOpen) return refuse(root, reason, 0, STRIP_BLIND, -1);
+  if (!config.observeForwardsKey) stripKeys(config, STRIP_BLIND, -1, null);
+  setUnchecked(config, codeOf(reason));
+  root.meter.count(UNCHECKED);
+  return CONTINUE;
+}
+
+/** Answers in the upstream's place; in observe mode only counts, and takes out of the request what would pass on (`how`). */
+function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i32 {
+  const config = root.config;
+  if (config.observe) {
+    root.meter.observed(reason);
+    if (!config.observeForwardsKey) stripKeys(config, how, winner, root.table);
+    return CONTINUE;
+  }
+  stripKeys(config, STRIP_ALL, winner, null);
+  root.meter.refused(reason);
+  const table = root.table;
+  deny(reason, root.bearer, cors, table == null ? null : table.router);
+  return PAUSE;
+}
+
+/** Headers that can't be read whole can't be cleaned either: such a request goes nowhere, whatever the mode. */
+function refuseUnread(root: Root): i32 {
+  stripUnread(root.config);
+  root.meter.refused(HEADERS_UNREADABLE);
+  deny(HEADERS_UNREADABLE, root.bearer, 0, null);
+  return PAUSE;
+}

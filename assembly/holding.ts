@@ -1,0 +1,88 @@
+/** Requests that wait for the first snapshot: a bounded number of them, each for a bounded time. */
+import { continueRequest, setEffectiveContext } from "./abi/host";
+import { mark, release } from "./abi/memory";
+import { monotonicNs } from "./abi/wasi";
+import { CONTINUE, decide } from "./filter";
+import { Root, rootById } from "./root";
+import { HELD } from "./telemetry";
+
+/** Entries of the ring: u32 context, u32 root, u64 deadlineNs. */
+const PLACES: u32 = 8192;
+const ENTRY_BYTES: u32 = 16;
+/** Requests resumed in one callback. */
+const BATCH: u32 = 128;
+const ring = memory.data(8192 * 16, 8);
+let head: u32 = 0;
+let count: u32 = 0;
+
+// @ts-ignore: decorator
+@inline
+function place(i: u32): usize {
+  return ring + <usize>((head + i) & (PLACES - 1)) * ENTRY_BYTES;
+}
+
+/**
+ * Holds the request of a context if its configuration allows. Once the time for the first load has passed without a snapshot at all,
+ * requests don't wait any more: it would help nobody.
+ */
+export function hold(root: Root, context: u32): bool {
+  const config = root.config;
+  const feed = root.feed;
+  if (feed == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
+  const now = monotonicNs();
+  const holdNs = <u64>config.loadHoldMs * 1_000_000;
+  if (root.firstNeedNs == 0) root.firstNeedNs = now;
+  if (feed.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
+  const entry = place(count++);
+  store<u32>(entry, context);
+  store<u32>(entry, root.id, 4);
+  store<u64>(entry, now + holdNs, 8);
+  root.held++;
+  root.meter.count(HELD);
+  feed.wakeSelf();
+  return true;
+}
+
+/**
+ * Decides held requests whose snapshot has come or whose time is up, as many as one callback should. True when more are due.
+ * Afterwards the effective context is a stream's: the caller sets it back before it makes calls.
+ */
+export function resume(now: u64): bool {
+  const n = count;
+  let done: u32 = 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const entry = place(0);
+    const context = load<u32>(entry);
+    const rootId = load<u32>(entry, 4);
+    const deadlineNs = load<u64>(entry, 8);
+    const root = rootById(rootId);
+    if (root != null && now < deadlineNs && (done == BATCH || root.table == null)) {
+      // Not due: to the end of the ring. A whole turn keeps the order.
+      head = (head + 1) & (PLACES - 1);
+      const last = place(count - 1);
+      store<u32>(last, context);
+      store<u32>(last, rootId, 4);
+      store<u64>(last, deadlineNs, 8);
+      continue;
+    }
+    head = (head + 1) & (PLACES - 1);
+    count--;
+    done++;
+    if (root == null) continue;
+    root.held--;
+    resumeOne(root, context);
+  }
+  return done == BATCH && count > 0;
+}
+
+/** The stream may be gone by now; then the host refuses its context, and nothing else may be called for it. */
+function resumeOne(root: Root, context: u32): void {
+  if (!setEffectiveContext(context)) return;
+  const room = mark();
+  if (decide(root, context, false) == CONTINUE) continueRequest();
+  release(room);
+}
+
+export function anyHeld(): bool {
+  return count > 0;
+}

@@ -1,0 +1,117 @@
+/**
+ * The VMs of one Envoy that take part in a feed. Each holds a numbered slot in shared data and a queue of that number, by which others
+ * wake it. A slot whose VM has not been seen for a while is taken over.
+ *
+ * ```
+ *   slot:  u64 nonce | u64 seenNs | u64 applied version | u32 serving | u32 0
+ * ```
+ */
+import { CREATE, OK, cas, getShared, registerQueue, resolveQueue, setShared, value, valueBytes, wake } from "./abi/host";
+import { scratch } from "./abi/memory";
+import { random64 } from "./abi/wasi";
+import { Feed } from "./feed";
+
+const SLOTS: u32 = 256;
+const SLOT_BYTES: u32 = 32;
+const SEEN_EVERY_NS: u64 = 1_000_000_000;
+const ALIVE_NS: u64 = 5_000_000_000;
+const GONE_NS: u64 = 15_000_000_000;
+const NONE: u32 = 0xffffffff;
+
+export class Members {
+  private slot: u32 = NONE;
+  private nonce: u64 = 0;
+  private wroteNs: u64 = 0;
+  private wroteApplied: u64 = 0;
+  private wroteServing: bool = false;
+  /** the token of this VM's queue, 0 before it's registered */
+  queue: u32 = 0;
+  private queueRoot: u32 = 0;
+
+  /** lowest version that a serving VM applied, and how many serve: set by `survey` */
+  applied: u64 = 0;
+  workers: u32 = 0;
+
+  /** This VM among all that ever took part. */
+  get identity(): u64 {
+    if (this.nonce == 0) this.nonce = random64() | 1;
+    return this.nonce;
+  }
+
+  /** Takes a slot, says that this VM is alive, and listens on its queue as `root`. */
+  keep(feed: Feed, root: u32, now: u64): void {
+    if (this.slot == NONE && !this.take(feed, now)) return;
+    if (this.queueRoot != root) {
+      const n = feed.name("q").num(this.slot);
+      this.queue = registerQueue(n.start, n.bytes);
+      this.queueRoot = root;
+    }
+    const table = feed.table;
+    const applied = table == null ? 0 : table.version;
+    if (now - this.wroteNs < SEEN_EVERY_NS && applied == this.wroteApplied && feed.serving == this.wroteServing) return;
+    const n = feed.name("v").num(this.slot);
+    // Another VM's nonce in the slot: it took this VM for gone. Start over with a slot of its own.
+    if (getShared(n.start, n.bytes) && valueBytes() == SLOT_BYTES && load<u64>(value()) != this.nonce) {
+      this.slot = NONE;
+      this.queueRoot = 0;
+      this.queue = 0;
+      return;
+    }
+    this.write(feed, this.slot, now, applied, cas());
+    this.wroteNs = now;
+    this.wroteApplied = applied;
+    this.wroteServing = feed.serving;
+  }
+
+  private take(feed: Feed, now: u64): bool {
+    this.identity;
+    for (let i: u32 = 0; i < SLOTS; i++) {
+      const n = feed.name("v").num(i);
+      let expected = CREATE;
+      if (getShared(n.start, n.bytes)) {
+        if (valueBytes() == SLOT_BYTES && now - load<u64>(value(), 8) < GONE_NS) continue;
+        expected = cas();
+      }
+      if (this.write(feed, i, now, 0, expected)) {
+        this.slot = i;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private write(feed: Feed, slot: u32, now: u64, applied: u64, expected: u32): bool {
+    const at = scratch(SLOT_BYTES);
+    if (at == 0) return false;
+    store<u64>(at, this.nonce);
+    store<u64>(at, now, 8);
+    store<u64>(at, applied, 16);
+    store<u64>(at, feed.serving ? 1 : 0, 24);
+    const n = feed.name("v").num(slot);
+    return setShared(n.start, n.bytes, at, SLOT_BYTES, expected) == OK;
+  }
+
+  /** Looks at all members: how far the serving ones are. With `waken`, wakes the serving ones but this. */
+  survey(feed: Feed, now: u64, waken: bool): void {
+    let lowest: u64 = u64.MAX_VALUE;
+    let workers: u32 = 0;
+    let misses = 0;
+    for (let i: u32 = 0; i < SLOTS && misses < 2; i++) {
+      const n = feed.name("v").num(i);
+      if (!getShared(n.start, n.bytes)) { misses++; continue; }
+      if (valueBytes() != SLOT_BYTES) continue;
+      const at = value();
+      if (now - load<u64>(at, 8) > ALIVE_NS || load<u32>(at, 24) == 0) continue;
+      workers++;
+      const applied = load<u64>(at, 16);
+      if (applied < lowest) lowest = applied;
+      if (waken && i != this.slot) {
+        const q = feed.name("q").num(i);
+        const token = resolveQueue(q.start, q.bytes);
+        if (token != 0) wake(token);
+      }
+    }
+    this.applied = workers == 0 ? 0 : lowest;
+    this.workers = workers;
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The generation that is arriving, page by page. It lies in shared data too, so that a leader's successor goes on where it stopped.
+ *
+ * ```
+ *   stage, 72 bytes:  u64 epoch | u64 version | u32 generation | u32 next page | 40 bytes of manifest | u64 least version
+ * ```
+ */
+import { OK, getShared, setShared, value, valueBytes } from "./abi/host";
+import { scratch } from "./abi/memory";
+import { Feed } from "./feed";
+import { Manifest, frameBase, frameEpoch, frameVersion, manifestOf } from "./frame";
+
+const STAGE_BYTES: u32 = 72;
+const MANIFEST_BYTES: u32 = 40;
+
+export class Stage {
+  private at: usize = heap.alloc(72);
+  active: bool = false;
+
+  // @ts-ignore: decorator
+  @inline
+  get epoch(): u64 { return load<u64>(this.at); }
+  // @ts-ignore: decorator
+  @inline
+  get version(): u64 { return load<u64>(this.at, 8); }
+  // @ts-ignore: decorator
+  @inline
+  get generation(): u32 { return load<u32>(this.at, 16); }
+  // @ts-ignore: decorator
+  @inline
+  get nextPage(): u32 { return load<u32>(this.at, 20); }
+  // @ts-ignore: decorator
+  @inline
+  get manifest(): Manifest { return changetype<Manifest>(this.at + 24); }
+  // @ts-ignore: decorator
+  @inline
+  get leastVersion(): u64 { return load<u64>(this.at, 64); }
+
+  free(): void {
+    heap.free(this.at);
+  }
+
+  /** Begins what a manifest's frame announces, or goes on with it when it's the same. */
+  begin(feed: Feed, frame: usize): bool {
+    if (!this.active || this.epoch != frameEpoch(frame) || this.version != frameVersion(frame)) {
+      store<u64>(this.at, frameEpoch(frame));
+      store<u64>(this.at, frameVersion(frame), 8);
+      store<u32>(this.at, feed.head.generation + 1, 16);
+      store<u32>(this.at, 0, 20);
+      memory.copy(this.at + 24, changetype<usize>(manifestOf(frame)), MANIFEST_BYTES);
+    }
+    store<u64>(this.at, frameBase(frame), 64);
+    this.active = true;
+    return this.save(feed);
+  }
+
+  /** The next page has arrived. */
+  advance(feed: Feed): bool {
+    store<u32>(this.at, this.nextPage + 1, 20);
+    return this.save(feed);
+  }
+
+  drop(feed: Feed): void {
+    this.active = false;
+    store<u32>(this.at, 0, 20);
+    this.save(feed);
+  }
+
+  /** Takes over what a predecessor had begun, if it continues the feed's state. */
+  resume(feed: Feed): void {
+    const n = feed.name("stage");
+    this.active = getShared(n.start, n.bytes) && valueBytes() == STAGE_BYTES && load<u32>(value(), 16) == feed.head.generation + 1 &&
+      load<u32>(value(), 20) > 0;
+    if (this.active) memory.copy(this.at, value(), STAGE_BYTES);
+  }
+
+  private save(feed: Feed): bool {
+    const at = scratch(STAGE_BYTES);
+    if (at == 0) return false;
+    memory.copy(at, this.at, STAGE_BYTES);
+    const n = feed.name("stage");
+    return setShared(n.start, n.bytes, at, STAGE_BYTES, 0) == OK;
+  }
+}

@@ -1,0 +1,100 @@
+/** Takes keys out of a request, so that neither the upstream nor the access log sees one. */
+import { MAP_REQUEST_HEADERS, addHeader, removeHeader, replaceHeader } from "./abi/host";
+import { Config } from "./config";
+import { removeCookie } from "./cookie";
+import { removeQuery } from "./query";
+import {
+  Held, KEY_BYTES_MAX, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_EMPTY, SOURCE_HEADER, SOURCE_QUERY, SOURCE_SEVERAL, cookie, cookieCount, path, source,
+} from "./request";
+import { sha256 } from "./sha256";
+import { Table } from "./table";
+import { ascii } from "./text";
+
+/** Whatever a configured source carries: for requests that go no further. */
+export const STRIP_ALL: i32 = 0;
+/** For an admitted caller: all sources, but of `Authorization` only what is a key (it may carry a token for the upstream). */
+export const STRIP_KEYED: i32 = 1;
+/** For requests that pass without a key: only what is recognisably a key of ours. */
+export const STRIP_KNOWN: i32 = 2;
+/** Without a table: as STRIP_ALL, but of `Authorization` only what has the form of a Tollgate key. */
+export const STRIP_BLIND: i32 = 3;
+
+const AUTHORIZATION = ascii("authorization");
+const PATH = ascii(":path");
+const COOKIE = ascii("cookie");
+const ROOT_PATH = ascii("/");
+const digest = memory.data(32);
+
+/** Whether a source holds a Tollgate key by its form, or an imported one that the table knows. */
+function isKey(one: Held, table: Table | null): bool {
+  if (one.bytes >= 3 && load<u16>(one.at) == 0x6774 && load<u8>(one.at, 2) == 0x5f) return true;
+  if (table == null || one.bytes > KEY_BYTES_MAX) return false;
+  sha256(one.at, one.bytes, digest);
+  return table.keys.get(digest) != 0;
+}
+
+function isAuthorization(name: StaticArray<u8>): bool {
+  return name.length == AUTHORIZATION.length && memory.compare(changetype<usize>(name), changetype<usize>(AUTHORIZATION), name.length) == 0;
+}
+
+/** `winner`: the source whose key was taken, or -1. */
+export function stripKeys(config: Config, how: i32, winner: i32, table: Table | null): void {
+  const sources = config.sources;
+  let pathChanged = false;
+  let cookiesChanged = false;
+  for (let i = 0; i < sources.length; i++) {
+    const one = source(i);
+    if (one.state == SOURCE_EMPTY) continue;
+    const from = unchecked(sources[i]);
+    const authorization = from.kind == SOURCE_BEARER || (from.kind == SOURCE_HEADER && isAuthorization(from.name));
+    let remove = true;
+    if (i != winner) {
+      if (how == STRIP_KNOWN) remove = one.state == SOURCE_SEVERAL || isKey(one, table);
+      else if (authorization && how != STRIP_ALL) remove = one.state == SOURCE_SEVERAL || isKey(one, how == STRIP_BLIND ? null : table);
+    }
+    if (!remove) continue;
+    if (authorization) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(AUTHORIZATION), AUTHORIZATION.length);
+    else if (from.kind == SOURCE_HEADER) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(from.name), from.name.length);
+    else if (from.kind == SOURCE_QUERY) {
+      stripQuery(from.name);
+      pathChanged = true;
+    } else {
+      stripCookies(from.name);
+      cookiesChanged = true;
+    }
+  }
+  if (pathChanged) replaceHeader(MAP_REQUEST_HEADERS, changetype<usize>(PATH), PATH.length, path.at, path.bytes);
+  if (cookiesChanged) writeCookies();
+}
+
+/** Without knowing what a request carries: removes every place that a key may be in. For requests that go no further. */
+export function stripUnread(config: Config): void {
+  const sources = config.sources;
+  for (let i = 0; i < sources.length; i++) {
+    const from = unchecked(sources[i]);
+    if (from.kind == SOURCE_HEADER) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(from.name), from.name.length);
+    else if (from.kind == SOURCE_BEARER) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(AUTHORIZATION), AUTHORIZATION.length);
+    else if (from.kind == SOURCE_COOKIE) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(COOKIE), COOKIE.length);
+    else replaceHeader(MAP_REQUEST_HEADERS, changetype<usize>(PATH), PATH.length, changetype<usize>(ROOT_PATH), ROOT_PATH.length);
+  }
+}
+
+/** In place: the request's pairs lie in memory of ours, and there is always room to make them shorter. */
+function stripQuery(name: StaticArray<u8>): void {
+  path.bytes = removeQuery(path.at, path.bytes, changetype<usize>(name), name.length, path.at);
+}
+
+function stripCookies(name: StaticArray<u8>): void {
+  for (let c: u32 = 0; c < cookieCount; c++) {
+    const one = cookie(c);
+    one.bytes = removeCookie(one.at, one.bytes, changetype<usize>(name), name.length, one.at);
+  }
+}
+
+function writeCookies(): void {
+  removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(COOKIE), COOKIE.length);
+  for (let c: u32 = 0; c < cookieCount; c++) {
+    const one = cookie(c);
+    if (one.bytes > 0) addHeader(MAP_REQUEST_HEADERS, changetype<usize>(COOKIE), COOKIE.length, one.at, one.bytes);
+  }
+}

@@ -1,0 +1,50 @@
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { parseDocument, LineCounter } from "yaml";
+import type { EnvironmentSpec } from "../domain/model.ts";
+import { problemLine, type LocatedProblem } from "../domain/problem.ts";
+import { loadFile } from "../domain/yamlFile.ts";
+import type { Context } from "./context.ts";
+import { RefusedError } from "./failure.ts";
+
+/** Adds `-f`. */
+export function withFile(command: Command, standard?: string): Command {
+  const description = "the file; - for standard input";
+  return standard === undefined ? command.requiredOption("-f, --file <path>", description) : command.option("-f, --file <path>", description, standard);
+}
+
+/** A file's text, or standard input for `-`; from then on messages name that file. */
+export async function readInputFile(context: Context, path: string): Promise<string> {
+  context.file = path === "-" ? "standard input" : path;
+  if (path === "-") return context.readInput();
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : message;
+    throw new RefusedError(`${path} can't be read: ${why}. Name the file with -f.`);
+  }
+}
+
+/** Reads a `tollgate.yaml` and checks it without control. Throws a RefusedError with every error and its place. */
+export async function readSpec(context: Context, path: string, environment?: string): Promise<{ spec: EnvironmentSpec; warnings: LocatedProblem[] }> {
+  const { spec, problems } = loadFile(await readInputFile(context, path), environment);
+  if (spec === undefined) throw new RefusedError(problems.map((problem) => problemLine(context.file!, problem)).join("\n"));
+  if (environment !== undefined && spec.environment !== environment) {
+    throw new RefusedError(`${context.file} is for the environment \`${spec.environment}\`, --environment says \`${environment}\`.`);
+  }
+  return { spec, warnings: problems };
+}
+
+/** Reads YAML or JSON of any content. Throws a RefusedError with the place of the first mistake. */
+export async function readYaml(context: Context, path: string): Promise<unknown> {
+  const text = await readInputFile(context, path);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    const { line, col } = lines.linePos(error.pos[0]);
+    throw new RefusedError(`${context.file}:${line}:${col}: ${error.message}`);
+  }
+  return document.toJS({ maxAliasCount: 100 });
+}

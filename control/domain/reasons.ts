@@ -1,0 +1,42 @@
+/**
+ * Why the filter refuses a request: the one table. `npm run golden` makes `assembly/reasons.ts` and `docs/failure-modes.md` of it.
+ * The code is public (problem+json `reason`, Envoy's response code details `tollgate_<code>`, the counter
+ * `tollgate.<environment>.refused.<code>`): once released it never changes, and new ones go to the end.
+ */
+export interface Reason {
+  code: string;
+  status: 400 | 401 | 403 | 404 | 405 | 429 | 503;
+  /** the problem's title: short, for the caller, without anything that helps a guesser */
+  title: string;
+  /** what it means, for the owner */
+  meaning: string;
+  /** what to do about it */
+  remedy: string;
+}
+
+export const reasons: readonly Reason[] = [
+  { code: "not_configured", status: 503, title: "Gateway not configured", meaning: "The plugin's configuration is empty.", remedy: "Give the WasmPlugin a `pluginConfig` with `control` or `snapshot`." },
+  { code: "not_ready", status: 503, title: "Gateway not ready", meaning: "No snapshot has arrived from control since Envoy started and the hold (`loadHoldMs`, or its number of requests) is used up.", remedy: "Check control's health, the cluster name in `control.cluster` and the gateway token; `tollgate.<environment>.sync_*` metrics and Envoy's log name the failing call." },
+  { code: "snapshot_stale", status: 503, title: "Gateway not ready", meaning: "Control has not been heard of for longer than `maxSnapshotAgeSeconds`, so that revoked keys could still be honoured.", remedy: "Restore the way to control, or raise `maxSnapshotAgeSeconds` knowing the price." },
+  { code: "path_invalid", status: 400, title: "Bad request path", meaning: "The path has dot segments, an encoded slash or backslash, a backslash, `//`, a control character, a bad escape or a doubly encoded one of these.", remedy: "Send a normalized path, or switch on Envoy's `normalize_path` and `merge_slashes`." },
+  { code: "path_ambiguous", status: 400, title: "Bad request path", meaning: "Read as it stands and read decoded (escapes, `;` parameters) the path belongs to different APIs or routes.", remedy: "Send the path without needless escapes." },
+  { code: "unknown_api", status: 404, title: "Unknown API", meaning: "Host and path belong to no API of this gateway's group, and `unknownApi` is `deny`.", remedy: "Check the API's `hosts` and `paths`, and the APIs that the gateway token may see." },
+  { code: "method_not_allowed", status: 405, title: "Method not allowed", meaning: "The path is known, no API at it allows the method.", remedy: "Add the method to the API." },
+  { code: "key_missing", status: 401, title: "API key required", meaning: "No configured key source carries a key.", remedy: "Send the key in the first of the plugin's `keySources`." },
+  { code: "key_repeated", status: 401, title: "API key not valid", meaning: "The source that carries the key carries more than one.", remedy: "Send one key." },
+  { code: "key_too_long", status: 401, title: "API key not valid", meaning: "The key has more than 256 bytes.", remedy: "Send the key alone." },
+  { code: "key_malformed", status: 401, title: "API key not valid", meaning: "It begins as a Tollgate key, but its form or its checksum is wrong: a copying mistake.", remedy: "Copy the key again." },
+  { code: "key_wrong_environment", status: 401, title: "API key not valid", meaning: "A well-formed key of another environment.", remedy: "Use a key of this environment." },
+  { code: "key_unknown", status: 401, title: "API key not valid", meaning: "No such key, or it was deleted.", remedy: "Issue a key with `tollgate keys create`." },
+  { code: "key_revoked", status: 401, title: "API key not valid", meaning: "The key was revoked, or replaced by rotation and its grace is over.", remedy: "Issue a new key." },
+  { code: "key_suspended", status: 401, title: "API key not valid", meaning: "The key is suspended.", remedy: "`tollgate keys resume`." },
+  { code: "key_not_yet_valid", status: 401, title: "API key not valid", meaning: "The key's `notBefore` has not come, by the gateway's clock.", remedy: "Wait, or check the clock." },
+  { code: "key_expired", status: 401, title: "API key not valid", meaning: "The key's `expiresAt` has passed, by the gateway's clock.", remedy: "Rotate the key before it expires." },
+  { code: "consumer_suspended", status: 403, title: "Access suspended", meaning: "The key's consumer is suspended.", remedy: "`tollgate consumers resume`." },
+  { code: "tier_missing", status: 403, title: "No access", meaning: "Neither the key nor its consumer has a tier.", remedy: "Give the consumer a tier." },
+  { code: "api_not_allowed", status: 403, title: "API not allowed", meaning: "The key's tier, or the key itself, does not include this API.", remedy: "Add the API to the tier, or to the key's `apis`." },
+  { code: "scope_missing", status: 403, title: "Scope missing", meaning: "The API or the route requires a scope that the key's tier, or the key itself, does not have.", remedy: "Add the scope to the tier, or to the key's `scopes`." },
+  { code: "address_not_allowed", status: 403, title: "Address not allowed", meaning: "The caller's address is outside the key's `allowedCidrs`.", remedy: "Call from an allowed network; check `xff_num_trusted_hops` when a load balancer stands before Envoy." },
+  { code: "auth_mode_unsupported", status: 503, title: "API not available", meaning: "The API's `auth.mode` is `jwt`, which this version stores and does not check: it is closed.", remedy: "Use `key` or `key-or-jwt`." },
+  { code: "headers_unreadable", status: 400, title: "Bad request headers", meaning: "More headers than the filter can clean: more than 1024 claim headers or `Cookie` lines, or more than about 2 MiB in all, so that forged claims and keys could not be removed. Refused in observe mode too.", remedy: "Send fewer headers, or let Envoy refuse them first (`max_headers_count`, 100 by default)." },
+];

@@ -1,0 +1,229 @@
+/**
+ * The one schema of `tollgate.yaml`, the admin API's bodies and the published JSON Schema. It holds what JSON Schema can say;
+ * rules across fields are in semantics.ts. A `description` is shown when its field is wrong, so it says what is right.
+ */
+import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+
+export const recordIdPattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
+export const lowerIdPattern = "^[a-z0-9][a-z0-9._-]{0,62}$";
+export const environmentPattern = "^[a-z0-9-]{1,32}$";
+export const claimNamePattern = "^[a-z0-9-]{1,63}$";
+const scopePattern = "^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,128}$";
+const tokenPattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$";
+
+const closed = { additionalProperties: false } as const;
+
+/** A string out of a fixed set, as one `enum`, so that an error names the choices. */
+function oneOf<const T extends readonly string[]>(values: T, description: string): TUnsafe<T[number]> {
+  return Type.Unsafe<T[number]>({ type: "string", enum: [...values], description });
+}
+
+const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
+const list = <T extends TSchema>(items: T, maxItems: number, description: string) => Type.Array(items, { maxItems, description });
+
+export const EnvironmentId = Type.String({
+  pattern: environmentPattern,
+  description: "An environment's name: 1 to 32 lower-case letters, digits and `-`.",
+});
+const LowerId = Type.String({
+  pattern: lowerIdPattern,
+  description: "An id: 1 to 63 lower-case letters, digits, `.`, `_`, `-`; the first a letter or a digit.",
+});
+const RecordId = Type.String({
+  pattern: recordIdPattern,
+  description: "An id: 1 to 63 letters, digits, `.`, `_`, `-`; the first a letter or a digit.",
+});
+export const DisplayName = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  // Neither do control characters belong into names, nor can every database keep NUL or half a surrogate pair.
+  pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]+$",
+  description: "A name for people, 1 to 200 characters, no control characters.",
+});
+const Scope = Type.String({
+  pattern: scopePattern,
+  description: "A scope: 1 to 128 printable ASCII characters without space, `\"` and `\\`.",
+});
+const Scopes = (description: string) => list(Scope, 100, description);
+const Methods = list(
+  Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,31}$", description: "An HTTP method, such as GET." }),
+  32,
+  "HTTP methods; empty: any. GET includes HEAD.",
+);
+const Path = Type.String({ minLength: 1, maxLength: 512, description: "A normalized path such as `/v1/search`: a prefix that ends on a segment's border." });
+const Time = Type.String({ maxLength: 40, description: "A time of RFC 3339 with its offset, such as 2027-01-01T00:00:00Z." });
+const U32 = (minimum: number, maximum: number, description: string) => Type.Integer({ minimum, maximum, description });
+
+export const LimitSchema = Type.Object(
+  {
+    name: LowerId,
+    kind: oneOf(["rate", "quota"], "rate: N per window; quota: N per period."),
+    limit: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: "How much is allowed, a whole number, 0 and more." }),
+    windowSeconds: optional(U32(1, 2_678_400, "Only of a rate: the window's length, 1 to 2678400 whole seconds.")),
+    period: optional(Type.String({ description: "Only of a quota: day, week, month, or a length such as `30d` or `12h`." })),
+    anchor: optional(oneOf(["calendar", "firstUse"], "Only of a quota: calendar (UTC) or firstUse.")),
+    subject: optional(oneOf(["key", "consumer", "api", "consumer+api", "ip"], "What is counted. Default: key.")),
+    enforcement: optional(oneOf(["global", "gateway"], "global: one count for all gateways; gateway: each gateway counts for itself. Default: global.")),
+    mode: optional(oneOf(["enforce", "shadow"], "shadow: counts and reports, refuses nothing. Default: enforce.")),
+    smoothing: optional(
+      Type.Object(
+        { perSecond: U32(1, 4_294_967_295, "A whole number, 1 and more."), burst: U32(1, 4_294_967_295, "A whole number, 1 and more.") },
+        { ...closed, description: "Only of a rate: paces calls per gateway." },
+      ),
+    ),
+  },
+  { ...closed, description: "A rate or a quota." },
+);
+const Limits = (description: string) => list(LimitSchema, 32, description);
+
+export const CorsSchema = Type.Object(
+  {
+    allowOrigins: Type.Array(Type.String({ minLength: 1, maxLength: 300 }), {
+      minItems: 1,
+      maxItems: 100,
+      description: 'Origins: "*", an exact origin such as https://app.example.com, or https://*.example.com.',
+    }),
+    allowMethods: optional(Methods),
+    allowHeaders: optional(list(Type.String({ pattern: tokenPattern, description: "A header's name." }), 100, "Request headers that a browser may send.")),
+    exposeHeaders: optional(list(Type.String({ pattern: tokenPattern, description: "A header's name." }), 100, "Response headers that a script may read.")),
+    maxAgeSeconds: optional(U32(0, 86_400, "How long a browser may keep a preflight's answer, 0 to 86400 seconds. Default: 600.")),
+    allowCredentials: optional(Type.Boolean({ description: "true or false. Default: false." })),
+  },
+  { ...closed, description: "Cross-origin rules: preflights pass, and refusals carry the headers that let a browser show the reason." },
+);
+
+export const RouteSchema = Type.Object(
+  {
+    path: Path,
+    methods: optional(Methods),
+    scopes: optional(Scopes("Scopes that the caller must have, all of them, on top of the API's.")),
+    cost: optional(U32(0, 1_000_000, "What one call takes from every limit, a whole number from 0 to 1000000. Default: 1.")),
+    limits: optional(Limits("Limits of this route alone.")),
+  },
+  { ...closed, description: "A part of an API with its own cost, scopes and limits. Its path is whole, not relative to the API's." },
+);
+
+export const ApiSchema = Type.Object(
+  {
+    id: LowerId,
+    name: optional(DisplayName),
+    hosts: Type.Array(Type.String({ minLength: 1, maxLength: 253 }), {
+      minItems: 1,
+      maxItems: 256,
+      description: 'Hosts without port: "*", "*.example.com" or an exact name.',
+    }),
+    paths: Type.Array(Path, { minItems: 1, maxItems: 256, description: "Path prefixes on segment borders; the longest match wins." }),
+    methods: optional(Methods),
+    upstream: Type.Object(
+      {
+        service: Type.String({ pattern: "^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$", description: "The service's host name." }),
+        port: U32(1, 65_535, "A port, 1 to 65535."),
+      },
+      { ...closed, description: "Where the API is served." },
+    ),
+    auth: optional(
+      Type.Object(
+        { mode: oneOf(["key", "jwt", "key-or-jwt", "keyless"], "key, jwt, key-or-jwt or keyless.") },
+        { ...closed, description: "Who may call. Default: {mode: key}." },
+      ),
+    ),
+    scopes: optional(Scopes("Scopes that the caller must have, all of them.")),
+    failureMode: optional(oneOf(["closed", "open", "local"], "What happens when allowance can't be had: closed, open or local. Default: closed.")),
+    routes: optional(list(RouteSchema, 500, "Parts of the API with their own cost, scopes, limits.")),
+    limits: optional(Limits("Limits of the API itself.")),
+    cors: optional(CorsSchema),
+  },
+  { ...closed, description: "Hosts, paths and methods that lead to an upstream, and who may call them." },
+);
+
+export const TierSchema = Type.Object(
+  {
+    id: LowerId,
+    name: optional(DisplayName),
+    scopes: optional(Scopes('What callers of this tier may do; "*": every scope.')),
+    apis: optional(list(LowerId, 1000, "Ids of the APIs that it may call. Absent: every API.")),
+    limits: optional(Limits("Limits of this tier. None: unlimited.")),
+  },
+  { ...closed, description: "Named limits, scopes and APIs that many consumers share." },
+);
+
+export const ConsumerSchema = Type.Object(
+  {
+    id: RecordId,
+    name: optional(DisplayName),
+    tier: optional(LowerId),
+    claims: optional(
+      Type.Record(
+        Type.String({ pattern: claimNamePattern }),
+        Type.String({ maxLength: 1024, pattern: "^[\\x20-\\x7E]*$", description: "A claim's value: at most 1024 printable ASCII characters." }),
+        { ...closed, maxProperties: 64, description: "Facts on the caller, sent as headers; names of 1 to 63 lower-case letters, digits and `-`." },
+      ),
+    ),
+    suspended: optional(Type.Boolean({ description: "true refuses all its keys. Absent: as it is; false at first." })),
+  },
+  { ...closed, description: "A person, an app or an organization that calls APIs." },
+);
+
+const keyFields = {
+  consumer: RecordId,
+  name: optional(DisplayName),
+  tier: optional(LowerId),
+  state: optional(oneOf(["active", "suspended", "revoked"], "active, suspended or revoked. Absent: as it is; active at first.")),
+  notBefore: optional(Time),
+  expiresAt: optional(Time),
+  allowedCidrs: optional(list(Type.String({ maxLength: 50 }), 255, "Networks that callers must come from, such as 10.0.0.0/8. Empty: any.")),
+  apis: optional(list(LowerId, 1000, "Ids of APIs; narrows the tier's. Absent: all of the tier's.")),
+  scopes: optional(Scopes("Narrows the tier's scopes. Absent: all of the tier's.")),
+  limits: optional(Limits("In place of the tier's limits of the same name.")),
+};
+const Sha256 = Type.String({ pattern: "^[0-9A-Fa-f]{64}$", description: "The SHA-256 of the whole key, 64 hex digits. Never the key itself." });
+const Prefix = Type.String({ pattern: "^[\\x21-\\x7E]{1,48}$", description: "The visible start of the key." });
+
+export const KeySchema = Type.Object(
+  { id: RecordId, sha256: Sha256, prefix: optional(Prefix), ...keyFields, rotatedTo: optional(RecordId) },
+  { ...closed, description: "A key, by its digest." },
+);
+
+/** The body that issues a key: no digest, since control makes the key. */
+export const IssueKeySchema = Type.Object({ id: optional(RecordId), ...keyFields }, { ...closed, description: "A key to be issued." });
+
+/** One line of an import: a digest, or a key of any form that is digested at once and never kept. */
+export const ImportKeySchema = Type.Object(
+  {
+    id: optional(RecordId),
+    sha256: optional(Sha256),
+    key: optional(Type.String({ minLength: 1, maxLength: 256, description: "A key of 1 to 256 characters." })),
+    prefix: optional(Prefix),
+    ...keyFields,
+  },
+  { ...closed, description: "A key to be imported: `sha256` or `key`, one of them." },
+);
+
+export const FileSchema = Type.Object(
+  {
+    version: Type.Literal(1, { description: "The format's version: 1." }),
+    environment: optional(EnvironmentId),
+    apis: optional(Type.Array(ApiSchema)),
+    tiers: optional(Type.Array(TierSchema)),
+    consumers: optional(Type.Array(ConsumerSchema)),
+    keys: optional(Type.Array(KeySchema)),
+  },
+  { ...closed, $id: "https://tollgate.dev/schema/tollgate.schema.json", title: "tollgate.yaml", description: "One environment of Tollgate." },
+);
+
+export type LimitInput = Static<typeof LimitSchema>;
+export type CorsInput = Static<typeof CorsSchema>;
+export type RouteInput = Static<typeof RouteSchema>;
+export type ApiInput = Static<typeof ApiSchema>;
+export type TierInput = Static<typeof TierSchema>;
+export type ConsumerInput = Static<typeof ConsumerSchema>;
+export type KeyInput = Static<typeof KeySchema>;
+export type IssueKeyInput = Static<typeof IssueKeySchema>;
+export type ImportKeyInput = Static<typeof ImportKeySchema>;
+export type FileInput = Static<typeof FileSchema>;
+
+/** Bodies of PUT: the id is in the path and may be left out, and a key keeps its digest when none is given. */
+export const PutApiSchema = Type.Object({ ...ApiSchema.properties, id: optional(LowerId) }, closed);
+export const PutTierSchema = Type.Object({ ...TierSchema.properties, id: optional(LowerId) }, closed);
+export const PutConsumerSchema = Type.Object({ ...ConsumerSchema.properties, id: optional(RecordId) }, closed);
+export const PutKeySchema = Type.Object({ ...KeySchema.properties, id: optional(RecordId), sha256: optional(Sha256) }, closed);

@@ -1,0 +1,15 @@
+import type { Registry } from "prom-client";
+import type { RandomInt } from "../domain/keys.ts";
+import type { Store } from "../store/store.ts";
+
+/** What routes and operations work with. Time and randomness come from outside. */
+export interface Services {
+  store: Store;
+  nowMs: () => number;
+  random: RandomInt;
+  registry: Registry;
+  /** SHA-256, as hex, of an admin token that isn't stored; absent: only stored ones count */
+  fixedAdminDigest?: string;
+  /** Is the sync server up? */
+  feedReady: () => boolean;
+}

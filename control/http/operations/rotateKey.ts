@@ -1,0 +1,42 @@
+import type { Key } from "../../domain/model.ts";
+import { issueKey, newKeyId, type RandomInt, retire, successor } from "../../domain/keys.ts";
+import { parseTime } from "../../domain/time.ts";
+import { ControlError } from "../../errors.ts";
+import type { ChangeContext, Store } from "../../store/store.ts";
+import { changeIn } from "./environment.ts";
+import { checkRecord, notFound } from "./putRecord.ts";
+
+export interface Rotation {
+  /** the whole new key: the only time that it exists outside its holder */
+  key: string;
+  record: Key;
+  previous: Key;
+  version: number;
+}
+
+/** Issues a successor to a key and retires the key after a grace, in one change. */
+export async function rotateKey(
+  store: Store,
+  environment: string,
+  id: string,
+  options: { graceSeconds: number; successorId?: string | undefined },
+  random: RandomInt,
+  context: ChangeContext,
+): Promise<Rotation> {
+  const { version, result } = await changeIn(store, environment, context, async (writer) => {
+    const old = (await writer.get("key", id))?.record;
+    if (old === undefined) throw notFound("key", id);
+    if (old.state === "revoked") throw new ControlError("key_revoked", `Key \`${id}\` is revoked.`);
+    if (old.rotatedTo !== undefined) throw new ControlError("key_rotated", `Key \`${id}\` was rotated to \`${old.rotatedTo}\`.`);
+    if (old.expiresAt !== undefined && parseTime(old.expiresAt)! <= context.nowMs) throw new ControlError("key_expired", `Key \`${id}\` expired at ${old.expiresAt}.`);
+    const { key, prefix, sha256 } = issueKey(environment, random);
+    const record = successor(old, { id: options.successorId ?? newKeyId(random), prefix, sha256 });
+    if ((await writer.get("key", record.id)) !== undefined) throw new ControlError("record_exists", `There is a key \`${record.id}\` already.`);
+    await checkRecord(writer, "key", record);
+    const previous = retire(old, record.id, options.graceSeconds, context.nowMs);
+    await writer.put("key", record, "issue");
+    await writer.put("key", previous, "rotate");
+    return { key, record, previous };
+  });
+  return { ...result, version };
+}

@@ -1,0 +1,139 @@
+import type { Readable } from "node:stream";
+import { Type } from "@sinclair/typebox";
+import { fillKey } from "../../../domain/defaults.ts";
+import { issueKey, newKeyId } from "../../../domain/keys.ts";
+import type { Key, KeyState } from "../../../domain/model.ts";
+import { type IssueKeyInput, IssueKeySchema, type KeyInput, KeySchema, PutKeySchema, recordIdPattern } from "../../../domain/schema.ts";
+import { ControlError } from "../../../errors.ts";
+import { changeContext } from "../../auth.ts";
+import type { Services } from "../../context.ts";
+import { requireEnvironment } from "../../operations/environment.ts";
+import { importKeys } from "../../operations/importKeys.ts";
+import { changeRecord, etagOf, putRecord } from "../../operations/putRecord.ts";
+import { rotateKey } from "../../operations/rotateKey.ts";
+import { answers, EnvironmentQuery, IdParams, named } from "../../schemas.ts";
+import type { App } from "../../typeProvider.ts";
+import { invalidRequest } from "../../validation.ts";
+import { locationOf, recordRoutes, sendRecord, target } from "../records.ts";
+
+const tags = ["keys"];
+const defaultGraceSeconds = 86_400;
+
+const Issued = Type.Object({ ...KeySchema.properties, key: Type.String({ description: "The whole key: shown this once, never stored." }) });
+
+const RotateBody = Type.Object(
+  {
+    graceSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 7_776_000, description: "How long the old key stays valid, 0 to 7776000 seconds. Default: 86400. 0 revokes it at once." })),
+    id: Type.Optional(Type.String({ pattern: recordIdPattern, description: "The new key's id. Default: made up." })),
+  },
+  { additionalProperties: false },
+);
+
+const ImportAnswer = Type.Object({
+  created: Type.Integer(),
+  unchanged: Type.Integer(),
+  failed: Type.Integer(),
+  errors: Type.Array(Type.Object({ line: Type.Integer(), path: Type.String(), message: Type.String(), remedy: Type.String() }), { description: "The first 100 failures." }),
+  version: Type.Integer(),
+});
+
+const KeyFilters = {
+  consumer: Type.Optional(Type.String({ pattern: recordIdPattern, description: "Only keys of this consumer." })),
+  state: Type.Optional(Type.Unsafe<KeyState>({ type: "string", enum: ["active", "suspended", "revoked"], description: "Only keys in this state." })),
+};
+
+/** /v1/keys */
+export function keyRoutes(app: App, services: Services): void {
+  recordRoutes(app, services, { kind: "key", schema: named("Key"), putSchema: PutKeySchema, filters: KeyFilters, fill: fillPutKey });
+  issueRoute(app, services);
+  rotateRoute(app, services);
+  stateRoute(app, services, "revoke", "Revokes a key for good", (key) => ({ ...key, state: "revoked" }));
+  stateRoute(app, services, "suspend", "Refuses a key until it is resumed", (key) => ({ ...notRevoked(key), state: "suspended" }));
+  stateRoute(app, services, "resume", "Ends a key's suspension", (key) => ({ ...notRevoked(key), state: "active" }));
+  app.register(async (scope: App) => importRoute(scope, services));
+}
+
+function issueRoute(app: App, services: Services): void {
+  app.post("/keys", {
+    schema: { tags, summary: "Issues a key; the answer is the only time that it is shown", querystring: EnvironmentQuery, body: IssueKeySchema, response: answers({ 201: Issued }, 404, 409, 413, 415) },
+    handler: async (request, reply) => {
+      const { environment = "default" } = request.query;
+      const body: IssueKeyInput = request.body;
+      const id = body.id ?? newKeyId(services.random);
+      const { key, prefix, sha256 } = issueKey(environment, services.random);
+      const fill = () => fillKey({ ...body, id, prefix, sha256 });
+      const { stored } = await putRecord(services.store, environment, "key", id, fill, { createOnly: true }, changeContext(request, services));
+      reply.code(201).header("location", locationOf("key", id, environment)).header("cache-control", "no-store");
+      return { ...sendRecord(reply, stored), key };
+    },
+  });
+}
+
+function rotateRoute(app: App, services: Services): void {
+  app.post("/keys/:id/rotate", {
+    schema: {
+      tags,
+      summary: "Issues a successor with the same rights; the old key stays valid for a grace, never past its own expiry",
+      params: IdParams,
+      querystring: EnvironmentQuery,
+      body: RotateBody,
+      response: answers({ 201: Type.Object({ ...Issued.properties, previous: named("Key") }) }, 404, 409, 413, 415),
+    },
+    preValidation: async (request) => {
+      request.body ??= {};
+    },
+    handler: async (request, reply) => {
+      const { environment, id } = target(request);
+      const options = { graceSeconds: request.body.graceSeconds ?? defaultGraceSeconds, successorId: request.body.id };
+      const { key, record, previous, version } = await rotateKey(services.store, environment, id, options, services.random, changeContext(request, services));
+      reply.code(201).header("location", locationOf("key", record.id, environment)).header("etag", etagOf(version)).header("cache-control", "no-store");
+      return { ...record, key, previous };
+    },
+  });
+}
+
+function stateRoute(app: App, services: Services, action: string, summary: string, edit: (key: Key) => Key): void {
+  app.post(`/keys/:id/${action}`, {
+    schema: { tags, summary, params: IdParams, querystring: EnvironmentQuery, response: answers({ 200: named("Key") }, 404, 409, 413, 415) },
+    handler: async (request, reply) => {
+      const { environment, id } = target(request);
+      return sendRecord(reply, await changeRecord(services.store, environment, "key", id, action, edit, changeContext(request, services)));
+    },
+  });
+}
+
+function importRoute(app: App, services: Services): void {
+  app.removeAllContentTypeParsers();
+  // The body stays a stream: an import may be larger than memory.
+  app.addContentTypeParser(["application/x-ndjson", "application/jsonl"], (_request, payload, done) => done(null, payload));
+  app.post("/keys/import", {
+    // Streams have no limit of their own; a line has one.
+    bodyLimit: Number.MAX_SAFE_INTEGER,
+    schema: {
+      tags,
+      summary: "Imports keys: one JSON object a line with `sha256`, or `key` in any form, which is digested at once and never stored",
+      consumes: ["application/x-ndjson"],
+      querystring: EnvironmentQuery,
+      body: Type.Unsafe<Readable | null | undefined>({ description: "One object a line: the fields of a key, with `sha256` or `key`. The id, when left out, is made of the digest." }),
+      response: answers({ 200: ImportAnswer }, 404, 413, 415),
+    },
+    handler: async (request) => {
+      const { environment = "default" } = request.query;
+      await requireEnvironment(services.store, environment);
+      if (request.body === undefined || request.body === null) throw new ControlError("unsupported_media_type", "Send application/x-ndjson.");
+      return importKeys(services.store, environment, request.body, changeContext(request, services));
+    },
+  });
+}
+
+/** A key without digest keeps the stored one. */
+function fillPutKey(body: Omit<KeyInput, "sha256"> & { sha256?: string }, stored: Key | undefined): Key {
+  const sha256 = body.sha256 ?? stored?.sha256;
+  if (sha256 !== undefined) return fillKey({ ...body, sha256 }, stored);
+  throw invalidRequest([{ severity: "error", path: [], message: "`sha256` is missing.", remedy: "Give the key's SHA-256, or let control make a key with POST /v1/keys." }]);
+}
+
+function notRevoked(key: Key): Key {
+  if (key.state === "revoked") throw new ControlError("key_revoked", `Key \`${key.id}\` is revoked, and that is final.`);
+  return key;
+}

@@ -1,0 +1,25 @@
+/** The environment variables that control reads: the one table, of which docs/configuration.md is made too. */
+
+export interface Setting {
+  /** what holds when the variable is unset or empty; absent: `unset` tells */
+  standard?: string;
+  /** in words, where there is no fixed default */
+  unset?: string;
+  meaning: string;
+}
+
+export const settings = {
+  TOLLGATE_HOST: { standard: "127.0.0.1", meaning: "The address on which the admin API and the sync port listen; `0.0.0.0` is every IPv4 address of the machine." },
+  TOLLGATE_CONTROL_PORT: { standard: "8090", meaning: "The admin API's port, plain HTTP. 0: any free one." },
+  TOLLGATE_SYNC_PORT: { standard: "8091", meaning: "The sync port, to which gateways connect. 0: any free one." },
+  TOLLGATE_SYNC_TLS_CERT: { unset: "plain HTTP", meaning: "The sync port's certificate chain, a PEM file. Renewed files are taken within 30 seconds. Only together with TOLLGATE_SYNC_TLS_KEY." },
+  TOLLGATE_SYNC_TLS_KEY: { unset: "plain HTTP", meaning: "The certificate's private key, a PEM file." },
+  TOLLGATE_DATA_DIR: { standard: ".tollgate", meaning: "The folder of what control keeps, made when it isn't there. Must be writable, with PostgreSQL as well." },
+  TOLLGATE_DATABASE_URL: { unset: "`tollgate.db` in TOLLGATE_DATA_DIR", meaning: "`file:<path>` for SQLite, for one process, or `postgres://<user>:<password>@<host>/<database>`, for any number of replicas." },
+  TOLLGATE_ADMIN_TOKEN: { unset: "only the tokens in the database", meaning: "An admin token that always holds beside those in the database: 16 to 256 printable ASCII characters without spaces. Without it, a first start makes one and prints it once to standard error." },
+  TOLLGATE_LOG_LEVEL: { standard: "info", meaning: "trace, debug, info, warn, error, fatal or silent. The log is JSON lines on standard output." },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof settings;
+/** Those with a fixed default. */
+export type StandardName = { [K in SettingName]: (typeof settings)[K] extends { standard: string } ? K : never }[SettingName];

@@ -1,0 +1,11 @@
+import { fileURLToPath } from "node:url";
+
+/**
+ * The command line that runs another module of this program as a process of its own, from the sources (with the loader that
+ * runs us) as well as from `dist/`. `module` is relative to `control/` and has no ending.
+ */
+export function moduleCommand(module: string, args: string[] = []): { command: string; args: string[] } {
+  const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const path = fileURLToPath(new URL(`../${module}.${ending}`, import.meta.url));
+  return { command: process.execPath, args: [...process.execArgv, path, ...args] };
+}

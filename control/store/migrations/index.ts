@@ -1,0 +1,20 @@
+import { type Kysely, type Migration, Migrator } from "kysely";
+import type { SqlTypes } from "../dialect.ts";
+import { initial } from "./initial.ts";
+
+/** Every migration by its name; names are sorted, and one that was released never changes. */
+function migrations(types: SqlTypes): Record<string, Migration> {
+  return { "0001_initial": initial(types) };
+}
+
+/** Brings the tables up to date. Kysely takes the database's lock, so replicas that start together wait for each other. */
+export async function migrateToLatest<T>(db: Kysely<T>, types: SqlTypes): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations(types) } });
+  const { error } = await migrator.migrateToLatest();
+  if (error === undefined) return;
+  const text = error instanceof Error ? error.message : String(error);
+  if (text.includes("corrupted migrations")) {
+    throw new Error("The database was written by a newer or another version of Tollgate: start that version, or use another database.", { cause: error });
+  }
+  throw error;
+}

@@ -1,0 +1,88 @@
+/** PostgreSQL through pg. Replicas hear of each other's versions by LISTEN/NOTIFY, which PostgreSQL delivers after the commit. */
+import { Kysely, PostgresDialect, sql } from "kysely";
+import pg from "pg";
+import type { SqlDialect } from "./dialect.ts";
+import type { Tables } from "./tables.ts";
+
+const channel = "tollgate_version";
+const int8Oid = 20;
+const poolSize = 10;
+const connectTimeoutMs = 10_000;
+const relistenMs = 1000;
+
+/** Opens a pool; nothing is connected before the first query. */
+export function openPostgres(url: string, onLost: (error: Error) => void): SqlDialect {
+  const types = new pg.TypeOverrides();
+  // Every int8 of ours stays below 2^53.
+  types.setTypeParser(int8Oid, Number);
+  const settings = { connectionString: url, types, connectionTimeoutMillis: connectTimeoutMs, application_name: "tollgate" };
+  const pool = new pg.Pool({ ...settings, max: poolSize });
+  pool.on("error", onLost);
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  let closed = false;
+  let listener: pg.Client | undefined;
+  let retry: NodeJS.Timeout | undefined;
+
+  async function listen(heard: (environment: string, version: number) => void, missed: () => void): Promise<void> {
+    const client = new pg.Client({ ...settings, keepAlive: true });
+    let lost = false;
+    const relisten = (error: Error) => {
+      if (lost || closed) return;
+      lost = true;
+      onLost(error);
+      void client.end().catch(() => undefined);
+      retry = setTimeout(() => {
+        listen(heard, missed).then(missed, relistenLater);
+      }, relistenMs);
+    };
+    const relistenLater = (error: Error) => {
+      onLost(error);
+      if (!closed) retry = setTimeout(() => listen(heard, missed).then(missed, relistenLater), relistenMs);
+    };
+    client.on("notification", (message) => {
+      const [environment, version] = (message.payload ?? "").split(" ");
+      if (environment !== undefined && version !== undefined) heard(environment, Number(version));
+    });
+    await client.connect();
+    client.on("error", relisten);
+    client.on("end", () => relisten(new Error("The connection that listens for changes ended.")));
+    await client.query(`listen ${channel}`);
+    if (closed) await client.end();
+    else listener = client;
+  }
+
+  return {
+    types: {
+      id: sql`text collate "C"`,
+      int64: "bigint",
+      blob: "bytea",
+      rowId: "bigint",
+      rowIdColumn: (column) => column.primaryKey().generatedByDefaultAsIdentity(),
+    },
+    lines: { hexDigest: sql`encode(digest, 'hex')`, jsonList: sql`json_build_array`, joinLines: sql`string_agg(line, chr(10) order by row_id)` },
+    bulk: {
+      value(place, type) {
+        const text = sql`(item ->> ${sql.lit(place)})`;
+        return type === "hex" ? sql`decode(${text}, 'hex')` : type === "int" ? sql`${text}::bigint` : text;
+      },
+      source: (json) => sql`json_array_elements(${json}::json) as item`,
+    },
+    db,
+    async snapshot(use) {
+      return db
+        .transaction()
+        .setIsolationLevel("repeatable read")
+        .setAccessMode("read only")
+        .execute(use);
+    },
+    async announce(trx, environment, version) {
+      await sql`select pg_notify(${channel}, ${`${environment} ${version}`})`.execute(trx);
+    },
+    listen,
+    async close() {
+      closed = true;
+      clearTimeout(retry);
+      await Promise.all([db.destroy(), listener?.end()]);
+    },
+  };
+}

@@ -1,0 +1,52 @@
+/** Between rows and records. */
+import type { Selectable } from "kysely";
+import type { KeyState, Limit } from "../domain/model.ts";
+import { keyStates, type KeysTable } from "./tables.ts";
+
+/** What a key refers to, by wire id, for turning rows into records. */
+export interface Names {
+  consumer(wireId: number): string;
+  tier(wireId: number): string;
+  api(wireId: number): string;
+}
+
+export type StoredLimit = Limit & { wireId: number };
+
+/** Databases give blobs as Buffer or ArrayBuffer. */
+export function bufferOf(blob: Buffer | ArrayBuffer | Uint8Array): Buffer {
+  if (Buffer.isBuffer(blob)) return blob;
+  return blob instanceof ArrayBuffer ? Buffer.from(blob) : Buffer.from(blob.buffer, blob.byteOffset, blob.byteLength);
+}
+
+export function parseList<T>(json: string | null): T[] | undefined {
+  return json === null ? undefined : (JSON.parse(json) as T[]);
+}
+
+/** JSON, or null for what is absent. */
+export function jsonOrNull(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value);
+}
+
+export function keyStateOf(index: number): KeyState {
+  const state = keyStates[index];
+  if (state === undefined) throw new Error(`The database holds an unknown key state ${index}.`);
+  return state;
+}
+
+/** A stored limit as the record has it. */
+export function plainLimit({ wireId: _wireId, ...limit }: StoredLimit): Limit {
+  return limit;
+}
+
+/** Members are dropped, not undefined, so that records compare deeply. */
+export function withoutUndefined<T extends object>(value: { [K in keyof T]: T[K] | undefined }): T {
+  for (const name of Object.keys(value) as (keyof T)[]) if (value[name] === undefined) delete value[name];
+  return value as T;
+}
+
+export type KeyRow = Selectable<KeysTable>;
+
+/** Splits a list so that a query stays under every database's bound on parameters. */
+export function* chunks<T>(items: readonly T[], size: number): Generator<T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
+}

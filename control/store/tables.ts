@@ -1,0 +1,132 @@
+/** The tables, as Kysely sees them. Numbers above 2^53 don't occur: an epoch, a random u64, is hex text. */
+import type { Generated } from "kysely";
+
+export interface EnvironmentsTable {
+  id: string;
+  /** 16 hex digits */
+  epoch: string;
+  version: number;
+  next_wire_id: number;
+  /** the change log is complete for versions above this one */
+  log_from: number;
+  created_ms: number;
+}
+
+/** apis and tiers */
+export interface SpecTable {
+  environment: string;
+  id: string;
+  wire_id: number;
+  /** JSON of the record */
+  spec: string;
+  /** the version that last changed it */
+  version: number;
+}
+
+export interface ConsumersTable extends SpecTable {
+  tier_wire_id: number | null;
+}
+
+export interface KeysTable {
+  row_id: Generated<number>;
+  environment: string;
+  id: string;
+  digest: Buffer;
+  consumer_wire_id: number;
+  tier_wire_id: number | null;
+  /** index in `keyStates` */
+  state: number;
+  not_before_ms: number | null;
+  expires_at_ms: number | null;
+  name: string | null;
+  prefix: string | null;
+  rotated_to: string | null;
+  /** JSON lists, null where absent or empty, so that reading a million keys parses almost none */
+  cidrs: string | null;
+  /** wire ids */
+  apis: string | null;
+  scopes: string | null;
+  /** each limit with its `wireId` */
+  limits: string | null;
+  created_ms: number;
+  version: number;
+}
+
+export interface LimitIdsTable {
+  environment: string;
+  /** api, tier or key */
+  owner_kind: string;
+  /** wire id; row id of a key */
+  owner: number;
+  /** the limit's name, after its route where it has one */
+  name: string;
+  wire_id: number;
+}
+
+export interface ChangesTable {
+  row_id: Generated<number>;
+  environment: string;
+  version: number;
+  kind: string;
+  id: string;
+  wire_id: number | null;
+  digest: Buffer | null;
+  deleted: number;
+}
+
+export interface AuditTable {
+  row_id: Generated<number>;
+  environment: string | null;
+  time_ms: number;
+  actor: string;
+  action: string;
+  kind: string;
+  id: string;
+  /** JSON of the members that changed */
+  before: string | null;
+  after: string | null;
+  version: number | null;
+  request_id: string;
+}
+
+export interface AdminTokensTable {
+  id: string;
+  name: string;
+  digest: string;
+  created_ms: number;
+  expires_ms: number | null;
+  last_used_ms: number | null;
+}
+
+export interface GatewayTokensTable extends AdminTokensTable {
+  environment: string;
+  group_name: string;
+  /** JSON list of ids; null: all */
+  apis: string | null;
+}
+
+export interface GatewaysTable {
+  environment: string;
+  id: string;
+  group_name: string;
+  version: number;
+  applied: number;
+  workers: number;
+  last_contact_ms: number;
+}
+
+export interface Tables {
+  environments: EnvironmentsTable;
+  apis: SpecTable;
+  tiers: SpecTable;
+  consumers: ConsumersTable;
+  keys: KeysTable;
+  limit_ids: LimitIdsTable;
+  changes: ChangesTable;
+  audit: AuditTable;
+  admin_tokens: AdminTokensTable;
+  gateway_tokens: GatewayTokensTable;
+  gateways: GatewaysTable;
+}
+
+export const keyStates = ["active", "suspended", "revoked"] as const;

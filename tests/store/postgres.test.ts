@@ -7,6 +7,7 @@ import { startControl } from "../../control/main.ts";
 import { openStore } from "../../control/store/open.ts";
 import type { StoreOptions } from "../../control/store/sqlStore.ts";
 import type { Store } from "../../control/store/store.ts";
+import { isUnavailable } from "../../control/store/unavailable.ts";
 import { adminToken, capturedLogger, temporaryFolder } from "../control/support.ts";
 import { change, consumer, context, key, storeContract } from "./contract.ts";
 import { type PostgresServer, query, startPostgres } from "./postgresServer.ts";
@@ -34,6 +35,7 @@ if (typeof server === "string") {
     },
   });
   describe("PostgreSQL: replicas", () => replicas(server));
+  describe("PostgreSQL: a lost connection", () => lost(server));
   describe("PostgreSQL: control", () => control(server));
 }
 
@@ -69,6 +71,23 @@ function replicas(server: PostgresServer): void {
     await until(() => woken.includes(1n));
     await change(one, (writer) => writer.put("consumer", consumer("b")));
     await until(() => woken.includes(2n));
+  });
+}
+
+function lost(server: PostgresServer): void {
+  it("fails a change whose connection is cut off, and nothing else", async () => {
+    const url = await server.createDatabase();
+    const store = await open(url);
+    await store.createEnvironment("default", context);
+    const cutOff = change(store, async (writer) => {
+      await writer.put("consumer", consumer("acme"));
+      await query(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()");
+      await sleep(100);
+      await writer.put("consumer", consumer("b"));
+    });
+    await assert.rejects(cutOff, isUnavailable);
+    assert.equal(await change(store, (writer) => writer.put("consumer", consumer("c"))), 1);
+    assert.deepEqual((await store.list("default", "consumer", { limit: 10 })).items.map(({ record }) => record.id), ["c"]);
   });
 }
 

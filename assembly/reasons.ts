@@ -24,8 +24,11 @@ export const SCOPE_MISSING: u32 = 20;
 export const ADDRESS_NOT_ALLOWED: u32 = 21;
 export const AUTH_MODE_UNSUPPORTED: u32 = 22;
 export const HEADERS_UNREADABLE: u32 = 23;
+export const RATE_LIMITED: u32 = 24;
+export const QUOTA_EXCEEDED: u32 = 25;
+export const LIMIT_UNAVAILABLE: u32 = 26;
 
-export const REASONS: u32 = 24;
+export const REASONS: u32 = 27;
 
 /** The public code of a reason. */
 export function reasonCode(reason: u32): string {
@@ -54,6 +57,9 @@ export function reasonCode(reason: u32): string {
     case ADDRESS_NOT_ALLOWED: return "address_not_allowed";
     case AUTH_MODE_UNSUPPORTED: return "auth_mode_unsupported";
     case HEADERS_UNREADABLE: return "headers_unreadable";
+    case RATE_LIMITED: return "rate_limited";
+    case QUOTA_EXCEEDED: return "quota_exceeded";
+    case LIMIT_UNAVAILABLE: return "limit_unavailable";
     default: return "";
   }
 }
@@ -85,12 +91,15 @@ export function reasonTitle(reason: u32): string {
     case ADDRESS_NOT_ALLOWED: return "Address not allowed";
     case AUTH_MODE_UNSUPPORTED: return "API not available";
     case HEADERS_UNREADABLE: return "Bad request headers";
+    case RATE_LIMITED: return "Too many requests";
+    case QUOTA_EXCEEDED: return "Quota exceeded";
+    case LIMIT_UNAVAILABLE: return "Limit not available";
     default: return "";
   }
 }
 
-const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400]);
-const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3]);
+const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503]);
+const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14]);
 
 // @ts-ignore: decorator
 @inline

@@ -12,6 +12,36 @@ export interface BulkSql {
   source(json: string): RawBuilder<unknown>;
 }
 
+/** A table's columns with their types; the key's first. */
+export type BulkColumns<T extends keyof Tables> = readonly (readonly [name: keyof Tables[T] & string, type: BulkType])[];
+export type BulkRow = readonly (string | number | null)[];
+
+/** Inserts rows, or gives those that are there the new values of all columns but the first `keyColumns`. No key may come twice. */
+export async function bulkUpsert<T extends keyof Tables>(db: Kysely<Tables>, bulk: BulkSql, table: T, columns: BulkColumns<T>, keyColumns: number, rows: readonly BulkRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  const names = columns.map(([name]) => sql.ref(name));
+  const values = sql.join(columns.map(([, type], place) => bulk.value(place, type)));
+  const updates = sql.join(columns.slice(keyColumns).map(([name]) => sql`${sql.ref(name)} = ${sql.ref(`excluded.${name}`)}`));
+  await sql`insert into ${sql.table(table)} (${sql.join(names)}) select ${values} from ${bulk.source(JSON.stringify(rows))} where true
+    on conflict (${sql.join(names.slice(0, keyColumns))}) do update set ${updates}`.execute(db);
+}
+
+/** Selects what of each row whose first columns are one of the keys. */
+export async function bulkSelect<R, T extends keyof Tables>(db: Kysely<Tables>, bulk: BulkSql, table: T, columns: BulkColumns<T>, what: RawBuilder<unknown>, keys: readonly BulkRow[]): Promise<R[]> {
+  if (keys.length === 0) return [];
+  const on = sql.join(columns.slice(0, keys[0]!.length).map(([name, type], place) => sql`${sql.ref(`${table}.${name}`)} = ${bulk.value(place, type)}`), sql` and `);
+  return (await sql<R>`select ${what} from ${bulk.source(JSON.stringify(keys))} join ${sql.table(table)} on ${on}`.execute(db)).rows;
+}
+
+/** Deletes the rows whose first columns are one of the keys. */
+export async function bulkDelete<T extends keyof Tables>(db: Kysely<Tables>, bulk: BulkSql, table: T, columns: BulkColumns<T>, keys: readonly BulkRow[]): Promise<void> {
+  if (keys.length === 0) return;
+  const key = columns.slice(0, keys[0]!.length);
+  const names = sql.join(key.map(([name]) => sql.ref(name)));
+  const values = sql.join(key.map(([, type], place) => bulk.value(place, type)));
+  await sql`delete from ${sql.table(table)} where (${names}) in (select ${values} from ${bulk.source(JSON.stringify(keys))})`.execute(db);
+}
+
 /** Inserts rows, digests as hex; rows that break a unique constraint are left out. Gives how many were inserted. */
 export async function bulkInsert<T extends keyof Tables>(
   db: Kysely<Tables>,

@@ -1,5 +1,5 @@
 /** What the databases do differently. Everything else of the store is the same SQL. */
-import type { ColumnDefinitionBuilder, Expression, Kysely, Transaction } from "kysely";
+import type { ColumnDefinitionBuilder, Expression, Kysely, RawBuilder, Transaction } from "kysely";
 import type { BulkSql } from "./bulk.ts";
 import type { LineSql } from "./keyLines.ts";
 import type { Tables } from "./tables.ts";
@@ -12,6 +12,8 @@ export interface SqlTypes {
   blob: ColumnType;
   rowId: ColumnType;
   rowIdColumn: (column: ColumnDefinitionBuilder) => ColumnDefinitionBuilder;
+  /** ends the making of a table whose rows are found by their key and written all the time */
+  busyTable: RawBuilder<unknown>;
 }
 
 /** A row of `keys` as the feed takes it, in the order of `feedKeyColumns`. */
@@ -59,5 +61,16 @@ export interface SqlDialect {
    * told by the store itself.
    */
   listen(heard: (environment: string, version: number) => void, missed: () => void): Promise<void>;
+  /** the clock that windows are counted by, Unix milliseconds: one for all replicas */
+  clockMs(db: Kysely<Tables>): Promise<number>;
+  /**
+   * The first thing in a transaction that changes counters: none other that changes counters of these environments goes on until this one
+   * has ended. Gives the clock as it is then.
+   */
+  lockCounters(trx: Transaction<Tables>, environments: readonly string[]): Promise<number>;
+  /** tells every replica, this one too */
+  broadcast(text: string): Promise<void>;
+  /** `heard` gets what is broadcast from now on, while the database can be reached */
+  onBroadcast(heard: (text: string) => void): void;
   close(): Promise<void>;
 }

@@ -5,10 +5,15 @@ import type { SqlDialect } from "./dialect.ts";
 import type { Tables } from "./tables.ts";
 
 const channel = "tollgate_version";
+const broadcastChannel = "tollgate_broadcast";
 const int8Oid = 20;
 const poolSize = 10;
 const connectTimeoutMs = 10_000;
 const relistenMs = 1000;
+/** A replica that vanished inside a transaction on counters holds up all others no longer than this. */
+const countersLockMs = 5000;
+
+const clock = sql`floor(extract(epoch from clock_timestamp()) * 1000)::bigint`;
 
 /** Opens a pool; nothing is connected before the first query. */
 export function openPostgres(url: string, onLost: (error: Error) => void): SqlDialect {
@@ -24,6 +29,7 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
   let closed = false;
   let listener: pg.Client | undefined;
   let retry: NodeJS.Timeout | undefined;
+  const broadcastListeners: ((text: string) => void)[] = [];
 
   async function listen(heard: (environment: string, version: number) => void, missed: () => void): Promise<void> {
     const client = new pg.Client({ ...settings, keepAlive: true });
@@ -42,6 +48,10 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
       if (!closed) retry = setTimeout(() => listen(heard, missed).then(missed, relistenLater), relistenMs);
     };
     client.on("notification", (message) => {
+      if (message.channel === broadcastChannel) {
+        for (const heardText of broadcastListeners) heardText(message.payload ?? "");
+        return;
+      }
       const [environment, version] = (message.payload ?? "").split(" ");
       if (environment !== undefined && version !== undefined) heard(environment, Number(version));
     });
@@ -50,7 +60,7 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
     client.on("error", (error) => listening && relisten(error));
     client.on("end", () => listening && relisten(new Error("The connection that listens for changes ended.")));
     await client.connect();
-    await client.query(`listen ${channel}`);
+    await client.query(`listen ${channel}; listen ${broadcastChannel}`);
     listening = true;
     if (closed) await client.end();
     else listener = client;
@@ -63,6 +73,8 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
       blob: "bytea",
       rowId: "bigint",
       rowIdColumn: (column) => column.primaryKey().generatedByDefaultAsIdentity(),
+      // Room in each page for new versions of its rows, so that no index has to change with them.
+      busyTable: sql`with (fillfactor = 70)`,
     },
     lines: { hexDigest: sql`encode(digest, 'hex')`, jsonList: sql`json_build_array`, joinLines: sql`string_agg(line, chr(10) order by row_id)` },
     bulk: {
@@ -84,6 +96,23 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
       await sql`select pg_notify(${channel}, ${`${environment} ${version}`})`.execute(trx);
     },
     listen,
+    async clockMs(on) {
+      const { rows } = await sql<{ now: number }>`select ${clock} as now`.execute(on);
+      return rows[0]!.now;
+    },
+    async lockCounters(trx, environments) {
+      await sql.raw(`set local lock_timeout = ${countersLockMs}; set local idle_in_transaction_session_timeout = ${countersLockMs}`).execute(trx);
+      // In one order everywhere, so that no two wait for each other. The clock is read after the last lock was had.
+      const keys = sql`select hashtextextended('tollgate counters ' || item, 0) as key from json_array_elements_text(${JSON.stringify(environments)}::json) as item order by 1`;
+      const { rows } = await sql<{ now: number }>`select max(${clock}) as now from (select pg_advisory_xact_lock(key) from (${keys}) as keys offset 0) as locks`.execute(trx);
+      return rows[0]!.now;
+    },
+    async broadcast(text) {
+      await sql`select pg_notify(${broadcastChannel}, ${text})`.execute(db);
+    },
+    onBroadcast(heard) {
+      broadcastListeners.push(heard);
+    },
     async close() {
       closed = true;
       clearTimeout(retry);

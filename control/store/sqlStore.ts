@@ -43,7 +43,7 @@ const gatewayKeptMs = 7 * 86_400_000;
 const gatewayPruneMs = 3_600_000;
 
 export class SqlStore implements Store {
-  private readonly dialect: SqlDialect;
+  readonly dialect: SqlDialect;
   private readonly tokens: Tokens;
   private readonly changeRowsKept: number;
   private readonly pruneAfterRows: number;

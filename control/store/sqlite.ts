@@ -26,7 +26,7 @@ export function openSqlite(file: string): SqlDialect {
   let closed = false;
 
   return {
-    types: { id: "text", int64: "integer", blob: "blob", rowId: "integer", rowIdColumn: (column) => column.primaryKey().autoIncrement() },
+    types: { id: "text", int64: "integer", blob: "blob", rowId: "integer", rowIdColumn: (column) => column.primaryKey().autoIncrement(), busyTable: sql`without rowid` },
     lines: { hexDigest: sql`hex(digest)`, jsonList: sql`json_array`, joinLines: sql`group_concat(line, char(10))` },
     bulk: {
       value: (place, type) => (type === "hex" ? sql`unhex(value ->> ${sql.lit(place)})` : sql`value ->> ${sql.lit(place)}`),
@@ -45,6 +45,11 @@ export function openSqlite(file: string): SqlDialect {
     },
     async announce() {},
     async listen() {},
+    clockMs: async () => Date.now(),
+    // The one connection that writes is the lock.
+    lockCounters: async () => Date.now(),
+    async broadcast() {},
+    onBroadcast() {},
     async close() {
       if (closed) return;
       closed = true;

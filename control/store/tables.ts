@@ -115,6 +115,63 @@ export interface GatewaysTable {
   last_contact_ms: number;
 }
 
+/** See the rows of control/counters/facts.ts. */
+export interface CountersTable {
+  environment: string;
+  limit_wire_id: number;
+  /** 32 hex digits */
+  subject: string;
+  generation: number;
+  pending_extra: number;
+  shares: number;
+}
+
+export interface CounterWindowsTable {
+  environment: string;
+  limit_wire_id: number;
+  subject: string;
+  span: string;
+  start_ms: number;
+  end_ms: number;
+  used: number;
+  extra: number;
+  holders: number;
+  silent_asked_ms: number;
+}
+
+export interface CounterHoldingsTable {
+  environment: string;
+  limit_wire_id: number;
+  subject: string;
+  span: string;
+  /** 16 hex digits */
+  lane: string;
+  start_ms: number;
+  end_ms: number;
+  amount: number;
+}
+
+export interface CounterSharesTable {
+  environment: string;
+  limit_wire_id: number;
+  subject: string;
+  lane: string;
+  amount: number;
+  from_ms: number;
+  until_ms: number;
+  keep_ms: number;
+}
+
+export interface CounterLanesTable {
+  environment: string;
+  lane: string;
+  gateway: string;
+  last_ms: number;
+  /** decimal digits of a u64 */
+  seq: string;
+  answer: string;
+}
+
 export interface Tables {
   environments: EnvironmentsTable;
   apis: SpecTable;
@@ -127,6 +184,11 @@ export interface Tables {
   admin_tokens: AdminTokensTable;
   gateway_tokens: GatewayTokensTable;
   gateways: GatewaysTable;
+  counters: CountersTable;
+  counter_windows: CounterWindowsTable;
+  counter_holdings: CounterHoldingsTable;
+  counter_shares: CounterSharesTable;
+  counter_lanes: CounterLanesTable;
 }
 
 export const keyStates = ["active", "suspended", "revoked"] as const;

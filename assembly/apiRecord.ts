@@ -18,6 +18,9 @@ export function routeMethods(route: usize): usize { return next(route); }
 export function routeScopes(route: usize): usize { return afterTexts(routeMethods(route)); }
 // @ts-ignore: decorator
 @inline
+export function routeCost(route: usize): u32 { return load<u32>(afterTexts(routeScopes(route))); }
+// @ts-ignore: decorator
+@inline
 export function routeEnd(route: usize): usize { return afterTexts(routeScopes(route)) + 8; }
 
 /** The scopes that an API requires. */

@@ -12,7 +12,7 @@ export { Config, KeySource, Rename, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER,
 
 const ROOT_FIELDS: StaticArray<string> = [
   "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds",
-  "mode", "observe", "snapshot",
+  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters",
 ];
 const CONTROL: i32 = 0;
 const ENVIRONMENT: i32 = 1;
@@ -26,6 +26,9 @@ const MAX_SNAPSHOT_AGE_SECONDS: i32 = 8;
 const MODE: i32 = 9;
 const OBSERVE: i32 = 10;
 const SNAPSHOT: i32 = 11;
+const LIMIT_HOLD_MS: i32 = 12;
+const LIMIT_HOLD_REQUESTS: i32 = 13;
+const MAX_COUNTERS: i32 = 14;
 
 const CONTROL_FIELDS: StaticArray<string> = ["cluster", "authority", "tokenEnv", "timeoutMs", "waitMs"];
 const CLUSTER: i32 = 0;
@@ -108,6 +111,15 @@ function readRoot(fields: FieldReader, config: Config): void {
         break;
       case OBSERVE:
         forwardsKey = readObserve(fields, path);
+        break;
+      case LIMIT_HOLD_MS:
+        config.limitHoldMs = <u32>fields.integer(path, 0, 10000);
+        break;
+      case LIMIT_HOLD_REQUESTS:
+        config.limitHoldRequests = <u32>fields.integer(path, 0, 8192);
+        break;
+      case MAX_COUNTERS:
+        config.maxCounters = <u32>fields.integer(path, 1024, 1048576);
         break;
       case SNAPSHOT:
         config.snapshot = readSnapshot(fields, path);

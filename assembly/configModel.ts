@@ -55,6 +55,11 @@ export class Config {
   loadHoldRequests: u32 = 1024;
   /** 0: a snapshot never becomes too old */
   maxSnapshotAgeSeconds: u64 = 86400;
+  /** how long a request waits for allowance, and how many may in each worker */
+  limitHoldMs: u32 = 1000;
+  limitHoldRequests: u32 = 1024;
+  /** counters that are active in a worker at a time */
+  maxCounters: u32 = 262144;
   observe: bool = false;
   /** only while observing: the key goes on to the upstream */
   observeForwardsKey: bool = false;

@@ -10,6 +10,9 @@ const PATH = ascii(":path");
 const AUTHORITY = ascii(":authority");
 const AUTHORIZATION = ascii("authorization");
 const GET = ascii("GET");
+const POST = ascii("POST");
+const CONTENT_TYPE = ascii("content-type");
+const FRAMES = ascii("application/vnd.tollgate.frames");
 const STATUS = ascii(":status");
 const target = new Text(2048);
 const bearer = new Text(1024);
@@ -19,20 +22,28 @@ export function callWatch(feed: Feed, epoch: u64, version: u64, waitMs: u32): u3
   identify(feed, epoch, version);
   target.add("&waitMs=").num(waitMs);
   addProgress(feed);
-  return send(feed, waitMs + feed.timeoutMs);
+  return send(feed, GET, 0, 0, waitMs + feed.timeoutMs);
 }
 
 export function callPage(feed: Feed, index: u32, epoch: u64, version: u64): u32 {
   target.clear().add("/sync/v1/pages/").num(index);
   identify(feed, epoch, version);
-  return send(feed, feed.timeoutMs);
+  return send(feed, GET, 0, 0, feed.timeoutMs);
 }
 
 export function callReport(feed: Feed): u32 {
   target.clear().add("/sync/v1/report");
   identify(feed, feed.head.epoch, feed.head.version);
   addProgress(feed);
-  return send(feed, feed.timeoutMs);
+  return send(feed, GET, 0, 0, feed.timeoutMs);
+}
+
+/** Posts a frame on one of the two numbered ways, `leases` or `usage`. */
+export function callPost(feed: Feed, what: string, epoch: u64, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
+  target.clear().add("/sync/v1/").add(what).add("?environment=").array(feed.environment).add("&gateway=");
+  const name = gatewayName();
+  target.encoded(changetype<usize>(name), name.length).add("&epoch=").hex(epoch);
+  return send(feed, POST, body, bodyBytes, timeoutMs);
 }
 
 /** The status of the answer that is being delivered; 0 when it has none. */
@@ -55,13 +66,14 @@ function addProgress(feed: Feed): void {
   target.add("&applied=").num(feed.members.applied).add("&workers=").num(feed.members.workers);
 }
 
-function send(feed: Feed, timeoutMs: u32): u32 {
+function send(feed: Feed, method: StaticArray<u8>, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
   bearer.clear().add("Bearer ").array(feed.token);
   beginPairs();
-  pairOf(METHOD, GET);
+  pairOf(METHOD, method);
   pair(changetype<usize>(PATH), PATH.length, target.start, target.bytes);
   pairOf(AUTHORITY, feed.authority);
   pair(changetype<usize>(AUTHORIZATION), AUTHORIZATION.length, bearer.start, bearer.bytes);
+  if (bodyBytes > 0) pairOf(CONTENT_TYPE, FRAMES);
   if (!endPairs()) return 0;
-  return httpCall(changetype<usize>(feed.cluster), feed.cluster.length, pairsAt, pairsBytes, timeoutMs);
+  return httpCall(changetype<usize>(feed.cluster), feed.cluster.length, pairsAt, pairsBytes, body, bodyBytes, timeoutMs);
 }

@@ -3,21 +3,21 @@ import { sendLocalResponse } from "./abi/host";
 import { corsPairs } from "./cors";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
 import {
-  KEY_MISSING, METHOD_NOT_ALLOWED, NOT_READY, REASONS, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle,
+  KEY_MISSING, LIMIT_UNAVAILABLE, METHOD_NOT_ALLOWED, NOT_READY, REASONS, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle,
 } from "./reasons";
 import { contentType } from "./request";
 import { Router } from "./routes";
 import { ascii } from "./text";
 
-const CONTENT_TYPE = ascii("content-type");
-const PROBLEM = ascii("application/problem+json");
-const CACHE_CONTROL = ascii("cache-control");
-const NO_STORE = ascii("no-store");
+export const CONTENT_TYPE = ascii("content-type");
+export const PROBLEM = ascii("application/problem+json");
+export const CACHE_CONTROL = ascii("cache-control");
+export const NO_STORE = ascii("no-store");
 const AUTHENTICATE = ascii("www-authenticate");
 const BASIC_CHALLENGE = ascii('ApiKey realm="tollgate"');
 const BEARER_MISSING = ascii('Bearer realm="tollgate"');
 const BEARER_INVALID = ascii('Bearer realm="tollgate", error="invalid_token"');
-const RETRY_AFTER = ascii("retry-after");
+export const RETRY_AFTER = ascii("retry-after");
 const SOON = ascii("1");
 const LATER = ascii("5");
 const ALLOW = ascii("allow");
@@ -25,7 +25,7 @@ const GRPC = ascii("application/grpc");
 const allowed = memory.data(512);
 
 /** Everything that doesn't depend on the request, put together once. */
-class Answer {
+export class Answer {
   details: StaticArray<u8>;
   body: StaticArray<u8>;
   /** gRPC carries the text in a header, so it gets a short one */
@@ -61,8 +61,12 @@ function makeCodes(): StaticArray<StaticArray<u8>> {
   return all;
 }
 
+export function answerOf(reason: u32): Answer {
+  return unchecked(answers[reason]);
+}
+
 /** As Envoy tells gRPC: exactly this type, or with a `+` suffix. */
-function isGrpc(): bool {
+export function isGrpc(): bool {
   const bytes = <u32>GRPC.length;
   if (contentType.bytes < bytes || memory.compare(contentType.at, changetype<usize>(GRPC), bytes) != 0) return false;
   if (contentType.bytes == bytes) return true;
@@ -87,7 +91,7 @@ export function deny(reason: u32, bearer: bool, cors: usize, router: Router | nu
     pairOf(AUTHENTICATE, BASIC_CHALLENGE);
     if (bearer) pairOf(AUTHENTICATE, reason == KEY_MISSING ? BEARER_MISSING : BEARER_INVALID);
   } else if (status == 503) {
-    pairOf(RETRY_AFTER, reason == NOT_READY ? SOON : LATER);
+    pairOf(RETRY_AFTER, reason == NOT_READY || reason == LIMIT_UNAVAILABLE ? SOON : LATER);
   } else if (reason == METHOD_NOT_ALLOWED && router != null) {
     pair(changetype<usize>(ALLOW), ALLOW.length, allowed, router.allowedMethods(allowed, 512));
   }

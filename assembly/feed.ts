@@ -10,6 +10,9 @@
  *   l<0|1>/<i>  chunks of the log: delta frames since the snapshot, in order
  *   v<i>        the VMs that take part: nonce, last seen, applied version
  *   resync      the generation that a worker found to be broken
+ *   g/<i>       counters of the Envoy's own (limits/cells.ts)
+ *   recalls     counters of which others want back what is parked (limits/recalls.ts)
+ *   o<i>…       usage on its way to control (outbox.ts)
  * ```
  * Other plugins may share the name space, so all that is read is checked.
  */
@@ -17,11 +20,15 @@ import { cas, getShared, setShared, value, valueBytes, wake } from "./abi/host";
 import { scratch } from "./abi/memory";
 import { crc32 } from "./crc32";
 import { Follower } from "./follower";
+import { Counters } from "./limits/counters";
+import { Lane } from "./limits/lane";
 import { Leader } from "./leader";
 import { Members } from "./members";
+import { Outbox } from "./outbox";
 import { Table } from "./table";
 import { Meter } from "./telemetry";
 import { Text } from "./text";
+import { Usage } from "./usage";
 
 const HEAD_MAGIC: u32 = 0x31484754;
 
@@ -75,6 +82,8 @@ export class Feed {
   headSound: bool = false;
 
   table: Table | null = null;
+  /** of the table that the counters belong to */
+  tableEpoch: u64 = 0;
   /** when control last confirmed what the table holds, monotonic nanoseconds */
   confirmedNs: u64 = 0;
   /** a stream of this VM needs the table */
@@ -89,6 +98,13 @@ export class Feed {
   leader: Leader = new Leader();
   follower: Follower = new Follower();
   members: Members = new Members();
+  counters: Counters = new Counters();
+  lane: Lane = new Lane();
+  usage: Usage = new Usage();
+  outbox: Outbox = new Outbox();
+
+  /** No control is behind it: the gateway is standalone, and only counts together with the other workers. */
+  get isLocal(): bool { return this.cluster.length == 0; }
 
   constructor(
     public hash: u64,
@@ -156,6 +172,9 @@ export class Feed {
     this.table = null;
     this.follower.dropAside();
     this.leader.free();
+    this.lane.free();
+    this.usage.free();
+    this.counters.slab.clear();
     heap.free(changetype<usize>(this.head));
   }
 

@@ -1,6 +1,7 @@
 /** The ladder: each request is decided here, from top to bottom, by what the worker has in memory. */
 import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes, wallNs } from "./abi/host";
 import { scratch } from "./abi/memory";
+import { monotonicNs } from "./abi/wasi";
 import { matchList, parseAddress } from "./cidr";
 import { hasScope, removeForged, setClaims, setUnchecked } from "./claims";
 import { isPreflight, preflightAllowed } from "./cors";
@@ -12,33 +13,60 @@ import { PATH_DECODE, PATH_INVALID as PATH_REFUSED, decodePath, pathBytes, scanP
 import {
   ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, KEY_EXPIRED, KEY_MALFORMED, KEY_MISSING, KEY_NOT_YET_VALID,
   KEY_REPEATED, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, KEY_UNKNOWN, KEY_WRONG_ENVIRONMENT, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
-  PATH_AMBIGUOUS, PATH_INVALID, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, UNKNOWN_API,
+  LIMIT_UNAVAILABLE, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, UNKNOWN_API,
 } from "./reasons";
 import {
-  AUTH_JWT, AUTH_KEYLESS, KEY_REVOKED as STATE_REVOKED, KEY_STATE, KEY_SUSPENDED as STATE_SUSPENDED, afterTexts, count, first, hasId, keyConsumer,
+  AUTH_JWT, AUTH_KEYLESS, KEY_HAS_LIMITS, KEY_REVOKED as STATE_REVOKED, KEY_STATE, KEY_SUSPENDED as STATE_SUSPENDED, afterTexts, count, first, hasId, keyConsumer,
   keyFlags, next, text, textBytes,
 } from "./records";
 import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, askedMethod, host, method, path, source } from "./request";
 import { Root } from "./root";
-import { apiCors, apiScopes, routeScopes } from "./apiRecord";
+import { apiCors, apiScopes, routeCost, routeScopes } from "./apiRecord";
+import { denyLimited } from "./limits/denyLimited";
+import { DRY, TAKEN, VIOLATED, decidedNs, dry, limitCount, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./limits/limits";
+import { noteHeaders } from "./limits/rateLimitHeaders";
+import { wait } from "./limits/waiting";
 import { methodBit } from "./methods";
-import { API_FOUND, METHOD_REFUSED, NO_API, matchedApi, matchedRoute } from "./routes";
+import { API_FOUND, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "./routes";
 import { sha256 } from "./sha256";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
+import { noteRequest } from "./responses";
 import { Table } from "./table";
-import { ADMITTED, KEYLESS, PASSED, PREFLIGHT, UNCHECKED } from "./telemetry";
+import { ADMITTED, KEYLESS, LOCAL_SHARE, OVERSHOOT, PASSED, PREFLIGHT, UNCHECKED } from "./telemetry";
+import { USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED } from "./usage";
 
 /** What the host does with the stream: go on, or wait (for a resumption, or because it was answered). */
 export const CONTINUE: i32 = 0;
 export const PAUSE: i32 = 1;
+/** Not for the host: the ladder goes on. */
+const GO_ON: i32 = 2;
+
+const NO_ROUTE: u32 = 0xffffffff;
+const FAILURE_OPEN: u32 = 1;
+const FAILURE_LOCAL: u32 = 2;
 
 const digest = memory.data(32);
 const address = memory.data(16);
 const SOURCE_ADDRESS = memory.data<u8>([0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0, 0x61, 0x64, 0x64, 0x72, 0x65, 0x73, 0x73]);
 
-/** Decides the request of the effective context. `mayHold`: it may wait for the first snapshot. */
-export function decide(root: Root, context: u32, mayHold: bool): i32 {
+/** Whom the request belongs to, as far as it's known by now: wire ids and the key's record, 0 = unknown. */
+let theApi: u32 = 0;
+let theRoute: u32 = NO_ROUTE;
+let theConsumer: u32 = 0;
+let theKey: usize = 0;
+let theContext: u32 = 0;
+
+/**
+ * Decides the request of the effective context. `mayHold`: it may wait for the first snapshot, or for allowance. `deadlineNs`: it has waited
+ * for allowance already, and may until then; 0 = it has not.
+ */
+export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64): i32 {
   const config = root.config;
+  theApi = 0;
+  theRoute = NO_ROUTE;
+  theConsumer = 0;
+  theKey = 0;
+  theContext = context;
   if (!headerPairs(MAP_REQUEST_HEADERS) || !root.plan.scan(value(), valueBytes(), config)) return refuseUnread(root);
   removeForged();
   if (config.empty) return refuse(root, NOT_CONFIGURED, 0, STRIP_BLIND, -1);
@@ -65,8 +93,13 @@ export function decide(root: Root, context: u32, mayHold: bool): i32 {
   if (preflight) return pass(root, PREFLIGHT, table);
   const api = matchedApi;
   const route = matchedRoute;
+  theApi = load<u32>(api);
+  if (route != 0) theRoute = matchedRouteIndex;
   const mode = <u32>load<u8>(api, 4);
-  if (mode == AUTH_KEYLESS) return pass(root, KEYLESS, table);
+  if (mode == AUTH_KEYLESS) {
+    const limited = limit(root, table, api, route, 0, mayHold, deadlineNs, STRIP_KNOWN, -1);
+    return limited == GO_ON ? pass(root, KEYLESS, table) : limited;
+  }
   const cors = apiCors(api);
   if (mode == AUTH_JWT) return refuse(root, AUTH_MODE_UNSUPPORTED, cors, STRIP_KEYED, -1);
 
@@ -84,6 +117,9 @@ export function decide(root: Root, context: u32, mayHold: bool): i32 {
   sha256(held.at, held.bytes, digest);
   const key = table.keys.get(digest);
   if (key == 0) return refuse(root, KEY_UNKNOWN, cors, STRIP_KEYED, winner);
+
+  theKey = key;
+  theConsumer = keyConsumer(key);
 
   // ---- state and times
   const state = keyFlags(key) & KEY_STATE;
@@ -112,11 +148,80 @@ export function decide(root: Root, context: u32, mayHold: bool): i32 {
   }
   if (addresses != 0 && !addressAllowed()) return refuse(root, ADDRESS_NOT_ALLOWED, cors, STRIP_KEYED, winner);
 
+  // ---- limits
+  const limited = limit(root, table, api, route, tierId, mayHold, deadlineNs, STRIP_KEYED, winner);
+  if (limited != GO_ON) return limited;
+
   // ---- claims
   if (!config.observeForwardsKey) stripKeys(config, STRIP_KEYED, winner, table);
   setClaims(config, key, consumer, tier, ownScopes);
   root.meter.count(ADMITTED);
   return CONTINUE;
+}
+
+/**
+ * Takes what the request costs from its limits. GO_ON: it may pass, and its response is prepared; else what `decide` gives.
+ */
+function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, mayHold: bool, deadlineNs: u64, how: i32, winner: i32): i32 {
+  const feed = root.feed;
+  if (feed == null) return GO_ON;
+  const config = root.config;
+  const failureMode = <u32>load<u8>(api, 5);
+  const price = route == 0 ? 1 : routeCost(route);
+  const ownLimits = theKey != 0 && (keyFlags(theKey) & KEY_HAS_LIMITS) != 0;
+  const result = takeLimits(feed, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
+  let extra: u32 = 0;
+  if (result == VIOLATED) {
+    noteLimits(api);
+    return refuseLimited(root, apiCors(api), how, winner);
+  }
+  if (result != TAKEN) {
+    const counter = dry;
+    if (result == DRY && counter != null && mayHold && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(feed.lane.failingSinceNs, config.limitHoldMs) &&
+      wait(root, theContext, counter, feed.counters.era, price, deadlineNs, decidedNs)) return PAUSE;
+    if (failureMode == FAILURE_OPEN) {
+      takeSome(feed);
+      extra = USAGE_OVERSHOOT;
+      root.meter.count(OVERSHOOT);
+      setUnchecked(config, codeOf(LIMIT_UNAVAILABLE));
+    } else if (failureMode == FAILURE_LOCAL && result == DRY && takeShares(feed)) {
+      extra = USAGE_LOCAL;
+      root.meter.count(LOCAL_SHARE);
+    } else return refuse(root, LIMIT_UNAVAILABLE, apiCors(api), how, winner);
+  }
+  if (limitCount > 0) noteLimits(api);
+  if (shadowed) root.meter.observed(shadowedRate ? RATE_LIMITED : QUOTA_EXCEEDED);
+  if (!feed.isLocal) {
+    feed.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
+    if (shadowed) feed.usage.shadowed(theApi, theRoute, theConsumer, theKey);
+    noteRequest(theContext, root.id, theApi, theRoute, theConsumer, theKey, limitCount > 0 ? decidedNs : monotonicNs());
+  }
+  return GO_ON;
+}
+
+/** Nobody waits for a control that has been away for longer than one may wait. */
+function awayTooLong(failingSinceNs: u64, holdMs: u32): bool {
+  return failingSinceNs != 0 && decidedNs - failingSinceNs > <u64>holdMs * 1_000_000;
+}
+
+function noteLimits(api: usize): void {
+  const flags = <u32>load<u16>(api, 6);
+  noteHeaders(theContext, (flags & 2) == 0, flags >> 2 & 3);
+}
+
+/** 429: names the limits that are spent, and says when to come again. */
+function refuseLimited(root: Root, cors: usize, how: i32, winner: i32): i32 {
+  const reason = violatedRate ? RATE_LIMITED : QUOTA_EXCEEDED;
+  stripKeys(root.config, STRIP_ALL, winner, null);
+  root.meter.refused(reason);
+  countRefused(root, USAGE_REFUSED + reason);
+  denyLimited(reason, cors, theContext);
+  return PAUSE;
+}
+
+function countRefused(root: Root, metric: u32): void {
+  const feed = root.feed;
+  if (feed != null && !feed.isLocal) feed.usage.refuse(theApi, theRoute, theConsumer, theKey, metric);
 }
 
 const AMBIGUOUS: u32 = 3;
@@ -183,11 +288,13 @@ function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i3
   const config = root.config;
   if (config.observe) {
     root.meter.observed(reason);
+    countRefused(root, USAGE_OBSERVED + reason);
     if (!config.observeForwardsKey) stripKeys(config, how, winner, root.table);
     return CONTINUE;
   }
   stripKeys(config, STRIP_ALL, winner, null);
   root.meter.refused(reason);
+  countRefused(root, USAGE_REFUSED + reason);
   const table = root.table;
   deny(reason, root.bearer, cors, table == null ? null : table.router);
   return PAUSE;

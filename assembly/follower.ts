@@ -10,6 +10,7 @@ import {
   FRAME_DELTA, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_PAGE, Manifest, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType,
   frameVersion, pageCount, pageIndex,
 } from "./frame";
+import { COUNTER, readRecord, recordBody, recordEnd, recordType } from "./records";
 import { APPLIED, APPLY_FULL, RECORDS_GOOD, Table, applyCursor, checkRecords } from "./table";
 import { say, warn } from "./telemetry";
 
@@ -40,6 +41,15 @@ class Cursor {
 /** At the log's end the table must be what the head says: it's written after the log. */
 function reachedHead(table: Table, head: Head): i32 {
   return table.version < head.version ? STEP_BROKEN : STEP_DONE;
+}
+
+/** Heeds a delta's news of counters; a table that is built anew forgets what it knew of them. */
+function renewCounters(feed: Feed, at: usize, end: usize): void {
+  while (at < end && readRecord(at, end)) {
+    at = recordEnd;
+    const body = recordBody;
+    if (recordType == COUNTER) feed.counters.renew(feed, load<u32>(body), load<u64>(body, 8), load<u64>(body, 16), load<u32>(body, 4), monotonicNs());
+  }
 }
 
 export class Follower {
@@ -233,7 +243,7 @@ export class Follower {
         if (frameBase(frame) > table.version) return STEP_BROKEN;
         const size = frameBytes(frame);
         if (frameVersion(frame) > table.version) {
-          const step = this.takeDelta(frame, table, cursor);
+          const step = this.takeDelta(feed, frame, table, cursor);
           if (step != STEP_DONE) return step;
         }
         cursor.offset += size;
@@ -249,7 +259,7 @@ export class Follower {
     }
   }
 
-  private takeDelta(frame: usize, table: Table, cursor: Cursor): i32 {
+  private takeDelta(feed: Feed, frame: usize, table: Table, cursor: Cursor): i32 {
     const from = frame + FRAME_HEAD_BYTES;
     const payload = frameBytes(frame) - FRAME_HEAD_BYTES;
     if (checkRecords(from, from + payload, true) != RECORDS_GOOD) return STEP_BROKEN;
@@ -263,6 +273,7 @@ export class Follower {
     cursor.at = at;
     cursor.end = at + payload;
     cursor.version = reached;
+    if (table == feed.table) renewCounters(feed, from, from + payload);
     return STEP_DONE;
   }
 

@@ -10,6 +10,11 @@ export const FRAME_MANIFEST: u32 = 1;
 export const FRAME_PAGE: u32 = 2;
 export const FRAME_DELTA: u32 = 3;
 export const FRAME_HEARTBEAT: u32 = 4;
+export const FRAME_RECALL: u32 = 5;
+export const FRAME_LEASES: u32 = 6;
+export const FRAME_LEASES_ANSWER: u32 = 7;
+export const FRAME_USAGE: u32 = 8;
+export const FRAME_USAGE_ANSWER: u32 = 9;
 
 export const FRAME_GOOD: i32 = 0;
 export const FRAME_BROKEN: i32 = 1;
@@ -25,11 +30,28 @@ export function checkFrame(at: usize, bytes: u32): i32 {
   if (payload > FRAME_MAX_BYTES - FRAME_HEAD_BYTES || payload > bytes - FRAME_HEAD_BYTES) return FRAME_BROKEN;
   if (crc32(at + 16, FRAME_HEAD_BYTES - 16 + payload, crc32(at, 12)) != load<u32>(at, 12)) return FRAME_BROKEN;
   const type = <u32>load<u8>(at, 6);
-  if (type < FRAME_MANIFEST || type > FRAME_HEARTBEAT) return FRAME_NEWER;
+  if (type < FRAME_MANIFEST || type > FRAME_USAGE_ANSWER) return FRAME_NEWER;
   if (type == FRAME_MANIFEST && payload < 40) return FRAME_BROKEN;
   return FRAME_GOOD;
 }
 
+/** Writes the head of a frame whose payload of `bytes` bytes is in its place already. */
+export function sealFrame(at: usize, type: u32, bytes: u32, epoch: u64, version: u64, base: u64): void {
+  store<u32>(at, MAGIC);
+  store<u16>(at, FORMAT, 4);
+  store<u8>(at, <u8>type, 6);
+  store<u8>(at, 0, 7);
+  store<u32>(at, bytes, 8);
+  store<u64>(at, epoch, 16);
+  store<u64>(at, version, 24);
+  store<u64>(at, base, 32);
+  store<u64>(at, 0, 40);
+  store<u32>(at, crc32(at + 16, FRAME_HEAD_BYTES - 16 + bytes, crc32(at, 12)), 12);
+}
+
+// @ts-ignore: decorator
+@inline
+export function frameTimeMs(at: usize): u64 { return load<u64>(at, 40); }
 // @ts-ignore: decorator
 @inline
 export function frameType(at: usize): u32 { return load<u8>(at, 6); }

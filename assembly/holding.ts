@@ -79,7 +79,7 @@ export function resume(now: u64): bool {
 function resumeOne(root: Root, context: u32): void {
   if (!setEffectiveContext(context)) return;
   const room = mark();
-  if (decide(root, context, false) == CONTINUE) continueRequest();
+  if (decide(root, context, false, 0) == CONTINUE) continueRequest();
   release(room);
 }
 

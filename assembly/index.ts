@@ -4,6 +4,7 @@ import { beginCallback } from "./abi/memory";
 import { removeForgedTrailers } from "./claims";
 import { deny } from "./deny";
 import { CONTINUE, PAUSE, decide } from "./filter";
+import { respond } from "./responses";
 import { answered, configure, serve, tick, woken } from "./lifecycle";
 import { NOT_CONFIGURED } from "./reasons";
 import { allRoots, noteStream, rootOfStream } from "./root";
@@ -34,7 +35,7 @@ export function proxy_on_request_headers(context: u32, _headers: u32, _end: u32)
     return PAUSE;
   }
   serve(root);
-  return decide(root, context, true);
+  return decide(root, context, true, 0);
 }
 
 /** Trailers can carry forged claims as well; those that can't be read don't pass. */
@@ -45,6 +46,12 @@ export function proxy_on_request_trailers(context: u32, _trailers: u32): i32 {
   // So many streams have begun since this one that its root isn't known any more: no root's claims may pass.
   const roots = allRoots();
   for (let i = 0; i < roots.length; i++) if (!removeForgedTrailers(roots[i].plan)) return PAUSE;
+  return CONTINUE;
+}
+
+export function proxy_on_response_headers(context: u32, _headers: u32, _end: u32): i32 {
+  beginCallback();
+  respond(context);
   return CONTINUE;
 }
 

@@ -9,10 +9,11 @@ import { callPage, callReport, callWatch, responseStatus } from "./controlCalls"
 import { Feed, Head, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "./feed";
 import { appendLog } from "./feedLog";
 import {
-  FRAME_BROKEN, FRAME_DELTA, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MANIFEST, FRAME_MAX_BYTES, FRAME_NEWER, FRAME_PAGE, checkFrame,
+  FRAME_BROKEN, FRAME_DELTA, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_HEARTBEAT, FRAME_MANIFEST, FRAME_MAX_BYTES, FRAME_NEWER, FRAME_PAGE, FRAME_RECALL, checkFrame,
   frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, manifestOf, pageCount, pageIndex,
 } from "./frame";
 import { Lease } from "./lease";
+import { postRecalls } from "./limits/recalls";
 import { Stage } from "./stage";
 import { RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "./table";
 import { SYNC_FAILED, SYNC_OK, info, say, warn } from "./telemetry";
@@ -32,10 +33,23 @@ const ABSTAIN_NS: u64 = 2_000_000_000;
 /** Envoy ends a call at its timeout; one that has not ended then is lost. */
 const CALL_GRACE_NS: u64 = 2_000_000_000;
 
+const RECALL_BYTES: u32 = 28;
+
 const NOTHING: i32 = 0;
 const WATCH: i32 = 1;
 const PAGE: i32 = 2;
 const NEVER: u32 = 0xffffffff;
+
+/** Puts a frame's recalls where every worker finds them. */
+function takeRecalls(feed: Feed, frame: usize): bool {
+  const entries = frame + FRAME_HEAD_BYTES + 8;
+  const bytes = frameBytes(frame) - FRAME_HEAD_BYTES;
+  if (bytes < 8) return false;
+  const count = load<u32>(frame, FRAME_HEAD_BYTES);
+  if (count == 0 || <u64>count * RECALL_BYTES + 8 > <u64>bytes) return false;
+  postRecalls(feed, entries, count, RECALL_BYTES);
+  return true;
+}
 
 export class Leader {
   private leading: bool = false;
@@ -78,6 +92,8 @@ export class Leader {
     if (this.stage.active) this.start(feed, now, PAGE, feed.timeoutMs, callPage(feed, this.stage.nextPage, this.stage.epoch, this.stage.version));
     else this.watch(feed, now);
   }
+
+  get leads(): bool { return this.leading; }
 
   /** Whether control failed lately, so that the next call is still some time away. */
   waiting(now: u64): bool {
@@ -264,6 +280,7 @@ export class Leader {
     let offset: u32 = 0;
     let reached = head.version;
     let open = false;
+    let recalled = false;
     const room = mark();
     while (offset < bodyBytes) {
       release(room);
@@ -277,7 +294,12 @@ export class Leader {
       if (state != FRAME_GOOD) return this.refuse(feed, now, state);
       const type = frameType(frame);
       if (type == FRAME_MANIFEST) return this.beginStage(feed, frame, now);
-      if (type == FRAME_PAGE) return this.refuse(feed, now, FRAME_BROKEN);
+      if (type == FRAME_RECALL) {
+        recalled = takeRecalls(feed, frame) || recalled;
+        offset += size;
+        continue;
+      }
+      if (type != FRAME_DELTA && type != FRAME_HEARTBEAT) return this.refuse(feed, now, FRAME_BROKEN);
       if (head.generation == 0 || frameEpoch(frame) != head.epoch) return this.startOver(feed, now);
       if (type == FRAME_DELTA) {
         if (frameBase(frame) > reached) return this.startOver(feed, now);
@@ -296,7 +318,8 @@ export class Leader {
     head.version = reached;
     if (reached >= head.leastVersion) this.contact(feed, now);
     if (!this.publish(feed)) return false;
-    if (moved) feed.members.survey(feed, now, true);
+    if (moved || recalled) feed.members.survey(feed, now, true);
+    if (recalled) feed.wakeSelf();
     if (head.logBytes > LOG_BYTES_MAX) this.fresh = true;
     return true;
   }

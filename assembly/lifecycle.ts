@@ -5,10 +5,12 @@ import { environmentVariable, monotonicNs } from "./abi/wasi";
 import { Config, configError, parseConfig } from "./config";
 import { Feed } from "./feed";
 import { anyHeld, resume } from "./holding";
+import { heedRecalls } from "./limits/recalls";
+import { anyWaiting, resumeWaiting } from "./limits/waiting";
 import { Root, allRoots, dropGone, enterRoot, rootById } from "./root";
 import { sha256 } from "./sha256";
 import { loadStandalone, standaloneError } from "./standalone";
-import { GAUGE_AGE, GAUGE_KEYS, GAUGE_VERSION, Meter, error, say } from "./telemetry";
+import { GAUGE_AGE, GAUGE_COUNTERS, GAUGE_KEYS, GAUGE_VERSION, Meter, error, say } from "./telemetry";
 import { Text, ascii } from "./text";
 
 /** While something is loading, and otherwise. Ticks are only the fallback: changes wake. */
@@ -53,6 +55,9 @@ export function configure(id: u32, bytes: u32): bool {
     root.standalone = table;
   }
   if (config.hasControl) root.feed = feedOf(config, token, root.meter);
+  else if (snapshot != null) root.feed = feedOf(config, digestOf(snapshot), root.meter);
+  const feed = root.feed;
+  if (feed != null) feed.counters.slab.most = config.maxCounters;
   supersede(root);
   enterRoot(root);
   root.tickMs = TICK_LOADING_MS;
@@ -74,6 +79,13 @@ function pluginHash(): u64 {
   const hash = hashOf(name.start, name.bytes);
   heap.free(name.start);
   return hash;
+}
+
+/** Stands for a standalone gateway's token: another snapshot has other wire ids, so its counters begin anew. */
+function digestOf(snapshot: StaticArray<u8>): StaticArray<u8> {
+  const digest = new StaticArray<u8>(32);
+  sha256(changetype<usize>(snapshot), snapshot.length, changetype<usize>(digest));
+  return digest;
 }
 
 function hashOf(at: usize, bytes: u32): u64 {
@@ -147,14 +159,18 @@ export function tick(id: u32): void {
   const now = monotonicNs();
   root.meter.flush();
   const feed = root.feed;
-  if (feed != null) {
+  if (feed != null && feed.isLocal) {
+    keepLocal(feed, root, now);
+    setPeriod(root, anyWaiting() ? TICK_LOADING_MS : TICK_MS);
+  } else if (feed != null) {
     keepFeed(feed, root, now);
     const maxAge = root.config.maxSnapshotAgeSeconds;
     if (feed.follower.upToDate(feed)) feed.confirmedNs = feed.head.contactNs;
     root.stale = maxAge != 0 && feed.table != null && now > feed.confirmedNs && (now - feed.confirmedNs) / 1_000_000_000 > maxAge;
-    setPeriod(root, feed.head.generation == 0 && !feed.leader.waiting(now) || feed.serving && feed.follower.behind(feed) || anyHeld() ? TICK_LOADING_MS : TICK_MS);
+    setPeriod(root, feed.head.generation == 0 && !feed.leader.waiting(now) || feed.serving && feed.follower.behind(feed) || anyHeld() || anyWaiting() ? TICK_LOADING_MS : TICK_MS);
   } else setPeriod(root, TICK_MS);
   if (anyHeld() && resume(now) && feed != null) feed.wakeSelf();
+  if (anyWaiting() && resumeWaiting(now) && feed != null) feed.wakeSelf();
   if (now - sweptAtNs > SWEEP_EVERY_NS) {
     sweptAtNs = now;
     showGauges(now);
@@ -201,18 +217,43 @@ function keepFeed(feed: Feed, root: Root, now: u64): void {
     if (feed.owner > root.id && now - feed.ownerTickNs < OWNER_SILENT_NS) return;
     feed.owner = root.id;
     feed.leader.forgetCalls();
+    feed.lane.forgetCall();
+    feed.outbox.forgetCall();
   }
   feed.ownerTickNs = now;
   feed.headSound = feed.readHead();
   feed.members.keep(feed, root.id, now);
   feed.leader.lead(feed, now);
   followOn(feed);
+  if (feed.serving) {
+    heedRecalls(feed, now);
+    feed.counters.sweep(feed, now);
+    feed.usage.tick();
+    feed.lane.pump(feed, now);
+    feed.outbox.pump(feed, now);
+  }
+}
+
+/** The newest root keeps what a standalone gateway's workers have in common. */
+function keepLocal(feed: Feed, root: Root, now: u64): void {
+  if (feed.owner > root.id && now - feed.ownerTickNs < OWNER_SILENT_NS) return;
+  feed.owner = root.id;
+  feed.ownerTickNs = now;
+  feed.members.keep(feed, root.id, now);
+  heedRecalls(feed, now);
+  feed.counters.sweep(feed, now);
 }
 
 function followOn(feed: Feed): void {
   const before = feed.table;
   if (feed.follower.follow(feed)) feed.wakeSelf();
-  if (before != feed.table) garbage = true;
+  const table = feed.table;
+  if (before == table || table == null) return;
+  garbage = true;
+  // Wire ids of another epoch mean something else; in the same one, news of resets may have been missed.
+  if (before != null && feed.tableEpoch != table.epoch) feed.lane.startOver(feed, monotonicNs());
+  else feed.counters.distrust();
+  feed.tableEpoch = table.epoch;
 }
 
 /** Another VM, or this one, has woken this VM's queue. */
@@ -221,11 +262,19 @@ export function woken(id: u32, token: u32): void {
   for (let i = 0; i < feeds.length; i++) {
     const feed = feeds[i];
     if (feed.members.queue != token) continue;
-    feed.readHead();
-    followOn(feed);
     const now = monotonicNs();
+    if (!feed.isLocal) {
+      feed.readHead();
+      followOn(feed);
+    }
+    heedRecalls(feed, now);
     if (anyHeld() && resume(now)) feed.wakeSelf();
+    if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();
     setEffectiveContext(id);
+    if (!feed.isLocal && feed.owner == id) {
+      feed.lane.pump(feed, now);
+      feed.outbox.pump(feed, now);
+    }
     // What was applied is told to the leader without waiting for a tick.
     feed.members.keep(feed, feed.owner, now);
     return;
@@ -237,7 +286,17 @@ export function answered(id: u32, token: u32, headers: u32, bodyBytes: u32): voi
   const room = mark();
   for (let i = 0; i < feeds.length; i++) {
     const feed = feeds[i];
-    if (feed.owner != id || !feed.leader.answered(feed, token, headers, bodyBytes, now)) continue;
+    if (feed.owner != id) continue;
+    if (feed.lane.answered(feed, token, headers, bodyBytes, now)) {
+      release(room);
+      if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();
+      setEffectiveContext(id);
+      // What those who went on have used up is asked for at once.
+      feed.lane.pump(feed, now);
+      return;
+    }
+    if (feed.outbox.answered(feed, token, headers, bodyBytes, now)) return;
+    if (!feed.leader.answered(feed, token, headers, bodyBytes, now)) continue;
     // What came is in shared data by now. Its room is needed for the pages that are read from there.
     release(room);
     followOn(feed);
@@ -250,6 +309,7 @@ export function answered(id: u32, token: u32, headers: u32, bodyBytes: u32): voi
 function showGauges(now: u64): void {
   for (let i = 0; i < feeds.length; i++) {
     const feed = feeds[i];
+    feed.meter.gauge(GAUGE_COUNTERS, feed.counters.slab.count);
     const head = feed.head;
     if (head.generation == 0) continue;
     const table = feed.table;

@@ -16,10 +16,10 @@ const SLOT_BYTES: u32 = 32;
 const SEEN_EVERY_NS: u64 = 1_000_000_000;
 const ALIVE_NS: u64 = 5_000_000_000;
 const GONE_NS: u64 = 15_000_000_000;
-const NONE: u32 = 0xffffffff;
+export const NO_SLOT: u32 = 0xffffffff;
 
 export class Members {
-  private slot: u32 = NONE;
+  private slot: u32 = NO_SLOT;
   private nonce: u64 = 0;
   private wroteNs: u64 = 0;
   private wroteApplied: u64 = 0;
@@ -32,6 +32,21 @@ export class Members {
   applied: u64 = 0;
   workers: u32 = 0;
 
+  /** This VM's slot, or NO_SLOT. */
+  get place(): u32 { return this.slot; }
+
+  /** Whether there was ever a VM in a slot. */
+  known(feed: Feed, slot: u32): bool {
+    const n = feed.name("v").num(slot);
+    return slot < SLOTS && getShared(n.start, n.bytes);
+  }
+
+  /** Whether the VM of a slot is gone for good. */
+  gone(feed: Feed, slot: u32, now: u64): bool {
+    const n = feed.name("v").num(slot);
+    return getShared(n.start, n.bytes) && valueBytes() == SLOT_BYTES && now > load<u64>(value(), 8) && now - load<u64>(value(), 8) > GONE_NS;
+  }
+
   /** This VM among all that ever took part. */
   get identity(): u64 {
     if (this.nonce == 0) this.nonce = random64() | 1;
@@ -40,7 +55,7 @@ export class Members {
 
   /** Takes a slot, says that this VM is alive, and listens on its queue as `root`. */
   keep(feed: Feed, root: u32, now: u64): void {
-    if (this.slot == NONE && !this.take(feed, now)) return;
+    if (this.slot == NO_SLOT && !this.take(feed, now)) return;
     if (this.queueRoot != root) {
       const n = feed.name("q").num(this.slot);
       this.queue = registerQueue(n.start, n.bytes);
@@ -52,7 +67,7 @@ export class Members {
     const n = feed.name("v").num(this.slot);
     // Another VM's nonce in the slot: it took this VM for gone. Start over with a slot of its own.
     if (getShared(n.start, n.bytes) && valueBytes() == SLOT_BYTES && load<u64>(value()) != this.nonce) {
-      this.slot = NONE;
+      this.slot = NO_SLOT;
       this.queueRoot = 0;
       this.queue = 0;
       return;

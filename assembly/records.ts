@@ -8,6 +8,8 @@ export const CONSUMER: u32 = 3;
 export const KEY: u32 = 4;
 export const DELETE: u32 = 5;
 export const LIMIT: u32 = 6;
+/** Not a state but news: a counter was reset, or granted extra. Only deltas bring it. */
+export const COUNTER: u32 = 7;
 /** Types from here on may be skipped by who doesn't know them. */
 export const SKIPPABLE: u32 = 128;
 
@@ -30,6 +32,7 @@ export const KEY_HAS_TIER: u32 = 16;
 export const KEY_HAS_ADDRESSES: u32 = 32;
 export const KEY_HAS_APIS: u32 = 64;
 export const KEY_HAS_SCOPES: u32 = 128;
+export const KEY_HAS_LIMITS: u32 = 256;
 
 /** `readRecord` leaves the record's type, body and end here. */
 export let recordType: u32 = 0;
@@ -230,11 +233,20 @@ function checkKey(): void {
   if (flags & KEY_HAS_SCOPES) skipTexts();
 }
 
-const LEAST_BYTES = memory.data<u8>([0, 8, 8, 14, 24, 5, 56]);
+/** A limit as the request path needs it: it counts something known, in windows that have a length. */
+function checkLimit(body: usize): void {
+  skip(56);
+  skip(load<u8>(body, 29));
+  const subject = load<u8>(body, 6);
+  const period = load<u8>(body, 28);
+  if (subject == 0 || subject > 5 || period > 3 || (period == 0 && load<u32>(body, 24) == 0)) good = false;
+}
+
+const LEAST_BYTES = memory.data<u8>([0, 8, 8, 14, 24, 5, 56, 32]);
 
 /** Whether a body of a known type may be walked without checks. An unknown type is not for this function. */
 export function validRecord(type: u32, body: usize, bodyEnd: usize): bool {
-  if (type < API || type > LIMIT || bodyEnd - body < <usize>load<u8>(LEAST_BYTES + type)) return false;
+  if (type < API || type > COUNTER || bodyEnd - body < <usize>load<u8>(LEAST_BYTES + type)) return false;
   // where the wire id is: 0 means none, so no record may have it, and no key may name it as its consumer
   if (type != DELETE && load<u32>(type == KEY ? body + DIGEST_BYTES : body) == 0) return false;
   at = body;
@@ -244,7 +256,8 @@ export function validRecord(type: u32, body: usize, bodyEnd: usize): bool {
   else if (type == TIER) { skip(8); skipText(); skipTexts(); skipIds(); }
   else if (type == CONSUMER) checkConsumer();
   else if (type == KEY) checkKey();
-  else if (type == LIMIT) { skip(56); skip(load<u8>(body, 29)); }
+  else if (type == LIMIT) checkLimit(body);
+  else if (type == COUNTER) skip(32);
   else {
     const kind = <u32>load<u8>(body);
     skip(kind == KEY ? 1 + DIGEST_BYTES : 5);

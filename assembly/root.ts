@@ -12,7 +12,7 @@ const REVIVED_NS: u64 = 30_000_000_000;
 export class Root {
   plan: HeaderPlan;
   bearer: bool = false;
-  /** one of both, or none when the configuration is empty */
+  /** none when the configuration is empty; of a standalone gateway one that has no control */
   feed: Feed | null = null;
   standalone: Table | null = null;
   /** control was not heard of for longer than the configuration allows */
@@ -21,6 +21,8 @@ export class Root {
   /** when the first request needed a table that was not there; 0 = none has */
   firstNeedNs: u64 = 0;
   held: u32 = 0;
+  /** requests that wait for allowance */
+  waiting: u32 = 0;
 
   /** A newer root of the same plugin has another feed: this one watches no more, unless streams still come. */
   superseded: bool = false;
@@ -33,9 +35,10 @@ export class Root {
 
   /** The table by which requests may be decided now, or null. */
   get table(): Table | null {
+    const own = this.standalone;
+    if (own != null) return own;
     const feed = this.feed;
-    if (feed == null) return this.standalone;
-    return this.stale ? null : feed.believed;
+    return feed == null || this.stale ? null : feed.believed;
   }
 
   /** Whether the root takes part in its feed. */
@@ -70,6 +73,7 @@ export function enterRoot(root: Root): void {
       const old = roots[i];
       // the ring's entries name the root by its id, and count down what the new one holds
       root.held = old.held;
+      root.waiting = old.waiting;
       const standalone = old.standalone;
       if (standalone != null) standalone.free();
       roots[i] = root;

@@ -7,7 +7,8 @@
 import { allocBlock, freeBlock } from "./blocks";
 import { Manifest } from "./frame";
 import { DigestIndex, IdIndex } from "./recordIndex";
-import { API, CONSUMER, DELETE, KEY, LIMIT, TIER, readRecord, recordBody, recordEnd, recordType, validRecord } from "./records";
+import { API, CONSUMER, COUNTER, DELETE, KEY, LIMIT, TIER, readRecord, recordBody, recordEnd, recordType, validRecord } from "./records";
+import { OwnerIndex } from "./limits/ownerIndex";
 import { Router } from "./routes";
 
 const APPEND_BYTES: u32 = 256 << 10;
@@ -36,10 +37,14 @@ export function checkRecords(at: usize, end: usize, deletes: bool): i32 {
     if (!readRecord(at, end)) return RECORDS_BROKEN;
     at = recordEnd;
     if (recordType >= 128) continue;
-    if (recordType == 0 || recordType > LIMIT) return RECORDS_NEWER;
-    if ((recordType == DELETE && !deletes) || !validRecord(recordType, recordBody, recordEnd)) return RECORDS_BROKEN;
+    if (recordType == 0 || recordType > COUNTER) return RECORDS_NEWER;
+    if (((recordType == DELETE || recordType == COUNTER) && !deletes) || !validRecord(recordType, recordBody, recordEnd)) return RECORDS_BROKEN;
   }
   return RECORDS_GOOD;
+}
+
+function limitsMost(manifest: Manifest, extra: u32): u32 {
+  return manifest.limitCount * 2 + 1024 + (extra >> 2);
 }
 
 export class Table {
@@ -48,6 +53,7 @@ export class Table {
   tiers: IdIndex = new IdIndex();
   apis: IdIndex = new IdIndex();
   limits: IdIndex = new IdIndex();
+  limitOwners: OwnerIndex = new OwnerIndex();
   router: Router = new Router();
 
   /** Identity and progress, kept by who loads it. */
@@ -69,7 +75,7 @@ export class Table {
       this.consumers.reserve(manifest.consumerCount + (manifest.consumerCount >> 4) + extra) &&
       this.tiers.reserve(manifest.tierCount * 2 + 256) &&
       this.apis.reserve(manifest.apiCount * 2 + 256) &&
-      this.limits.reserve(manifest.limitCount * 2 + 1024 + (extra >> 2));
+      this.limits.reserve(limitsMost(manifest, extra)) && this.limitOwners.reserve(limitsMost(manifest, extra));
   }
 
   /** Clears a part of the reserved indexes; true when all are clear. */
@@ -138,7 +144,7 @@ export class Table {
       case KEY: return load<u8>(body, 22) != 0 || this.keys.put(body);
       case CONSUMER: return this.consumers.put(body);
       case TIER: return this.tiers.put(body);
-      case LIMIT: return this.limits.put(body);
+      case LIMIT: return this.limitOwners.put(body, this.limits.get(load<u32>(body))) && this.limits.put(body);
       case API: this.apisChanged = true; return this.apis.put(body);
       case DELETE: this.remove(load<u8>(body), body + 1); return true;
       default: return true;
@@ -150,9 +156,16 @@ export class Table {
       case KEY: this.keys.remove(what); break;
       case CONSUMER: this.consumers.remove(load<u32>(what)); break;
       case TIER: this.tiers.remove(load<u32>(what)); break;
-      case LIMIT: this.limits.remove(load<u32>(what)); break;
+      case LIMIT: this.removeLimit(load<u32>(what)); break;
       case API: this.apisChanged = true; this.apis.remove(load<u32>(what)); break;
     }
+  }
+
+  private removeLimit(id: u32): void {
+    const record = this.limits.get(id);
+    if (record == 0) return;
+    this.limitOwners.remove(record);
+    this.limits.remove(id);
   }
 
   /** Makes the router fit the APIs after records were applied. False when memory is short; the old router stays. */
@@ -172,6 +185,7 @@ export class Table {
     this.tiers.free();
     this.apis.free();
     this.limits.free();
+    this.limitOwners.free();
     this.router.free();
     for (let i = 0; i < this.regions.length; i++) freeBlock(this.regions[i]);
     this.regions = [];

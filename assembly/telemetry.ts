@@ -14,14 +14,23 @@ export const HELD: u32 = 4;
 export const UNCHECKED: u32 = 5;
 export const SYNC_OK: u32 = 6;
 export const SYNC_FAILED: u32 = 7;
-const REFUSED: u32 = 8;
+export const LEASES_OK: u32 = 8;
+export const LEASES_FAILED: u32 = 9;
+export const USAGE_OK: u32 = 10;
+export const USAGE_FAILED: u32 = 11;
+/** Admitted without allowance, because an API's failureMode is open. */
+export const OVERSHOOT: u32 = 12;
+/** Admitted on a share that was charged beforehand. */
+export const LOCAL_SHARE: u32 = 13;
+const REFUSED: u32 = 14;
 const OBSERVED: u32 = REFUSED + REASONS;
 const COUNTERS: u32 = OBSERVED + REASONS;
 
 export const GAUGE_VERSION: u32 = 0;
 export const GAUGE_AGE: u32 = 1;
 export const GAUGE_KEYS: u32 = 2;
-const GAUGES: u32 = 3;
+export const GAUGE_COUNTERS: u32 = 3;
+const GAUGES: u32 = 4;
 
 export const line: Text = new Text(1024);
 
@@ -32,13 +41,13 @@ export class Meter {
   private gauges: StaticArray<u32> = new StaticArray<u32>(GAUGES);
 
   constructor(public environment: StaticArray<u8>) {
-    const plain = ["admitted", "keyless", "passed", "preflight", "held", "unchecked", "sync_ok", "sync_failed"];
+    const plain = ["admitted", "keyless", "passed", "preflight", "held", "unchecked", "sync_ok", "sync_failed", "leases_ok", "leases_failed", "usage_ok", "usage_failed", "overshoot", "local_share"];
     for (let i = 0; i < plain.length; i++) this.counters[i] = this.counter("", plain[i]);
     for (let r: u32 = 0; r < REASONS; r++) {
       this.counters[REFUSED + r] = this.counter("refused.", reasonCode(r));
       this.counters[OBSERVED + r] = this.counter("observed.", reasonCode(r));
     }
-    const gauges = ["snapshot_version", "snapshot_age_seconds", "keys"];
+    const gauges = ["snapshot_version", "snapshot_age_seconds", "keys", "counters"];
     for (let i = 0; i < gauges.length; i++) {
       this.name("", gauges[i]);
       this.gauges[i] = defineGauge(line.start, line.bytes);

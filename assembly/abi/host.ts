@@ -9,6 +9,7 @@ export const CAS_MISMATCH: u32 = 8;
 
 export const MAP_REQUEST_HEADERS: i32 = 0;
 export const MAP_REQUEST_TRAILERS: i32 = 1;
+export const MAP_RESPONSE_HEADERS: i32 = 2;
 const MAP_CALL_RESPONSE_HEADERS: i32 = 6;
 const BUFFER_CALL_RESPONSE_BODY: i32 = 4;
 const BUFFER_PLUGIN_CONFIGURATION: i32 = 7;
@@ -146,9 +147,15 @@ export function drainQueue(token: u32): void {
 }
 
 /** A call's token, or 0 when Envoy refused it (no such cluster, or it's not the time for calls). */
-export function httpCall(cluster: usize, clusterBytes: u32, pairs: usize, pairsBytes: u32, timeoutMs: u32): u32 {
-  const status = imports.proxy_http_call(cluster, clusterBytes, pairs, pairsBytes, 0, 0, 0, 0, timeoutMs, out);
+export function httpCall(cluster: usize, clusterBytes: u32, pairs: usize, pairsBytes: u32, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
+  const status = imports.proxy_http_call(cluster, clusterBytes, pairs, pairsBytes, body, bodyBytes, 0, 0, timeoutMs, out);
   return status == OK ? load<u32>(out) : 0;
+}
+
+/** The first value of a header. */
+export function header(map: i32, name: usize, nameBytes: u32): bool {
+  store<u64>(out, 0);
+  return took(imports.proxy_get_header_map_value(map, name, nameBytes, out, out + 4));
 }
 
 export function callResponseHeader(name: usize, nameBytes: u32): bool {

@@ -1,0 +1,192 @@
+/** The counters of one feed in this worker: found, made, returned, forgotten. */
+import { Feed } from "../feed";
+import { returnToCell, takeFromCell } from "./cells";
+import {
+  ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, roll,
+} from "./counter";
+import { isFirstUse, isPerGateway, limitShape } from "./limitRecord";
+import { Slab } from "./slab";
+
+/** What a counter holds goes back to its authority after it has not been used for so long, and its place becomes free. */
+const IDLE_NS: u64 = 15_000_000_000;
+/** Places that are looked at in one tick, and when a place is needed. */
+const SWEEP: u32 = 2048;
+const SEARCH: u32 = 256;
+/** The next window is fetched when less than this is left of the current one, or less than a quarter of it. */
+const AHEAD_NS: u64 = 2_000_000_000;
+
+export class Counters {
+  readonly slab: Slab = new Slab(0);
+  /** where in the ring of recalls this VM stands */
+  heeded: u64 = 0;
+  heededWord: u32 = 0;
+  /** raised when all counters are forgotten at once: addresses of them mean nothing any more */
+  era: u32 = 0;
+
+  /** The counter of a limit and a subject; null when there is no place for a new one. */
+  get(feed: Feed, limit: u32, record: usize, standalone: bool, a: u64, b: u64, now: u64): Counter | null {
+    let c = this.slab.find(limit, a, b);
+    if (c == null) {
+      c = this.slab.add(limit, a, b);
+      if (c == null) {
+        if (!this.makeRoom(feed, now)) return null;
+        c = this.slab.add(limit, a, b);
+        if (c == null) return null;
+      }
+      if (standalone || isPerGateway(record)) c.flags |= GATEWAY;
+      c.shape = limitShape(record);
+      c.record = <u32>record;
+      c.usedNs = now;
+    } else if (c.record != <u32>record) this.lookAgain(feed, c, record, standalone, now);
+    return c;
+  }
+
+  /** The limit's record is another one: what was held by the old one goes back when it differs. */
+  private lookAgain(feed: Feed, c: Counter, record: usize, standalone: bool, now: u64): void {
+    c.record = <u32>record;
+    c.spentUntilNs = 0;
+    c.retryNs = 0;
+    const shape = limitShape(record);
+    const gateway = standalone || isPerGateway(record);
+    if (shape == c.shape && gateway == ((c.flags & GATEWAY) != 0)) return;
+    c.shape = shape;
+    this.giveBack(feed, c, now);
+    c.nextTriedMs = 0;
+    c.share = 0;
+    if (gateway) c.flags |= GATEWAY;
+    else c.flags &= ~GATEWAY;
+  }
+
+  /** Asks the authority for at least `need`. False: it can't be asked at all. */
+  ask(feed: Feed, c: Counter, need: u64, now: u64): bool {
+    if (c.need < need) c.need = need;
+    if (c.flags & GATEWAY) return takeFromCell(feed, c, c.record, now);
+    if ((c.flags & (ASKED | WANT_ASK)) == 0) feed.lane.list(feed, c, WANT_ASK);
+    return true;
+  }
+
+  /** After a spend: fetches more before it runs dry, and the next window before it begins. */
+  // @ts-ignore: decorator
+  @inline
+  fetchAhead(feed: Feed, c: Counter, now: u64): void {
+    if (c.allowance < c.lowWater || now + AHEAD_NS > c.endNs) this.fetch(feed, c, now);
+  }
+
+  private fetch(feed: Feed, c: Counter, now: u64): void {
+    if (c.flags & GATEWAY) return;
+    if (c.allowance < c.lowWater && c.remaining > 0 && (c.flags & (ASKED | WANT_ASK)) == 0) {
+      // Asked once for each grant: what is granted sets the mark anew.
+      c.lowWater = 0;
+      feed.lane.list(feed, c, WANT_ASK);
+    }
+    if (now + AHEAD_NS <= c.endNs || c.nextTriedMs == c.startMs || c.nextStartMs != 0 || (c.flags & (WANT_NEXT | IN_FLIGHT)) != 0) return;
+    const quarterNs = (c.endMs - c.startMs) * 250_000;
+    if (now + quarterNs <= c.endNs || isFirstUse(c.record)) return;
+    c.nextTriedMs = c.startMs;
+    feed.lane.list(feed, c, WANT_NEXT);
+  }
+
+  /** Others in need want what is held here. True when a cell got something back. */
+  recall(feed: Feed, limit: u32, a: u64, b: u64, now: u64): bool {
+    const c = this.slab.find(limit, a, b);
+    if (c == null) return false;
+    roll(c, now);
+    this.giveBack(feed, c, now);
+    return (c.flags & GATEWAY) != 0;
+  }
+
+  private giveBack(feed: Feed, c: Counter, now: u64): void {
+    if (c.flags & GATEWAY) {
+      if (c.startMs != 0) returnToCell(feed, c, now);
+      c.spentUntilNs = 0;
+    } else if (c.startMs != 0 || c.nextStartMs != 0) {
+      feed.lane.list(feed, c, WANT_RETURN);
+      c.spentUntilNs = 0;
+    }
+    c.lowWater = 0;
+  }
+
+  returnAll(feed: Feed, now: u64): bool {
+    let touched = false;
+    for (let n = this.slab.places; n > 0; n--) {
+      const c = this.slab.step();
+      if (c == null) continue;
+      this.giveBack(feed, c, now);
+      touched = true;
+    }
+    return touched;
+  }
+
+  /** The owner has reset the counter, or granted extra: what was known of it is outdated. */
+  renew(feed: Feed, limit: u32, a: u64, b: u64, generation: u32, now: u64): void {
+    const c = this.slab.find(limit, a, b);
+    if (c == null) return;
+    if (c.generation < generation) c.generation = generation;
+    this.giveBack(feed, c, now);
+    c.spentUntilNs = 0;
+    c.retryNs = 0;
+  }
+
+  /** A snapshot was loaded in which resets may be missing: nothing is known to be spent any more. */
+  distrust(): void {
+    for (let n = this.slab.places; n > 0; n--) {
+      const c = this.slab.step();
+      if (c == null) continue;
+      c.record = 0;
+      c.spentUntilNs = 0;
+    }
+  }
+
+  /** Control has noted that the counter is forgotten here. */
+  closed(c: Counter, now: u64): void {
+    c.flags &= ~CLOSING;
+    if ((c.flags & (LISTED | IN_FLIGHT)) == 0 && c.allowance == 0 && c.nextAllowance == 0 && now - c.usedNs > IDLE_NS) this.slab.remove(c);
+  }
+
+  /** All counters are gone, and what was control's stays spent: a new lane begins. */
+  forget(feed: Feed, now: u64): void {
+    for (let n = this.slab.places; n > 0; n--) {
+      const c = this.slab.step();
+      if (c != null && (c.flags & GATEWAY) != 0 && c.startMs != 0) returnToCell(feed, c, now);
+    }
+    this.slab.clear();
+    this.era++;
+  }
+
+  /** Looks at some places: forgets what is over, returns what is idle. */
+  sweep(feed: Feed, now: u64): void {
+    const places = this.slab.places;
+    for (let n: u32 = places < SWEEP ? places : SWEEP; n > 0; n--) {
+      const c = this.slab.step();
+      if (c != null) this.retire(feed, c, now);
+    }
+  }
+
+  /** True when the place is free now. */
+  private retire(feed: Feed, c: Counter, now: u64): bool {
+    if ((c.flags & (LISTED | IN_FLIGHT)) != 0) return false;
+    const over = now >= c.endNs && (c.nextStartMs == 0 || now >= c.nextEndNs);
+    const idle = now - c.usedNs > IDLE_NS;
+    if (over && (c.share == 0 || idle)) {
+      if (now < c.spentUntilNs && !idle) return false;
+      this.slab.remove(c);
+      return true;
+    }
+    if (!idle) return false;
+    if (c.flags & GATEWAY) {
+      if (c.startMs != 0) returnToCell(feed, c, now);
+      this.slab.remove(c);
+      return true;
+    }
+    feed.lane.list(feed, c, WANT_CLOSE);
+    return false;
+  }
+
+  private makeRoom(feed: Feed, now: u64): bool {
+    for (let n = SEARCH; n > 0; n--) {
+      const c = this.slab.step();
+      if (c != null && this.retire(feed, c, now)) return true;
+    }
+    return false;
+  }
+}

@@ -240,12 +240,20 @@ function keepLocal(feed: Feed, root: Root, now: u64): void {
   feed.owner = root.id;
   feed.ownerTickNs = now;
   feed.members.keep(feed, root.id, now);
+  if (feed.serving) prepare(feed);
   heedRecalls(feed, now);
   feed.counters.sweep(feed, now);
 }
 
+/** Memory for what requests add to. */
+function prepare(feed: Feed): void {
+  feed.counters.slab.prepare();
+  if (!feed.isLocal) feed.usage.begin();
+}
+
 function followOn(feed: Feed): void {
   const before = feed.table;
+  if (feed.serving) prepare(feed);
   if (feed.follower.follow(feed)) feed.wakeSelf();
   const table = feed.table;
   if (before == table || table == null) return;
@@ -267,6 +275,7 @@ export function woken(id: u32, token: u32): void {
       feed.readHead();
       followOn(feed);
     }
+    if (feed.serving) prepare(feed);
     heedRecalls(feed, now);
     if (anyHeld() && resume(now)) feed.wakeSelf();
     if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();

@@ -84,8 +84,7 @@ export class Usage {
   }
 
   private cell(api: u32, route: u32, consumer: u32, digest: usize, metric: u32): usize {
-    if (this.cells == 0 && !this.begin()) return 0;
-    if (this.minute == 0) this.tick();
+    if (this.cells == 0) return 0;
     if (this.used >= FULL) {
       digest = 0;
       consumer = 0;
@@ -114,7 +113,10 @@ export class Usage {
     }
   }
 
-  private begin(): bool {
+  /** Takes the memory; before the first request is decided, which never takes any. */
+  begin(): bool {
+    if (this.cells != 0) return true;
+    this.tick();
     this.cells = allocBlock(<u64>CELLS * CELL_BYTES);
     this.list = allocBlock(<u64>CELLS * 4);
     if (this.cells == 0 || this.list == 0) {

@@ -133,7 +133,8 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
     let starving = false;
     if (left >= need) {
       const want = own == 0 ? need : wanted(c, now);
-      const share = left / (2 * <u64>popcnt(holders | own));
+      const sharers = <u64>popcnt(holders | own);
+      const share = sharers == 0 ? 0 : left / (2 * sharers);
       granted = want < share ? want : share;
       if (granted < need) granted = need;
       store<u64>(cell, used + granted, 40);
@@ -203,7 +204,8 @@ export function pace(feed: Feed, c: Counter, limit: usize, cost: u64, now: u64):
     c.paced -= cost;
     return 0;
   }
-  const interval = <u64>1_000_000_000 / <u64>pacePerSecond(limit);
+  const perSecond = <u64>pacePerSecond(limit);
+  const interval = perSecond >= 1_000_000_000 ? 1 : 1_000_000_000 / perSecond;
   const burst = <u64>paceBurst(limit);
   const tolerance = interval * (burst == 0 ? 1 : burst);
   const nowMs = wallNs() / MS;

@@ -28,6 +28,7 @@ export class Counters {
     let c = this.slab.find(limit, a, b);
     if (c == null) {
       c = this.slab.add(limit, a, b);
+      if (this.slab.isLow) feed.wakeSelf();
       if (c == null) {
         if (!this.makeRoom(feed, now)) return null;
         c = this.slab.add(limit, a, b);

@@ -7,6 +7,7 @@ import { allocBlock, freeBlock } from "../blocks";
 import { COUNTER_BYTES, Counter, GATEWAY, IN_FLIGHT, IN_USE, LISTED } from "./counter";
 
 const SEGMENT: u32 = 1024;
+const SPARE: u32 = 2048;
 
 // @ts-ignore: decorator
 @inline
@@ -40,10 +41,9 @@ export class Slab {
     return null;
   }
 
-  /** A new counter, cleared; null when all places are taken, or memory is short. */
+  /** A new counter, cleared; null when all places are taken that `prepare` has made. */
   add(limit: u32, a: u64, b: u64): Counter | null {
-    if (this.count >= this.most || (this.buckets == 0 && !this.makeIndex())) return null;
-    if (this.free_ == 0 && !this.addSegment()) return null;
+    if (this.free_ == 0 || this.count >= this.most) return null;
     const at = this.free_;
     const c = changetype<Counter>(at);
     this.free_ = c.bucketNext;
@@ -95,9 +95,24 @@ export class Slab {
     return (c.flags & IN_USE) == 0 ? null : c;
   }
 
-  /** Places that there are memory for. */
+  /** Places that there is memory for. */
   get places(): u32 {
     return <u32>this.segments.length * SEGMENT;
+  }
+
+  /** Whether places run low while more are allowed: `prepare` is due. */
+  // @ts-ignore: decorator
+  @inline
+  get isLow(): bool {
+    const free = this.places - this.count;
+    return free < SPARE / 2 && this.places < this.most;
+  }
+
+  /** Takes memory ahead of need: the request path itself never does. */
+  prepare(): void {
+    if (this.buckets == 0 && !this.makeIndex()) return;
+    const spare = this.count / 4 + SPARE;
+    while (this.places < this.most && this.places - this.count < spare) if (!this.addSegment()) return;
   }
 
   private makeIndex(): bool {

@@ -95,7 +95,7 @@ function ask(pairs: string[], mayHold: bool = true): string {
   beginCallback();
   giveHeaders("headers", pairs);
   forget();
-  const result = decide(root, 7, mayHold);
+  const result = decide(root, 7, mayHold, 0);
   const calls = takeCalls();
   const answered = calls.indexOf("answer ");
   expect(result).toBe(answered < 0 ? CONTINUE : PAUSE);
@@ -254,10 +254,10 @@ describe("the ladder", () => {
     const broken = new Writer().u32(5);
     beginCallback();
     give("headers", broken.start, broken.bytes);
-    expect(decide(root, 7, true)).toBe(PAUSE);
+    expect(decide(root, 7, true, 0)).toBe(PAUSE);
     expect(takeCalls().startsWith("remove x-api-key\nremove authorization\nreplace :path: /\nanswer 400 tollgate_headers_unreadable")).toBeTruthy();
     withhold("headers");
-    expect(decide(root, 7, true)).toBe(PAUSE);
+    expect(decide(root, 7, true, 0)).toBe(PAUSE);
     expect(takeCalls().includes("answer 400 tollgate_headers_unreadable")).toBeTruthy();
   });
 });
@@ -301,7 +301,7 @@ describe("without a table", () => {
     root = rootOf(1, configWith(), feedOf());
     beginCallback();
     giveHeaders("headers", [":method", "GET", ":path", "/x", ":authority", "h"]);
-    expect(decide(root, 7, true)).toBe(PAUSE);
+    expect(decide(root, 7, true, 0)).toBe(PAUSE);
     expect(takeCalls().includes("answer")).toBeFalsy();
   });
 

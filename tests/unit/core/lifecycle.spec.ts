@@ -103,7 +103,7 @@ function request(root: Root, context: u32 = 7): i32 {
   beginCallback();
   giveHeaders("headers", [":method", "GET", ":path", "/", ":authority", "h"]);
   serve(root);
-  return decide(root, context, true);
+  return decide(root, context, true, 0);
 }
 
 /** Configures a root with control and brings the snapshot to it. */

@@ -282,7 +282,7 @@ describe("a root with control", () => {
     forget();
     beginCallback();
     woken(1, root.feed!.members.queue);
-    expect(takeCalls()).toBe("context 1");
+    expect(takeCalls().startsWith("context 1")).toBeTruthy();
     woken(1, 12345);
     expect(takeCalls()).toBe("");
   });

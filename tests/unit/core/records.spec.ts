@@ -191,7 +191,7 @@ describe("a record is refused", () => {
   it("of an unknown type", () => {
     const body = new Writer().u64(1).u64(1).u64(1).u64(1).u64(1).u64(1).u64(1).u64(1);
     expect(valid(0, body)).toBeFalsy();
-    expect(valid(7, body)).toBeFalsy();
+    expect(valid(8, body)).toBeFalsy();
     expect(valid(128, body)).toBeFalsy();
     expect(valid(0xffffffff, body)).toBeFalsy();
   });

@@ -23,7 +23,7 @@ import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, askedMethod, host, method, pa
 import { Root } from "./root";
 import { apiCors, apiScopes, routeCost, routeScopes } from "./apiRecord";
 import { denyLimited } from "./limits/denyLimited";
-import { DRY, TAKEN, VIOLATED, decidedNs, dry, limitCount, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./limits/limits";
+import { DRY, TAKEN, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./limits/limits";
 import { noteHeaders } from "./limits/rateLimitHeaders";
 import { wait } from "./limits/waiting";
 import { methodBit } from "./methods";
@@ -190,10 +190,11 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, ma
     } else return refuse(root, LIMIT_UNAVAILABLE, apiCors(api), how, winner);
   }
   if (limitCount > 0) noteLimits(api);
-  if (shadowed) root.meter.observed(shadowedRate ? RATE_LIMITED : QUOTA_EXCEEDED);
+  const would: u32 = shadowed ? 1 + <u32>shadowDebt : 0;
+  if (would > 0) root.meter.observed(shadowedRate ? RATE_LIMITED : QUOTA_EXCEEDED, would);
   if (!feed.isLocal) {
     feed.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
-    if (shadowed) feed.usage.shadowed(theApi, theRoute, theConsumer, theKey);
+    if (would > 0) feed.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
     noteRequest(theContext, root.id, theApi, theRoute, theConsumer, theKey, limitCount > 0 ? decidedNs : monotonicNs());
   }
   return GO_ON;
@@ -287,7 +288,7 @@ function withoutTable(root: Root, context: u32, mayHold: bool): i32 {
 function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i32 {
   const config = root.config;
   if (config.observe) {
-    root.meter.observed(reason);
+    root.meter.observed(reason, 1);
     countRefused(root, USAGE_OBSERVED + reason);
     if (!config.observeForwardsKey) stripKeys(config, how, winner, root.table);
     return CONTINUE;

@@ -57,7 +57,11 @@ export function configure(id: u32, bytes: u32): bool {
   if (config.hasControl) root.feed = feedOf(config, token, root.meter);
   else if (snapshot != null) root.feed = feedOf(config, digestOf(snapshot), root.meter);
   const feed = root.feed;
-  if (feed != null) feed.counters.slab.most = config.maxCounters;
+  if (feed != null) {
+    feed.counters.slab.most = config.maxCounters;
+    const own = root.standalone;
+    if (own != null && own.limits.count > 0) feed.counters.slab.prepare();
+  }
   supersede(root);
   enterRoot(root);
   root.tickMs = TICK_LOADING_MS;
@@ -247,14 +251,15 @@ function keepLocal(feed: Feed, root: Root, now: u64): void {
 
 /** Memory for what requests add to. */
 function prepare(feed: Feed): void {
-  feed.counters.slab.prepare();
+  const table = feed.table;
+  if (feed.counters.slab.places > 0 || (table != null && table.limits.count > 0)) feed.counters.slab.prepare();
   if (!feed.isLocal) feed.usage.begin();
 }
 
 function followOn(feed: Feed): void {
   const before = feed.table;
-  if (feed.serving) prepare(feed);
   if (feed.follower.follow(feed)) feed.wakeSelf();
+  if (feed.serving) prepare(feed);
   const table = feed.table;
   if (before == table || table == null) return;
   garbage = true;

@@ -75,8 +75,9 @@ export class Meter {
     this.count(REFUSED + reason);
   }
 
-  observed(reason: u32): void {
-    this.count(OBSERVED + reason);
+  /** Would have been refused, so many times. */
+  observed(reason: u32, times: u32): void {
+    this.pending[OBSERVED + reason] += times;
   }
 
   gauge(which: u32, value: u64): void {

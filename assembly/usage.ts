@@ -59,10 +59,10 @@ export class Usage {
     if (extra != 0) add(cell, extra, 1);
   }
 
-  /** A shadow limit would have refused what was admitted. */
-  shadowed(api: u32, route: u32, consumer: u32, digest: usize): void {
+  /** A shadow limit would have refused what was admitted, so many times. */
+  shadowed(api: u32, route: u32, consumer: u32, digest: usize, times: u32): void {
     const cell = this.cell(api, route, consumer, digest, ALL);
-    if (cell != 0) add(cell, USAGE_SHADOWED, 1);
+    if (cell != 0) add(cell, USAGE_SHADOWED, times);
   }
 
   /** Counts a refusal: `metric` is USAGE_REFUSED or USAGE_OBSERVED plus the reason. */

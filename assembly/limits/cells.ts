@@ -162,7 +162,6 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
     c.remaining = left - granted;
     c.lowWater = 0;
     if (granted > 0) {
-      c.need = 0;
       c.retryNs = 0;
       c.spentUntilNs = 0;
       noteAsked(c, now);
@@ -174,6 +173,7 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
       c.spentUntilNs = c.endNs;
       c.spentNeed = need;
     }
+    c.need = 0;
     return true;
   }
   c.retryNs = now;

@@ -20,6 +20,7 @@ export function take(c: Counter, op: usize, answer: usize, next: bool, clock: Cl
     return;
   }
   c.flags &= ~ASKED;
+  c.need = 0;
   if (answerShare(answer) != 0) {
     c.share = answerShare(answer);
     c.shareUntilMs = answerShareUntilMs(answer);
@@ -52,7 +53,6 @@ function takeNow(c: Counter, answer: usize, clock: ClockBounds, now: u64): void 
   credit(c, answerGranted(answer));
   c.spentUntilNs = 0;
   c.retryNs = 0;
-  c.need = 0;
   c.lowWater = c.allowance >> 1;
 }
 

@@ -32,6 +32,8 @@ export let retryNs: u64 = 0;
 /** A limit that only watches would have refused; whether the first of these is a rate. */
 export let shadowed: bool = false;
 export let shadowedRate: bool = false;
+/** What such limits let through while it wasn't known, and now is, that they would have refused it. */
+export let shadowDebt: u64 = 0;
 let cost: u64 = 0;
 
 // @ts-ignore: decorator
@@ -44,12 +46,6 @@ export function counterOf(n: u32): Counter | null {
 @inline
 export function isViolated(n: u32): bool { return load<u32>(found + (<usize>n << 3), 4) != 0; }
 
-/** Nothing was looked at: a request without limits. */
-export function noLimits(): void {
-  limitCount = 0;
-  shadowed = false;
-}
-
 /**
  * Takes what a request costs from every limit that it has. `key` is the key's record, 0 for a request without a caller; `ownLimits`: the key
  * has limits of its own. `watch`: nothing is refused, as if all limits were shadows.
@@ -58,6 +54,7 @@ export function takeLimits(
   feed: Feed, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
 ): u32 {
   shadowed = false;
+  shadowDebt = 0;
   limitCount = findApplicable(table, tier, api, route, ownLimits ? key : 0);
   if (limitCount == 0) return TAKEN;
   newSubjects();
@@ -93,7 +90,11 @@ export function takeLimits(
       }
     }
     if (watch || isShadow(limit)) {
-      if (spent) noteShadowed(limit);
+      if (spent) {
+        noteShadowed(limit);
+        shadowDebt += c.debt;
+        c.debt = 0;
+      }
     } else if (spent) {
       store<u32>(place, 1, 4);
       violated = true;

@@ -13,7 +13,7 @@ describe("a meter", () => {
     meter.count(ADMITTED);
     meter.count(ADMITTED);
     meter.refused(KEY_UNKNOWN);
-    meter.observed(NOT_READY);
+    meter.observed(NOT_READY, 1);
     expect(takeCalls()).toBe("");
     meter.flush();
     expect(takeCalls()).toBe("counter tollgate.default.admitted +2\ncounter tollgate.default.refused.key_unknown +1\ncounter tollgate.default.observed.not_ready +1");
@@ -37,7 +37,7 @@ describe("a meter", () => {
       meter.refused(reason);
       meter.flush();
       expect(takeCalls()).toBe(`counter tollgate.e.refused.${reasonCode(reason)} +1`);
-      meter.observed(reason);
+      meter.observed(reason, 1);
       meter.flush();
       expect(takeCalls()).toBe(`counter tollgate.e.observed.${reasonCode(reason)} +1`);
     }

@@ -23,7 +23,7 @@ export interface SqlCounterOptions extends Partial<CounterSettings> {
   nowMs?: () => number;
 }
 
-/** Serialization failures and deadlocks, which no rule of ours brings about, but an owner's settings or other tools might. */
+/** Serialization failures and deadlocks. No rule of ours brings them about, but an owner's settings or tools might. */
 const conflictCode = /^(40001|40P01)$/;
 const triesMax = 5;
 /** How many lanes are alive only sizes shares: it may be so old. */

@@ -9,6 +9,10 @@ export interface Context {
   streams: Streams;
   /** standard input to its end */
   readInput: () => Promise<string>;
+  /** standard input as it comes */
+  input?: () => AsyncIterable<Buffer>;
+  /** standard error is a terminal */
+  terminal?: boolean;
   /** the file that the running command works on, for messages */
   file?: string;
 }

@@ -9,4 +9,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
     err: (chunk) => void process.stderr.write(chunk),
   },
   readInput: () => text(process.stdin),
+  input: () => process.stdin,
+  terminal: process.stderr.isTTY,
 });

@@ -8,6 +8,7 @@ import { addFileCommands } from "./commands/files.ts";
 import { addKeyCommands } from "./commands/keys.ts";
 import { addLocalCommands } from "./commands/local.ts";
 import { addRecordCommands } from "./commands/records.ts";
+import { addSimulateCommand } from "./commands/simulate.ts";
 import { describeFailure } from "./failure.ts";
 
 /** Runs one command line (without the program's name) and gives its exit code: 0 done, 1 refused, 2 usage. */
@@ -37,6 +38,7 @@ function buildProgram(context: Context): Command {
     .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(text) });
   addLocalCommands(program, context);
   addFileCommands(program, context);
+  addSimulateCommand(program, context);
   addKeyCommands(program, context);
   addRecordCommands(program, context);
   addAdministrationCommands(program, context);

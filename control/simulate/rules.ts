@@ -1,0 +1,156 @@
+/** The limits of the file, each with its counters, and which of them a request has. */
+import type { LimitShape } from "../counters/model.ts";
+import type { Place } from "../domain/matching.ts";
+import type { Limit, Route, Tier } from "../domain/model.ts";
+import { parsePeriod } from "../domain/period.ts";
+import type { Caller, KeyFacts } from "./callers.ts";
+import { Counter, type Hits } from "./counters.ts";
+import { type Pace, paceOf } from "./pacing.ts";
+import { Peaks } from "./peaks.ts";
+
+/** Whose limit it is. */
+export type Owner = { kind: "tier"; tier: string } | { kind: "api"; api: string } | { kind: "route"; api: string; route: string } | { kind: "key"; key: string };
+
+/** What is left of callers whose counters were forgotten to bound the memory. */
+export interface Forgotten {
+  peaks: Peaks;
+  bursts: Peaks;
+  /** callers that had been refused, as far as one knows */
+  callersHit: number;
+  hits: number;
+  paced: number;
+}
+
+export class Rule {
+  readonly limit: Limit;
+  readonly owner: Owner;
+  readonly shape: LimitShape;
+  readonly pace: Pace | undefined;
+  readonly enforced: boolean;
+  readonly counters = new Map<string, Counter>();
+  readonly forgotten: Forgotten = { peaks: new Peaks(), bursts: new Peaks(), callersHit: 0, hits: 0, paced: 0 };
+  /** requests that it applied to */
+  requests = 0;
+  hits: Hits | undefined;
+
+  constructor(index: number, limit: Limit, owner: Owner) {
+    this.limit = limit;
+    this.owner = owner;
+    this.shape = shapeOf(index + 1, limit);
+    this.pace = limit.smoothing === undefined ? undefined : paceOf(limit.smoothing);
+    this.enforced = limit.mode === "enforce";
+  }
+
+  /** The counter of a subject. `undefined`: the log doesn't tell the address that it counts by. */
+  counter(caller: Caller, api: string, address: string | undefined, gateway: string): Counter | undefined {
+    const subject = this.#subject(caller, api, address);
+    if (subject === undefined) return undefined;
+    const apart = gateway !== "" && this.limit.enforcement === "gateway";
+    const name = apart ? `${subject} at ${gateway}` : subject;
+    let counter = this.counters.get(name);
+    if (counter === undefined) {
+      counter = new Counter(caller, api, address, apart ? gateway : "");
+      this.counters.set(name, counter);
+    }
+    return counter;
+  }
+
+  #subject(caller: Caller, api: string, address: string | undefined): string | undefined {
+    switch (this.limit.subject) {
+      case "key":
+        return caller.keySubject;
+      case "consumer":
+        return caller.consumerSubject;
+      case "api":
+        return api;
+      case "consumer+api":
+        return `${caller.consumerSubject} ${api}`;
+      case "ip":
+        return address;
+    }
+  }
+
+  /** Forgets counters that can't change a decision any more. */
+  sweep(nowMs: number, evenIfHit: boolean): void {
+    for (const [name, counter] of this.counters) {
+      if (counter.isActive(nowMs) || (counter.hits !== undefined && !evenIfHit)) continue;
+      this.forgotten.peaks.add(counter.peak);
+      if (this.pace !== undefined) this.forgotten.bursts.add(counter.burst(this.pace));
+      if (counter.hits !== undefined) {
+        this.forgotten.callersHit++;
+        this.forgotten.hits += counter.hits.count;
+        this.forgotten.paced += counter.hits.paced;
+      }
+      this.counters.delete(name);
+    }
+  }
+}
+
+function shapeOf(wireId: number, limit: Limit): LimitShape {
+  const period = limit.period === undefined ? undefined : parsePeriod(limit.period);
+  return {
+    wireId,
+    kind: limit.kind,
+    limit: limit.limit,
+    windowSeconds: limit.windowSeconds ?? (period !== undefined && "seconds" in period ? period.seconds : 0),
+    period: period !== undefined && "named" in period ? period.named : "none",
+    firstUse: limit.anchor === "firstUse",
+  };
+}
+
+const keylessSubjects = new Set(["api", "ip"]);
+
+/** Gives each request its limits. */
+export class Rules {
+  readonly all: Rule[] = [];
+  readonly #byLimit = new Map<Limit, Rule>();
+  readonly #byTier = new Map<Tier | undefined, Map<Place, readonly Rule[]>>();
+  readonly #byKey = new Map<KeyFacts, Map<Place, readonly Rule[]>>();
+
+  /** The limits of a request, merged by name. Each list is made once. */
+  of(place: Place, caller: Caller): readonly Rule[] {
+    const keyless = place.api.auth.mode === "keyless";
+    const key = keyless || caller.key === undefined || caller.key.key.limits.length === 0 ? undefined : caller.key;
+    const tier = keyless ? undefined : caller.tier;
+    const places = key === undefined ? child(this.#byTier, tier) : child(this.#byKey, key);
+    let rules = places.get(place);
+    if (rules === undefined) {
+      rules = this.#merge(place, tier, key, keyless);
+      places.set(place, rules);
+    }
+    return rules;
+  }
+
+  /** The most specific of each name: tier, then API, route, key. */
+  #merge({ api, route }: Place, tier: Tier | undefined, key: KeyFacts | undefined, keyless: boolean): Rule[] {
+    const byName = new Map<string, Rule>();
+    const add = (limits: readonly Limit[] | undefined, owner: () => Owner) => {
+      for (const limit of limits ?? []) if (!keyless || keylessSubjects.has(limit.subject)) byName.set(limit.name, this.#rule(limit, owner));
+    };
+    add(tier?.limits, () => ({ kind: "tier", tier: tier!.id }));
+    add(api.limits, () => ({ kind: "api", api: api.id }));
+    add(route?.limits, () => ({ kind: "route", api: api.id, route: routeText(route!) }));
+    add(key?.key.limits, () => ({ kind: "key", key: key!.key.id }));
+    return [...byName.values()];
+  }
+
+  #rule(limit: Limit, owner: () => Owner): Rule {
+    let rule = this.#byLimit.get(limit);
+    if (rule === undefined) {
+      rule = new Rule(this.all.length, limit, owner());
+      this.all.push(rule);
+      this.#byLimit.set(limit, rule);
+    }
+    return rule;
+  }
+}
+
+function routeText({ methods, path }: Route): string {
+  return methods.length === 0 ? path : `${methods.join(",")} ${path}`;
+}
+
+function child<K, V>(maps: Map<K, Map<Place, V>>, key: K): Map<Place, V> {
+  let map = maps.get(key);
+  if (map === undefined) maps.set(key, (map = new Map()));
+  return map;
+}

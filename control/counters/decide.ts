@@ -56,9 +56,12 @@ function answerCall(ledger: Ledger, call: LaneCall, limits: LimitsOf, settings: 
   const id: LaneId = { environment: call.environment, lane: laneText(call.lane) };
   const last = ledger.lane(id);
   if (last !== null && call.seq <= last.seq) {
-    if (call.seq < last.seq || last.answer === "") return { kind: "outdated" };
-    ledger.putLane({ ...last, lastMs: nowMs });
-    return decodeAnswer(last.answer);
+    if (call.seq < last.seq) return { kind: "outdated" };
+    const answer = decodeAnswer(last.answer);
+    // Other ops under the same number are no resend.
+    if (answer.answers.length !== call.ops.length) return { kind: "outdated" };
+    ledger.putLane({ ...last, gateway: call.gateway, lastMs: nowMs });
+    return answer;
   }
   const row = { ...id, gateway: call.gateway, seq: call.seq, answer: "", lastMs: nowMs };
   ledger.putLane(row);

@@ -11,6 +11,7 @@ import { isUnavailable } from "../store/unavailable.ts";
 import { grant, inspect, reset } from "./adjust.ts";
 import { decide } from "./decide.ts";
 import { type Changes, type Facts, noFacts, type Wanted } from "./facts.ts";
+import { LanesAlive } from "./lanesAlive.ts";
 import { type CounterGeneration, type CounterRef, type CounterSettings, type CounterState, defaultLeaseMs, type LaneCall, type LimitsOf, type Recall } from "./model.ts";
 import { packRecalls, unpackRecalls } from "./recallText.ts";
 import { RecallPace } from "./recallPace.ts";
@@ -26,8 +27,6 @@ export interface SqlCounterOptions extends Partial<CounterSettings> {
 /** Serialization failures and deadlocks. No rule of ours brings them about, but an owner's settings or tools might. */
 const conflictCode = /^(40001|40P01)$/;
 const triesMax = 5;
-/** How many lanes are alive only sizes shares: it may be so old. */
-const lanesAliveKeptMs = 1000;
 /** One pruning statement deletes so many rows at most, so that it holds up no lease for long. */
 const pruneRows = 2000;
 /** PostgreSQL refuses a notification of 8,000 bytes. */
@@ -38,7 +37,7 @@ export class SqlCounterStore implements CounterStore {
   private readonly settings: CounterSettings;
   private readonly nowMs: (() => number) | undefined;
   private readonly pace = new RecallPace();
-  private readonly lanesAlive = new Map<string, { count: number; atMs: number }>();
+  private readonly lanesAlive = new LanesAlive();
   private readonly sender = randomUUID();
 
   constructor(dialect: SqlDialect, { nowMs, leaseMs = defaultLeaseMs }: SqlCounterOptions = {}) {
@@ -114,12 +113,7 @@ export class SqlCounterStore implements CounterStore {
   private async load(db: Kysely<Tables>, wanted: Wanted, facts: Facts): Promise<void> {
     await loadRows(db, this.dialect.bulk, wanted, facts);
     for (const environment of wanted.lanesAlive) {
-      let known = this.lanesAlive.get(environment);
-      if (known === undefined || Math.abs(facts.nowMs - known.atMs) > lanesAliveKeptMs) {
-        known = { count: await countLanesAlive(db, environment, facts.nowMs), atMs: facts.nowMs };
-        this.lanesAlive.set(environment, known);
-      }
-      facts.lanesAlive.set(environment, known.count);
+      facts.lanesAlive.set(environment, await this.lanesAlive.get(environment, facts.nowMs, () => countLanesAlive(db, environment, facts.nowMs)));
     }
   }
 

@@ -1,0 +1,80 @@
+/** The scripts, each generic, that run on one slot group. The rules are in decide.ts alone: scripts only read, compare and write. */
+import { createHash } from "node:crypto";
+
+export interface Script {
+  text: string;
+  sha: string;
+}
+
+/**
+ * Reads in one go. KEYS: strings, then hashes. ARGV: number of strings; then for each hash the number of fields and the fields, where -1
+ * stands for all of it. Answers with the clock (seconds, microseconds), a list of the strings' values, and a list for each hash.
+ */
+export const loadScript = script(`
+local strings = tonumber(ARGV[1])
+local values = {}
+for index = 1, strings do values[index] = redis.call('GET', KEYS[index]) end
+local hashes = {}
+local at = 2
+for index = strings + 1, #KEYS do
+  local count = tonumber(ARGV[at])
+  if count < 0 then
+    hashes[#hashes + 1] = redis.call('HGETALL', KEYS[index])
+    at = at + 1
+  else
+    local fields = {}
+    for field = 1, count do fields[field] = redis.call('HGET', KEYS[index], ARGV[at + field]) end
+    hashes[#hashes + 1] = fields
+    at = at + count + 1
+  end
+end
+local time = redis.call('TIME')
+return {time[1], time[2], values, hashes}
+`);
+
+/**
+ * Writes if what was read is still so. KEYS: strings, then hashes. ARGV: number of strings; for each string what it must begin with ('-': it
+ * must not be there), its new value ('' leaves it), its time to live in ms; then for each hash its time to live, the number of fields,
+ * and each field with its value ('' deletes it). Answers 0, or with the number of the first string that has changed, and then wrote nothing.
+ */
+export const storeScript = script(`
+local strings = tonumber(ARGV[1])
+for index = 1, strings do
+  local value = redis.call('GET', KEYS[index])
+  local expected = ARGV[index * 3 - 1]
+  if expected == '-' then
+    if value then return index end
+  elseif not value or string.sub(value, 1, #expected) ~= expected then
+    return index
+  end
+end
+for index = 1, strings do
+  local value = ARGV[index * 3]
+  if value ~= '' then redis.call('SET', KEYS[index], value, 'PX', ARGV[index * 3 + 1]) end
+end
+local at = strings * 3 + 2
+for index = strings + 1, #KEYS do
+  local count = tonumber(ARGV[at + 1])
+  for field = 1, count do
+    local name, value = ARGV[at + field * 2], ARGV[at + field * 2 + 1]
+    if value == '' then redis.call('HDEL', KEYS[index], name) else redis.call('HSET', KEYS[index], name, value) end
+  end
+  redis.call('PEXPIRE', KEYS[index], ARGV[at])
+  at = at + 2 + count * 2
+end
+return 0
+`);
+
+/** Forgets the lanes that haven't called since. KEYS: last calls, gateways. ARGV: the time, how many at most. Answers with how many there were. */
+export const forgetLanesScript = script(`
+local lanes = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])
+for index = 1, #lanes do
+  redis.call('ZREM', KEYS[1], lanes[index])
+  redis.call('HDEL', KEYS[2], lanes[index])
+end
+return #lanes
+`);
+
+function script(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") };
+}

@@ -37,13 +37,12 @@ export class SqlFeedReader implements FeedReader {
       return Number(row.count);
     };
     const owners = [...(await this.apis()), ...(await this.tiers())];
-    const limited = await this.db.selectFrom("keys").select("limits").where("environment", "=", this.environment).where("limits", "is not", null).execute();
     return {
       apis: await count("apis"),
       tiers: await count("tiers"),
       consumers: await count("consumers"),
       keys: await count("keys"),
-      limits: owners.reduce((sum, owner) => sum + owner.limits.length, 0) + limited.reduce((sum, row) => sum + parseList(row.limits)!.length, 0),
+      limits: owners.reduce((sum, owner) => sum + owner.limits.length, 0) + (await this.keyLimits()).length,
     };
   }
 
@@ -107,6 +106,11 @@ export class SqlFeedReader implements FeedReader {
     return found;
   }
 
+  async keyLimits(): Promise<FeedLimit[]> {
+    const rows = await this.db.selectFrom("keys").select("limits").where("environment", "=", this.environment).where("limits", "is not", null).execute();
+    return rows.flatMap((row) => parseList<StoredLimit>(row.limits)!.map((limit) => ({ wireId: limit.wireId, limit: plainLimit(limit) })));
+  }
+
   async changesSince(sinceVersion: bigint, max: number): Promise<FeedChange[] | undefined> {
     if (sinceVersion > this.version || sinceVersion < this.logFrom) return undefined;
     const rows = await this.db
@@ -127,7 +131,7 @@ export class SqlFeedReader implements FeedReader {
     const rows = await query.orderBy("wire_id").execute();
     const ids = await this.limitIds("api");
     return rows.map((row) => {
-      const api = JSON.parse(row.spec) as Api;
+      const api = specOf("api", row.spec);
       return { wireId: row.wire_id, api, limits: limitsOf(api, row.wire_id, ids) };
     });
   }
@@ -139,7 +143,7 @@ export class SqlFeedReader implements FeedReader {
     const ids = await this.limitIds("tier");
     const apis = new Map((await this.db.selectFrom("apis").select(["id", "wire_id"]).where("environment", "=", this.environment).execute()).map((row) => [row.id, row.wire_id]));
     return rows.map((row) => {
-      const tier = JSON.parse(row.spec) as Tier;
+      const tier = specOf("tier", row.spec);
       const limits = limitsOf(tier, row.wire_id, ids);
       return { wireId: row.wire_id, tier, limits, ...(tier.apis === undefined ? {} : { apiWireIds: tier.apis.map((api) => apis.get(api)!) }) };
     });
@@ -160,7 +164,7 @@ function limitsOf(owner: Api | Tier, wireId: number, ids: Map<string, number>): 
 }
 
 function feedConsumer(row: { wire_id: number; tier_wire_id: number | null; spec: string }): FeedConsumer {
-  return { wireId: row.wire_id, tierWireId: row.tier_wire_id ?? 0, consumer: JSON.parse(row.spec) as Consumer };
+  return { wireId: row.wire_id, tierWireId: row.tier_wire_id ?? 0, consumer: specOf("consumer", row.spec) };
 }
 
 function feedKey([rowId, id, digest, consumerWireId, state, notBeforeMs, expiresAtMs, tierWireId, cidrs, apis, scopes, limits]: FeedKeyRow): FeedKey {

@@ -88,6 +88,8 @@ export interface FeedReader extends EnvironmentState {
   tierById(id: string): Promise<FeedTier | undefined>;
   consumerById(id: string): Promise<FeedConsumer | undefined>;
   keyById(id: string): Promise<FeedKey | undefined>;
+  /** the limits that keys have of their own */
+  keyLimits(): Promise<FeedLimit[]>;
   /** as `keyById`, for many in one go; those gone are missing */
   keysByIds(ids: readonly string[]): Promise<Map<string, FeedKey>>;
   /** as `consumerById`, for many in one go; those gone are missing */

@@ -3,8 +3,8 @@
  * that most lengths need; one that turns out not to fit is written again into the next page. Nothing is allocated per record.
  */
 import { parseCidr } from "../domain/cidr.ts";
-import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "./records.ts";
-import { authModes, deleteKinds, failureModes, HEADER_BYTES, keyStates, limitKinds, MAX_FRAME_BYTES, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
+import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "./records.ts";
+import { authModes, deleteKinds, failureModes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, MAX_FRAME_BYTES, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
 
 /** A record that the format can't hold: says which and why. */
 export class EncodeError extends RangeError {
@@ -84,6 +84,7 @@ function copyOf(bytes: Buffer): Buffer {
 function label(record: WireRecord): string {
   if (record.type === "other") return `record of type ${record.code}`;
   if (record.type === "limit") return `limit "${record.name}"`;
+  if (record.type === "counter") return `counter of limit ${record.wireId}`;
   if (record.type === "delete") return `deletion of ${record.kind}`;
   return `${record.type} "${record.id}"`;
 }
@@ -102,6 +103,8 @@ function writeBody(page: Buffer, at: number, record: WireRecord): number {
       return writeLimit(page, at, record);
     case "delete":
       return writeDelete(page, at, record);
+    case "counter":
+      return writeCounter(page, at, record);
     case "other":
       return bytes(page, at, record.body, record.body.length);
   }
@@ -111,7 +114,7 @@ function writeApi(page: Buffer, at: number, api: ApiRecord): number {
   let pos = u32(page, at, wireId(api, api.wireId));
   pos = u8(page, pos, authModes.indexOf(api.authMode));
   pos = u8(page, pos, failureModes.indexOf(api.failureMode));
-  pos = u16(page, pos, api.cors === undefined ? 0 : 1);
+  pos = u16(page, pos, (api.cors === undefined ? 0 : 1) | (api.rateLimitHeaders === false ? 2 : 0) | (legacyHeaders.indexOf(api.legacyHeaders ?? "off") << 2));
   pos = str(page, pos, api.id, api);
   pos = strings(page, pos, api.hosts, api);
   pos = strings(page, pos, api.paths, api);
@@ -192,8 +195,16 @@ function writeKey(page: Buffer, at: number, key: KeyRecord): number {
     flags |= 128;
     pos = strings(page, pos, key.scopes, key);
   }
+  if (key.limited === true) flags |= 256;
   u16(page, flagsAt, flags);
   return pos;
+}
+
+function writeCounter(page: Buffer, at: number, counter: CounterRecord): number {
+  let pos = u32(page, at, wireId(counter, counter.wireId));
+  pos = u32(page, pos, counter.generation);
+  pos = digest(page, pos, counter.subject, counter);
+  return u64(page, pos, 0, counter);
 }
 
 function writeDelete(page: Buffer, at: number, record: DeleteRecord): number {

@@ -4,11 +4,13 @@
  * The newest version comes with the store's notifications. Everything sent is read in one consistent view of the store and labelled
  * with that view's version. A delta is encoded once for all gateways that stand at the same version and see the same APIs.
  */
+import type { Recall } from "../counters/model.ts";
 import type { EnvironmentState, FeedSource } from "../store/feedSource.ts";
 import { Base } from "./base.ts";
 import { type Delta, type DeltaBounds, readDelta } from "./delta.ts";
 import { heartbeatFrame } from "./frames.ts";
 import { SyncProblem } from "./problems.ts";
+import { recallFrame } from "./recallFrame.ts";
 import type { View } from "./view.ts";
 
 export interface FeedBounds {
@@ -40,7 +42,7 @@ export interface FeedEvents {
 }
 
 export interface Answer {
-  kind: "delta" | "manifest" | "heartbeat";
+  kind: "delta" | "manifest" | "heartbeat" | "recall";
   bytes: Buffer;
   /** the environment's version that this leads to */
   version: bigint;
@@ -112,6 +114,17 @@ export class EnvironmentFeed {
     // the environment's epoch may have been renewed meanwhile
     if (delta === undefined || view.epoch(delta.epoch) !== epoch) return this.#manifest(view, version + 1n);
     return delta.version === version ? undefined : { kind: "delta", bytes: delta.bytes, version: delta.version };
+  }
+
+  /** The epoch as gateways with this view know it. Throws SyncProblem: nothing was read yet. */
+  epochFor(view: View): bigint {
+    return view.epoch(this.#mustKnow().epoch);
+  }
+
+  /** Nothing new but recalls. */
+  recall(view: View, recalls: readonly Recall[]): Answer {
+    const { epoch, version } = this.#mustKnow();
+    return { kind: "recall", bytes: recallFrame({ epoch: view.epoch(epoch), version, timeMs: this.#now() }, recalls), version };
   }
 
   /** Nothing new. */

@@ -26,6 +26,9 @@ export type FrameHeader = Stamp &
     | { type: "manifest"; current?: bigint }
     | { type: "page"; index: number; pageCount: number }
     | { type: "delta"; base: bigint; more: boolean }
+    | { type: "recall" }
+    /** a lane's numbered calls and their answers; `version` is the call's number */
+    | { type: "leases" | "leasesAnswer" | "usage" | "usageAnswer"; lane: bigint }
   );
 
 /** Writes the header, checksum included, to the first 48 bytes of `target`; `payload` is what follows it on the wire. */
@@ -41,9 +44,15 @@ export function writeHeader(target: Buffer, header: FrameHeader, payload: Uint8A
   if (header.type === "page") {
     target.writeUInt32LE(header.index, 32);
     target.writeUInt32LE(header.pageCount, 36);
-  } else target.writeBigUInt64LE(header.type === "delta" ? header.base : header.type === "manifest" ? (header.current ?? header.version) : 0n, 32);
+  } else target.writeBigUInt64LE(baseOf(header), 32);
   target.writeBigUInt64LE(BigInt(header.timeMs), 40);
   target.writeUInt32LE(checksum(target, payload), 12);
+}
+
+function baseOf(header: FrameHeader): bigint {
+  if ("lane" in header) return header.lane;
+  if (header.type === "delta") return header.base;
+  return header.type === "manifest" ? (header.current ?? header.version) : 0n;
 }
 
 /** Fills in the header of a frame that already holds its payload; gives the same buffer. */

@@ -36,6 +36,7 @@ export function keyRecord(key: FeedKey): KeyRecord {
   if (key.cidrs !== undefined && key.cidrs.length > 0) record.addresses = key.cidrs;
   if (key.apiWireIds !== undefined) record.apis = key.apiWireIds;
   if (key.scopes !== undefined) record.scopes = key.scopes;
+  if (key.limits !== undefined && key.limits.length > 0) record.limited = true;
   return record;
 }
 

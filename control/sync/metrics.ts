@@ -8,6 +8,11 @@ export interface SyncMetrics {
   deltaSeconds: Histogram<"environment">;
   baseSeconds: Histogram<"environment">;
   wakeSeconds: Histogram<never>;
+  leases: Counter<"verdict">;
+  leaseSeconds: Histogram<never>;
+  recalls: Counter<never>;
+  usageBatches: Counter<"outcome">;
+  usageEntries: Counter<never>;
 }
 
 /** Values that are read when Prometheus asks. */
@@ -46,5 +51,10 @@ export function syncMetrics(registry: Registry, readings: SyncReadings): SyncMet
     deltaSeconds: new Histogram({ name: "tollgate_sync_delta_seconds", help: "Reading and encoding one delta.", labelNames, registers, buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3] }),
     baseSeconds: new Histogram({ name: "tollgate_sync_base_seconds", help: "Reading and encoding one snapshot.", labelNames, registers, buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30] }),
     wakeSeconds: new Histogram({ name: "tollgate_sync_wake_seconds", help: "From the notice of a commit to the answer of a waiting poll.", registers, buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1] }),
+    leases: new Counter({ name: "tollgate_sync_leases_total", help: "What gateways said of counters, by verdict: noted, granted, wait, spent, unknown.", labelNames: ["verdict"], registers }),
+    leaseSeconds: new Histogram({ name: "tollgate_sync_lease_seconds", help: "From a lane's call to its answer.", registers, buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1] }),
+    recalls: new Counter({ name: "tollgate_sync_recalls_total", help: "Counters that gateways were asked to return.", registers }),
+    usageBatches: new Counter({ name: "tollgate_sync_usage_batches_total", help: "Batches of usage, applied now or repeated.", labelNames: ["outcome"], registers }),
+    usageEntries: new Counter({ name: "tollgate_sync_usage_entries_total", help: "Entries of usage in applied batches.", registers }),
   };
 }

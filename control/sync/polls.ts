@@ -1,11 +1,14 @@
 /** Long polls that wait for news. One sweep ends those whose time is over; none has a timer of its own. */
 import type { Answer, EnvironmentFeed } from "./feed.ts";
 import { SyncProblem } from "./problems.ts";
+import { gatewayKey } from "./recalls.ts";
 import type { Grant } from "./tokens.ts";
 
 export interface PollRequest {
   feed: EnvironmentFeed;
   tokenDigest: string;
+  /** `<node id>~<boot id>` */
+  gateway: string;
   grant: Grant;
   epoch: bigint;
   version: bigint;
@@ -88,6 +91,15 @@ export class Polls {
       if (poll.feed !== feed) continue;
       if (!poll.looking) poll.wokenMs = nowMs;
       void this.#look(poll);
+    }
+  }
+
+  /** Ends the polls of gateways that have recalls; `answer` gives what they get, undefined: nothing after all. */
+  recall(gateways: ReadonlySet<string>, answer: (request: PollRequest) => Answer | undefined): void {
+    for (const poll of this.#waiting) {
+      if (!gateways.has(gatewayKey(poll.grant.environment, poll.gateway))) continue;
+      const found = answer(poll);
+      if (found !== undefined && this.#leave(poll)) poll.resolve(found);
     }
   }
 

@@ -5,6 +5,8 @@ export const syncProblems = {
   token_unknown: { status: 401, title: "Gateway token required" },
   token_of_other_environment: { status: 403, title: "The token is of another environment" },
   not_found: { status: 404, title: "No such call" },
+  epoch_changed: { status: 409, title: "Another epoch" },
+  call_outdated: { status: 409, title: "A later call was answered" },
   snapshot_gone: { status: 410, title: "The snapshot is gone" },
   internal: { status: 500, title: "Internal error" },
   polls_exhausted: { status: 503, title: "Too many waiting calls" },

@@ -2,13 +2,16 @@
 import { cidrText } from "../domain/cidr.ts";
 import { checksum, type ManifestCounts } from "./frames.ts";
 import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireRecord, WireRoute } from "./records.ts";
-import { authModes, deleteKinds, failureModes, FLAG_MORE, FORMAT, frameCodes, HEADER_BYTES, keyStates, limitKinds, MAGIC, MANIFEST_BYTES, MAX_FRAME_BYTES, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
+import { authModes, deleteKinds, failureModes, FLAG_MORE, FORMAT, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, MAGIC, MANIFEST_BYTES, MAX_FRAME_BYTES, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
 
 export type DecodedFrame = { epoch: bigint; version: bigint; timeMs: number; frameBytes: number } & (
   | { type: "manifest"; current: bigint; counts: ManifestCounts }
   | { type: "page"; index: number; pageCount: number; records: WireRecord[] }
   | { type: "delta"; base: bigint; more: boolean; records: WireRecord[] }
   | { type: "heartbeat" }
+  /** what exchangeFrames.ts reads further */
+  | { type: "recall"; payload: Buffer }
+  | { type: "leases" | "leasesAnswer" | "usage" | "usageAnswer"; lane: bigint; payload: Buffer }
 );
 
 export type DecodeReason =
@@ -104,7 +107,18 @@ function decodeFrame(bytes: Uint8Array, start: number): DecodedFrame {
     case "heartbeat":
       if (payloadBytes > 0) throw new Refused(payloadStart, "payload", "a heartbeat has none");
       return { ...stamp, type };
+    case "recall":
+      return { ...stamp, type, payload: bufferOf(bytes, payloadStart, end) };
+    case "leases":
+    case "leasesAnswer":
+    case "usage":
+    case "usageAnswer":
+      return { ...stamp, type, lane: base, payload: bufferOf(bytes, payloadStart, end) };
   }
+}
+
+function bufferOf(bytes: Uint8Array, start: number, end: number): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
 }
 
 function readManifest(fields: Fields, payloadBytes: number): ManifestCounts {
@@ -123,7 +137,7 @@ function readRecords(payload: Fields, deletesAllowed: boolean): WireRecord[] {
     const body = new Fields(payload.bytes, payload.pos, payload.pos + bodyBytes);
     payload.pos += bodyBytes;
     const record = readRecord(code, body, at);
-    if (record.type === "delete" && !deletesAllowed) throw new Refused(at, "value", "a DELETE in a snapshot");
+    if ((record.type === "delete" || record.type === "counter") && !deletesAllowed) throw new Refused(at, "value", `a ${record.type.toUpperCase()} in a snapshot`);
     records.push(record);
   }
   return records;
@@ -154,6 +168,8 @@ function readRecord(code: number, body: Fields, at: number): WireRecord {
       return readDelete(body);
     case "limit":
       return readLimit(body);
+    case "counter":
+      return { type: "counter", wireId: body.wireId(), generation: body.u32(), subject: body.raw(16) };
     case undefined:
       if (code < 128) throw new Refused(at, "record_type", `record type ${code}, of a newer format`);
       return { type: "other", code, body: body.raw(body.left) };
@@ -167,6 +183,10 @@ function readApi(body: Fields): ApiRecord {
   const flags = body.u16();
   const api: ApiRecord = { type: "api", wireId, id: body.str(), authMode, failureMode, hosts: body.strings(), paths: body.strings(), methods: body.strings(), scopes: body.strings(), routes: body.list(readRoute) };
   if ((flags & 1) !== 0) api.cors = readCors(body);
+  if ((flags & 2) !== 0) api.rateLimitHeaders = false;
+  const legacy = legacyHeaders[(flags >> 2) & 3];
+  if (legacy === undefined) throw new Refused(body.pos, "value", "legacy headers of kind 3");
+  if (legacy !== "off") api.legacyHeaders = legacy;
   return api;
 }
 
@@ -217,6 +237,7 @@ function readKey(body: Fields): KeyRecord {
   if ((flags & 32) !== 0) key.addresses = Array.from({ length: body.u8() }, () => readAddress(body));
   if ((flags & 64) !== 0) key.apis = body.wireIds();
   if ((flags & 128) !== 0) key.scopes = body.strings();
+  if ((flags & 256) !== 0) key.limited = true;
   return key;
 }
 

@@ -1,5 +1,6 @@
 /** The records of a page or delta as plain objects, with wire ids in place of names. */
 import type { AuthMode, FailureMode, KeyState, Subject } from "../domain/model.ts";
+import type { legacyHeaders } from "./wire.ts";
 
 export interface WireRoute {
   path: string;
@@ -17,6 +18,16 @@ export interface WireCors {
   allowCredentials: boolean;
 }
 
+/** News of a counter: it was reset, or granted extra. Only in deltas. */
+export interface CounterRecord {
+  type: "counter";
+  /** of its limit */
+  wireId: number;
+  generation: number;
+  /** 16 bytes */
+  subject: Uint8Array;
+}
+
 export interface ApiRecord {
   type: "api";
   wireId: number;
@@ -29,6 +40,10 @@ export interface ApiRecord {
   scopes: string[];
   routes: WireRoute[];
   cors?: WireCors;
+  /** default: true */
+  rateLimitHeaders?: boolean;
+  /** default: off */
+  legacyHeaders?: (typeof legacyHeaders)[number];
 }
 
 export interface TierRecord {
@@ -69,6 +84,8 @@ export interface KeyRecord {
   /** wire ids */
   apis?: number[];
   scopes?: string[];
+  /** it has limits of its own, whose records follow somewhere */
+  limited?: boolean;
 }
 
 export type DeleteRecord =
@@ -104,4 +121,4 @@ export interface OtherRecord {
   body: Uint8Array;
 }
 
-export type WireRecord = ApiRecord | TierRecord | ConsumerRecord | KeyRecord | DeleteRecord | LimitRecord | OtherRecord;
+export type WireRecord = ApiRecord | TierRecord | ConsumerRecord | KeyRecord | DeleteRecord | LimitRecord | CounterRecord | OtherRecord;

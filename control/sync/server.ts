@@ -3,19 +3,27 @@ import type { Server as HttpsServer } from "node:https";
 import { Readable } from "node:stream";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from "fastify";
 import type { Registry } from "prom-client";
+import type { Recall } from "../counters/model.ts";
+import type { CounterStore } from "../counters/store.ts";
 import type { FeedSource } from "../store/feedSource.ts";
+import type { UsageSink } from "../usage/model.ts";
 import { type Answer, EnvironmentFeed, feedBounds, type FeedBounds } from "./feed.ts";
 import { Gateways } from "./gateways.ts";
+import { Leases } from "./leases.ts";
 import { syncMetrics, type SyncMetrics } from "./metrics.ts";
-import { epochOf, pageParams, type PageParams, pageQuery, type PageQuery, reportQuery, type ReportQuery, watchQuery, type WatchQuery } from "./parameters.ts";
+import { epochOf, exchangeQuery, type ExchangeQuery, pageParams, type PageParams, pageQuery, type PageQuery, reportQuery, type ReportQuery, watchQuery, type WatchQuery } from "./parameters.ts";
 import { type PollBounds, Polls } from "./polls.ts";
 import { SyncProblem } from "./problems.ts";
+import { PendingRecalls } from "./recalls.ts";
 import { followTls, type Tls } from "./tls.ts";
 import { type Grant, Tokens } from "./tokens.ts";
+import { readUsageCall, usageAnswerFrame } from "./usageFrames.ts";
 import { CONTENT_TYPE } from "./wire.ts";
 
 export interface SyncServerOptions {
   source: FeedSource;
+  counters: CounterStore;
+  usage: UsageSink;
   logger: FastifyBaseLogger;
   registry: Registry;
   /** absent: plain HTTP */
@@ -29,6 +37,8 @@ export interface SyncServer {
   warm(environments: readonly string[]): Promise<void>;
   /** Gives the URL. Throws when the port can't be had. */
   listen(address: { host: string; port: number }): Promise<string>;
+  /** Hears of other replicas' recalls. Throws when the counter store can't be reached. */
+  listenForRecalls(): Promise<void>;
   /** Whether every environment that was asked for, by `warm` or by a gateway, can be answered. */
   readonly ready: boolean;
   /** Answers the calls that wait, lets others finish and closes the port. */
@@ -41,7 +51,8 @@ const keepAliveMs = 65 * 60_000;
 const stopGraceMs = 5000;
 const sweepEveryMs = 100;
 /** Work that the sweep does less often. */
-const everyMs = { tokens: 500, tidy: 1000, recheck: 5000 };
+const everyMs = { tokens: 500, tidy: 1000, recheck: 5000, prune: 60_000 };
+const frameLimitBytes = 1 << 20;
 type Job = keyof typeof everyMs;
 
 /** Makes the server; `listen` opens its port. */
@@ -57,9 +68,11 @@ class Server implements SyncServer {
   readonly #gateways: Gateways;
   readonly #polls: Polls;
   readonly #metrics: SyncMetrics;
+  readonly #leases: Leases;
+  readonly #recalls = new PendingRecalls();
   readonly #feeds = new Map<string, { feed: EnvironmentFeed; starting: Promise<void> | undefined }>();
   readonly #sweeper: NodeJS.Timeout;
-  readonly #doneMs: Record<Job, number> = { tokens: 0, tidy: 0, recheck: 0 };
+  readonly #doneMs: Record<Job, number> = { tokens: 0, tidy: 0, recheck: 0, prune: Date.now() };
   #unfollowTls: (() => void) | undefined;
   /** calls that are not yet answered */
   #underWay = 0;
@@ -72,6 +85,10 @@ class Server implements SyncServer {
     this.#gateways = new Gateways(options.source, (error) => this.#log.warn({ err: error }, "a gateway's report could not be stored; it is tried again"));
     this.#polls = new Polls(options.polls ?? { overall: 10_000, perToken: 5000 });
     this.#metrics = syncMetrics(options.registry, { parked: () => this.#polls.size, environments: () => this.#readings() });
+    this.#leases = new Leases(options.counters, options.source, this.#metrics, (recalls) => {
+      this.#recall(recalls);
+      options.counters.broadcast(recalls).catch((error: unknown) => this.#log.warn({ err: error }, "other replicas could not be told of recalls; gateways ask again"));
+    });
     this.#app = this.#routes();
     this.#sweeper = setInterval(() => this.#sweep(), sweepEveryMs);
     this.#sweeper.unref();
@@ -83,6 +100,10 @@ class Server implements SyncServer {
 
   async warm(environments: readonly string[]): Promise<void> {
     for (const environment of environments) await this.#feed(environment);
+  }
+
+  async listenForRecalls(): Promise<void> {
+    await this.#options.counters.listen((recalls) => this.#recall(recalls));
   }
 
   async listen(address: { host: string; port: number }): Promise<string> {
@@ -104,6 +125,7 @@ class Server implements SyncServer {
     await this.#app.close();
     clearInterval(closeRest);
     await Promise.all([...this.#feeds.values()].map(({ feed }) => feed.stop()));
+    await this.#leases.drain();
     await this.#gateways.flush(Date.now());
   }
 
@@ -130,7 +152,7 @@ class Server implements SyncServer {
       throw new SyncProblem("not_ready", "control is stopping; call again");
     });
     app.setNotFoundHandler(() => {
-      throw new SyncProblem("not_found", "the calls are /sync/v1/watch, /sync/v1/pages/{index} and /sync/v1/report");
+      throw new SyncProblem("not_found", "the calls are /sync/v1/watch, /sync/v1/pages/{index}, /sync/v1/report, /sync/v1/leases and /sync/v1/usage");
     });
     app.setErrorHandler((error, _request, reply) => this.#refuse(error, reply));
     app.get<{ Querystring: WatchQuery }>("/sync/v1/watch", { schema: { querystring: watchQuery }, attachValidation: true }, (request, reply) => this.#watch(request, reply));
@@ -141,7 +163,36 @@ class Server implements SyncServer {
       this.#metrics.answers.inc({ kind: "report" });
       return reply.code(204).send();
     });
+    app.addContentTypeParser(CONTENT_TYPE, { parseAs: "buffer", bodyLimit: frameLimitBytes }, (_request, body, done) => done(null, body));
+    app.post<{ Querystring: ExchangeQuery; Body: Buffer }>("/sync/v1/leases", { schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
+      const { grant } = await this.#authorize(request);
+      const frame = await this.#leases.answer(bodyOf(request.body), request.query.gateway, grant, await this.#feed(grant.environment));
+      this.#count("leases", frame.length);
+      return reply.type(CONTENT_TYPE).send(frame);
+    });
+    app.post<{ Querystring: ExchangeQuery; Body: Buffer }>("/sync/v1/usage", { schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
+      const { grant } = await this.#authorize(request);
+      const call = readUsageCall(bodyOf(request.body));
+      const outcome = await this.#options.usage.record(grant.environment, request.query.gateway, call.lane, call.seq, call.entries);
+      this.#metrics.usageBatches.inc({ outcome });
+      if (outcome === "applied") this.#metrics.usageEntries.inc(call.entries.length);
+      const frame = usageAnswerFrame(call, Date.now());
+      this.#count("usage", frame.length);
+      return reply.type(CONTENT_TYPE).send(frame);
+    });
     return app;
+  }
+
+  /** Passes recalls on to the gateways that watch here. */
+  #recall(recalls: Recall[]): void {
+    if (recalls.length === 0) return;
+    this.#metrics.recalls.inc(recalls.length);
+    this.#polls.recall(this.#recalls.add(recalls, Date.now()), (poll) => this.#recallAnswer(poll.feed, poll.grant, poll.gateway));
+  }
+
+  #recallAnswer(feed: EnvironmentFeed, grant: Grant, gateway: string): Answer | undefined {
+    const recalls = this.#recalls.take(grant.environment, gateway);
+    return recalls.length === 0 ? undefined : feed.recall(grant.view, recalls);
   }
 
   async #watch(request: FastifyRequest<{ Querystring: WatchQuery }>, reply: FastifyReply): Promise<FastifyReply> {
@@ -153,8 +204,10 @@ class Server implements SyncServer {
     const version = BigInt(query.version);
     const now = await feed.catchUp(grant.view, epoch, version);
     if (now !== undefined) return this.#send(reply, now);
+    const recalled = this.#recallAnswer(feed, grant, query.gateway);
+    if (recalled !== undefined) return this.#send(reply, recalled);
     if (query.waitMs === 0 || this.#stopping) return this.#send(reply, feed.heartbeat(grant.view));
-    const poll = this.#polls.park({ feed, tokenDigest, grant, epoch, version, deadlineMs: Date.now() + query.waitMs });
+    const poll = this.#polls.park({ feed, tokenDigest, gateway: query.gateway, grant, epoch, version, deadlineMs: Date.now() + query.waitMs });
     reply.raw.once("close", () => poll.drop());
     const answer = await poll.answer;
     if (answer === undefined) return reply.hijack();
@@ -236,6 +289,7 @@ class Server implements SyncServer {
     const nowMs = Date.now();
     this.#polls.sweep(nowMs);
     this.#gateways.sweep(nowMs);
+    this.#recalls.sweep(nowMs);
     const due = (job: Job): boolean => {
       if (nowMs - this.#doneMs[job] < everyMs[job]) return false;
       this.#doneMs[job] = nowMs;
@@ -243,6 +297,7 @@ class Server implements SyncServer {
     };
     if (due("tokens")) for (const digest of this.#polls.tokens()) void this.#askToken(digest);
     if (due("tidy")) for (const { feed } of this.#feeds.values()) this.#background("renewing a snapshot", feed.tidy());
+    if (due("prune")) this.#background("forgetting old windows", this.#options.counters.prune());
     if (due("recheck")) for (const feed of this.#polls.feeds()) this.#background("looking for changes", feed.recheck());
   }
 
@@ -285,6 +340,12 @@ class Server implements SyncServer {
       };
     });
   }
+}
+
+/** Only our own content type is parsed; without a body there is nothing. */
+function bodyOf(body: Buffer | undefined): Buffer {
+  if (!Buffer.isBuffer(body)) throw new SyncProblem("parameter_invalid", `send one frame as ${CONTENT_TYPE}`);
+  return body;
 }
 
 function problemOf(error: unknown): SyncProblem {

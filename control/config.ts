@@ -14,6 +14,10 @@ export interface ControlConfig {
   dataDir: string;
   /** `file:…` or `postgres://…` */
   databaseUrl: string;
+  /** counters live there; absent: in the database */
+  redisUrl?: string;
+  /** how long a gateway may spend what it was granted */
+  leaseMs: number;
   /** absent: those in the database count, and the first is made when there is none */
   adminToken?: string;
   /** of the sync server, PEM files; absent: plain HTTP */
@@ -48,6 +52,8 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
   if (adminToken !== undefined && !/^[\x21-\x7e]{16,256}$/.test(adminToken)) {
     throw new StartError("TOLLGATE_ADMIN_TOKEN is not a token.", "Use 16 to 256 printable ASCII characters without spaces, for example `openssl rand -hex 32`.");
   }
+  const redisUrl = text("TOLLGATE_REDIS_URL");
+  if (redisUrl !== undefined && !/^rediss?:\/\/./.test(redisUrl)) throw new StartError("TOLLGATE_REDIS_URL is neither `redis://…` nor `rediss://…`.", "Set it to the URL of Valkey or Redis, or leave it out: counters are in the database then.");
   const logLevel = logLevels.find((level) => level === textOrStandard("TOLLGATE_LOG_LEVEL"));
   if (logLevel === undefined) throw new StartError(`TOLLGATE_LOG_LEVEL is \`${env["TOLLGATE_LOG_LEVEL"]}\`.`, `Set it to one of ${logLevels.join(", ")}.`);
   const syncTls = readTls(text("TOLLGATE_SYNC_TLS_CERT"), text("TOLLGATE_SYNC_TLS_KEY"));
@@ -58,6 +64,8 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
     dataDir,
     databaseUrl,
     logLevel,
+    leaseMs: seconds("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400) * 1000,
+    ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(adminToken === undefined ? {} : { adminToken }),
     ...(syncTls === undefined ? {} : { syncTls }),
   };
@@ -81,6 +89,12 @@ export function messageOf(error: unknown): string {
 function port(name: SettingName, text: string): number {
   const value = Number(text);
   if (!/^\d{1,5}$/.test(text) || value > 65_535) throw new StartError(`${name} is \`${text}\`.`, "Set it to a port from 1 to 65535, or 0 for any free one.");
+  return value;
+}
+
+function seconds(name: SettingName, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!/^\d{1,9}$/.test(text) || value < least || value > most) throw new StartError(`${name} is \`${text}\`.`, `Set it to whole seconds from ${least} to ${most}.`);
   return value;
 }
 

@@ -3,14 +3,17 @@ import { randomInt } from "node:crypto";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { type ControlConfig, messageOf, prepareDataDir, readConfig, StartError } from "./config.ts";
+import { openCounters } from "./counters/open.ts";
+import type { CounterStore } from "./counters/store.ts";
 import { digestHex, issueToken } from "./domain/keys.ts";
 import type { Services } from "./http/context.ts";
 import { createAdminServer } from "./http/server.ts";
 import type { App } from "./http/typeProvider.ts";
 import { createLogger } from "./logging.ts";
 import { openStore } from "./store/open.ts";
-import type { Store } from "./store/store.ts";
+import type { SqlStore } from "./store/sqlStore.ts";
 import { createSyncServer } from "./sync/server.ts";
+import type { UsageSink } from "./usage/model.ts";
 
 export interface Control {
   adminUrl: string;
@@ -23,19 +26,24 @@ export interface Control {
 
 const defaultEnvironment = "default";
 const stopGraceMs = 30_000;
+const usage: UsageSink = { record: async () => "applied" };
 
 /** Starts control. Throws a StartError for what its owner can remedy: a port in use, a folder or a database that can't be used. */
 export async function startControl(config: ControlConfig, logger: Logger = createLogger(config.logLevel)): Promise<Control> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const store = await openDatabase(config, logger);
+  let counters: CounterStore | undefined;
   const servers: { close(): Promise<unknown> }[] = [];
   let closing: Promise<void> | undefined;
   // Both at once: a long request to one must not keep the other's long polls from ending. The store last: they need it.
-  const close = () => (closing ??= Promise.all(servers.map((server) => server.close())).then(() => store.close()));
+  const close = () => (closing ??= Promise.all(servers.map((server) => server.close()))
+    .then(() => counters?.close())
+    .then(() => store.close()));
   try {
     const adminToken = await firstRun(store, config);
-    const sync = createSyncServer({ source: store, logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
+    counters = await openCounterStore(config, store, logger);
+    const sync = createSyncServer({ source: store, counters, usage, logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
     servers.push(sync);
     const services: Services = {
       store,
@@ -49,6 +57,7 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
     servers.push({ close: () => closeWithin(admin, stopGraceMs) });
     const syncUrl = await listen(sync, config.host, config.syncPort, "TOLLGATE_SYNC_PORT");
     const adminUrl = await listen(admin, config.host, config.controlPort, "TOLLGATE_CONTROL_PORT");
+    await sync.listenForRecalls();
     const environments = (await store.environments()).map(({ id }) => id);
     await sync.warm(environments).catch((error: unknown) => logger.warn({ err: error }, "the feed could not be prepared; the first gateway that calls tries again"));
     logger.info({ adminUrl, syncUrl }, "control is ready");
@@ -96,7 +105,20 @@ async function closeWithin(admin: App, graceMs: number): Promise<void> {
   clearTimeout(cutOff);
 }
 
-async function openDatabase(config: ControlConfig, logger: Logger): Promise<Store> {
+async function openCounterStore(config: ControlConfig, store: SqlStore, logger: Logger): Promise<CounterStore> {
+  try {
+    return await openCounters(store, {
+      leaseMs: config.leaseMs,
+      ...(config.redisUrl === undefined ? {} : { redisUrl: config.redisUrl }),
+      onLost: (error) => logger.warn({ err: error }, "connection of the counter store lost, trying again"),
+      onGap: (sentence) => logger.warn(`the counter store may forget what it has confirmed: ${sentence}`),
+    });
+  } catch (error) {
+    throw new StartError(`The counter store can't be reached: ${messageOf(error)}`, "Check TOLLGATE_REDIS_URL, and that the server is up.", { cause: error });
+  }
+}
+
+async function openDatabase(config: ControlConfig, logger: Logger): Promise<SqlStore> {
   prepareDataDir(config.dataDir);
   const embedded = config.databaseUrl.startsWith("file:");
   try {
@@ -108,7 +130,7 @@ async function openDatabase(config: ControlConfig, logger: Logger): Promise<Stor
 }
 
 /** Makes what an empty database needs: an environment, and an admin token unless one is given. Gives the token that it made. */
-async function firstRun(store: Store, config: ControlConfig): Promise<string | undefined> {
+async function firstRun(store: SqlStore, config: ControlConfig): Promise<string | undefined> {
   const context = { actor: "start", requestId: "", nowMs: Date.now() };
   if ((await store.environments()).length === 0) await store.createEnvironment(defaultEnvironment, context);
   if (config.adminToken !== undefined || (await store.adminTokens()).length > 0) return undefined;

@@ -133,7 +133,7 @@ function contentText(frame: DecodedFrame): string {
     const { pageCount, apiCount, tierCount, consumerCount, keyCount, limitCount } = frame.counts;
     return `${pageCount} pages: ${apiCount} apis, ${tierCount} tiers, ${consumerCount} consumers, ${keyCount} keys, ${limitCount} limits`;
   }
-  if (frame.type === "heartbeat") return "";
+  if (frame.type !== "page" && frame.type !== "delta") return "";
   const counts = new Map<string, number>();
   for (const { type } of frame.records) counts.set(String(type), (counts.get(String(type)) ?? 0) + 1);
   const records = [...counts].map(([type, count]) => `${count} ${type}`).join(", ");

@@ -57,8 +57,8 @@ let theKey: usize = 0;
 let theContext: u32 = 0;
 
 /**
- * Decides the request of the effective context. `mayHold`: it may wait for the first snapshot, or for allowance. `deadlineNs`: it has waited
- * for allowance already, and may until then; 0 = it has not.
+ * Decides the request of the effective context. `mayHold`: it may wait for the first snapshot. `deadlineNs`: it has waited for allowance
+ * already, and may until then; 0 = it has not.
  */
 export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64): i32 {
   const config = root.config;
@@ -97,7 +97,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (route != 0) theRoute = matchedRouteIndex;
   const mode = <u32>load<u8>(api, 4);
   if (mode == AUTH_KEYLESS) {
-    const limited = limit(root, table, api, route, 0, mayHold, deadlineNs, STRIP_KNOWN, -1);
+    const limited = limit(root, table, api, route, 0, deadlineNs, STRIP_KNOWN, -1);
     return limited == GO_ON ? pass(root, KEYLESS, table) : limited;
   }
   const cors = apiCors(api);
@@ -149,7 +149,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (addresses != 0 && !addressAllowed()) return refuse(root, ADDRESS_NOT_ALLOWED, cors, STRIP_KEYED, winner);
 
   // ---- limits
-  const limited = limit(root, table, api, route, tierId, mayHold, deadlineNs, STRIP_KEYED, winner);
+  const limited = limit(root, table, api, route, tierId, deadlineNs, STRIP_KEYED, winner);
   if (limited != GO_ON) return limited;
 
   // ---- claims
@@ -162,7 +162,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
 /**
  * Takes what the request costs from its limits. GO_ON: it may pass, and its response is prepared; else what `decide` gives.
  */
-function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, mayHold: bool, deadlineNs: u64, how: i32, winner: i32): i32 {
+function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, deadlineNs: u64, how: i32, winner: i32): i32 {
   const feed = root.feed;
   if (feed == null) return GO_ON;
   const config = root.config;
@@ -177,7 +177,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, ma
   }
   if (result != TAKEN) {
     const counter = dry;
-    if (result == DRY && counter != null && mayHold && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(feed.lane.failingSinceNs, config.limitHoldMs) &&
+    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(feed.lane.failingSinceNs, config.limitHoldMs) &&
       wait(root, theContext, counter, feed.counters.era, price, deadlineNs, decidedNs)) return PAUSE;
     if (failureMode == FAILURE_OPEN) {
       takeSome(feed);

@@ -26,25 +26,36 @@ export interface Detected {
  */
 export function detectFormat(sample: readonly string[], options: FormatOptions, fields: FieldMap): Detected | undefined {
   if (options.format !== undefined) return { parser: new EnvoyTextParser("text by --format", options.format, fields), headerLines: 0 };
-  const texts = () => [new EnvoyTextParser("Istio's text", istioDefaultFormat, fields), new EnvoyTextParser("Envoy's text", envoyDefaultFormat, fields)];
   const csv = (): Detected[] => (sample[0] === undefined ? [] : [{ parser: new CsvParser(sample[0], fields), headerLines: 1 }]);
   const plain = (parser: LineParser): Detected => ({ parser, headerLines: 0 });
-  const [istio, envoy] = texts() as [EnvoyTextParser, EnvoyTextParser];
   switch (options.input) {
     case "json":
-      return plain(new JsonParser(fields, [istio, envoy]));
+      return plain(new JsonParser(fields, textParsers(fields)));
     case "istio":
-      return plain(istio);
+      return plain(new EnvoyTextParser(istioName, istioDefaultFormat, fields));
     case "envoy":
-      return plain(envoy);
+      return plain(new EnvoyTextParser(envoyName, envoyDefaultFormat, fields));
     case "csv":
       return csv()[0];
     default: {
-      const candidates = [plain(new JsonParser(fields, texts())), plain(istio), plain(envoy), ...csv()];
+      const candidates = [plain(new JsonParser(fields, textParsers(fields))), ...textParsers(fields).map(plain), ...csv()];
       const scored = candidates.map((candidate) => ({ candidate, understood: understood(candidate, sample) }));
       const best = scored.reduce((a, b) => (b.understood > a.understood ? b : a));
       return best.understood === 0 ? undefined : best.candidate;
     }
+  }
+}
+
+const istioName = "Istio's text";
+const envoyName = "Envoy's text";
+
+/** Parsers of the formats that Envoy and Istio have by themselves; none when the user's field for the time is none of theirs. */
+function textParsers(fields: FieldMap): LineParser[] {
+  try {
+    return [new EnvoyTextParser(istioName, istioDefaultFormat, fields), new EnvoyTextParser(envoyName, envoyDefaultFormat, fields)];
+  } catch (error) {
+    if (error instanceof RangeError) return [];
+    throw error;
   }
 }
 

@@ -119,15 +119,22 @@ const counters: Record<string, string> = {
   keyless: "Requests that went on to a keyless API.",
   passed: "Requests of no API that went on, with `unknownApi: pass`.",
   preflight: "CORS preflights that went on.",
-  held: "Requests that had to wait for a snapshot; what became of them is counted too.",
+  held: "Requests that had to wait, for a snapshot or for allowance; what became of them is counted too.",
   unchecked: "Requests that went on without a decision, with `failureMode: open`.",
   sync_ok: "Good answers of control to watches and pages.",
   sync_failed: "Calls to control that failed, and answers that could not be used.",
+  leases_ok: "Calls for allowance that control answered.",
+  leases_failed: "Calls for allowance that failed, answers that could not be used, and limits that control doesn't know.",
+  usage_ok: "Batches of usage that control has taken.",
+  usage_failed: "Calls with usage that failed, and batches that had to be given up.",
+  overshoot: "Requests that went on without allowance, because their API's `failureMode` is `open`.",
+  local_share: "Requests that went on by a share that was charged beforehand, with `failureMode: local`.",
 };
 const gauges: Record<string, string> = {
   snapshot_version: "The version by which a worker decides. Every serving worker sets it in turn.",
   snapshot_age_seconds: "Seconds since control last answered; while all is well at most `control.waitMs` and a little.",
   keys: "Keys in a worker's table, the revoked and expired ones included.",
+  counters: "Counters in a worker's memory; `maxCounters` bounds them.",
 };
 
 /** The names in the filter's own lists. Throws when one has no meaning here, or a meaning no name. */

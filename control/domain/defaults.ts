@@ -48,7 +48,7 @@ function fillRoute(input: RouteInput): Route {
   return { path: input.path, methods: upper(input.methods), scopes: input.scopes ?? [], cost: input.cost ?? 1, limits: fillLimits(input.limits) };
 }
 
-/** An API with its defaults: auth.mode key, failureMode closed, a route's cost 1. */
+/** An API with its defaults: auth.mode key, failureMode closed, RateLimit headers but no legacy ones, a route's cost 1. */
 export function fillApi(input: ApiInput): Api {
   return defined<Api>({
     id: input.id,
@@ -60,6 +60,8 @@ export function fillApi(input: ApiInput): Api {
     auth: { mode: input.auth?.mode ?? "key" },
     scopes: input.scopes ?? [],
     failureMode: input.failureMode ?? "closed",
+    rateLimitHeaders: input.rateLimitHeaders ?? true,
+    legacyHeaders: input.legacyHeaders ?? "off",
     routes: (input.routes ?? []).map(fillRoute),
     limits: fillLimits(input.limits),
     cors: input.cors === undefined ? undefined : fillCors(input.cors),

@@ -58,6 +58,8 @@ function apiOut(api: Api): object {
     ...api,
     auth: api.auth,
     failureMode: unless("closed", api.failureMode),
+    rateLimitHeaders: unless(true, api.rateLimitHeaders),
+    legacyHeaders: unless("off", api.legacyHeaders),
     routes: api.routes.map(routeOut),
     limits: api.limits.map(limitOut),
     cors: api.cors === undefined ? undefined : filled({ ...api.cors, maxAgeSeconds: unless(600, api.cors.maxAgeSeconds), allowCredentials: unless(false, api.cors.allowCredentials) }),

@@ -2,6 +2,7 @@
 
 export type AuthMode = "key" | "jwt" | "key-or-jwt" | "keyless";
 export type FailureMode = "closed" | "open" | "local";
+export type LegacyHeaders = "off" | "tyk" | "envoy";
 export type Subject = "key" | "consumer" | "api" | "consumer+api" | "ip";
 export type KeyState = "active" | "suspended" | "revoked";
 
@@ -54,6 +55,10 @@ export interface Api {
   /** required of the caller, all of them */
   scopes: string[];
   failureMode: FailureMode;
+  /** whether responses carry RateLimit and RateLimit-Policy */
+  rateLimitHeaders: boolean;
+  /** X-RateLimit-* as another gateway writes them */
+  legacyHeaders: LegacyHeaders;
   routes: Route[];
   limits: Limit[];
   cors?: Cors;

@@ -112,6 +112,9 @@ export const PluginSchema = Type.Object(
     loadHoldMs: optional(whole(0, 60_000, 2000, "How long a request waits for the first snapshot, in milliseconds, before `failureMode` applies. 0: not at all.")),
     loadHoldRequests: optional(whole(0, 8192, 1024, "How many requests each worker holds at a time; one more is not held.")),
     maxSnapshotAgeSeconds: optional(whole(0, 316_224_000, 86_400, "Once control has not answered for this long, what is loaded counts as none. 0: never. Has no meaning with `snapshot`.")),
+    limitHoldMs: optional(whole(0, 10_000, 1000, "How long a request waits for allowance that is being fetched, in milliseconds, before the API's `failureMode` applies. 0: not at all.")),
+    limitHoldRequests: optional(whole(0, 8192, 1024, "How many requests each worker lets wait for allowance at a time; the API's `failureMode` applies to one more.")),
+    maxCounters: optional(whole(1024, 1_048_576, 262_144, "How many counters (a limit of one caller) each worker keeps in memory. When they are in use, the API's `failureMode` applies to callers that would need one more; those that have one go on.")),
     mode: optional(oneOf(["enforce", "observe"], "`observe` decides, counts and sets claims, and refuses nothing: to run ahead of a cut-over.")),
     observe: optional(
       Type.Object(

@@ -129,6 +129,8 @@ export const ApiSchema = Type.Object(
     ),
     scopes: optional(Scopes("Scopes that the caller must have, all of them.")),
     failureMode: optional(oneOf(["closed", "open", "local"], "What happens when allowance can't be had: closed, open or local. Default: closed.")),
+    rateLimitHeaders: optional(Type.Boolean({ description: "Whether responses tell by RateLimit and RateLimit-Policy what is left: true or false. Default: true." })),
+    legacyHeaders: optional(oneOf(["off", "tyk", "envoy"], "X-RateLimit-Limit, -Remaining and -Reset as well: tyk (the reset as a Unix time) or envoy (in seconds). Default: off.")),
     routes: optional(list(RouteSchema, 500, "Parts of the API with their own cost, scopes, limits.")),
     limits: optional(Limits("Limits of the API itself.")),
     cors: optional(CorsSchema),

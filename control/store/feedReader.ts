@@ -1,10 +1,10 @@
 /** Reads what the feed sends, inside one snapshot. */
 import type { Kysely, Selectable } from "kysely";
-import type { Api, Consumer, Tier } from "../domain/model.ts";
+import type { Api, Tier } from "../domain/model.ts";
 import { feedKeyColumns, type FeedKeyRow } from "./dialect.ts";
 import { type LineSql, readKeyLines } from "./keyLines.ts";
 import type { FeedApi, FeedChange, FeedConsumer, FeedKey, FeedLimit, FeedReader, FeedTier } from "./feedSource.ts";
-import { bufferOf, chunks, keyStateOf, parseList, plainLimit, type StoredLimit } from "./records.ts";
+import { bufferOf, chunks, keyStateOf, parseList, plainLimit, specOf, type StoredLimit } from "./records.ts";
 import type { ChangesTable, EnvironmentsTable, Tables } from "./tables.ts";
 import { namedLimits } from "./writer.ts";
 

@@ -3,7 +3,7 @@ import { type Kysely, sql } from "kysely";
 import { type Kind, type Records, sectionOf } from "../domain/diff.ts";
 import type { Key } from "../domain/model.ts";
 import { timeText } from "../domain/time.ts";
-import { bufferOf, chunks, type KeyRow, keyStateOf, parseList, plainLimit, type StoredLimit, withoutUndefined } from "./records.ts";
+import { bufferOf, chunks, type KeyRow, keyStateOf, parseList, plainLimit, specOf, type StoredLimit, withoutUndefined } from "./records.ts";
 import type { KeyFilter, Page, PageRequest, RecordReader, Reference, Stored } from "./store.ts";
 import { keyStates, type Tables } from "./tables.ts";
 
@@ -28,7 +28,7 @@ export class SqlReader implements RecordReader {
       .where("environment", "=", this.environment)
       .where("id", "=", id)
       .executeTakeFirst();
-    return row === undefined ? undefined : { record: JSON.parse(row.spec) as Records[K], version: row.version };
+    return row === undefined ? undefined : { record: specOf(kind, row.spec), version: row.version };
   }
 
   async ids(kind: Kind): Promise<string[]> {
@@ -51,7 +51,7 @@ export class SqlReader implements RecordReader {
       return (await this.keys(rows)).map((stored) => stored.record) as Records[K][];
     }
     const rows = await this.db.selectFrom(this.table(kind)).select("spec").where("environment", "=", this.environment).orderBy("id").execute();
-    return rows.map((row) => JSON.parse(row.spec) as Records[K]);
+    return rows.map((row) => specOf(kind, row.spec));
   }
 
   async keysPage(after: string, count: number): Promise<Key[]> {
@@ -84,7 +84,7 @@ export class SqlReader implements RecordReader {
     if (page.after !== undefined) query = query.where("id", ">", page.after);
     const rows = await query.orderBy("id").limit(page.limit + 1).execute();
     const shown = rows.slice(0, page.limit);
-    const items = shown.map((row) => ({ record: JSON.parse(row.spec) as Records[K], version: row.version }));
+    const items = shown.map((row) => ({ record: specOf(kind, row.spec), version: row.version }));
     return rows.length > page.limit ? { items, next: shown.at(-1)!.id } : { items };
   }
 

@@ -1,6 +1,7 @@
 /** Between rows and records. */
 import type { Selectable } from "kysely";
-import type { KeyState, Limit } from "../domain/model.ts";
+import type { Kind, Records } from "../domain/diff.ts";
+import type { Api, KeyState, Limit } from "../domain/model.ts";
 import { keyStates, type KeysTable } from "./tables.ts";
 
 /** What a key refers to, by wire id, for turning rows into records. */
@@ -20,6 +21,14 @@ export function bufferOf(blob: Buffer | ArrayBuffer | Uint8Array): Buffer {
 
 export function parseList<T>(json: string | null): T[] | undefined {
   return json === null ? undefined : (JSON.parse(json) as T[]);
+}
+
+/** A stored record; what older versions didn't write has its default. */
+export function specOf<K extends Kind>(kind: K, json: string): Records[K] {
+  const record = JSON.parse(json) as Records[K];
+  if (kind !== "api") return record;
+  const api = record as Api;
+  return { ...api, rateLimitHeaders: api.rateLimitHeaders ?? true, legacyHeaders: api.legacyHeaders ?? "off" } as Records[K];
 }
 
 /** JSON, or null for what is absent. */

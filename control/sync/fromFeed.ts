@@ -10,7 +10,21 @@ export function apiRecords({ wireId, api, limits }: FeedApi): WireRecord[] {
   const { id, hosts, paths, methods, scopes, failureMode } = api;
   const routes = api.routes.map(({ path, methods, scopes, cost }) => ({ path, methods, scopes, cost }));
   return [
-    { type: "api", wireId, id, authMode: api.auth.mode, failureMode, hosts, paths, methods, scopes, routes, ...(api.cors === undefined ? {} : { cors: api.cors }) },
+    {
+      type: "api",
+      wireId,
+      id,
+      authMode: api.auth.mode,
+      failureMode,
+      hosts,
+      paths,
+      methods,
+      scopes,
+      routes,
+      ...(api.rateLimitHeaders ? {} : { rateLimitHeaders: false }),
+      ...(api.legacyHeaders === "off" ? {} : { legacyHeaders: api.legacyHeaders }),
+      ...(api.cors === undefined ? {} : { cors: api.cors }),
+    },
     ...limits.map((limit) => limitRecord(limit, { ownerKind: limit.routeIndex === undefined ? "api" : "route", owner: wireId })),
   ];
 }

@@ -132,6 +132,7 @@ export class MemorySource implements FeedSource {
       tierById: async (id) => records.tiers.get(id),
       consumerById: async (id) => records.consumers.get(id),
       keyById: async (id) => records.keys.get(id),
+      keyLimits: async () => [...records.keys.values()].flatMap(({ limits = [] }) => limits),
       keysByIds: async (ids) => some(records.keys, ids),
       consumersByIds: async (ids) => some(records.consumers, ids),
     };
@@ -152,7 +153,7 @@ export class MemoryWriter {
   }
 
   api(id: string, more: Partial<Api> = {}): void {
-    const api: Api = { id, hosts: ["*"], paths: [`/${id}`], methods: [], upstream: { service: "up.demo", port: 8080 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", routes: [], limits: [], ...more };
+    const api: Api = { id, hosts: ["*"], paths: [`/${id}`], methods: [], upstream: { service: "up.demo", port: 8080 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [], ...more };
     const before = this.#records.apis.get(id);
     const limits = api.limits.map((limit) => ({ wireId: this.#allocate(), limit }));
     for (const { wireId } of before?.limits ?? []) this.#deletedLimit(wireId);

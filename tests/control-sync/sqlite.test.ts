@@ -15,7 +15,7 @@ import { assertSynced, type Cleanup, eventually, parked, startSync } from "./sup
 const context = { actor: "test", requestId: "", nowMs: 1_790_000_000_000 };
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
 const limit = (name: string): Limit => ({ name, kind: "rate", limit: 5, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce" });
-const api = (id: string, more: Partial<Api> = {}): Api => ({ id, hosts: ["*"], paths: [`/${id}`], methods: [], upstream: { service: "up.demo", port: 8080 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", routes: [], limits: [], ...more });
+const api = (id: string, more: Partial<Api> = {}): Api => ({ id, hosts: ["*"], paths: [`/${id}`], methods: [], upstream: { service: "up.demo", port: 8080 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [], ...more });
 const tier = (id: string, more: Partial<Tier> = {}): Tier => ({ id, scopes: ["read"], limits: [], ...more });
 const consumer = (id: string, more: Partial<Consumer> = {}): Consumer => ({ id, claims: {}, suspended: false, ...more });
 const key = (id: string, of: string, more: Partial<Key> = {}): Key => ({ id, consumer: of, sha256: digest(id), state: "active", allowedCidrs: [], limits: [], ...more });

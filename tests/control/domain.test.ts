@@ -165,6 +165,8 @@ describe("defaults", () => {
       auth: { mode: "key" },
       scopes: [],
       failureMode: "closed",
+      rateLimitHeaders: true,
+      legacyHeaders: "off",
       routes: [{ path: "/r", methods: [], scopes: [], cost: 1, limits: [] }],
       limits: [],
       cors: { allowOrigins: ["https://a"], allowMethods: [], allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 600, allowCredentials: false },
@@ -330,6 +332,11 @@ describe("diff", () => {
   });
 
   it("an export is read back as it was", () => {
+    const headers = loadFile("version: 1\napis: [{id: a, hosts: ['*'], paths: [/a], upstream: {service: u, port: 1}, rateLimitHeaders: false, legacyHeaders: tyk}, {id: b, hosts: ['*'], paths: [/b], upstream: {service: u, port: 1}}]");
+    assert.deepEqual(headers.spec!.apis.map(({ rateLimitHeaders, legacyHeaders }) => [rateLimitHeaders, legacyHeaders]), [[false, "tyk"], [true, "off"]]);
+    const text = exportYaml(headers.spec!);
+    assert.deepEqual([text.match(/rateLimitHeaders: .*/g), text.match(/legacyHeaders: .*/g)], [["rateLimitHeaders: false"], ["legacyHeaders: tyk"]]);
+    assert.deepEqual(loadFile(text).spec, headers.spec);
     const { spec: loaded } = loadFile(`${head}keys: [{id: k, consumer: acme, sha256: ${digest}, scopes: [], expiresAt: 2027-01-01T00:00:00+02:00}]`);
     assert.deepEqual(loadFile(exportYaml(loaded!)).spec, loaded);
   });

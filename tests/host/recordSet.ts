@@ -1,7 +1,9 @@
 import { parseTime } from "../../control/domain/time.ts";
 import type { EnvironmentSpec, Limit } from "../../control/domain/model.ts";
+import type { LimitShape } from "../../control/counters/model.ts";
 import type { FeedKey, FeedLimit } from "../../control/store/feedSource.ts";
 import { apiRecords, consumerRecord, keyLimitRecords, keyRecord, tierRecords } from "../../control/sync/fromFeed.ts";
+import { shapeOf } from "../../control/sync/limitShapes.ts";
 import type { DeleteRecord, WireRecord } from "../../control/sync/records.ts";
 
 /** Gives out wire ids as control does: one a record for as long as the epoch lasts, never used again. */
@@ -16,10 +18,33 @@ export class WireIds {
   }
 }
 
+/** The limits that control counts, by wire id. */
+export function shapesOf(spec: EnvironmentSpec, ids: WireIds): Map<number, LimitShape> {
+  const shapes = new Map<number, LimitShape>();
+  const add = (owner: string, limits: Limit[]): void => {
+    for (const limit of limits) {
+      const wireId = limitId(ids, owner, limit.name);
+      if (limit.enforcement === "global") shapes.set(wireId, shapeOf({ wireId, limit }));
+    }
+  };
+  for (const api of spec.apis) {
+    add(`api ${api.id}`, api.limits);
+    api.routes.forEach((route, index) => add(`api ${api.id} ${index}`, route.limits));
+  }
+  for (const tier of spec.tiers) add(`tier ${tier.id}`, tier.limits);
+  for (const key of spec.keys) add(`key ${key.id}`, key.limits);
+  return shapes;
+}
+
+/** `owner` as in "tier bronze", "api echo", "api echo 0" (its first route) or "key acme-1". */
+export function limitId(ids: WireIds, owner: string, name: string): number {
+  return ids.of("limit", `${owner} ${name}`);
+}
+
 /** Every record of an environment by what names it, in the order in which a table takes them. */
 export function recordsOf(spec: EnvironmentSpec, ids: WireIds): Map<string, WireRecord> {
   const limitsOf = (owner: string, limits: Limit[], routeIndex?: number): FeedLimit[] =>
-    limits.map((limit) => ({ wireId: ids.of("limit", `${owner} ${limit.name}`), limit, ...(routeIndex === undefined ? {} : { routeIndex }) }));
+    limits.map((limit) => ({ wireId: limitId(ids, owner, limit.name), limit, ...(routeIndex === undefined ? {} : { routeIndex }) }));
   const records = [
     ...spec.apis.flatMap((api) => {
       const routeLimits = api.routes.flatMap((route, index) => limitsOf(`api ${api.id} ${index}`, route.limits, index));
@@ -82,6 +107,6 @@ function nameOf(record: WireRecord): string {
 
 function deletionOf(record: WireRecord): DeleteRecord {
   if (record.type === "key") return { type: "delete", kind: "key", digest: record.digest };
-  if (record.type === "delete" || record.type === "other") throw new TypeError("an environment has no such record");
+  if (record.type === "delete" || record.type === "counter" || record.type === "other") throw new TypeError("an environment has no such record");
   return { type: "delete", kind: record.type, wireId: record.wireId };
 }

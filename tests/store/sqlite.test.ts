@@ -6,7 +6,7 @@ import { after, afterEach, describe, it } from "node:test";
 import { openStore } from "../../control/store/open.ts";
 import type { StoreOptions } from "../../control/store/sqlStore.ts";
 import type { Store } from "../../control/store/store.ts";
-import { change, consumer, context, key, storeContract } from "./contract.ts";
+import { api, change, consumer, context, key, storeContract } from "./contract.ts";
 
 const root = mkdtempSync(join(tmpdir(), "tollgate-sqlite-"));
 const opened: Store[] = [];
@@ -49,6 +49,22 @@ describe("SQLite: the file", () => {
     const file = join(root, "text.db");
     writeFileSync(file, "This is a text that someone wrote, not a database.\n".repeat(20));
     await assert.rejects(openStore(`file:${file}`, () => undefined), /not a database/);
+  });
+
+  it("of an older version has the defaults of what came later", async () => {
+    const url = `file:${newFile()}`;
+    const store = await open(url);
+    await store.createEnvironment("default", context);
+    const record = api("echo");
+    await change(store, (writer) => writer.put("api", record));
+    const { default: Database } = await import("libsql");
+    const handle = new Database(url.slice("file:".length));
+    handle.exec("update apis set spec = json_remove(spec, '$.rateLimitHeaders', '$.legacyHeaders')");
+    handle.close();
+    assert.deepEqual((await store.spec("default"))!.apis, [record]);
+    assert.deepEqual((await store.list("default", "api", { limit: 1 })).items[0]!.record, record);
+    assert.deepEqual(await store.snapshotRead("default", async (reader) => (await reader.apiById("echo"))!.api), record);
+    assert.equal(await change(store, (writer) => writer.put("api", record)), 1, "writing what was read changes nothing");
   });
 
   it("of a newer version is refused, not touched", async () => {

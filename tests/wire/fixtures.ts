@@ -171,8 +171,8 @@ export const compiledSpec: EnvironmentSpec = {
   version: 1,
   environment: "default",
   apis: [
-    { id: "echo", hosts: ["*"], paths: ["/"], methods: [], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "key" }, scopes: ["read"], failureMode: "closed", routes: [{ path: "/search", methods: ["POST"], scopes: ["search"], cost: 5, limits: [] }], limits: [] },
-    { id: "public", hosts: ["*"], paths: ["/public"], methods: ["GET"], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "keyless" }, scopes: [], failureMode: "closed", routes: [], limits: [{ name: "per-ip", kind: "rate", limit: 600, windowSeconds: 60, anchor: "calendar", subject: "ip", enforcement: "gateway", mode: "enforce" }] },
+    { id: "echo", hosts: ["*"], paths: ["/"], methods: [], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "key" }, scopes: ["read"], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [{ path: "/search", methods: ["POST"], scopes: ["search"], cost: 5, limits: [] }], limits: [] },
+    { id: "public", hosts: ["*"], paths: ["/public"], methods: ["GET"], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "keyless" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [{ name: "per-ip", kind: "rate", limit: 600, windowSeconds: 60, anchor: "calendar", subject: "ip", enforcement: "gateway", mode: "enforce" }] },
   ],
   tiers: [
     { id: "bronze", scopes: ["read"], limits: [{ name: "minute", kind: "rate", limit: 60, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce" }] },

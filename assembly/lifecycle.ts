@@ -60,7 +60,7 @@ export function configure(id: u32, bytes: u32): bool {
   if (feed != null) {
     feed.counters.slab.most = config.maxCounters;
     const own = root.standalone;
-    if (own != null && own.limits.count > 0) feed.counters.slab.prepare();
+    if (own != null && own.limits.count > 0) feed.counters.prepare();
   }
   supersede(root);
   enterRoot(root);
@@ -196,7 +196,11 @@ function dropUnused(): void {
   for (let f = feeds.length - 1; f >= 0; f--) {
     let used = false;
     for (let r = 0; r < roots.length; r++) if (roots[r].feed == feeds[f]) used = true;
-    if (used) continue;
+    if (used) {
+      // A standalone root takes its table along.
+      if (feeds[f].isLocal) feeds[f].counters.distrust();
+      continue;
+    }
     feeds[f].free();
     feeds.splice(f, 1);
   }
@@ -252,7 +256,7 @@ function keepLocal(feed: Feed, root: Root, now: u64): void {
 /** Memory for what requests add to. */
 function prepare(feed: Feed): void {
   const table = feed.table;
-  if (feed.counters.slab.places > 0 || (table != null && table.limits.count > 0)) feed.counters.slab.prepare();
+  if (feed.counters.slab.places > 0 || (table != null && table.limits.count > 0)) feed.counters.prepare();
   if (!feed.isLocal) feed.usage.begin();
 }
 

@@ -126,7 +126,8 @@ function moveOn(c: Counter, now: u64): void {
     c.startMs = 0;
     c.allowance = 0;
     c.remaining = 0;
-  }
+  } else return;
+  c.debt = 0;
 }
 
 /** Whether `cost` can be spent now. */

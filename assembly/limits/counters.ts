@@ -22,13 +22,24 @@ export class Counters {
   heededWord: u32 = 0;
   /** raised when all counters are forgotten at once: addresses of them mean nothing any more */
   era: u32 = 0;
+  /** this VM was woken to make room for more */
+  private roomAsked: bool = false;
+
+  /** Takes memory ahead of need: requests never do. */
+  prepare(): void {
+    this.roomAsked = false;
+    this.slab.prepare();
+  }
 
   /** The counter of a limit and a subject; null when there is no place for a new one. */
   get(feed: Feed, limit: u32, record: usize, standalone: bool, a: u64, b: u64, now: u64): Counter | null {
     let c = this.slab.find(limit, a, b);
     if (c == null) {
       c = this.slab.add(limit, a, b);
-      if (this.slab.isLow) feed.wakeSelf();
+      if (!this.roomAsked && this.slab.isLow) {
+        this.roomAsked = true;
+        feed.wakeSelf();
+      }
       if (c == null) {
         if (!this.makeRoom(feed, now)) return null;
         c = this.slab.add(limit, a, b);
@@ -150,7 +161,10 @@ export class Counters {
       const c = this.slab.step();
       if (c != null && (c.flags & GATEWAY) != 0 && c.startMs != 0) returnToCell(feed, c, now);
     }
-    this.slab.clear();
+    if (this.slab.places > 0) {
+      this.slab.clear();
+      this.slab.prepare();
+    }
     this.era++;
   }
 

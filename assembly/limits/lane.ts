@@ -127,6 +127,7 @@ export class Lane {
       if (at != 0) changetype<Counter>(at).flags &= ~(IN_FLIGHT | ASKED);
     }
     this.open = false;
+    this.call = 0;
     this.ops = 0;
     this.id = 0;
     this.seq = 0;

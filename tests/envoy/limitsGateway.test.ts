@@ -67,7 +67,7 @@ for (const setup of everySetup) {
       assert.match(first.header("ratelimit") ?? "", /^"small";r=6;t=\d+, "month";r=999;t=\d+$/);
       const answers = await hammer(gateway, "/two", 30);
       assert.equal(admitted(answers), 6);
-      const refused = answers.at(-1)!;
+      const refused = answers.find(({ status }) => status !== 200)!;
       assert.equal(refused.status, 429);
       const seconds = Number(refused.header("retry-after"));
       assert.ok(seconds >= 1 && seconds <= 3600, String(seconds));

@@ -1,4 +1,5 @@
 /** What came of a simulation, for machines as it is; text.ts and csv.ts make it readable. Times are RFC 3339. */
+import type { LimitOwner } from "../domain/applicableLimits.ts";
 import type { Limit } from "../domain/model.ts";
 import { timeText } from "../domain/time.ts";
 import type { Counter } from "./counters.ts";
@@ -6,7 +7,7 @@ import type { Callers } from "./callers.ts";
 import type { Engine } from "./engine.ts";
 import type { BadLine, LogFile } from "./logFile.ts";
 import type { NotDecided, RequestReader } from "./requests.ts";
-import type { Owner, Rule } from "./rules.ts";
+import type { Rule } from "./rules.ts";
 import type { TimelineSlot } from "./timeline.ts";
 
 export interface LogReport {
@@ -35,7 +36,7 @@ export interface WindowReport {
 }
 
 export interface LimitReport {
-  owner: Owner;
+  owner: LimitOwner;
   name: string;
   kind: Limit["kind"];
   limit: number;
@@ -63,7 +64,7 @@ export interface LimitReport {
 }
 
 export interface CallerReport {
-  owner: Owner;
+  owner: LimitOwner;
   name: string;
   mode: Limit["mode"];
   limit: number;
@@ -179,7 +180,7 @@ export function makeReport(input: ReportInput): Report {
 }
 
 /** `tier bronze`, `route POST /search of echo`. */
-export function ownerText(owner: Owner): string {
+export function ownerText(owner: LimitOwner): string {
   switch (owner.kind) {
     case "tier":
       return `tier ${owner.tier}`;

@@ -1,15 +1,13 @@
 /** The limits of the file, each with its counters, and which of them a request has. */
 import type { LimitShape } from "../counters/model.ts";
+import { applicableLimits, type LimitOwner } from "../domain/applicableLimits.ts";
 import type { Place } from "../domain/matching.ts";
-import type { Limit, Route, Tier } from "../domain/model.ts";
+import type { Limit, Tier } from "../domain/model.ts";
 import { parsePeriod } from "../domain/period.ts";
 import type { Caller, KeyFacts } from "./callers.ts";
 import { Counter, type Hits } from "./counters.ts";
 import { type Pace, paceOf } from "./pacing.ts";
 import { Peaks } from "./peaks.ts";
-
-/** Whose limit it is. */
-export type Owner = { kind: "tier"; tier: string } | { kind: "api"; api: string } | { kind: "route"; api: string; route: string } | { kind: "key"; key: string };
 
 /** What is left of callers whose counters were forgotten to bound the memory. */
 export interface Forgotten {
@@ -23,7 +21,7 @@ export interface Forgotten {
 
 export class Rule {
   readonly limit: Limit;
-  readonly owner: Owner;
+  readonly owner: LimitOwner;
   readonly shape: LimitShape;
   readonly pace: Pace | undefined;
   readonly enforced: boolean;
@@ -33,7 +31,7 @@ export class Rule {
   requests = 0;
   hits: Hits | undefined;
 
-  constructor(index: number, limit: Limit, owner: Owner) {
+  constructor(index: number, limit: Limit, owner: LimitOwner) {
     this.limit = limit;
     this.owner = owner;
     this.shape = shapeOf(index + 1, limit);
@@ -98,21 +96,21 @@ function shapeOf(wireId: number, limit: Limit): LimitShape {
   };
 }
 
-const keylessSubjects = new Set(["api", "ip"]);
+const nobodysTier = { id: "", limits: [] };
 
 /** Gives each request its limits. */
 export class Rules {
   readonly all: Rule[] = [];
   readonly #byLimit = new Map<Limit, Rule>();
-  readonly #byTier = new Map<Tier | undefined, Map<Place, readonly Rule[]>>();
-  readonly #byKey = new Map<KeyFacts, Map<Place, readonly Rule[]>>();
+  /** by the key, where it has limits of its own, then by tier and place */
+  readonly #lists = new Map<KeyFacts | undefined, Map<Tier | undefined, Map<Place, readonly Rule[]>>>();
 
   /** The limits of a request, merged by name. Each list is made once. */
   of(place: Place, caller: Caller): readonly Rule[] {
     const keyless = place.api.auth.mode === "keyless";
     const key = keyless || caller.key === undefined || caller.key.key.limits.length === 0 ? undefined : caller.key;
     const tier = keyless ? undefined : caller.tier;
-    const places = key === undefined ? child(this.#byTier, tier) : child(this.#byKey, key);
+    const places = child(child(this.#lists, key), tier);
     let rules = places.get(place);
     if (rules === undefined) {
       rules = this.#merge(place, tier, key, keyless);
@@ -121,23 +119,16 @@ export class Rules {
     return rules;
   }
 
-  /** The most specific of each name: tier, then API, route, key. */
   #merge({ api, route }: Place, tier: Tier | undefined, key: KeyFacts | undefined, keyless: boolean): Rule[] {
-    const byName = new Map<string, Rule>();
-    const add = (limits: readonly Limit[] | undefined, owner: () => Owner) => {
-      for (const limit of limits ?? []) if (!keyless || keylessSubjects.has(limit.subject)) byName.set(limit.name, this.#rule(limit, owner));
-    };
-    add(tier?.limits, () => ({ kind: "tier", tier: tier!.id }));
-    add(api.limits, () => ({ kind: "api", api: api.id }));
-    add(route?.limits, () => ({ kind: "route", api: api.id, route: routeText(route!) }));
-    add(key?.key.limits, () => ({ kind: "key", key: key!.key.id }));
-    return [...byName.values()];
+    // A caller whose tier isn't known is a caller all the same.
+    const rights = keyless ? {} : { tier: tier ?? nobodysTier, key: key?.key };
+    return applicableLimits({ api, route, ...rights }).map(({ limit, owner }) => this.#rule(limit, owner));
   }
 
-  #rule(limit: Limit, owner: () => Owner): Rule {
+  #rule(limit: Limit, owner: LimitOwner): Rule {
     let rule = this.#byLimit.get(limit);
     if (rule === undefined) {
-      rule = new Rule(this.all.length, limit, owner());
+      rule = new Rule(this.all.length, limit, owner);
       this.all.push(rule);
       this.#byLimit.set(limit, rule);
     }
@@ -145,11 +136,7 @@ export class Rules {
   }
 }
 
-function routeText({ methods, path }: Route): string {
-  return methods.length === 0 ? path : `${methods.join(",")} ${path}`;
-}
-
-function child<K, V>(maps: Map<K, Map<Place, V>>, key: K): Map<Place, V> {
+function child<K, L, V>(maps: Map<K, Map<L, V>>, key: K): Map<L, V> {
   let map = maps.get(key);
   if (map === undefined) maps.set(key, (map = new Map()));
   return map;

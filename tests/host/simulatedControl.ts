@@ -1,21 +1,33 @@
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
+import type { CounterGeneration, LimitShape, Recall } from "../../control/counters/model.ts";
 import { RecordWriter } from "../../control/sync/codec.ts";
 import { heartbeatFrame, manifestFrame, sealFrame, type Stamp } from "../../control/sync/frames.ts";
+import { recallFrame } from "../../control/sync/recallFrame.ts";
+import { gatewayKey, PendingRecalls } from "../../control/sync/recalls.ts";
 import type { WireRecord } from "../../control/sync/records.ts";
 import { CONTENT_TYPE, HEADER_BYTES } from "../../control/sync/wire.ts";
-import type { ClusterHandler, Envoy, HttpAnswer, HttpCall } from "./host.ts";
-import { difference, recordsOf, WireIds } from "./recordSet.ts";
+import type { ClusterHandler, Envoy, EventLoop, HttpAnswer, HttpCall } from "./host.ts";
+import { difference, limitId, recordsOf, shapesOf, WireIds } from "./recordSet.ts";
+import { SimulatedCounters } from "./simulatedCounters.ts";
 
 /** A request as it came, and what it asked for. */
 export interface SyncRequest {
-  kind: "watch" | "page" | "report" | "other";
+  kind: "watch" | "page" | "report" | "leases" | "usage" | "other";
   atMs: number;
   path: string;
   query: URLSearchParams;
   authorization: string | undefined;
   call: HttpCall;
+}
+
+/** A call that is lost on its way. */
+export interface Fault {
+  /** `request`: control never sees it. `answer`: what control did is committed, and nobody hears of it */
+  at: "request" | "answer";
+  /** what the caller sees: a broken connection, nothing until its time is over, or a proxy's status */
+  how: "reset" | "silent" | number;
 }
 
 export interface ControlOptions {
@@ -25,6 +37,10 @@ export interface ControlOptions {
   /** records in one part of a delta */
   recordsPerDelta?: number;
   epoch?: bigint;
+  /** how long a lane may spend what it was granted */
+  leaseMs?: number;
+  /** by how much control's clock is ahead of the first gateway's */
+  clockOffsetMs?: number;
 }
 
 /**
@@ -37,8 +53,15 @@ export class SimulatedControl {
   readonly requests: SyncRequest[] = [];
   /** `reset`: the connection breaks; `unavailable`: no endpoint; `silent`: never answers; a number: answers with that status */
   failure: "reset" | "unavailable" | "silent" | number | undefined;
+  /** decides for each call whether it's lost */
+  fault: ((request: SyncRequest) => Fault | undefined) | undefined;
+  /** every call takes this long until control sees it */
+  requestDelayMs = 0;
   /** every answer takes this long */
   delayMs = 0;
+  /** recalls never arrive */
+  losesRecalls = false;
+  clockOffsetMs: number;
   /** changes the bytes of an answer of 200 on their way */
   tamper: ((body: Buffer, request: SyncRequest) => Buffer) | undefined;
   /** answers a gateway that is behind with a manifest even if deltas would do */
@@ -48,24 +71,41 @@ export class SimulatedControl {
   epoch: bigint;
   version = 1n;
   spec: EnvironmentSpec;
-  readonly #options: Required<Omit<ControlOptions, "token" | "epoch">>;
+  counters: SimulatedCounters;
+  readonly #options: { recordsPerPage: number; recordsPerDelta: number; leaseMs: number | undefined };
+  #shapes: Map<number, LimitShape>;
+  #clock: { loop: EventLoop; wallStartMs: number } | undefined;
+  #recalls = new PendingRecalls();
+  /** raised with each restart: what was under way before is lost */
+  #life = 0;
   #ids = new WireIds();
   #records: Map<string, WireRecord>;
   #deltas: { version: bigint; records: WireRecord[] }[] = [];
-  #waiting: { request: SyncRequest; envoy: Envoy }[] = [];
+  #waiting: { request: SyncRequest }[] = [];
   #pages: { version: bigint; pages: WireRecord[][] } | undefined;
 
   constructor(file: FileInput, options: ControlOptions = {}) {
     this.environment = file.environment ?? "default";
     this.token = options.token ?? "tgg_simulated";
     this.epoch = options.epoch ?? 0x1122334455667788n;
-    this.#options = { recordsPerPage: options.recordsPerPage ?? 1000, recordsPerDelta: options.recordsPerDelta ?? 1000 };
+    this.clockOffsetMs = options.clockOffsetMs ?? 0;
+    this.#options = { recordsPerPage: options.recordsPerPage ?? 1000, recordsPerDelta: options.recordsPerDelta ?? 1000, leaseMs: options.leaseMs };
     this.spec = fillEnvironment(file, this.environment);
     this.#records = recordsOf(this.spec, this.#ids);
+    this.#shapes = shapesOf(this.spec, this.#ids);
+    this.counters = this.#newCounters();
   }
 
-  /** Makes it a cluster of a simulated Envoy. */
+  /** Control's clock, Unix milliseconds. */
+  get nowMs(): number {
+    if (this.#clock === undefined) throw new Error("control serves nobody yet");
+    return Math.floor(this.#clock.wallStartMs + this.#clock.loop.nowMs + this.clockOffsetMs);
+  }
+
+  /** Makes it a cluster of a simulated Envoy; all of them live in the first one's time. */
   serve(envoy: Envoy, cluster = "control"): void {
+    this.#clock ??= { loop: envoy.loop, wallStartMs: envoy.wallMs - envoy.nowMs };
+    if (this.#clock.loop !== envoy.loop) throw new Error("Envoys of one control share their time");
     const handler: ClusterHandler = (call) => this.#handle(envoy, call);
     envoy.cluster(cluster, handler);
   }
@@ -75,10 +115,37 @@ export class SimulatedControl {
     const copy = structuredClone(this.spec);
     this.spec = edit(copy) ?? copy;
     const after = recordsOf(this.spec, this.#ids);
-    this.version++;
-    this.#deltas.push({ version: this.version, records: difference(this.#records, after) });
+    this.#commit(difference(this.#records, after));
     this.#records = after;
+    this.#shapes = shapesOf(this.spec, this.#ids);
     this.#release();
+  }
+
+  /** The wire id of a limit: see `limitId`. */
+  limitId(owner: string, name: string): number {
+    return limitId(this.#ids, owner, name);
+  }
+
+  /** The wire id of an API, tier or consumer. */
+  wireId(kind: "api" | "tier" | "consumer", id: string): number {
+    return this.#ids.of(kind, id);
+  }
+
+  /** Forgets what was spent of a counter, and tells the gateways. */
+  async resetCounter(wireId: number, subject: string): Promise<void> {
+    this.#tell(await this.counters.reset(wireId, subject));
+  }
+
+  /** Gives a counter's window extra, and tells the gateways. */
+  async grantExtra(wireId: number, subject: string, amount: number): Promise<void> {
+    this.#tell(await this.counters.grant(wireId, subject, amount));
+  }
+
+  /** It's killed and started again: what was committed stays, calls and answers under way are lost. */
+  restart(): void {
+    this.#life++;
+    this.#recalls = new PendingRecalls();
+    this.dropWaiting();
   }
 
   /** Another database: versions can't be compared any more, wire ids begin anew. */
@@ -87,6 +154,8 @@ export class SimulatedControl {
     this.version = version;
     this.#ids = new WireIds();
     this.#records = recordsOf(this.spec, this.#ids);
+    this.#shapes = shapesOf(this.spec, this.#ids);
+    this.counters = this.#newCounters();
     this.#deltas = [];
     this.#pages = undefined;
     this.#release();
@@ -114,53 +183,136 @@ export class SimulatedControl {
 
   #handle(envoy: Envoy, call: HttpCall): HttpAnswer | "unavailable" | undefined {
     const url = new URL(call.path, "http://control");
-    const kind = url.pathname === "/sync/v1/watch" ? "watch" : url.pathname.startsWith("/sync/v1/pages/") ? "page" : url.pathname === "/sync/v1/report" ? "report" : "other";
-    const request: SyncRequest = { kind, atMs: envoy.nowMs, path: call.path, query: url.searchParams, authorization: call.headers.first("authorization"), call };
+    const request: SyncRequest = { kind: kindOf(url.pathname), atMs: envoy.nowMs, path: call.path, query: url.searchParams, authorization: call.headers.first("authorization"), call };
     this.requests.push(request);
     if (this.failure === "unavailable") return "unavailable";
-    if (this.failure === "silent") return undefined;
-    if (this.failure === "reset") return void call.reset(this.delayMs);
-    if (this.failure !== undefined) return this.#problem(this.failure);
-    if (request.authorization !== `Bearer ${this.token}`) return this.#problem(401);
-    if (url.searchParams.get("environment") !== this.environment) return this.#problem(403);
-    if (call.method !== "GET" || (url.searchParams.get("gateway") ?? "") === "") return this.#problem(400);
-    if (kind === "watch") return this.#watch(envoy, request);
-    if (kind === "page") return this.#page(envoy, request, Number(url.pathname.slice("/sync/v1/pages/".length)));
-    return kind === "report" ? { status: 204, delayMs: this.delayMs } : this.#problem(404);
+    const fault: Fault | undefined = this.failure === undefined ? this.fault?.(request) : { at: "request", how: this.failure };
+    if (this.requestDelayMs === 0) return void this.#receive(envoy, request, url, fault);
+    const life = this.#life;
+    envoy.loop.post(this.requestDelayMs, () => (life === this.#life ? this.#receive(envoy, request, url, fault) : call.reset()));
+    return undefined;
+  }
+
+  /** The call has come to control, unless it's lost on the way. */
+  #receive(envoy: Envoy, request: SyncRequest, url: URL, fault: Fault | undefined): void {
+    if (fault?.at === "request") return this.#lose(request, fault);
+    const answer = this.#serve(envoy, request, url);
+    if (answer === undefined) return;
+    if (fault === undefined) this.#send(request, answer);
+    else this.#lose(request, fault);
+  }
+
+  #lose({ call }: SyncRequest, { how }: Fault): void {
+    if (how === "reset") call.reset(this.delayMs);
+    else if (how !== "silent") call.answer({ ...problem(how), delayMs: this.delayMs });
+  }
+
+  /** Sends an answer, which a restart on its way cuts off. */
+  #send({ call }: SyncRequest, answer: HttpAnswer): void {
+    if (this.delayMs === 0) return call.answer(answer);
+    const life = this.#life;
+    this.#clock!.loop.post(this.delayMs, () => (life === this.#life ? call.answer(answer) : call.reset()));
+  }
+
+  #serve(envoy: Envoy, request: SyncRequest, url: URL): HttpAnswer | undefined {
+    const { kind, query, call } = request;
+    if (request.authorization !== `Bearer ${this.token}`) return problem(401);
+    if (query.get("environment") !== this.environment) return problem(403);
+    const posts = kind === "leases" || kind === "usage";
+    if (call.method !== (posts ? "POST" : "GET") || (query.get("gateway") ?? "") === "") return problem(400);
+    if (posts && (call.headers.first("content-type") !== CONTENT_TYPE || !/^[0-9a-f]{16}$/.test(query.get("epoch") ?? ""))) return problem(400);
+    switch (kind) {
+      case "watch":
+        return this.#watch(envoy, request);
+      case "page":
+        return this.#page(request, Number(url.pathname.slice("/sync/v1/pages/".length)));
+      case "report":
+        return { status: 204 };
+      case "leases":
+        return this.#leases(request);
+      case "usage": {
+        const applied = this.counters.apply(call.body);
+        return typeof applied === "number" ? problem(applied) : this.#frames(applied, request);
+      }
+      case "other":
+        return problem(404);
+    }
+  }
+
+  #leases(request: SyncRequest): HttpAnswer {
+    const decided = this.counters.lease(request.call.body, request.query.get("gateway")!, this.epoch);
+    if (typeof decided === "number") return problem(decided);
+    if (!this.losesRecalls) this.#recall(decided.recalls);
+    return this.#frames(decided.body, request);
+  }
+
+  /** Ends the watches of gateways that are to return something; one that isn't watching now gets it with its next watch. */
+  #recall(recalls: Recall[]): void {
+    const touched = this.#recalls.add(recalls, this.nowMs);
+    for (const held of this.#waiting.filter(({ request }) => touched.has(this.#gatewayOf(request)))) {
+      const taken = this.#takeRecalls(held.request);
+      if (taken === undefined) continue;
+      this.#waiting.splice(this.#waiting.indexOf(held), 1);
+      this.#send(held.request, this.#frames(taken, held.request));
+    }
+  }
+
+  #takeRecalls(request: SyncRequest): Buffer | undefined {
+    this.#recalls.sweep(this.nowMs);
+    const recalls = this.#recalls.take(this.environment, request.query.get("gateway")!);
+    return recalls.length === 0 ? undefined : recallFrame(this.#stamp(), recalls);
+  }
+
+  #gatewayOf(request: SyncRequest): string {
+    return gatewayKey(this.environment, request.query.get("gateway")!);
+  }
+
+  #newCounters(): SimulatedCounters {
+    return new SimulatedCounters(this.environment, () => this.nowMs, (wireId) => this.#shapes.get(wireId), this.#options.leaseMs);
+  }
+
+  #commit(records: WireRecord[]): void {
+    this.version++;
+    this.#deltas.push({ version: this.version, records });
+  }
+
+  #tell(generations: CounterGeneration[]): void {
+    this.#commit(generations.map(({ wireId, generation, subject }) => ({ type: "counter", wireId, generation, subject: Buffer.from(subject, "hex") })));
+    this.#release();
   }
 
   #watch(envoy: Envoy, request: SyncRequest): HttpAnswer | undefined {
     const waitMs = Number(request.query.get("waitMs") ?? 0);
-    if (!/^[0-9a-f]{16}$/.test(request.query.get("epoch") ?? "") || !/^\d+$/.test(request.query.get("version") ?? "") || !(waitMs <= 55_000)) return this.#problem(400);
-    const news = this.#news(envoy, request);
+    if (!/^[0-9a-f]{16}$/.test(request.query.get("epoch") ?? "") || !/^\d+$/.test(request.query.get("version") ?? "") || !(waitMs <= 55_000)) return problem(400);
+    const news = this.#news(request) ?? this.#takeRecalls(request);
     if (news !== undefined) return this.#frames(news, request);
-    const held = { request, envoy };
+    const held = { request };
     this.#waiting.push(held);
     envoy.loop.post(waitMs, () => {
       if (!this.#waiting.includes(held)) return;
       this.#waiting.splice(this.#waiting.indexOf(held), 1);
-      request.call.answer(this.#frames(heartbeatFrame(this.#stamp(envoy)), request));
+      this.#send(request, this.#frames(heartbeatFrame(this.#stamp()), request));
     });
     return undefined;
   }
 
   /** Deltas or a manifest for a gateway that is behind; undefined when there is nothing new. */
-  #news(envoy: Envoy, request: SyncRequest): Buffer | undefined {
+  #news(request: SyncRequest): Buffer | undefined {
     const epoch = BigInt(`0x${request.query.get("epoch")}`);
     const version = BigInt(request.query.get("version")!);
     if (epoch === this.epoch && version === this.version) return undefined;
     const missing = this.#deltas.filter((delta) => delta.version > version);
     const reaches = BigInt(missing.length) === this.version - version;
-    if (epoch !== this.epoch || version > this.version || !reaches || this.alwaysSnapshot) return this.#manifest(envoy);
-    return Buffer.concat(missing.map(({ version, records }) => this.#delta(envoy, version, records)));
+    if (epoch !== this.epoch || version > this.version || !reaches || this.alwaysSnapshot) return this.#manifest();
+    return Buffer.concat(missing.map(({ version, records }) => this.#delta(version, records)));
   }
 
-  #delta(envoy: Envoy, version: bigint, records: WireRecord[]): Buffer {
+  #delta(version: bigint, records: WireRecord[]): Buffer {
     const parts = chunks(records, this.#options.recordsPerDelta);
     return Buffer.concat(
       parts.map((part, i) => {
         const frame = frameOf(part);
-        return sealFrame(frame, { ...this.#stamp(envoy), version, type: "delta", base: version - 1n, more: i < parts.length - 1 });
+        return sealFrame(frame, { ...this.#stamp(), version, type: "delta", base: version - 1n, more: i < parts.length - 1 });
       }),
     );
   }
@@ -170,50 +322,56 @@ export class SimulatedControl {
     return this.#pages.pages;
   }
 
-  #pageFrame(envoy: Envoy, index: number): Buffer {
+  #pageFrame(index: number): Buffer {
     const pages = this.#snapshot();
-    return sealFrame(frameOf(pages[index]!), { ...this.#stamp(envoy), type: "page", index, pageCount: pages.length });
+    return sealFrame(frameOf(pages[index]!), { ...this.#stamp(), type: "page", index, pageCount: pages.length });
   }
 
-  #manifest(envoy: Envoy): Buffer {
+  #manifest(): Buffer {
     const pages = this.#snapshot();
     const count = (type: WireRecord["type"]) => [...this.#records.values()].filter((record) => record.type === type).length;
-    return manifestFrame(this.#stamp(envoy), {
+    return manifestFrame(this.#stamp(), {
       pageCount: pages.length,
       keyCount: count("key"),
       consumerCount: count("consumer"),
       tierCount: count("tier"),
       apiCount: count("api"),
       limitCount: count("limit"),
-      totalBytes: pages.reduce((sum, _page, index) => sum + this.#pageFrame(envoy, index).length, 0),
+      totalBytes: pages.reduce((sum, _page, index) => sum + this.#pageFrame(index).length, 0),
     });
   }
 
-  #page(envoy: Envoy, request: SyncRequest, index: number): HttpAnswer {
+  #page(request: SyncRequest, index: number): HttpAnswer {
     const wrong = request.query.get("version") !== String(this.version) || BigInt(`0x${request.query.get("epoch")}`) !== this.epoch;
-    if (wrong || this.pagesGone || !(index < this.#snapshot().length)) return this.#problem(410);
-    return this.#frames(this.#pageFrame(envoy, index), request);
+    if (wrong || this.pagesGone || !(index < this.#snapshot().length)) return problem(410);
+    return this.#frames(this.#pageFrame(index), request);
   }
 
-  #stamp(envoy: Envoy): Stamp {
-    return { epoch: this.epoch, version: this.version, timeMs: Math.floor(envoy.wallMs) };
+  #stamp(): Stamp {
+    return { epoch: this.epoch, version: this.version, timeMs: this.nowMs };
   }
 
   #frames(body: Buffer, request: SyncRequest): HttpAnswer {
     const sent = this.tamper === undefined ? body : this.tamper(Buffer.from(body), request);
-    return { status: 200, headers: { "content-type": CONTENT_TYPE }, body: sent, delayMs: this.delayMs };
-  }
-
-  #problem(status: number): HttpAnswer {
-    return { status, headers: { "content-type": "application/problem+json" }, body: JSON.stringify({ status }), delayMs: this.delayMs };
+    return { status: 200, headers: { "content-type": CONTENT_TYPE }, body: sent };
   }
 
   #release(): void {
-    for (const { request, envoy } of this.#waiting.splice(0)) {
-      const news = this.#news(envoy, request);
-      if (news !== undefined) request.call.answer(this.#frames(news, request));
+    for (const { request } of this.#waiting.splice(0)) {
+      const news = this.#news(request);
+      if (news !== undefined) this.#send(request, this.#frames(news, request));
     }
   }
+}
+
+function kindOf(path: string): SyncRequest["kind"] {
+  if (path.startsWith("/sync/v1/pages/")) return "page";
+  const name = path.replace("/sync/v1/", "");
+  return name === "watch" || name === "report" || name === "leases" || name === "usage" ? name : "other";
+}
+
+function problem(status: number): HttpAnswer {
+  return { status, headers: { "content-type": "application/problem+json" }, body: JSON.stringify({ status }) };
 }
 
 function frameOf(records: WireRecord[]): Buffer {

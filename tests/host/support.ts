@@ -50,6 +50,8 @@ export interface GatewayOptions {
   workers?: number;
   control?: ControlOptions;
   envoy?: Partial<EnvoyOptions>;
+  /** another Envoy of the same control, in the same time; `spec` and `control` are its */
+  beside?: Gateway;
 }
 
 export interface Worker {
@@ -106,8 +108,11 @@ export function addRoot(vm: Vm, configuration: unknown, pluginName = "tollgate")
 
 /** Starts a gateway; nothing has been loaded yet, for no time has passed. */
 export function startGateway(options: GatewayOptions = {}): Gateway {
-  const envoy = new Envoy({ module: filterModule(), vm: { environment: { TOLLGATE_GATEWAY_TOKEN: TOKEN } }, ...options.envoy });
-  const control = new SimulatedControl(options.spec ?? basicSpec(), { token: TOKEN, ...options.control });
+  const { beside } = options;
+  // Envoys of one control differ in what they draw
+  const apart = beside === undefined ? {} : { loop: beside.envoy.loop, seed: started.length + 1000, nodeId: `node-${started.length + 1}` };
+  const envoy = new Envoy({ module: filterModule(), vm: { environment: { TOLLGATE_GATEWAY_TOKEN: TOKEN } }, ...apart, ...options.envoy });
+  const control = beside?.control ?? new SimulatedControl(options.spec ?? basicSpec(), { token: TOKEN, ...options.control });
   control.serve(envoy);
   const configuration = options.configuration ?? pluginConfiguration();
   const worker = (): Worker => startWorker(envoy, configuration);

@@ -1,7 +1,7 @@
 import { HeaderMapType } from "./abi.ts";
 import type { CallResponse } from "./httpCall.ts";
 import { HeaderMap } from "./headerMap.ts";
-import { clientResponse, type ClientResponse, type LocalResponse } from "./localResponse.ts";
+import type { ClientResponse, LocalResponse } from "./localResponse.ts";
 import { describe, type HostCall } from "./trace.ts";
 
 /** Values of `proxy_get_property` by path, parts joined with a dot: `source.address`, `node.id`. */
@@ -94,6 +94,10 @@ export class Stream extends Context {
   /** the client has gone away, or the request is complete */
   ended = false;
   localResponse: LocalResponse | undefined;
+  /** what the client gets: of the upstream, or of Envoy itself, as the filter leaves it */
+  response: ClientResponse | undefined;
+  /** set while on_response_headers runs */
+  responseAvailable = false;
   headersAvailable = false;
   trailersAvailable = false;
   trailersDelivered = false;
@@ -113,11 +117,7 @@ export class Stream extends Context {
   override map(type: number, writable: boolean): HeaderMap | undefined {
     if (type === HeaderMapType.RequestHeaders) return this.headersAvailable ? this.headers : undefined;
     if (type === HeaderMapType.RequestTrailers) return this.trailersAvailable ? this.trailers : undefined;
+    if (type === HeaderMapType.ResponseHeaders) return this.responseAvailable ? this.response?.headers : undefined;
     return super.map(type, writable);
-  }
-
-  /** What the client gets when Envoy answers itself: gRPC requests a trailers-only answer, HEAD no body. */
-  get response(): ClientResponse | undefined {
-    return this.localResponse === undefined ? undefined : clientResponse(this.localResponse, this.headers);
   }
 }

@@ -15,6 +15,8 @@ export interface EnvoyOptions {
   /** seed of `random_get` */
   seed?: number;
   nodeId?: string;
+  /** time that it shares with other processes; default: its own */
+  loop?: EventLoop;
   /** defaults for every VM */
   vm?: VmOptions;
 }
@@ -33,7 +35,7 @@ const MONOTONIC_START_MS = 1_000_000;
 /** One simulated Envoy process: what its VMs share, its clock and its event loop. */
 export class Envoy {
   readonly module: WebAssembly.Module;
-  readonly loop = new EventLoop();
+  readonly loop: EventLoop;
   readonly sharedData = new SharedData();
   readonly queues = new SharedQueues();
   readonly stats = new Stats();
@@ -52,13 +54,14 @@ export class Envoy {
   recording = true;
   /** how much time each look at a clock takes, milliseconds: lets code that works in time slices end them */
   clockStepMs = 0;
-  #wallStartMs: number;
+  #wallStartMs = 0;
   #random: number;
   readonly #vmDefaults: VmOptions;
 
   constructor(options: EnvoyOptions) {
     this.module = options.module;
-    this.#wallStartMs = options.wallMs ?? Date.UTC(2026, 10, 1);
+    this.loop = options.loop ?? new EventLoop();
+    this.wallMs = options.wallMs ?? Date.UTC(2026, 10, 1) + this.loop.nowMs;
     this.#random = options.seed ?? 1;
     this.#vmDefaults = options.vm ?? {};
     this.nodeProperties = { "xds.node.id": options.nodeId ?? "node-1", "xds.node.cluster": "gateway" };
@@ -156,6 +159,13 @@ export class Envoy {
       if (this.nowMs >= endMs) throw new Error(`not within ${limitMs} ms: ${condition.toString()}\n${this.logTail()}`);
       this.advance(stepMs);
     }
+  }
+
+  /** The process is killed: its VMs are gone at once, and what they shared with it. */
+  kill(): void {
+    const vmIds = new Set(this.vms.map((vm) => vm.vmId));
+    for (const vm of [...this.vms]) vm.kill();
+    for (const vmId of vmIds) this.sharedData.drop(vmId);
   }
 
   /** Wakes whichever VM of that vm_id lives on the listener's thread by then. */

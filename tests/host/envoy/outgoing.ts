@@ -23,6 +23,7 @@ export function startHttpCall(vm: Vm, root: RootContext, outgoing: Outgoing): nu
   const path = headers.first(":path");
   const authority = headers.first(":authority");
   if (handler === undefined || timeoutMs < 0 || method === undefined || path === undefined || authority === undefined) return -WasmResult.BadArgument;
+  if (body.length > 0) headers.set("content-length", String(body.length));
   const token = root.nextCallToken++;
   let done = false;
   const deliver = (response: CallResponse | undefined): void => {

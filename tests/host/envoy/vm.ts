@@ -2,6 +2,7 @@ import { Context, RootContext, Stream, type PluginOptions, type Properties } fro
 import type { Envoy } from "./envoy.ts";
 import { HeaderMap, type HeaderInput } from "./headerMap.ts";
 import { hostImports } from "./imports.ts";
+import { clientResponse } from "./localResponse.ts";
 import { VmMetrics } from "./metrics.ts";
 
 export interface VmOptions {
@@ -20,6 +21,12 @@ export interface RequestOptions {
   trailers?: HeaderInput;
   endOfStream?: boolean;
   properties?: Properties;
+}
+
+export interface UpstreamResponse {
+  status?: number;
+  headers?: HeaderInput;
+  body?: string;
 }
 
 const CONTINUE = 0;
@@ -157,6 +164,16 @@ export class Vm {
     if (stream.state === "forwarded") this.#goOn(stream);
   }
 
+  /** The upstream's response to a request that went on: on_response_headers, then it's the client's. */
+  respond(stream: Stream, { status = 200, headers = [], body = "" }: UpstreamResponse = {}): Stream {
+    if (stream.state !== "forwarded" || stream.response !== undefined) throw new Error(`a stream that is ${stream.state} has no upstream that could respond`);
+    const map = HeaderMap.from(headers);
+    map.set(":status", String(status));
+    stream.response = { status, headers: map, body };
+    this.#encode(stream, body === "");
+    return stream;
+  }
+
   /** The stream is over: complete, or its client has gone. on_log, on_done and on_delete where exported. */
   end(stream: Stream): void {
     if (stream.destroyed) return;
@@ -233,7 +250,18 @@ export class Vm {
       if (context.state === "answered" || context.state === "forwarded") return void this.envoy.violations.push(`send_local_response on a stream that is ${context.state}`);
       context.state = "answered";
       context.localResponse = response;
+      context.response = clientResponse(response, context.headers);
+      this.#encode(context, context.response.body === "");
     });
+  }
+
+  /** Response headers pass the filter on their way to the client, those of Envoy's own answers too. */
+  #encode(stream: Stream, endOfStream: boolean): void {
+    if (!this.exports("proxy_on_response_headers")) return;
+    stream.responseAvailable = true;
+    const status = this.call(stream, "proxy_on_response_headers", stream.id, stream.response!.headers.size, endOfStream ? 1 : 0);
+    stream.responseAvailable = false;
+    if (status !== CONTINUE && this.alive) this.envoy.violations.push("on_response_headers held the response");
   }
 
   /** A filter callback: its status, taken before what it asked for is done; a local response stops the stream whatever it returns. */
@@ -284,6 +312,7 @@ export class Vm {
     }
     stream.state = "answered";
     stream.localResponse = { status: 503, details: "wasm_fail_stream", headers: [], body: Buffer.alloc(0), grpcStatus: 14 };
+    stream.response = clientResponse(stream.localResponse, stream.headers);
   }
 
   #runAfterCall(): void {

@@ -11,9 +11,9 @@ function manyKeys(count: number): FileInput {
   return { ...basicSpec(), keys: Array.from({ length: count }, (_, i) => keyRecord(`key-${i}`, "acme")) };
 }
 
-/** Every VM that called control since a moment, by its http calls. */
+/** Every VM that followed control since a moment, by its http calls. Leases and usage are each worker's own. */
 function callers(gateway: Gateway): Worker[] {
-  return [gateway.main, ...gateway.workers].filter(({ root }) => root.calls.some((call) => call.startsWith("http_call")));
+  return [gateway.main, ...gateway.workers].filter(({ root }) => root.calls.some((call) => /^http_call control GET \/sync\/v1\/(watch|pages|report)/.test(call)));
 }
 
 function forget(gateway: Gateway): void {

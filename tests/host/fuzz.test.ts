@@ -38,6 +38,12 @@ const header = fc.tuple(fc.oneof(names, fc.stringMatching(/^[a-z_-]{1,30}$/)), f
 
 const arrangements = { numRuns: 1500 };
 
+/** What becomes of a request once its allowance has come. */
+function decided(gateway: Gateway, stream: Stream): string {
+  gateway.envoy.pump();
+  return outcome(stream);
+}
+
 function leaks(stream: Stream): string[] {
   return stream.headers.pairs.filter(([, value]) => value.includes(key)).map(([name]) => name);
 }
@@ -55,7 +61,7 @@ describe("any request", () => {
       fc.assert(
         fc.property(path, fc.array(header, { maxLength: 20 }), fc.constantFrom("GET", "POST", "OPTIONS", "HEAD", "CONNECT", "X"), fc.oneof(fc.constant("shop.example.com"), bytes), (target, headers, method, host) => {
           const stream = gateway.get(target, headers as Pair[], { method, host, trailers: headers as Pair[] });
-          assert.notEqual(outcome(stream), "trap");
+          assert.notEqual(decided(gateway, stream), "trap");
           assert.notEqual(stream.state, "held");
           const forged = stream.headers.pairs.filter(([header]) => /^x[-_]tollgate[-_]/i.test(header));
           if (!stream.headers.has("x-tollgate-consumer")) assert.deepEqual(forged, []);
@@ -81,8 +87,9 @@ describe("any request", () => {
         if (place === 2) all.splice(Math.floor(all.length / 2), 0, `api_key=${sent}`);
         if (place === 3) headers.push(["cookie", `${parameters.join("; ")}; api_key=${sent}`]);
         const stream = gateway.get(`/${tail}${all.length > 0 ? `?${all.join("&")}` : ""}`, headers);
-        const result = outcome(stream);
+        const result = decided(gateway, stream);
         assert.notEqual(result, "trap");
+        assert.notEqual(stream.state, "held");
         assert.deepEqual(leaks(stream), []);
         const keyed = stream.headers.has("x-tollgate-key-id");
         if (sent !== key) assert.equal(keyed, false);
@@ -133,7 +140,7 @@ function exercise(gateway: Gateway): string[] {
   ];
   return requests.map(([target, headers, host]) => {
     const stream = gateway.get(target, headers, { host, method: "access-control-request-method" in headers ? "OPTIONS" : "GET", properties: { "source.address": "10.1.1.1:1" } });
-    return outcome(stream);
+    return decided(gateway, stream);
   });
 }
 

@@ -3,6 +3,7 @@ import { table } from "../cli/output.ts";
 import { type CallerReport, type LimitReport, ownerText, type Report, type WindowReport } from "./report.ts";
 
 const number = (value: number) => value.toLocaleString("en-US");
+const counted = (count: number, one: string, more = `${one}s`) => `${number(count)} ${count === 1 ? one : more}`;
 const barWidth = 30;
 
 export function reportText(report: Report): string {
@@ -12,7 +13,7 @@ export function reportText(report: Report): string {
 function heading({ environment, from, to, logs }: Report): string {
   const lines = logs.map(({ name, format, lines, noRequest, outside }) => {
     const left = [...(noRequest > 0 ? [`${number(noRequest)} of no request`] : []), ...(outside > 0 ? [`${number(outside)} outside the time asked for`] : [])];
-    return `${name}: ${number(lines)} lines${format === undefined ? "" : `, ${format}`}${left.map((text) => `, ${text}`).join("")}\n`;
+    return `${name}: ${counted(lines, "line")}${format === undefined ? "" : `, ${format}`}${left.map((text) => `, ${text}`).join("")}\n`;
   });
   return `${lines.join("")}${from === undefined ? "" : `${from} to ${to}, `}environment ${environment}\n`;
 }
@@ -22,7 +23,7 @@ function badLines({ logs }: Report): string {
     .filter(({ badLines }) => badLines > 0)
     .map(({ name, badLines, bad }) => {
       const shown = bad.map(({ line, reason, text }) => `  ${name}:${line}: ${reason}${text === "" ? "" : `: ${printable(text)}`}\n`).join("");
-      return `${name}: ${number(badLines)} ${badLines === 1 ? "line" : "lines"} not understood${badLines > bad.length ? ", the first" : ""}:\n${shown}`;
+      return `${name}: ${counted(badLines, "line")} not understood${badLines > bad.length ? ", the first" : ""}:\n${shown}`;
     })
     .join("");
 }
@@ -31,8 +32,8 @@ function summary({ requests, callers }: Report): string {
   const all = requests.decided;
   const share = (count: number) => (all === 0 ? "" : `${((count / all) * 100).toFixed(count > 0 && count / all < 0.001 ? 3 : 1)} %`);
   const rows: { what: string; count: string; note: string }[] = [
-    { what: "requests", count: number(all), note: `of ${callers.exact ? "" : "more than "}${number(callers.count)} callers` },
-    { what: "would be limited", count: number(requests.limited), note: requests.limited === 0 ? "" : `${share(requests.limited)}, ${number(callers.limited)} callers` },
+    { what: "requests", count: number(all), note: `of ${callers.exact ? "" : "more than "}${counted(callers.count, "caller")}` },
+    { what: "would be limited", count: number(requests.limited), note: requests.limited === 0 ? "" : `${share(requests.limited)}, ${counted(callers.limited, "caller")}` },
   ];
   const more = (what: string, count: number, note: string) => {
     if (count > 0) rows.push({ what, count: number(count), note });

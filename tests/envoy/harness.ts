@@ -19,6 +19,8 @@ export interface GatewayOptions {
   syncPort?: number;
   /** the port of an upstream that speaks HTTP/2, in place of the echo */
   http2UpstreamPort?: number;
+  /** the port of another upstream in place of the echo */
+  upstreamPort?: number;
   gatewayToken?: string;
   /** more of Envoy's environment */
   env?: Record<string, string>;
@@ -62,7 +64,7 @@ export class Gateway {
           })),
           clusters: [
             options.http2UpstreamPort === undefined
-              ? { name: "upstream", host: "127.0.0.1", port: upstream.port }
+              ? { name: "upstream", host: "127.0.0.1", port: options.upstreamPort ?? upstream.port }
               : { name: "upstream", host: "127.0.0.1", port: options.http2UpstreamPort, protocol: "http2" },
             ...(options.syncPort === undefined ? [] : [{ name: "control", host: "127.0.0.1", port: options.syncPort }]),
           ],

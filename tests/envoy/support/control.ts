@@ -14,6 +14,10 @@ export interface ControlOptions {
   dataDir?: string;
   /** default: free ones */
   ports?: { admin: number; sync: number };
+  /** more of its environment */
+  env?: Record<string, string>;
+  /** so far is its clock ahead of everybody else's; default 0 */
+  clockAheadMs?: number;
 }
 
 const adminToken = "an-admin-token-for-tests";
@@ -24,14 +28,15 @@ export class ControlProcess {
   private constructor(
     readonly adminPort: number,
     readonly syncPort: number,
-    private readonly dataDir: string,
+    readonly dataDir: string,
     private readonly temporary: boolean,
+    private readonly options: ControlOptions,
   ) {}
 
   /** Finds ports and a folder; `start` starts the process. */
   static async prepare(options: ControlOptions = {}): Promise<ControlProcess> {
     const [admin = 0, sync = 0] = options.ports ? [options.ports.admin, options.ports.sync] : await freePorts(2);
-    return new ControlProcess(admin, sync, options.dataDir ?? mkdtempSync(join(tmpdir(), "tollgate-control-")), options.dataDir === undefined);
+    return new ControlProcess(admin, sync, options.dataDir ?? mkdtempSync(join(tmpdir(), "tollgate-control-")), options.dataDir === undefined, options);
   }
 
   static async start(options: ControlOptions = {}): Promise<ControlProcess> {
@@ -43,7 +48,9 @@ export class ControlProcess {
   /** Starts the process and waits until it is ready. */
   async start(): Promise<void> {
     const log = openSync(join(this.dataDir, "control.log"), "a");
-    const child = spawn(process.execPath, ["--import", "tsx", "control/cli/main.ts", "serve"], {
+    const { env = {}, clockAheadMs = 0 } = this.options;
+    const clock = clockAheadMs === 0 ? [] : ["--import", "./tests/envoy/support/shiftedClock.ts"];
+    const child = spawn(process.execPath, ["--import", "tsx", ...clock, "control/cli/main.ts", "serve"], {
       cwd: projectRoot(),
       stdio: ["ignore", log, log],
       env: {
@@ -54,6 +61,8 @@ export class ControlProcess {
         TOLLGATE_ADMIN_TOKEN: adminToken,
         TOLLGATE_DATABASE_URL: "",
         TOLLGATE_LOG_LEVEL: "info",
+        TEST_CLOCK_AHEAD_MS: String(clockAheadMs),
+        ...env,
       },
     });
     endWithUs(child);

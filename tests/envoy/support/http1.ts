@@ -74,6 +74,13 @@ export class Connection {
     return this.readResponse(request.method ?? "GET");
   }
 
+  /** Sends a request so many times at once; the answers come one after the other. */
+  async pipeline(request: Http1Request, count: number, answered: (response: Response) => void): Promise<void> {
+    const bytes = requestBytes(request);
+    this.socket.write(count === 1 ? bytes : Buffer.concat(Array<Buffer>(count).fill(bytes)));
+    for (let i = 0; i < count; i++) answered(await this.readResponse(request.method ?? "GET"));
+  }
+
   /** Opens a WebSocket's tunnel; afterwards `write` and `readBytes` carry what is in it. Gives the answer when it is no 101. */
   async upgrade(path: string, headers: Pair[] = []): Promise<Response> {
     const upgrade: Pair[] = [["Connection", "Upgrade"], ["Upgrade", "websocket"], ["Sec-WebSocket-Version", "13"], ["Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="]];

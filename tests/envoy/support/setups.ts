@@ -16,6 +16,10 @@ export const everySetup: readonly Setup[] = [make(oldestEnvoyVersion, 1), make(o
 /** Each version and each number of workers once: for what takes long. */
 export const twoSetups: readonly Setup[] = [make(oldestEnvoyVersion, 1), make(defaultEnvoyVersion, 2)];
 
+/** For what needs no other: the newest with two workers, and the oldest with as many. */
+export const newest: Setup = make(defaultEnvoyVersion, 2);
+export const oldest: Setup = make(oldestEnvoyVersion, 2);
+
 /** The path of the setup's Envoy, which is installed when it isn't there. */
 export function binaryOf(setup: Setup): Promise<string> {
   return ensureEnvoy(setup.version);

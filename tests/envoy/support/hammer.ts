@@ -1,0 +1,122 @@
+/** Clients that send requests to several gateways at once, as fast as they are answered. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Gateway } from "../harness.ts";
+import { Connection, type Pair, type Response } from "./http1.ts";
+import { until } from "./until.ts";
+
+export interface HammerOptions {
+  path: string;
+  key?: string;
+  headers?: Pair[];
+  /** default: until `stop` */
+  requests?: number;
+  /** of each gateway; default 12, which reaches every worker */
+  connections?: number;
+  /** requests that a connection sends at once; default 1 */
+  pipelined?: number;
+  /** a client that was refused pauses for so long; default 0 */
+  pauseMs?: number;
+  /** sees every answer, with the times at which its request was sent and it was read, and the place of its gateway */
+  onAnswer?: (answer: Response, sentMs: number, readMs: number, gateway: number) => void;
+}
+
+/** What clients saw. */
+export class Tally {
+  /** answers by status */
+  readonly statuses: Record<string, number> = {};
+  /** refusals by reason */
+  readonly reasons: Record<string, number> = {};
+  /** answered with 200, by the gateway's place */
+  readonly admittedBy: number[];
+  admitted = 0;
+  /** requests that were not answered, because their connection broke */
+  failed = 0;
+
+  constructor(gateways: number) {
+    this.admittedBy = Array<number>(gateways).fill(0);
+  }
+
+  note(answer: Response, gateway: number): void {
+    this.statuses[answer.status] = (this.statuses[answer.status] ?? 0) + 1;
+    if (answer.status === 200) {
+      this.admitted++;
+      this.admittedBy[gateway]!++;
+    } else if (answer.body.startsWith("{")) {
+      const { reason = "" } = answer.json<{ reason?: string }>();
+      this.reasons[reason] = (this.reasons[reason] ?? 0) + 1;
+    }
+  }
+
+  toString(): string {
+    return JSON.stringify(this);
+  }
+}
+
+/** Clients at work. */
+export class Hammer {
+  readonly tally: Tally;
+  private readonly work: Promise<unknown>;
+  private left: number;
+
+  constructor(gateways: readonly Gateway[], private readonly options: HammerOptions) {
+    this.tally = new Tally(gateways.length);
+    this.left = options.requests ?? Infinity;
+    this.work = Promise.all(gateways.flatMap((gateway, index) => Array.from({ length: options.connections ?? 12 }, () => this.client(gateway, index))));
+  }
+
+  /** Resolves once so many were admitted. */
+  async admitted(count: number, deadlineMs = 30_000): Promise<void> {
+    try {
+      await until(`${count} admissions`, () => this.tally.admitted >= count, deadlineMs);
+    } catch (error) {
+      await this.stop();
+      throw new Error(`${(error as Error).message}; ${this.tally.toString()}`, { cause: error });
+    }
+  }
+
+  /** Resolves when all requests are answered. */
+  async done(): Promise<Tally> {
+    await this.work;
+    return this.tally;
+  }
+
+  /** Sends no more, and waits for what is on its way. */
+  async stop(): Promise<Tally> {
+    this.left = 0;
+    return this.done();
+  }
+
+  private async client(gateway: Gateway, index: number): Promise<void> {
+    const { path, key, headers = [], pipelined = 1, pauseMs = 0, onAnswer } = this.options;
+    const request = { path, headers: [...headers, ...(key === undefined ? [] : [["x-api-key", key] satisfies Pair])] };
+    let connection: Connection | undefined;
+    while (this.left > 0) {
+      const count = Math.min(pipelined, this.left);
+      this.left -= count;
+      let answered = 0;
+      let refused = false;
+      try {
+        connection ??= await Connection.open(gateway.port());
+        const sentMs = Date.now();
+        await connection.pipeline(request, count, (answer) => {
+          answered++;
+          refused ||= answer.status !== 200;
+          this.tally.note(answer, index);
+          onAnswer?.(answer, sentMs, Date.now(), index);
+        });
+      } catch {
+        connection?.close();
+        connection = undefined;
+        this.tally.failed += count - answered;
+        await sleep(20);
+      }
+      if (refused && pauseMs > 0) await sleep(pauseMs);
+    }
+    connection?.close();
+  }
+}
+
+/** Sends so many requests in all and gives what became of them. */
+export function hammer(gateways: readonly Gateway[], options: HammerOptions & { requests: number }): Promise<Tally> {
+  return new Hammer(gateways, options).done();
+}

@@ -202,8 +202,8 @@ function writeKey(page: Buffer, at: number, key: KeyRecord): number {
 
 function writeCounter(page: Buffer, at: number, counter: CounterRecord): number {
   let pos = u32(page, at, wireId(counter, counter.wireId));
-  pos = u32(page, pos, counter.generation);
-  pos = digest(page, pos, counter.subject, counter);
+  pos = u32(page, pos, bounded(counter, "generation", counter.generation, 0xffffffff));
+  pos = digest(page, pos, Buffer.from(counter.subject, "hex"), counter);
   return u64(page, pos, 0, counter);
 }
 

@@ -21,12 +21,14 @@ function plain(value: unknown): unknown {
   return value;
 }
 
-const bigintMembers = new Set(["version", "base", "current"]);
+const bigintMembers = new Set(["version", "base", "current", "lane"]);
 const byteMembers = new Set(["digest", "body"]);
 
 function rich(value: unknown, name = ""): unknown {
   if (typeof value === "string" && bigintMembers.has(name)) return BigInt(value);
   if (typeof value === "string" && byteMembers.has(name)) return new Uint8Array(Buffer.from(value, "hex"));
+  // usage has digests as hex everywhere
+  if (name === "entries") return value;
   if (Array.isArray(value)) return value.map((item) => rich(item));
   if (typeof value === "object" && value !== null) {
     // claims are names and values of the owner's choosing

@@ -1,39 +1,29 @@
-/** Reads frames and their records, for tests and tools. Bad bytes give an error with its place; nothing throws. */
+/** Reads frames and what is in them: calls of gateways, and all else for tests and tools. Bad bytes give an error with its place; nothing throws. */
 import { cidrText } from "../domain/cidr.ts";
+import type { LeaseAnswer, LeaseOp } from "../counters/model.ts";
+import type { UsageEntry } from "../usage/model.ts";
+import { type DecodeReason, Fields, Refused } from "./fields.ts";
 import { checksum, type ManifestCounts } from "./frames.ts";
-import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireRecord, WireRoute } from "./records.ts";
+import { readAnswers, readOps } from "./leasePayload.ts";
+import { type RecalledCounter, readRecalls } from "./recallPayload.ts";
+import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireRecord, WireRoute } from "./records.ts";
 import { authModes, deleteKinds, failureModes, FLAG_MORE, FORMAT, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, MAGIC, MANIFEST_BYTES, MAX_FRAME_BYTES, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
+import { readEntries } from "./usagePayload.ts";
 
 export type DecodedFrame = { epoch: bigint; version: bigint; timeMs: number; frameBytes: number } & (
   | { type: "manifest"; current: bigint; counts: ManifestCounts }
   | { type: "page"; index: number; pageCount: number; records: WireRecord[] }
   | { type: "delta"; base: bigint; more: boolean; records: WireRecord[] }
   | { type: "heartbeat" }
-  /** what exchangeFrames.ts reads further */
-  | { type: "recall"; payload: Buffer }
-  | { type: "leases" | "leasesAnswer" | "usage" | "usageAnswer"; lane: bigint; payload: Buffer }
+  | { type: "recall"; counters: RecalledCounter[] }
+  /** calls of lanes and their answers; `version` is the call's number */
+  | { type: "leases"; lane: bigint; ops: LeaseOp[] }
+  | { type: "leasesAnswer"; lane: bigint; answers: LeaseAnswer[] }
+  | { type: "usage"; lane: bigint; entries: UsageEntry[] }
+  | { type: "usageAnswer"; lane: bigint }
 );
 
-export type DecodeReason =
-  /** fewer bytes than the header, or the header's payload, needs */
-  | "truncated"
-  | "magic"
-  /** a newer format: the reader keeps what it has */
-  | "format"
-  /** a frame over 1 MiB */
-  | "frame_bytes"
-  | "checksum"
-  | "frame_type"
-  /** the manifest's payload, or a heartbeat that has one */
-  | "payload"
-  /** a record that reaches past the payload, or whose length is no varint */
-  | "record_bounds"
-  /** an unknown type below 128: a newer format */
-  | "record_type"
-  /** a field that reaches past its record */
-  | "field_bounds"
-  /** a value that the format doesn't allow */
-  | "value";
+export type { DecodeReason } from "./fields.ts";
 
 export interface DecodeError {
   /** in the bytes given */
@@ -59,16 +49,6 @@ export function decodeFrames(bytes: Uint8Array): Decoded {
   } catch (error) {
     if (error instanceof Refused) return { ok: false, frames, error: { offset: error.offset, reason: error.reason, detail: error.message } };
     throw error;
-  }
-}
-
-class Refused extends Error {
-  constructor(
-    readonly offset: number,
-    readonly reason: DecodeReason,
-    detail: string,
-  ) {
-    super(detail);
   }
 }
 
@@ -108,17 +88,17 @@ function decodeFrame(bytes: Uint8Array, start: number): DecodedFrame {
       if (payloadBytes > 0) throw new Refused(payloadStart, "payload", "a heartbeat has none");
       return { ...stamp, type };
     case "recall":
-      return { ...stamp, type, payload: bufferOf(bytes, payloadStart, end) };
+      return { ...stamp, type, counters: readRecalls(payload) };
     case "leases":
+      return { ...stamp, type, lane: base, ops: readOps(payload) };
     case "leasesAnswer":
+      return { ...stamp, type, lane: base, answers: readAnswers(payload) };
     case "usage":
+      return { ...stamp, type, lane: base, entries: readEntries(payload) };
     case "usageAnswer":
-      return { ...stamp, type, lane: base, payload: bufferOf(bytes, payloadStart, end) };
+      if (payloadBytes > 0) throw new Refused(payloadStart, "payload", "an answer to usage has none");
+      return { ...stamp, type, lane: base };
   }
-}
-
-function bufferOf(bytes: Uint8Array, start: number, end: number): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
 }
 
 function readManifest(fields: Fields, payloadBytes: number): ManifestCounts {
@@ -169,7 +149,7 @@ function readRecord(code: number, body: Fields, at: number): WireRecord {
     case "limit":
       return readLimit(body);
     case "counter":
-      return { type: "counter", wireId: body.wireId(), generation: body.u32(), subject: body.raw(16) };
+      return readCounter(body);
     case undefined:
       if (code < 128) throw new Refused(at, "record_type", `record type ${code}, of a newer format`);
       return { type: "other", code, body: body.raw(body.left) };
@@ -180,12 +160,13 @@ function readApi(body: Fields): ApiRecord {
   const wireId = body.wireId();
   const authMode = body.oneOf(authModes, 0, "auth mode");
   const failureMode = body.oneOf(failureModes, 0, "failure mode");
+  const flagsAt = body.pos;
   const flags = body.u16();
+  const legacy = legacyHeaders[(flags >> 2) & 3];
+  if (legacy === undefined) throw new Refused(flagsAt, "value", "legacy headers of kind 3");
   const api: ApiRecord = { type: "api", wireId, id: body.str(), authMode, failureMode, hosts: body.strings(), paths: body.strings(), methods: body.strings(), scopes: body.strings(), routes: body.list(readRoute) };
   if ((flags & 1) !== 0) api.cors = readCors(body);
   if ((flags & 2) !== 0) api.rateLimitHeaders = false;
-  const legacy = legacyHeaders[(flags >> 2) & 3];
-  if (legacy === undefined) throw new Refused(body.pos, "value", "legacy headers of kind 3");
   if (legacy !== "off") api.legacyHeaders = legacy;
   return api;
 }
@@ -252,6 +233,12 @@ function readAddress(body: Fields): string {
   return cidrText({ family, prefixBits, bytes });
 }
 
+function readCounter(body: Fields): CounterRecord {
+  const record: CounterRecord = { type: "counter", wireId: body.wireId(), generation: body.u32(), subject: body.hex(16) };
+  body.bigU64();
+  return record;
+}
+
 function readDelete(body: Fields): DeleteRecord {
   const at = body.pos;
   const code = body.u8();
@@ -284,108 +271,6 @@ function readLimit(body: Fields): LimitRecord {
   if (ownerKind === "key") record.digest = digest;
   if ((flags & 8) !== 0) record.smoothing = smoothing;
   return record;
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** Reads fields one after another within bounds. */
-class Fields {
-  readonly #view: DataView;
-
-  constructor(
-    readonly bytes: Uint8Array,
-    public pos: number,
-    readonly end: number,
-  ) {
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  }
-
-  get left(): number {
-    return this.end - this.pos;
-  }
-
-  u8(): number {
-    return this.#view.getUint8(this.#take(1));
-  }
-
-  u16(): number {
-    return this.#view.getUint16(this.#take(2), true);
-  }
-
-  u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
-  }
-
-  bigU64(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true);
-  }
-
-  /** A u64 that must be a safe integer. */
-  u64(): number {
-    const value = Number(this.bigU64());
-    if (!Number.isSafeInteger(value)) throw new Refused(this.pos - 8, "value", "a number over 2^53 - 1");
-    return value;
-  }
-
-  wireId(): number {
-    const id = this.u32();
-    if (id === 0) throw new Refused(this.pos - 4, "value", "wire id 0");
-    return id;
-  }
-
-  flag(what: string): boolean {
-    return this.oneOf([false, true], 0, what);
-  }
-
-  oneOf<T>(values: readonly T[], first: number, what: string): T {
-    const code = this.u8();
-    const value = values[code - first];
-    if (value === undefined) throw new Refused(this.pos - 1, "value", `${what} ${code}`);
-    return value;
-  }
-
-  raw(count: number): Uint8Array {
-    const at = this.#take(count);
-    return new Uint8Array(this.bytes.subarray(at, at + count));
-  }
-
-  text(count: number): string {
-    const at = this.#take(count);
-    try {
-      return utf8.decode(this.bytes.subarray(at, at + count));
-    } catch {
-      throw new Refused(at, "value", "a string that isn't UTF-8");
-    }
-  }
-
-  str(): string {
-    return this.text(this.u16());
-  }
-
-  shortStr(): string {
-    return this.text(this.u8());
-  }
-
-  list<T>(read: (fields: Fields) => T): T[] {
-    const items: T[] = [];
-    for (let count = this.u16(); count > 0; count--) items.push(read(this));
-    return items;
-  }
-
-  strings(): string[] {
-    return this.list((fields) => fields.str());
-  }
-
-  wireIds(): number[] {
-    return this.list((fields) => fields.wireId());
-  }
-
-  #take(count: number): number {
-    if (count > this.left) throw new Refused(this.pos, "field_bounds", `a field of ${count} bytes, ${this.left} are left`);
-    const at = this.pos;
-    this.pos += count;
-    return at;
-  }
 }
 
 function hex32(value: number): string {

@@ -24,8 +24,8 @@ export interface CounterRecord {
   /** of its limit */
   wireId: number;
   generation: number;
-  /** 16 bytes */
-  subject: Uint8Array;
+  /** 32 lower-case hex digits */
+  subject: string;
 }
 
 export interface ApiRecord {

@@ -4,8 +4,8 @@ export interface UsageEntry {
   minute: number;
   /** wire id, 0: none */
   api: number;
-  /** index in the API's routes; undefined: none */
-  route: number | undefined;
+  /** index in the API's routes; absent: none */
+  route?: number | undefined;
   /** wire id, 0: none */
   consumer: number;
   /** first 16 bytes of the key's digest as hex; zeros: none */

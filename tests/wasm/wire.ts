@@ -28,6 +28,9 @@ export {
   text, textBytes,
 } from "../../assembly/records";
 export { apiCors, apiId, apiScopes, routeMethods, routePath, routeScopes } from "../../assembly/apiRecord";
+export {
+  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict,
+} from "../../assembly/limits/leaseWire";
 export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/routes";
 export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/table";
 

@@ -2,11 +2,13 @@
 import { readFileSync } from "node:fs";
 import asc from "assemblyscript/asc";
 import { cidrText } from "../../control/domain/cidr.ts";
-import type { DecodedFrame } from "../../control/sync/reader.ts";
+import type { LeaseAnswer } from "../../control/counters/model.ts";
+import { type DecodedFrame, decodeFrames } from "../../control/sync/reader.ts";
 import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireRecord, WireRoute } from "../../control/sync/records.ts";
-import { authModes, deleteKinds, failureModes, frameCodes, HEADER_BYTES, keyStates, limitKinds, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "../../control/sync/wire.ts";
+import { authModes, deleteKinds, failureModes, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "../../control/sync/wire.ts";
 
 type Read = (at: number) => number;
+type ReadLong = (at: number) => bigint;
 type Variable<T> = { readonly value: T };
 
 interface WireExports {
@@ -66,6 +68,16 @@ interface WireExports {
   ownTier: Variable<number>;
   ownApis: Variable<number>;
   ownScopes: Variable<number>;
+  answerVerdict: Read;
+  answerGeneration: Read;
+  answerGranted: ReadLong;
+  answerStartMs: ReadLong;
+  answerEndMs: ReadLong;
+  answerLeaseEndMs: ReadLong;
+  answerRemaining: ReadLong;
+  answerUntilMs: ReadLong;
+  answerShare: ReadLong;
+  answerShareUntilMs: ReadLong;
   matchedApi: Variable<number>;
   matchedRoute: Variable<number>;
 }
@@ -196,7 +208,32 @@ export class AssemblyReader {
         return { ...stamp, type, base: BigInt.asUintN(64, wasm.frameBase(at)), more: wasm.frameHasMore(at) !== 0, records: records() };
       case "heartbeat":
         return { ...stamp, type };
+      case "recall":
+        return { ...stamp, type, counters: this.#entries(at, 28).map((entry) => ({ wireId: this.#u32(entry), subject: this.bytes(entry + 4, 16).toString("hex"), windowStartMs: this.#u64(entry + 20) })) };
+      case "leasesAnswer":
+        return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)), answers: this.#entries(at, 72).map((entry) => this.#answer(entry)) };
+      case "usageAnswer":
+        return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)) };
+      case "leases":
+      case "usage":
+        // The filter writes these and never reads them.
+        return decodeFrames(this.bytes(at, frameBytes)).frames[0]!;
     }
+  }
+
+  /** Where the entries of a payload lie that begins with their count. */
+  #entries(frame: number, entryBytes: number): number[] {
+    return Array.from({ length: this.#u32(frame + HEADER_BYTES) }, (_, index) => frame + HEADER_BYTES + 8 + index * entryBytes);
+  }
+
+  #answer(at: number): LeaseAnswer {
+    const { wasm } = this;
+    const long = (read: ReadLong): number => Number(BigInt.asUintN(64, read(at)));
+    return {
+      verdict: wasm.answerVerdict(at) as LeaseAnswer["verdict"], generation: wasm.answerGeneration(at) >>> 0, granted: long(wasm.answerGranted), windowStartMs: long(wasm.answerStartMs),
+      windowEndMs: long(wasm.answerEndMs), leaseEndMs: long(wasm.answerLeaseEndMs), remaining: long(wasm.answerRemaining), untilMs: long(wasm.answerUntilMs), share: long(wasm.answerShare),
+      shareUntilMs: long(wasm.answerShareUntilMs),
+    };
   }
 
   /** Reads records that `checkRecords` found good. */
@@ -226,6 +263,8 @@ export class AssemblyReader {
         return this.#delete(body);
       case "limit":
         return this.#limit(body);
+      case "counter":
+        return { type: "counter", wireId: this.#u32(body), generation: this.#u32(body + 4), subject: this.bytes(body + 8, 16).toString("hex") };
       case undefined:
         return { type: "other", code, body: new Uint8Array(this.bytes(body, end - body)) };
     }
@@ -248,6 +287,10 @@ export class AssemblyReader {
       record.routes.push({ path: this.text(wasm.routePath(route)), methods: this.texts(wasm.routeMethods(route)), scopes: this.texts(wasm.routeScopes(route)), cost: this.#u32(cost) } satisfies WireRoute);
       route = cost + 8;
     }
+    const flags = this.#u16(api + 6);
+    if ((flags & 2) !== 0) record.rateLimitHeaders = false;
+    const legacy = legacyHeaders[(flags >> 2) & 3] ?? "off";
+    if (legacy !== "off") record.legacyHeaders = legacy;
     const cors = wasm.apiCors(api);
     if (cors !== 0) record.cors = this.#cors(cors);
     return record;
@@ -307,6 +350,7 @@ export class AssemblyReader {
     if ((flags & 32) !== 0) record.addresses = this.#addresses(wasm.addresses.value, wasm.addressesEnd.value);
     if ((flags & 64) !== 0) record.apis = this.ids(wasm.ownApis.value);
     if ((flags & 128) !== 0) record.scopes = this.texts(wasm.ownScopes.value);
+    if ((flags & 256) !== 0) record.limited = true;
     return record;
   }
 

@@ -5,7 +5,7 @@ import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
 import { decodeFrames, type DecodedFrame } from "../../control/sync/reader.ts";
 import { encodeFrames } from "./encode.ts";
-import { fixtures } from "./fixtures.ts";
+import { callErrors, fixtureBytes, fixtures } from "./fixtures.ts";
 import { fixtureFolder, goldenFiles, specFromJson } from "./golden.ts";
 
 const read = (name: string): Buffer => readFileSync(new URL(name, fixtureFolder));
@@ -29,6 +29,14 @@ for (const [name, fixture] of Object.entries(fixtures)) {
     });
     const plain = fixture.encode === undefined && fixture.patch === undefined && fixture.cutBytes === undefined;
     if (plain) test("its JSON encodes to it", () => assert.ok(encodeFrames(expected).equals(read(`${name}.bin`))));
+  });
+}
+
+for (const [name, fixture] of Object.entries(callErrors)) {
+  test(name, () => {
+    const decoded = decodeFrames(fixtureBytes(fixture));
+    assert.deepEqual(decoded.frames.map(withoutBytes), fixture.frames);
+    assert.deepEqual(decoded.ok ? undefined : { offset: decoded.error.offset, reason: decoded.error.reason }, fixture.error);
   });
 }
 

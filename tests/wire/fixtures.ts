@@ -4,7 +4,8 @@ import { crc32 } from "node:zlib";
 import type { EnvironmentSpec, Key } from "../../control/domain/model.ts";
 import { checksum } from "../../control/sync/frames.ts";
 import type { DecodeError } from "../../control/sync/reader.ts";
-import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "../../control/sync/records.ts";
+import { verdict } from "../../control/counters/model.ts";
+import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "../../control/sync/records.ts";
 import { HEADER_BYTES } from "../../control/sync/wire.ts";
 import { encodeFrame, encodeFrames, type FrameSpec } from "./encode.ts";
 
@@ -55,6 +56,9 @@ const everyField: WireRecord[] = [
   fullApi,
   { ...api, wireId: 8, id: "public", authMode: "keyless", failureMode: "open", paths: ["/public"], cors: { allowOrigins: ["*"], allowMethods: [], allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 0, allowCredentials: false } },
   { ...api, wireId: 4_294_967_295, id: "tokens", authMode: "jwt", paths: ["/tokens"], methods: ["DELETE"] },
+  { ...api, wireId: 9, id: "quiet", paths: ["/quiet"], rateLimitHeaders: false },
+  { ...api, wireId: 10, id: "as-tyk", paths: ["/as-tyk"], legacyHeaders: "tyk" },
+  { ...api, wireId: 11, id: "as-envoy", paths: ["/as-envoy"], rateLimitHeaders: false, legacyHeaders: "envoy", cors: { allowOrigins: ["*"], allowMethods: [], allowHeaders: [], exposeHeaders: ["ratelimit"], maxAgeSeconds: 1, allowCredentials: false } },
   { ...limit, wireId: 2, name: "per-ip", ownerKind: "api", owner: 8, subject: "ip", limit: 600, gateway: true },
   { ...limit, wireId: 3, name: "searches", ownerKind: "route", owner: 7, route: 0, subject: "consumer+api", limit: 9_007_199_254_740_991, shadow: true },
   tier,
@@ -80,7 +84,7 @@ const everyField: WireRecord[] = [
   { ...key, id: "no-apis", digest: digest("no-apis"), apis: [] },
   { ...key, id: "scopes", digest: digest("scopes"), scopes: ["search"] },
   { ...key, id: "no-scopes", digest: digest("no-scopes"), scopes: [] },
-  { ...key, id: "e".repeat(255), digest: digest("everything"), consumer: 3, state: "suspended", notBeforeMs: 1, expiresAtMs: 9_007_199_254_740_991, tier: 3, addresses: ["10.1.0.0/16"], apis: [1], scopes: ["read", "search"] },
+  { ...key, id: "e".repeat(255), digest: digest("everything"), consumer: 3, state: "suspended", notBeforeMs: 1, expiresAtMs: 9_007_199_254_740_991, tier: 3, addresses: ["10.1.0.0/16"], apis: [1], scopes: ["read", "search"], limited: true },
   { ...limit, wireId: 9, name: "minute", ownerKind: "key", owner: 0, digest: digest("everything"), limit: 5 },
   { ...key, id: "imported", digest: digest("imported"), algorithm: 9 },
 ];
@@ -92,6 +96,44 @@ const deletes: DeleteRecord[] = [
   { type: "delete", kind: "limit", wireId: 3 },
   { type: "delete", kind: "api", wireId: 7 },
 ];
+
+const subject = "00112233445566778899aabbccddeeff";
+const counters: CounterRecord[] = [
+  { type: "counter", wireId: 1, generation: 1, subject },
+  { type: "counter", wireId: 4_294_967_295, generation: 4_294_967_295, subject: "ffffffffffffffffffffffffffffffff" },
+];
+
+const lane = 0xfedcba9876543210n;
+const minute: number = 1_790_000_040_000;
+const nothing = { windowStartMs: 0, held: 0, returned: 0, need: 0, want: 0 };
+const leases: FrameSpec = {
+  ...stamp, timeMs: 0, version: 7n, type: "leases", lane, ops: [
+    { ...nothing, wireId: 1, subject, actions: 1, need: 1, want: 64 },
+    { ...nothing, wireId: 2, subject: "00000000000000000000ffffc0000207", actions: 1 | 2 | 4, need: 5, want: 5 },
+    { ...nothing, wireId: 3, subject: "20010db8000000010000000000000000", actions: 0, windowStartMs: minute, held: 12, returned: 30 },
+    { ...nothing, wireId: 4_294_967_295, subject: "00000001000000000000000000000000", actions: 8, windowStartMs: minute, returned: 9_007_199_254_740_991 },
+  ],
+};
+const answered = { generation: 0, granted: 0, windowStartMs: minute, windowEndMs: minute + 60_000, leaseEndMs: minute + 60_000, remaining: 0, untilMs: 0, share: 0, shareUntilMs: 0 };
+const leasesAnswer: FrameSpec = {
+  ...stamp, version: 7n, type: "leasesAnswer", lane, answers: [
+    { ...answered, verdict: verdict.noted, leaseEndMs: 0, remaining: 9_007_199_254_740_991 },
+    { ...answered, verdict: verdict.granted, granted: 30, remaining: 30, share: 15, shareUntilMs: minute + 3_600_000 },
+    { ...answered, verdict: verdict.wait, generation: 4_294_967_295, untilMs: minute + 10 },
+    { ...answered, verdict: verdict.spent, generation: 2, untilMs: minute + 60_000 },
+    { ...answered, verdict: verdict.unknown, windowStartMs: 0, windowEndMs: 0, leaseEndMs: 0 },
+  ],
+};
+const noDigest = "0".repeat(32);
+const usage: FrameSpec = {
+  ...stamp, timeMs: 0, version: 8n, type: "usage", lane, entries: [
+    { minute: 29_833_334, api: 1, route: 0, consumer: 2, digest: subject, counts: [[0, 1], [1, 5], [9, 127], [16, 128], [29, 4_294_967_295]] },
+    { minute: 29_833_334, api: 1, consumer: 0, digest: noDigest, counts: [[64, 300]] },
+    { minute: 29_833_335, api: 0, consumer: 0, digest: noDigest, counts: [] },
+    { minute: 4_294_967_295, api: 4_294_967_295, route: 65_535, consumer: 4_294_967_295, digest: "f".repeat(32), counts: [[255, 0]] },
+  ],
+};
+const leasesBytes = encodeFrame(leases).length;
 
 const manyKeys = (from: number, count: number): KeyRecord[] => Array.from({ length: count }, (_, i) => ({ ...key, id: `k${from + i}`, digest: digest(`k${from + i}`) }));
 
@@ -115,6 +157,16 @@ export const fixtures: Record<string, Fixture> = {
   "delta-deletes": { description: "every kind of DELETE", frames: [delta(deletes)] },
   "delta-parts": { description: "three parts: the version is reached with the last", frames: [delta([tier, consumer, ...manyKeys(0, 2)], true), delta([...manyKeys(2, 2), deletes[0]!], true), delta([{ ...key, id: "moved" }])] },
   "delta-empty": { description: "only the version moves", frames: [delta([])] },
+  "delta-counters": { description: "counters that were reset or granted extra", frames: [delta(counters)] },
+  recall: { description: "return what is parked of two counters", frames: [{ ...stamp, type: "recall", counters: [{ wireId: 1, subject, windowStartMs: minute }, { wireId: 4_294_967_295, subject: "f".repeat(32), windowStartMs: 0 }] }] },
+  "recall-and-heartbeat": { description: "two frames in one answer", frames: [{ ...stamp, type: "recall", counters: [{ wireId: 1, subject, windowStartMs: minute }] }, heartbeat] },
+  leases: { description: "a lane's call: an ask, one for the next window with a share, a return, a farewell", frames: [leases] },
+  "leases-empty": { description: "a lane's call that says nothing", frames: [{ ...leases, ops: [] } as FrameSpec] },
+  "leases-beyond-2-53": { description: "amounts beyond 2^53 - 1 are read as that", frames: [{ ...leases, ops: [{ wireId: 1, subject, actions: 1, windowStartMs: minute, held: 9_007_199_254_740_991, returned: 9_007_199_254_740_991, need: 1, want: 9_007_199_254_740_991 }] } as FrameSpec], encode: [{ ...leases, payload: Buffer.from(`01000000 00000000 01000000 01000000 ${subject} ${u64(minute)} ffffffffffffffff 0000000000002000 0100000000000000 ffffffffffffff7f`.replaceAll(" ", ""), "hex") }] },
+  "leases-answer": { description: "every verdict", frames: [leasesAnswer] },
+  usage: { description: "what was admitted and refused by minute, API, route, consumer and key", frames: [usage] },
+  "usage-empty": { description: "a batch of nothing", frames: [{ ...usage, entries: [] } as FrameSpec] },
+  "usage-answer": { description: "a batch was applied", frames: [{ ...stamp, version: 8n, type: "usageAnswer", lane }] },
   "unknown-skippable": { description: "records of types 128 and 255 among known ones: skipped", frames: [page([{ type: "other", code: 128, body: new Uint8Array() }, key, { type: "other", code: 255, body: new Uint8Array(200).fill(7) }, { ...key, id: "after", digest: digest("after") }])] },
   "longer-bodies": { description: "fields appended by a later minor version: ignored", frames: [page([{ ...key, id: "a" }])], encode: [rawPage(`04 1d ${keyBody} ffffffff`)] },
   "padded-length": { description: "a record's length as a varint of four bytes, where one would do", frames: [page([{ ...key, id: "a" }])], encode: [rawPage(`04 99808000 ${keyBody}`)] },
@@ -122,7 +174,7 @@ export const fixtures: Record<string, Fixture> = {
   "unknown-mandatory": { description: "a record type below 128 that isn't known: a newer format, nothing of the frame counts", frames: [], encode: [page([key, { type: "other", code: 99, body: new Uint8Array(3) }])], error: { offset: smallBytes, reason: "record_type" } },
   "format-newer": { description: "format 2", frames: [heartbeat], encode: [heartbeat, heartbeat], patch: { offset: 48 + 4, bytes: [2], resum: 48 }, error: { offset: 48 + 4, reason: "format" } },
   "magic-wrong": { description: "no frame", frames: [], encode: [heartbeat], patch: { offset: 0, bytes: [0x55] }, error: { offset: 0, reason: "magic" } },
-  "frame-type-unknown": { description: "a frame of type 9 with a right checksum", frames: [], encode: [heartbeat], patch: { offset: 6, bytes: [9], resum: 0 }, error: { offset: 6, reason: "frame_type" } },
+  "frame-type-unknown": { description: "a frame of type 10 with a right checksum", frames: [], encode: [heartbeat], patch: { offset: 6, bytes: [10], resum: 0 }, error: { offset: 6, reason: "frame_type" } },
   "checksum-wrong-payload": { description: "one bit of the payload flipped", frames: [], encode: [small], patch: { offset: 60, bytes: [0] }, error: { offset: 12, reason: "checksum" } },
   "checksum-wrong-header": { description: "the version changed", frames: [], encode: [small], patch: { offset: 24, bytes: [43] }, error: { offset: 12, reason: "checksum" } },
   "truncated-header": { description: "47 bytes", frames: [], encode: [heartbeat], cutBytes: 1, error: { offset: 0, reason: "truncated" } },
@@ -138,11 +190,36 @@ export const fixtures: Record<string, Fixture> = {
   "list-past-record": { description: "a tier's list of 65535 scopes", frames: [], encode: [rawPage("02 0d 01000000 01000000 0100 61 ffff")], error: { offset: 50 + 13, reason: "field_bounds" } },
   "body-empty": { description: "a key without a body", frames: [], encode: [rawPage("04 00")], error: { offset: 50, reason: "field_bounds" } },
   "delete-in-page": { description: "a DELETE in a snapshot", frames: [], encode: [page([deletes[1]!])], error: { offset: 48, reason: "value" } },
+  "counter-in-page": { description: "a COUNTER in a snapshot", frames: [], encode: [page([counters[0]!])], error: { offset: 48, reason: "value" } },
+  "counter-short": { description: "a COUNTER of 31 bytes", frames: [], encode: [{ ...delta([]), payload: Buffer.from(`071f01000000 01000000 ${subject} 00000000000000`.replaceAll(" ", ""), "hex") }], error: { offset: 50 + 24, reason: "field_bounds" } },
   "wire-id-zero": { description: "a DELETE of API 0", frames: [], encode: [{ ...delta([]), payload: Buffer.from("05050100000000", "hex") }], error: { offset: 51, reason: "value" } },
   "delete-kind-unknown": { description: "a DELETE of kind 5", frames: [], encode: [{ ...delta([]), payload: Buffer.from("05050501000000", "hex") }], error: { offset: 50, reason: "value" } },
   "key-state-unknown": { description: "a key of state 3", frames: [], encode: [rawPage(`04 19 ${keyBody.replace("0000 00 01", "0300 00 01")}`)], error: { offset: 50 + 20, reason: "value" } },
   "prefix-too-long": { description: "an IPv4 prefix of 33 bits", frames: [], encode: [rawPage(`04 20 ${keyBody.replace("0000 00 01", "2000 00 01")} 01 04 21 0a000000`)], error: { offset: 50 + 26, reason: "value" } },
 };
+
+/** Frames of calls that only control reads, or only gateways; the other side has no use for them. */
+export const callErrors: Record<string, Fixture> = {
+  "leases-count-wrong": { description: "five ops are announced, four are there", frames: [], encode: [leases], patch: { offset: 48, bytes: [5], resum: 0 }, error: { offset: 48, reason: "payload" } },
+  "leases-too-many": { description: "4097 ops", frames: [], encode: [{ ...leases, payload: Buffer.concat([Buffer.from("0110000000000000", "hex"), Buffer.alloc(4097 * 64)]) }], error: { offset: 48, reason: "payload" } },
+  "leases-no-count": { description: "a payload of four bytes", frames: [], encode: [{ ...leases, payload: Buffer.alloc(4) }], error: { offset: 48, reason: "payload" } },
+  "leases-trailing": { description: "a byte behind the last op", frames: [], encode: [{ ...leases, payload: Buffer.concat([encodeFrame(leases).subarray(48), Buffer.alloc(1)]) }], error: { offset: 48, reason: "payload" } },
+  "leases-second": { description: "the second of two frames is broken", frames: [leases], encode: [leases, leases], patch: { offset: leasesBytes + 60, bytes: [0xff] }, error: { offset: leasesBytes + 12, reason: "checksum" } },
+  "verdict-unknown": { description: "verdict 5", frames: [], encode: [leasesAnswer], patch: { offset: 56, bytes: [5], resum: 0 }, error: { offset: 56, reason: "value" } },
+  "usage-count-wrong": { description: "a thousand entries are announced", frames: [], encode: [usage], patch: { offset: 48, bytes: [0xe8, 3], resum: 0 }, error: { offset: 48, reason: "payload" } },
+  "usage-entry-cut": { description: "an entry of two counts, of which one is there", frames: [], encode: [{ ...usage, payload: Buffer.from(`01000000 00000000 ${"00".repeat(16)} ${noDigest} 02 0001`.replaceAll(" ", ""), "hex") }], error: { offset: 48 + 8 + 35, reason: "field_bounds" } },
+  "usage-varint-endless": { description: "a count of six bytes", frames: [], encode: [{ ...usage, payload: Buffer.from(`01000000 00000000 ${"00".repeat(16)} ${noDigest} 01 00 ffffffffff01`.replaceAll(" ", ""), "hex") }], error: { offset: 48 + 8 + 33 + 6, reason: "field_bounds" } },
+  "usage-trailing": { description: "a byte behind the last entry", frames: [], encode: [{ ...usage, payload: Buffer.from(`00000000 00000000 00`.replaceAll(" ", ""), "hex") }], error: { offset: 56, reason: "payload" } },
+  "recall-short": { description: "two counters are announced, one is there", frames: [], encode: [{ ...stamp, type: "recall", counters: [], payload: Buffer.concat([Buffer.from("0200000000000000", "hex"), Buffer.alloc(28)]) }], error: { offset: 48, reason: "payload" } },
+  "usage-answer-payload": { description: "an answer to usage with a payload", frames: [], encode: [{ ...stamp, type: "usageAnswer", lane, payload: Buffer.alloc(1) }], error: { offset: 48, reason: "payload" } },
+  "legacy-headers-unknown": { description: "an API with legacy headers of kind 3: the filter takes it as off", frames: [], encode: [page([api])], patch: { offset: 48 + 2 + 6, bytes: [12], resum: 0 }, error: { offset: 48 + 2 + 6, reason: "value" } },
+};
+
+function u64(value: number): string {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes.toString("hex");
+}
 
 /** The bytes of a fixture. */
 export function fixtureBytes({ frames, encode = frames, patch, cutBytes = 0 }: Fixture): Buffer {

@@ -30,6 +30,7 @@ const optional = <T>(of: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.opt
 const api = plain({
   type: fc.constant("api"), wireId, id: text, authMode: fc.constantFrom(...authModes), failureMode: fc.constantFrom(...failureModes), hosts: texts, paths: texts, methods: texts, scopes: texts,
   routes: fc.array(plain({ path: text, methods: texts, scopes: texts, cost: u32 }), { maxLength: 4 }),
+  rateLimitHeaders: fc.constantFrom(undefined, false), legacyHeaders: fc.constantFrom(undefined, "tyk", "envoy"),
   cors: optional(plain({ allowOrigins: texts, allowMethods: texts, allowHeaders: texts, exposeHeaders: texts, maxAgeSeconds: u32, allowCredentials: fc.boolean() })),
 });
 const tier = plain({ type: fc.constant("tier"), wireId, id: text, scopes: texts, apis: optional(ids) });
@@ -37,7 +38,7 @@ const claims = fc.dictionary(fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/), text, 
 const consumer = plain({ type: fc.constant("consumer"), wireId, id: short, tier: u32, suspended: fc.boolean(), claims });
 const key = plain({
   type: fc.constant("key"), id: short, digest, consumer: wireId, state: fc.constantFrom(...keyStates), algorithm: optional(fc.integer({ min: 1, max: 255 })), notBeforeMs: optional(safe), expiresAtMs: optional(safe),
-  tier: optional(wireId), addresses: optional(fc.array(cidr, { maxLength: 4 })), apis: optional(ids), scopes: optional(texts),
+  tier: optional(wireId), addresses: optional(fc.array(cidr, { maxLength: 4 })), apis: optional(ids), scopes: optional(texts), limited: fc.constantFrom(undefined, true),
 });
 const limit = plain({
     type: fc.constant("limit"), wireId, name: short, owner: plain({ ownerKind: fc.constantFrom("api", "tier", "route", "key"), owner: u32, route: fc.nat(65_535), digest }), kind: fc.constantFrom(...limitKinds),
@@ -46,15 +47,25 @@ const limit = plain({
 const other = plain({ type: fc.constant("other"), code: fc.integer({ min: 128, max: 255 }), body: fc.uint8Array({ maxLength: 300 }) });
 const deletion = fc.oneof(plain({ type: fc.constant("delete"), kind: fc.constantFrom("api", "tier", "consumer", "limit"), wireId }), plain({ type: fc.constant("delete"), kind: fc.constant("key"), digest }));
 const kept = fc.oneof(api, tier, consumer, key, limit, other).map((record) => known(record) as WireRecord);
-const record = fc.oneof(kept, deletion.map((value) => value as WireRecord));
+const subject = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes).toString("hex"));
+const counter = plain({ type: fc.constant("counter"), wireId, generation: u32, subject });
+const record = fc.oneof(kept, deletion.map((value) => value as WireRecord), counter.map((value) => value as WireRecord));
 
 const u64 = fc.bigInt({ min: 0n, max: 0xffffffffffffffffn });
 const stamp = { epoch: u64, version: u64, timeMs: safe };
+const op = plain({ wireId: u32, subject, actions: fc.nat(255), windowStartMs: safe, held: safe, returned: safe, need: safe, want: safe });
+const answer = plain({ verdict: fc.nat(4), generation: u32, granted: safe, windowStartMs: safe, windowEndMs: safe, leaseEndMs: safe, remaining: safe, untilMs: safe, share: safe, shareUntilMs: safe });
+const entry = plain({ minute: u32, api: u32, route: optional(fc.nat(65_535)), consumer: u32, digest: subject, counts: fc.array(fc.tuple(fc.nat(255), u32), { maxLength: 30 }) }).map((value) => known(value));
 const frame = fc.oneof(
   plain({ ...stamp, type: fc.constant("heartbeat") }),
   plain({ ...stamp, type: fc.constant("page"), index: u32, pageCount: u32, records: fc.array(kept, { maxLength: 12 }) }),
   plain({ ...stamp, type: fc.constant("delta"), base: u64, more: fc.boolean(), records: fc.array(record, { maxLength: 12 }) }),
   plain({ ...stamp, type: fc.constant("manifest"), current: u64, counts: plain({ pageCount: u32, keyCount: u32, consumerCount: u32, tierCount: u32, apiCount: u32, limitCount: u32, totalBytes: safe }) }),
+  plain({ ...stamp, type: fc.constant("recall"), counters: fc.array(plain({ wireId: u32, subject, windowStartMs: safe }), { maxLength: 12 }) }),
+  plain({ ...stamp, type: fc.constant("leases"), lane: u64, ops: fc.array(op, { maxLength: 12 }) }),
+  plain({ ...stamp, type: fc.constant("leasesAnswer"), lane: u64, answers: fc.array(answer, { maxLength: 12 }) }),
+  plain({ ...stamp, type: fc.constant("usage"), lane: u64, entries: fc.array(entry, { maxLength: 12 }) }),
+  plain({ ...stamp, type: fc.constant("usageAnswer"), lane: u64 }),
 ).map((value) => value as FrameSpec);
 
 const withoutBytes = ({ frameBytes: _, ...rest }: DecodedFrame) => rest;
@@ -116,6 +127,18 @@ test("damage under a right checksum gives an error or records, and never throws"
   );
 });
 
+test("damage to any frame under a right checksum gives an error or a frame, and never throws", () => {
+  fc.assert(
+    fc.property(frame, fc.array(plain({ at: fc.nat(), to: fc.nat(255) }), { minLength: 1, maxLength: 4 }), fc.nat(), (spec, damage, cut) => {
+      const payload = encodeFrame(spec).subarray(HEADER_BYTES);
+      for (const { at, to } of damage) if (payload.length > 0) payload[at % payload.length] = to;
+      const decoded = decodeFrames(encodeFrame({ ...spec, payload: payload.subarray(0, cut % (payload.length + 1)) }));
+      if (!decoded.ok) assert.ok(decoded.error.offset >= HEADER_BYTES && decoded.error.offset <= HEADER_BYTES + payload.length);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test("bytes of any kind never throw", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => void decodeFrames(bytes)), { numRuns: 1000 });
 });
@@ -151,6 +174,8 @@ test("what the format can't hold is refused by name, and the writer goes on", ()
     [{ ...base, addresses: ["10.0.0.0/33"] }, /"10.0.0.0\/33" is no CIDR/],
     [{ ...base, addresses: Array.from({ length: 256 }, () => "10.0.0.0/8") }, /addresses: 256/],
     [{ ...base, expiresAtMs: 1.5 }, /1.5 is no whole number/],
+    [{ type: "counter", wireId: 1, generation: 2 ** 32, subject: "0".repeat(32) }, /counter of limit 1: generation: 4294967296/],
+    [{ type: "counter", wireId: 1, generation: 1, subject: "00" }, /counter of limit 1: the digest has 1 bytes/],
     [{ type: "consumer", wireId: 1, id: "c", tier: 0, suspended: false, claims: { note: "x".repeat(65_536) } }, /consumer "c": bytes of a string: 65536/],
     [{ type: "consumer", wireId: 1, id: "c", tier: 0, suspended: false, claims: Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`n${i}`, "x".repeat(65_535)])) }, /consumer "c" takes \d+ bytes, more than one frame holds/],
   ];

@@ -39,6 +39,10 @@ export class Lane {
 
   private call: u32 = 0;
   private sentNs: u64 = 0;
+  /** when the call of the body's number was sent for the first time: the answer may tell control's time of then */
+  private firstSentNs: u64 = 0;
+  /** When the call was sent for the first time: control may have decided it then, and only repeats itself now. */
+  private firstSentNs: u64 = 0;
   private retryAtNs: u64 = 0;
   private retryNs: u64 = 0;
   /** when calls began to fail; 0 = the last one was answered */
@@ -75,7 +79,10 @@ export class Lane {
       this.failed(feed, now, "no answer");
     }
     if (now < this.retryAtNs) return;
-    if (!this.open && !this.compose(feed, now)) return;
+    if (!this.open) {
+      if (!this.compose(feed, now)) return;
+      this.firstSentNs = now;
+    }
     const room = mark();
     this.sentNs = now;
     this.call = callPost(feed, "leases", this.epoch, this.body, this.bodyBytes, TIMEOUT_MS);
@@ -224,7 +231,7 @@ export class Lane {
     const frame = value();
     if (checkFrame(frame, valueBytes()) != FRAME_GOOD || frameType(frame) != FRAME_LEASES_ANSWER || frameVersion(frame) != this.seq ||
       frameBase(frame) != this.id || frameBytes(frame) != HEAD_BYTES + this.ops * ANSWER_BYTES || load<u32>(frame, FRAME_HEAD_BYTES) != this.ops) return false;
-    this.clock.learn(frameTimeMs(frame), this.sentNs, now);
+    this.clock.learn(frameTimeMs(frame), this.firstSentNs, now);
     for (let i: u32 = 0; i < this.ops; i++) {
       const at = <usize>unchecked(this.opCounters[i]);
       if (at == 0) continue;

@@ -277,7 +277,7 @@ export class SimulatedControl {
   }
 
   #tell(generations: CounterGeneration[]): void {
-    this.#commit(generations.map(({ wireId, generation, subject }) => ({ type: "counter", wireId, generation, subject: Buffer.from(subject, "hex") })));
+    this.#commit(generations.map(({ wireId, generation, subject }) => ({ type: "counter", wireId, generation, subject })));
     this.#release();
   }
 

@@ -41,8 +41,6 @@ export class Lane {
   private sentNs: u64 = 0;
   /** when the call of the body's number was sent for the first time: the answer may tell control's time of then */
   private firstSentNs: u64 = 0;
-  /** When the call was sent for the first time: control may have decided it then, and only repeats itself now. */
-  private firstSentNs: u64 = 0;
   private retryAtNs: u64 = 0;
   private retryNs: u64 = 0;
   /** when calls began to fail; 0 = the last one was answered */

@@ -91,6 +91,9 @@ export class Stream extends Context {
   state: StreamState = "held";
   /** it was held first and went on later */
   resumed = false;
+  /** when it came, and when it went on or was answered */
+  readonly cameAtMs: number;
+  decidedAtMs: number | undefined;
   /** the client has gone away, or the request is complete */
   ended = false;
   localResponse: LocalResponse | undefined;
@@ -102,8 +105,9 @@ export class Stream extends Context {
   trailersAvailable = false;
   trailersDelivered = false;
 
-  constructor(id: number, root: RootContext, headers: HeaderMap, trailers: HeaderMap | undefined, properties: Properties) {
+  constructor(id: number, root: RootContext, headers: HeaderMap, trailers: HeaderMap | undefined, properties: Properties, cameAtMs: number) {
     super(id);
+    this.cameAtMs = cameAtMs;
     this.#root = root;
     this.headers = headers;
     this.trailers = trailers;

@@ -138,7 +138,7 @@ export class Vm {
     const headers = HeaderMap.from(options.headers);
     const trailers = options.trailers === undefined ? undefined : HeaderMap.from(options.trailers);
     const properties = { ...this.envoy.streamProperties, ...options.properties };
-    const stream = new Stream(this.#nextContextId++, root, headers, trailers, properties);
+    const stream = new Stream(this.#nextContextId++, root, headers, trailers, properties, this.envoy.nowMs);
     this.contexts.set(stream.id, stream);
     root.openStreams.add(stream);
     this.call(stream, "proxy_on_context_create", stream.id, root.id);
@@ -249,6 +249,7 @@ export class Vm {
       if (context.destroyed) return;
       if (context.state === "answered" || context.state === "forwarded") return void this.envoy.violations.push(`send_local_response on a stream that is ${context.state}`);
       context.state = "answered";
+      context.decidedAtMs = this.envoy.nowMs;
       context.localResponse = response;
       context.response = clientResponse(response, context.headers);
       this.#encode(context, context.response.body === "");
@@ -290,6 +291,7 @@ export class Vm {
   }
 
   #goOn(stream: Stream): void {
+    stream.decidedAtMs ??= this.envoy.nowMs;
     stream.headersAvailable = false;
     stream.state = "forwarded";
     if (stream.trailers === undefined || stream.trailersDelivered) return;

@@ -186,6 +186,7 @@ function feedKey([rowId, id, digest, consumerWireId, state, notBeforeMs, expires
 function inTableOrder(rows: readonly Selectable<ChangesTable>[]): FeedChange[] {
   const freed = new Map<string, FeedChange>();
   const written = { api: new Map<string, FeedChange>(), tier: new Map<string, FeedChange>(), consumer: new Map<string, FeedChange>(), key: new Map<string, FeedChange>() };
+  const told = new Map<string, FeedChange>();
   const gone = { api: [] as FeedChange[], tier: [] as FeedChange[], consumer: [] as FeedChange[] };
   for (const row of rows) {
     const version = BigInt(row.version);
@@ -193,6 +194,9 @@ function inTableOrder(rows: readonly Selectable<ChangesTable>[]): FeedChange[] {
     const deleted = row.deleted !== 0;
     if (kind === "limit") {
       freed.set(`limit ${row.wire_id}`, { version, kind, wireId: row.wire_id!, deleted: true });
+    } else if (kind === "counter") {
+      const subject = bufferOf(row.digest!).toString("hex");
+      told.set(`${row.wire_id} ${subject}`, { version, kind, wireId: row.wire_id!, subject, generation: Number(row.id), deleted: false });
     } else if (kind === "key") {
       const digest = bufferOf(row.digest!);
       written.key.delete(row.id);
@@ -206,5 +210,5 @@ function inTableOrder(rows: readonly Selectable<ChangesTable>[]): FeedChange[] {
     }
   }
   const upserts = [written.api, written.tier, written.consumer, written.key].flatMap((changes) => [...changes.values()]);
-  return [...freed.values(), ...upserts, ...gone.consumer, ...gone.tier, ...gone.api];
+  return [...freed.values(), ...upserts, ...told.values(), ...gone.consumer, ...gone.tier, ...gone.api];
 }

@@ -65,7 +65,9 @@ export type FeedChange =
   | { version: bigint; kind: "api" | "tier" | "consumer"; id: string; wireId: number; deleted: boolean }
   | { version: bigint; kind: "key"; id: string; digest: Buffer; deleted: boolean }
   /** limits come with their owner's record; alone they are only ever deleted */
-  | { version: bigint; kind: "limit"; wireId: number; deleted: true };
+  | { version: bigint; kind: "limit"; wireId: number; deleted: true }
+  /** a counter was reset or granted extra: news, no record; `wireId` is its limit's, the subject 32 hex digits */
+  | { version: bigint; kind: "counter"; wireId: number; subject: string; generation: number; deleted: false };
 
 /** A consistent view of one environment at `version`. Valid only inside the `snapshotRead` that gave it. */
 export interface FeedReader extends EnvironmentState {

@@ -1,4 +1,5 @@
 /** The store's contract. Every change to an environment goes through `change`, so none can escape its version and its audit entry. */
+import type { CounterGeneration } from "../counters/model.ts";
 import type { Kind, Records } from "../domain/diff.ts";
 import type { EnvironmentSpec, KeyState } from "../domain/model.ts";
 import type { FeedSource } from "./feedSource.ts";
@@ -72,6 +73,11 @@ export interface RecordWriter extends RecordReader {
   delete(kind: Kind, id: string): Promise<boolean>;
   /** adds keys that aren't there; gives for each what became of it, in order */
   insertKeys(keys: readonly Records["key"][]): Promise<("created" | "unchanged" | "id_in_use" | "digest_in_use")[]>;
+  /**
+   * Tells the gateways that counters were reset or granted extra, after the counter store has done so. No record changes; the audit log
+   * has `action` on the record that it was asked for, with what it was.
+   */
+  tellCounters(counters: readonly CounterGeneration[], audit: { action: string; kind: Kind; id: string; details: object }): void;
 }
 
 export interface AuditEntry {

@@ -1,6 +1,7 @@
 /** Writes records inside the transaction of one change, and keeps what has to be written with it: versions, change rows, audit entries. */
 import { isDeepStrictEqual } from "node:util";
 import type { Insertable, Selectable, Transaction } from "kysely";
+import type { CounterGeneration } from "../counters/model.ts";
 import { changedFields, type Kind, type Records } from "../domain/diff.ts";
 import type { Api, Consumer, Key, Limit, Tier } from "../domain/model.ts";
 import { parseTime } from "../domain/time.ts";
@@ -132,6 +133,13 @@ export class SqlWriter extends SqlReader implements RecordWriter {
     return outcomes;
   }
 
+  tellCounters(counters: readonly CounterGeneration[], { action, kind, id, details }: { action: string; kind: Kind; id: string; details: object }): void {
+    if (counters.length === 0) return;
+    // What tells the row apart is the limit and the subject; it brings the generation.
+    for (const { wireId, subject, generation } of counters) this.noteChange("counter", String(generation), { wireId, digestHex: subject, deleted: false });
+    this.noteAudit(action, kind, id, undefined, details);
+  }
+
   /** Writes what belongs to the change. Gives the version reached, or `undefined` when nothing changed. */
   async finish(): Promise<number | undefined> {
     if (this.changes.length === 0) return undefined;
@@ -255,7 +263,7 @@ export class SqlWriter extends SqlReader implements RecordWriter {
     return this.nextWireId++;
   }
 
-  private noteChange(kind: Kind | "limit", id: string, what: { wireId?: number; digestHex?: string; deleted: boolean }): void {
+  private noteChange(kind: Kind | "limit" | "counter", id: string, what: { wireId?: number; digestHex?: string; deleted: boolean }): void {
     this.changes.push([this.environment, this.nextVersion, kind, id, what.wireId ?? null, what.digestHex ?? null, what.deleted ? 1 : 0]);
   }
 

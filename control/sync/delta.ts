@@ -76,7 +76,8 @@ async function writeChanges(reader: FeedReader, changes: readonly FeedChange[], 
   const write = (records: WireRecord[]): void => records.forEach((record) => writer.write(record));
   for (const change of changes) {
     if (change.kind === "api" && !view.sees(change.id)) continue;
-    if (change.deleted) write([deletion(change)]);
+    if (change.kind === "counter") write([{ type: "counter", wireId: change.wireId, generation: change.generation, subject: change.subject }]);
+    else if (change.deleted) write([deletion(change)]);
     else if (change.kind === "api") write(apiRecords(present(owners.apis.get(change.id), change)));
     else if (change.kind === "tier") write(tierRecords(present(owners.tiers.get(change.id), change)));
     else if (change.kind === "consumer") write([consumerRecord(present(consumers.get(change.id), change))]);
@@ -87,7 +88,7 @@ async function writeChanges(reader: FeedReader, changes: readonly FeedChange[], 
   }
 }
 
-function deletion(change: FeedChange): DeleteRecord {
+function deletion(change: Exclude<FeedChange, { kind: "counter" }>): DeleteRecord {
   return change.kind === "key" ? { type: "delete", kind: "key", digest: change.digest } : { type: "delete", kind: change.kind, wireId: change.wireId };
 }
 

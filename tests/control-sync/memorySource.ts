@@ -202,6 +202,10 @@ export class MemoryWriter {
     this.#note(kind, id, record.wireId, true);
   }
 
+  counter(wireId: number, subject: string, generation: number): void {
+    this.#log.push({ version: this.#version, kind: "counter", wireId, subject, generation, deleted: false });
+  }
+
   #note(kind: "api" | "tier" | "consumer", id: string, wireId: number, deleted: boolean): void {
     this.#log.push({ version: this.#version, kind, id, wireId, deleted });
   }
@@ -215,14 +219,14 @@ export class MemoryWriter {
 function inTableOrder(log: FeedChange[]): FeedChange[] {
   const last = new Map<string, FeedChange>();
   for (const change of log) {
-    const key = change.kind === "limit" || change.deleted ? JSON.stringify([change.kind, change.kind === "key" ? change.digest.toString("hex") : change.wireId]) : `${change.kind} ${change.id}`;
+    const key = change.kind === "counter" ? `counter ${change.wireId} ${change.subject}` : change.kind === "limit" || change.deleted ? JSON.stringify([change.kind, change.kind === "key" ? change.digest.toString("hex") : change.wireId]) : `${change.kind} ${change.id}`;
     if (change.deleted && "id" in change) last.delete(`${change.kind} ${change.id}`);
     last.delete(key);
     last.set(key, change);
   }
   const rank = (change: FeedChange): number => {
     if (change.deleted) return { limit: 0, key: 0, consumer: 20, tier: 21, api: 22 }[change.kind];
-    return { limit: 0, api: 10, tier: 11, consumer: 12, key: 13 }[change.kind];
+    return { limit: 0, api: 10, tier: 11, consumer: 12, key: 13, counter: 14 }[change.kind];
   };
   return [...last.values()].sort((a, b) => rank(a) - rank(b));
 }

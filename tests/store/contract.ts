@@ -433,6 +433,24 @@ export function storeContract(name: string, databases: Databases): void {
       assert.equal(await snapshot(store, (reader) => reader.changesSince(99n, 100)), undefined, "a version to come");
     });
 
+    it("tells of counters that were reset or granted, each once, with the audit entry", async () => {
+      const { store } = await withAcme();
+      await change(store, (writer) => writer.put("key", key("k", { limits: [limit("l")] })));
+      const since = (await store.environment(environment))!.version;
+      const [one, other] = ["00112233445566778899aabbccddeeff", "f".repeat(32)];
+      const tell = (generation: number, subjects: string[]) =>
+        change(store, async (writer) => writer.tellCounters(subjects.map((subject) => ({ wireId: 4_294_967_295, subject, generation })), { action: "reset-quota", kind: "key", id: "k", details: { limits: ["l"] } }));
+      assert.equal(await tell(1, [one]), Number(since) + 1);
+      assert.equal(await tell(2, [one, other]), Number(since) + 2);
+      assert.equal(await tell(3, []), Number(since) + 2, "nothing was told, so there is no version");
+      await change(store, (writer) => writer.put("consumer", consumer("acme", { claims: { a: "c" } })));
+      const changes = (await snapshot(store, (reader) => reader.changesSince(since, 100)))!;
+      assert.deepEqual(changes.filter(({ kind }) => kind === "counter"), [one, other].map((subject) => ({ version: since + 2n, kind: "counter", wireId: 4_294_967_295, subject, generation: 2, deleted: false })));
+      assert.deepEqual(changes.map(({ kind }) => kind), ["consumer", "counter", "counter"]);
+      const { items } = await store.audit({ limit: 10 }, { environment, action: "reset-quota" });
+      assert.deepEqual(items.map(({ kind, id, before, after, version }) => ({ kind, id, before, after, version })), [Number(since) + 2, Number(since) + 1].map((version) => ({ kind: "key", id: "k", before: null, after: { limits: ["l"] }, version })));
+    });
+
     it("keeps the log's newest rows, cut at a version's border", async () => {
       const { store } = await withAcme({ changeRowsKept: 20, pruneAfterRows: 1 });
       for (let round = 0; round < 10; round++) await change(store, (writer) => writer.insertKeys(Array.from({ length: 5 }, (_, index) => key(`k${round}-${index}`))));

@@ -31,6 +31,8 @@ export class TableModel {
   private async take(change: FeedChange, reader: FeedReader): Promise<void> {
     if (change.kind === "limit") {
       this.records.delete(`limit ${change.wireId}`);
+    } else if (change.kind === "counter") {
+      // news: a table has no place for it
     } else if (change.deleted) {
       this.records.delete(change.kind === "key" ? keyName(change.digest) : `${change.kind} ${change.wireId}`);
     } else if (change.kind === "api") {

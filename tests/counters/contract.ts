@@ -420,6 +420,39 @@ export function counterContract(name: string, harness: CounterHarness): void {
       assert.deepEqual([back.share, back.remaining], [12, 77], "made anew, for two lanes");
     });
 
+    it("charges a share that is prolonged late to what was fetched ahead without it", async () => {
+      const clock = new Clock();
+      const all = await desk(clock, rate());
+      const [a, b] = [new Lane(), new Lane()];
+      const { share } = await all.op(a, local());
+      clock.nowMs = startMs + 60 * minuteMs + 30_000;
+      assert.equal((await all.op(b, ask({ actions: leaseAction.next, want: 10 }))).remaining, 90);
+      assert.equal((await all.op(a, local({ want: 1 }))).share, share);
+      clock.pass(minuteMs);
+      assert.equal(await all.used(rate()), 10 + share);
+    });
+
+    it("doesn't prolong a share that the next window has no room for", async () => {
+      const clock = new Clock();
+      const all = await desk(clock, rate());
+      const [a, b] = [new Lane(), new Lane()];
+      const { shareUntilMs } = await all.op(a, local());
+      clock.nowMs = startMs + 60 * minuteMs + 30_000;
+      assert.equal((await all.op(b, ask({ actions: leaseAction.next, need: 95 }))).granted, 95);
+      assert.equal((await all.op(a, local({ want: 1 }))).shareUntilMs, shareUntilMs);
+    });
+
+    it("doesn't prolong a share that a lowered limit would no longer give", async () => {
+      const clock = new Clock();
+      const all = await desk(clock, rate());
+      const lane = new Lane();
+      const first = await all.op(lane, local());
+      clock.pass(10 * minuteMs);
+      all.limits.set(1, rate({ limit: 40 }));
+      const second = await all.op(lane, local({ want: 1 }));
+      assert.deepEqual([second.share, second.shareUntilMs], [first.share, first.shareUntilMs]);
+    });
+
     it("gives no share where there's no room for it", async () => {
       const clock = new Clock();
       const all = await desk(clock, rate({ limit: 8 }), rate({ wireId: 5, limit: 3 }));

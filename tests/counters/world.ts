@@ -137,15 +137,15 @@ export class World {
     const alive = this.lanes.filter(({ dead }) => !dead);
     for (const lane of alive) if (lane.inFlight !== undefined) await this.deliver(new Map([[lane, lane.inFlight]]), 0, "answered");
     let startMs = 0;
-    for (let idle = 0; idle < 3; ) {
-      idle++;
+    for (let idle = 0, rounds = 0; idle < 3; idle++) {
+      assert.ok(++rounds < 2000, "it never ends");
       for (const lane of alive) {
         const [answer] = await this.deliver(new Map([[lane, this.newCall(lane, { ask: true, next: false, local: false, close: false, need: 1, want: 5, returnPart: 1 })]]), 0, "answered");
         assert.ok(answer?.kind === "answered");
         const asked = answer.answers.at(-1)!;
         startMs = asked.windowStartMs;
         // Who is told to wait sees holders return, as a recall makes them do.
-        if (asked.verdict === verdict.granted || asked.verdict === verdict.wait) idle = 0;
+        if (asked.verdict === verdict.granted || asked.verdict === verdict.wait) idle = -1;
         this.spend(lane, startMs, lane.unspent.get(startMs) ?? 0);
         this.clock.pass(50);
       }

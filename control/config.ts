@@ -18,6 +18,8 @@ export interface ControlConfig {
   redisUrl?: string;
   /** how long a gateway may spend what it was granted */
   leaseMs: number;
+  /** so long minutes of usage are kept, before hours stand for them */
+  usageMinutesHours: number;
   /** absent: those in the database count, and the first is made when there is none */
   adminToken?: string;
   /** of the sync server, PEM files; absent: plain HTTP */
@@ -65,6 +67,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
     databaseUrl,
     logLevel,
     leaseMs: seconds("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400) * 1000,
+    usageMinutesHours: hours("TOLLGATE_USAGE_MINUTES_HOURS", textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"), 1, 720),
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(adminToken === undefined ? {} : { adminToken }),
     ...(syncTls === undefined ? {} : { syncTls }),
@@ -95,6 +98,12 @@ function port(name: SettingName, text: string): number {
 function seconds(name: SettingName, text: string, least: number, most: number): number {
   const value = Number(text);
   if (!/^\d{1,9}$/.test(text) || value < least || value > most) throw new StartError(`${name} is \`${text}\`.`, `Set it to whole seconds from ${least} to ${most}.`);
+  return value;
+}
+
+function hours(name: SettingName, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!/^\d{1,5}$/.test(text) || value < least || value > most) throw new StartError(`${name} is \`${text}\`.`, `Set it to whole hours from ${least} to ${most}.`);
   return value;
 }
 

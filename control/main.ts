@@ -13,7 +13,7 @@ import { createLogger } from "./logging.ts";
 import { openStore } from "./store/open.ts";
 import type { SqlStore } from "./store/sqlStore.ts";
 import { createSyncServer } from "./sync/server.ts";
-import type { UsageSink } from "./usage/model.ts";
+import { SqlUsage } from "./usage/usage.ts";
 
 export interface Control {
   adminUrl: string;
@@ -26,23 +26,25 @@ export interface Control {
 
 const defaultEnvironment = "default";
 const stopGraceMs = 30_000;
-const usage: UsageSink = { record: async () => "applied" };
 
 /** Starts control. Throws a StartError for what its owner can remedy: a port in use, a folder or a database that can't be used. */
 export async function startControl(config: ControlConfig, logger: Logger = createLogger(config.logLevel)): Promise<Control> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const store = await openDatabase(config, logger);
+  const usage = new SqlUsage(store.dialect, { minutesHours: config.usageMinutesHours, onError: (error) => logger.warn({ err: error }, "usage could not be counted, trying again") });
   let counters: CounterStore | undefined;
   const servers: { close(): Promise<unknown> }[] = [];
   let closing: Promise<void> | undefined;
   // Both at once: a long request to one must not keep the other's long polls from ending. The store last: they need it.
   const close = () => (closing ??= Promise.all(servers.map((server) => server.close()))
+    .then(() => usage.close())
     .then(() => counters?.close())
     .then(() => store.close()));
   try {
     const adminToken = await firstRun(store, config);
     counters = await openCounterStore(config, store, logger);
+    usage.start();
     const sync = createSyncServer({ source: store, counters, usage, logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
     servers.push(sync);
     const services: Services = {

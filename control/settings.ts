@@ -18,6 +18,7 @@ export const settings = {
   TOLLGATE_DATABASE_URL: { unset: "`tollgate.db` in TOLLGATE_DATA_DIR", meaning: "`file:<path>` for SQLite, for one process, or `postgres://<user>:<password>@<host>/<database>`, for any number of replicas." },
   TOLLGATE_REDIS_URL: { unset: "counters are in the database", meaning: "`redis://…` or `rediss://…` of Valkey or Redis, a server or a cluster: the counters of limits live there. It must not forget what it confirmed (docs/operations.md)." },
   TOLLGATE_LEASE_SECONDS: { standard: "900", meaning: "How long a gateway may spend what it was granted without asking again, at most until the window's end, 1 to 86400 seconds. What a gateway held that is gone stays spent until the window's end, whatever this says." },
+  TOLLGATE_USAGE_MINUTES_HOURS: { standard: "48", meaning: "How many hours usage is kept by the minute, 1 to 720. Hours and days are kept for 400 days." },
   TOLLGATE_ADMIN_TOKEN: { unset: "only the tokens in the database", meaning: "An admin token that always holds beside those in the database: 16 to 256 printable ASCII characters without spaces. Without it, a first start makes one and prints it once to standard error." },
   TOLLGATE_LOG_LEVEL: { standard: "info", meaning: "trace, debug, info, warn, error, fatal or silent. The log is JSON lines on standard output." },
 } as const satisfies Record<string, Setting>;

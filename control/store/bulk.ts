@@ -26,6 +26,20 @@ export async function bulkUpsert<T extends keyof Tables>(db: Kysely<Tables>, bul
     on conflict (${sql.join(names.slice(0, keyColumns))}) do update set ${updates}`.execute(db);
 }
 
+/** Inserts rows, or adds the values of all columns but the first `keyColumns` to those that are there. No key may come twice. */
+export async function bulkAdd<T extends keyof Tables>(db: Kysely<Tables>, bulk: BulkSql, table: T, columns: BulkColumns<T>, keyColumns: number, rows: readonly BulkRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  const values = sql.join(columns.map(([, type], place) => bulk.value(place, type)));
+  await addRows(db, table, columns, keyColumns, sql`select ${values} from ${bulk.source(JSON.stringify(rows))} where true`);
+}
+
+/** As `bulkAdd`, with the rows of a query. */
+export async function addRows<T extends keyof Tables>(db: Kysely<Tables>, table: T, columns: BulkColumns<T>, keyColumns: number, rows: RawBuilder<unknown>): Promise<void> {
+  const names = columns.map(([name]) => sql.ref(name));
+  const sums = sql.join(columns.slice(keyColumns).map(([name]) => sql`${sql.ref(name)} = ${sql.ref(`${table}.${name}`)} + ${sql.ref(`excluded.${name}`)}`));
+  await sql`insert into ${sql.table(table)} (${sql.join(names)}) ${rows} on conflict (${sql.join(names.slice(0, keyColumns))}) do update set ${sums}`.execute(db);
+}
+
 /** Selects what of each row whose first columns are one of the keys. */
 export async function bulkSelect<R, T extends keyof Tables>(db: Kysely<Tables>, bulk: BulkSql, table: T, columns: BulkColumns<T>, what: RawBuilder<unknown>, keys: readonly BulkRow[]): Promise<R[]> {
   if (keys.length === 0) return [];

@@ -68,6 +68,8 @@ export interface SqlDialect {
    * has ended. Gives the clock as it is then.
    */
   lockCounters(trx: Transaction<Tables>, environments: readonly string[]): Promise<number>;
+  /** The first thing in a transaction that counts usage: none other that does goes on until this one has ended. Gives the clock. */
+  lockUsage(trx: Transaction<Tables>): Promise<number>;
   /** tells every replica, this one too */
   broadcast(text: string): Promise<void>;
   /** `heard` gets what is broadcast from now on, while the database can be reached */

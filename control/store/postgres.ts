@@ -107,6 +107,11 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
       const { rows } = await sql<{ now: number }>`select max(${clock}) as now from (select pg_advisory_xact_lock(key) from (${keys}) as keys offset 0) as locks`.execute(trx);
       return rows[0]!.now;
     },
+    async lockUsage(trx) {
+      await sql.raw(`set local lock_timeout = ${countersLockMs}; set local idle_in_transaction_session_timeout = ${countersLockMs}`).execute(trx);
+      const { rows } = await sql<{ now: number }>`select max(${clock}) as now from (select pg_advisory_xact_lock(hashtextextended('tollgate usage', 0)) offset 0) as locks`.execute(trx);
+      return rows[0]!.now;
+    },
     async broadcast(text) {
       await sql`select pg_notify(${broadcastChannel}, ${text})`.execute(db);
     },

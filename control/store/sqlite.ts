@@ -51,6 +51,10 @@ export function openSqlite(file: string): SqlDialect {
       await sql`delete from counter_lanes where false`.execute(trx);
       return Date.now();
     },
+    async lockUsage(trx) {
+      await sql`delete from usage_rollups where false`.execute(trx);
+      return Date.now();
+    },
     async broadcast() {},
     onBroadcast() {},
     async close() {

@@ -1,5 +1,6 @@
 /** The tables, as Kysely sees them. Numbers above 2^53 don't occur: an epoch, a random u64, is hex text. */
 import type { Generated } from "kysely";
+import type { CountColumn } from "../usage/columns.ts";
 
 export interface EnvironmentsTable {
   id: string;
@@ -172,6 +173,67 @@ export interface CounterLanesTable {
   answer: string;
 }
 
+/** A lane's last batch of usage. */
+export interface UsageLanesTable {
+  environment: string;
+  /** 16 hex digits */
+  lane: string;
+  gateway: string;
+  /** 16 hex digits */
+  seq: string;
+  last_ms: number;
+}
+
+/** Parts of batches that came and wait to be counted. */
+export interface UsageInboxTable {
+  row_id: Generated<number>;
+  environment: string;
+  entry_count: number;
+  /** as control/usage/inboxText.ts writes them */
+  entries: string;
+}
+
+/** What usage is counted by; "" stands for none, and for what wasn't known when it was counted. */
+export interface UsageSeriesTable {
+  row_id: Generated<number>;
+  environment: string;
+  api: string;
+  /** as `routeName` calls it */
+  route: string;
+  consumer: string;
+  key: string;
+  tier: string;
+  /** the last day, in Unix days, on which something was counted */
+  used_day: number;
+}
+
+/** Counts of a series in a span of time: minutes (1), hours (60), days (1440). */
+export interface UsageCountsTable extends Record<CountColumn, number> {
+  span: number;
+  /** Unix minutes, where the span starts */
+  at: number;
+  series: number;
+}
+
+/** Refusals of a series in a span of time, by reason. Wherever there is one, `usage_counts` has a row. */
+export interface UsageRefusalsTable {
+  span: number;
+  at: number;
+  series: number;
+  /** index in domain/reasons.ts */
+  reason: number;
+  /** 1: the request was admitted, in observe mode or by a shadow limit */
+  observed: number;
+  requests: number;
+}
+
+/** How far the rows of a span, in the order of `at` and `series`, are part of the next longer span too. */
+export interface UsageRollupsTable {
+  span: number;
+  at: number;
+  series: number;
+}
+
 export interface Tables {
   environments: EnvironmentsTable;
   apis: SpecTable;
@@ -189,6 +251,12 @@ export interface Tables {
   counter_holdings: CounterHoldingsTable;
   counter_shares: CounterSharesTable;
   counter_lanes: CounterLanesTable;
+  usage_lanes: UsageLanesTable;
+  usage_inbox: UsageInboxTable;
+  usage_series: UsageSeriesTable;
+  usage_counts: UsageCountsTable;
+  usage_refusals: UsageRefusalsTable;
+  usage_rollups: UsageRollupsTable;
 }
 
 export const keyStates = ["active", "suspended", "revoked"] as const;

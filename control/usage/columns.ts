@@ -1,0 +1,45 @@
+/** What is counted: the metrics of a usage entry (docs/wire.md) as columns of `usage_counts`, and reasons. */
+export type CountColumn =
+  | "admitted"
+  | "cost"
+  | "overshoot"
+  | "shadowed"
+  | "local"
+  | "refused"
+  | "observed"
+  | `status_${1 | 2 | 3 | 4 | 5}`
+  | `latency_${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13}`;
+
+/** Upper bounds of the latency buckets, in milliseconds; the last bucket has none. */
+export const latencyBoundsMs = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] as const;
+export const latencyBuckets = latencyBoundsMs.length + 1;
+export const statusClasses = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
+
+const plain = ["admitted", "cost", "overshoot", "shadowed", "local"] as const;
+const statusMetric = 8;
+const latencyMetric = 16;
+const refusedMetric = 64;
+const observedMetric = 128;
+const metricEnd = 256;
+
+export const statusColumns = statusClasses.map((_, index) => `status_${index + 1}` as CountColumn);
+export const latencyColumns = Array.from({ length: latencyBuckets }, (_, index) => `latency_${index}` as CountColumn);
+/** In the order in which rows hold them. */
+export const countColumns: readonly CountColumn[] = [...plain, "refused", "observed", ...statusColumns, ...latencyColumns];
+
+export const refusedPlace = countColumns.indexOf("refused");
+export const observedPlace = countColumns.indexOf("observed");
+const statusPlace = countColumns.indexOf("status_1");
+const latencyPlace = countColumns.indexOf("latency_0");
+
+export type Metric = { place: number } | { reason: number; observed: boolean };
+
+/** What a metric of the wire counts. `undefined`: something that this version doesn't know. */
+export function metricOf(code: number): Metric | undefined {
+  if (code < plain.length) return { place: code };
+  if (code >= statusMetric && code < statusMetric + statusClasses.length) return { place: statusPlace + code - statusMetric };
+  if (code >= latencyMetric && code < latencyMetric + latencyBuckets) return { place: latencyPlace + code - latencyMetric };
+  if (code >= refusedMetric && code < observedMetric) return { reason: code - refusedMetric, observed: false };
+  if (code >= observedMetric && code < metricEnd) return { reason: code - observedMetric, observed: true };
+  return undefined;
+}

@@ -22,6 +22,8 @@ export interface GatewayOptions {
   /** the port of another upstream in place of the echo */
   upstreamPort?: number;
   gatewayToken?: string;
+  /** what control calls this gateway begins with it; default: the bootstrap's */
+  nodeId?: string;
   /** more of Envoy's environment */
   env?: Record<string, string>;
   target?: "release" | "trap";
@@ -56,6 +58,7 @@ export class Gateway {
         watchListeners: options.watchListeners ?? false,
         env: { TOLLGATE_GATEWAY_TOKEN: options.gatewayToken ?? "", ...options.env },
         bootstrap: {
+          ...(options.nodeId === undefined ? {} : { nodeId: options.nodeId }),
           listeners: options.listeners.map(({ configuration, plugin, listener }) => ({
             port: 0,
             accessLogHeaders: [caseHeader, ...keyPlaces, ...(options.logHeaders ?? [])],

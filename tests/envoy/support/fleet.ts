@@ -39,7 +39,10 @@ export class Fleet {
     const fleet = new Fleet(control, upstream, options);
     try {
       fleet.gatewayToken = await control.createEnvironment(environment, fleet.file());
-      for (let index = 0; index < options.gateways; index++) fleet.gateways.push(await fleet.startGateway(index));
+      const starts = Array.from({ length: options.gateways }, (_, index) => fleet.startGateway(index));
+      const outcomes = await Promise.allSettled(starts);
+      for (const outcome of outcomes) if (outcome.status === "fulfilled") fleet.gateways.push(outcome.value);
+      await Promise.all(starts);
     } catch (error) {
       await fleet.stop();
       throw error;
@@ -54,6 +57,7 @@ export class Fleet {
       setup,
       syncPort: (await syncPort?.(this.control, index)) ?? this.control.syncPort,
       gatewayToken: this.gatewayToken,
+      nodeId: `gateway-${index}`,
       upstreamPort: this.upstream.port,
       listeners: [
         {

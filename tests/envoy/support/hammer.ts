@@ -29,7 +29,7 @@ export class Tally {
   /** answered with 200, by the gateway's place */
   readonly admittedBy: number[];
   admitted = 0;
-  /** requests that were not answered, because their connection broke */
+  /** requests that were sent and not answered, because their connection broke */
   failed = 0;
 
   constructor(gateways: number) {
@@ -93,13 +93,14 @@ export class Hammer {
     while (this.left > 0) {
       const count = Math.min(pipelined, this.left);
       this.left -= count;
-      let answered = 0;
+      let unanswered = 0;
       let refused = false;
       try {
         connection ??= await Connection.open(gateway.port());
         const sentMs = Date.now();
+        unanswered = count;
         await connection.pipeline(request, count, (answer) => {
-          answered++;
+          unanswered--;
           refused ||= answer.status !== 200;
           this.tally.note(answer, index);
           onAnswer?.(answer, sentMs, Date.now(), index);
@@ -107,7 +108,7 @@ export class Hammer {
       } catch {
         connection?.close();
         connection = undefined;
-        this.tally.failed += count - answered;
+        this.tally.failed += unanswered;
         await sleep(20);
       }
       if (refused && pauseMs > 0) await sleep(pauseMs);

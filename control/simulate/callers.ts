@@ -4,22 +4,45 @@ import { digestHex } from "../domain/keys.ts";
 import type { Consumer, EnvironmentSpec, Key, Tier } from "../domain/model.ts";
 import { parseTime } from "../domain/time.ts";
 import { Distinct } from "./distinct.ts";
-import { copied } from "./interned.ts";
+import { copied, Interned } from "./interned.ts";
 
-export interface Caller {
-  /** tells callers apart; what limits per key count by */
-  readonly keySubject: string;
-  /** what limits per consumer count by */
-  readonly consumerSubject: string;
+/** One caller, as reports show it and as limits tell it from others. There may be millions: what many share is one text. */
+export class Caller {
   /** a key's id; the start of the digest of a key that the file doesn't hold */
   readonly keyLabel: string | undefined;
   readonly consumerLabel: string | undefined;
-  /** of a caller without key and consumer */
-  readonly address: string | undefined;
   readonly consumer: Consumer | undefined;
   readonly tier: Tier | undefined;
   readonly key: KeyFacts | undefined;
+  /** what limits per key count by */
+  readonly keySubject: string;
+  #consumerSubject: string | undefined;
+
+  constructor(parts: Omit<Caller, "consumerSubject" | "address">) {
+    this.keyLabel = parts.keyLabel;
+    this.consumerLabel = parts.consumerLabel;
+    this.consumer = parts.consumer;
+    this.tier = parts.tier;
+    this.key = parts.key;
+    this.keySubject = parts.keySubject;
+    this.#consumerSubject = parts.consumerLabel;
+  }
+
+  /** What limits per consumer count by: without a consumer, the key. */
+  get consumerSubject(): string {
+    return (this.#consumerSubject ??= `${keyMark}${this.keySubject}`);
+  }
+
+  /** Of a caller without key and consumer. */
+  get address(): string | undefined {
+    return this.keyLabel === undefined && this.consumerLabel === undefined ? this.keySubject.slice(addressMark.length) : undefined;
+  }
 }
+
+/** Before what counts as a key, a consumer and isn't one; no log holds these. */
+const addressMark = "\u0001";
+const consumerMark = "\u0002";
+const keyMark = "\u0003";
 
 /** A key of the file, its times and networks read. */
 export interface KeyFacts {
@@ -52,6 +75,7 @@ export class Callers {
   readonly #tiers: Map<string, Tier>;
   readonly #standardTier: Tier | undefined;
   readonly #tierFieldWins: boolean;
+  readonly #consumerLabels = new Interned((text) => text);
   readonly #known = new Map<string, Caller>();
 
   /** `standardTier`: of callers whose tier neither file nor log tells. `tierFieldWins`: what a line says comes before the consumer's tier. */
@@ -76,34 +100,30 @@ export class Callers {
     if (caller === undefined) {
       // Whoever comes back after this is told apart by the same subjects as before.
       if (this.#known.size >= cacheMax) this.#known.clear();
-      caller = this.#make(identity, anonymous);
+      caller = this.#make(identity);
       this.#known.set(name, caller);
       this.distinct.add(caller.keySubject);
     }
     return caller;
   }
 
-  #make({ key: keyText, secret, consumer: consumerText, tier, address }: Identity, anonymous: boolean): Caller {
-    const facts = this.#keyOf(keyText ?? secret);
-    const consumerId = facts?.key.consumer ?? copied(consumerText);
-    const consumer = consumerId === undefined ? undefined : this.#consumers.get(consumerId);
-    const keyLabel = facts?.key.id ?? copied(keyText) ?? (secret === undefined ? undefined : `sha256:${digestOf(secret).slice(0, 12)}…`);
-    const keySubject = keyLabel === undefined ? (anonymous ? `address ${address ?? "unknown"}` : `consumer ${consumerId}`) : `key ${facts === undefined && secret !== undefined && keyText === undefined ? digestOf(secret) : keyLabel}`;
-    return {
-      keySubject: copied(keySubject),
-      consumerSubject: consumerId === undefined ? copied(keySubject) : `consumer ${consumerId}`,
-      keyLabel,
-      consumerLabel: consumerId,
-      address: anonymous ? (copied(address) ?? "unknown") : undefined,
-      consumer,
-      tier: this.#tierOf(facts?.key, consumer, tier),
-      key: facts,
-    };
+  #make({ key: keyText, secret, consumer: consumerText, tier, address }: Identity): Caller {
+    const facts = this.#keyOf(keyText, secret);
+    const consumerLabel = facts?.key.consumer ?? (consumerText === undefined ? undefined : this.#consumerLabels.of(consumerText));
+    const consumer = consumerLabel === undefined ? undefined : this.#consumers.get(consumerLabel);
+    const digest = facts === undefined && keyText === undefined && secret !== undefined ? digestOf(secret) : undefined;
+    const keyLabel = facts?.key.id ?? (digest === undefined ? copied(keyText) : `sha256:${digest.slice(0, 12)}…`);
+    const keySubject = digest ?? keyLabel ?? (consumerLabel === undefined ? copied(`${addressMark}${address ?? "unknown"}`) : `${consumerMark}${consumerLabel}`);
+    return new Caller({ keyLabel, consumerLabel, consumer, tier: this.#tierOf(facts?.key, consumer, tier), key: facts, keySubject });
   }
 
-  #keyOf(text: string | undefined): KeyFacts | undefined {
-    if (text === undefined) return undefined;
-    return this.#keysById.get(text) ?? this.#keysByDigest.get(digestOf(text));
+  /** The file's key, by id, by digest, or by itself where the field may hold keys. */
+  #keyOf(text: string | undefined, secret: string | undefined): KeyFacts | undefined {
+    const named = text ?? secret;
+    if (named === undefined || this.#keysById.size === 0) return undefined;
+    const known = this.#keysById.get(named);
+    if (known !== undefined) return known;
+    return text === undefined || text.length === 64 ? this.#keysByDigest.get(digestOf(named)) : undefined;
   }
 
   #tierOf(key: Key | undefined, consumer: Consumer | undefined, logged: string | undefined): Tier | undefined {

@@ -1,8 +1,27 @@
 /** One limit applied to one subject: where its window stands, and what a report says of it. */
 import type { LimitShape } from "../counters/model.ts";
-import { windowAt } from "../counters/windows.ts";
+import { type Window, windowAt } from "../counters/windows.ts";
 import type { Caller } from "./callers.ts";
 import { type Pace, Pacer } from "./pacing.ts";
+
+const never: Window = { startMs: 0, endMs: 0 };
+
+/** The windows of one limit; most counters of it are in the same one. */
+export class Windows {
+  readonly #shape: LimitShape;
+  #last = never;
+
+  constructor(shape: LimitShape) {
+    this.#shape = shape;
+  }
+
+  /** The window that contains a time; with firstUse, the one that begins with it. */
+  at(nowMs: number): Window {
+    if (this.#shape.firstUse && this.#shape.period === "none") return windowAt(this.#shape, nowMs);
+    if (nowMs < this.#last.startMs || nowMs >= this.#last.endMs) this.#last = windowAt(this.#shape, nowMs);
+    return this.#last;
+  }
+}
 
 /** What was refused, or would have been but for shadow mode. */
 export interface Hits {
@@ -16,63 +35,59 @@ export interface Hits {
   lastWindowMs: number;
 }
 
+/** There may be millions: windows are shared, and most fields are small whole numbers. */
 export class Counter {
-  readonly caller: Caller;
+  /** of a limit that counts callers */
+  readonly caller: Caller | undefined;
   readonly api: string;
-  readonly address: string | undefined;
+  /** the subject, and the gateway where each counts for itself */
+  readonly name: string;
   /** which gateway counts; empty: all together */
   readonly gateway: string;
-  startMs = 0;
-  endMs = 0;
-  used = 0;
-  /** what was asked for in the window, refused requests included */
-  demand = 0;
-  demandStartMs = 0;
-  demandEndMs = 0;
+  /** the window of `used` */
+  #window = never;
+  #used = 0;
+  /** the window of `demand`: what was asked for, refused requests included */
+  #demandWindow = never;
+  #demand = 0;
   /** the window with the greatest demand */
+  peakWindow = never;
   peak = 0;
-  peakStartMs = 0;
-  peakEndMs = 0;
   hits: Hits | undefined;
   /** by gateway, since each keeps a pace of its own */
   #pacers: Map<string, Pacer> | undefined;
 
-  constructor(caller: Caller, api: string, address: string | undefined, gateway: string) {
+  constructor(caller: Caller | undefined, api: string, name: string, gateway: string) {
     this.caller = caller;
     this.api = api;
-    this.address = address;
+    this.name = name;
     this.gateway = gateway;
   }
 
   /** Someone asks for `cost`, whatever becomes of it. */
-  ask(shape: LimitShape, cost: number, nowMs: number): void {
-    if (nowMs >= this.demandEndMs) {
-      const { startMs, endMs } = windowAt(shape, nowMs);
-      this.demandStartMs = startMs;
-      this.demandEndMs = endMs;
-      this.demand = 0;
+  ask(windows: Windows, cost: number, nowMs: number): void {
+    if (nowMs >= this.#demandWindow.endMs) {
+      this.#demandWindow = windows.at(nowMs);
+      this.#demand = 0;
     }
-    this.demand += cost;
-    if (this.demand > this.peak) {
-      this.peak = this.demand;
-      this.peakStartMs = this.demandStartMs;
-      this.peakEndMs = this.demandEndMs;
+    this.#demand += cost;
+    if (this.#demand > this.peak) {
+      this.peak = this.#demand;
+      this.peakWindow = this.#demandWindow;
     }
   }
 
   /** Has the window room for `cost`? */
   hasRoom(limit: number, cost: number, nowMs: number): boolean {
-    return (nowMs < this.endMs ? this.used : 0) + cost <= limit;
+    return (nowMs < this.#window.endMs ? this.#used : 0) + cost <= limit;
   }
 
-  charge(shape: LimitShape, cost: number, nowMs: number): void {
-    if (nowMs >= this.endMs) {
-      const { startMs, endMs } = windowAt(shape, nowMs);
-      this.startMs = startMs;
-      this.endMs = endMs;
-      this.used = 0;
+  charge(windows: Windows, cost: number, nowMs: number): void {
+    if (nowMs >= this.#window.endMs) {
+      this.#window = windows.at(nowMs);
+      this.#used = 0;
     }
-    this.used += cost;
+    this.#used += cost;
   }
 
   pacer(gateway: string): Pacer {
@@ -83,12 +98,12 @@ export class Counter {
   }
 
   hit(byPace: boolean, nowMs: number): void {
-    this.hits = hitAgain(this.hits, byPace, nowMs, this.demandStartMs);
+    this.hits = hitAgain(this.hits, byPace, nowMs, this.#demandWindow.startMs);
   }
 
   /** Could forgetting it change a decision? */
   isActive(nowMs: number): boolean {
-    if (nowMs < this.endMs || nowMs < this.demandEndMs) return true;
+    if (nowMs < this.#window.endMs || nowMs < this.#demandWindow.endMs) return true;
     return this.#pacers !== undefined && [...this.#pacers.values()].some((pacer) => pacer.isActive(nowMs));
   }
 

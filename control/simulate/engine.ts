@@ -8,9 +8,16 @@ import type { LoggedRequest } from "./requests.ts";
 import { type Rule, Rules } from "./rules.ts";
 import { Timeline } from "./timeline.ts";
 
+/** More is in use at a time than memory holds. */
+export class CapacityError extends Error {
+  override name = "CapacityError";
+}
+
 export interface EngineOptions {
   /** counters beyond which those are forgotten that can't change a decision */
   countersMax: number;
+  /** counters beyond which there is no memory */
+  activeMax: number;
   intervalMs?: number;
 }
 
@@ -34,15 +41,18 @@ export class Engine {
   /** Were counters forgotten, so that what limits would have been enough is only nearly right? */
   forgot = false;
   readonly #countersMax: number;
+  readonly #activeMax: number;
   #counters = 0;
   #sweepAt: number;
   readonly #found: (Counter | undefined)[] = [];
   readonly #refusing: boolean[] = [];
 
-  constructor({ countersMax, intervalMs }: EngineOptions) {
+  /** Throws a CapacityError from `decide` when `activeMax` isn't enough. */
+  constructor({ countersMax, activeMax, intervalMs }: EngineOptions) {
     this.timeline = new Timeline(intervalMs);
-    this.#countersMax = countersMax;
-    this.#sweepAt = countersMax;
+    this.#countersMax = Math.min(countersMax, activeMax);
+    this.#activeMax = activeMax;
+    this.#sweepAt = this.#countersMax;
   }
 
   decide({ timeMs, place, caller, address, gateway }: LoggedRequest): Outcome {
@@ -67,7 +77,7 @@ export class Engine {
       refusing[index] = false;
       if (counter === undefined) continue;
       rule.requests++;
-      counter.ask(rule.shape, cost, nowMs);
+      counter.ask(rule.windows, cost, nowMs);
       if (rule.pace !== undefined) counter.pacer(gateway).ask(rule.pace, cost, nowMs);
       if (counter.hasRoom(rule.limit.limit, cost, nowMs)) continue;
       refusing[index] = true;
@@ -112,22 +122,26 @@ export class Engine {
       const counter = this.#found[index];
       if (counter === undefined || this.#refusing[index]!) continue;
       const rule = rules[index]!;
-      counter.charge(rule.shape, cost, nowMs);
+      counter.charge(rule.windows, cost, nowMs);
       if (rule.pace !== undefined) counter.pacer(gateway).charge(rule.pace, cost, nowMs);
     }
   }
 
   #hit(rule: Rule, counter: Counter, byPace: boolean, nowMs: number): void {
     counter.hit(byPace, nowMs);
-    rule.hits = hitAgain(rule.hits, byPace, nowMs, counter.demandStartMs);
+    rule.hits = hitAgain(rule.hits, byPace, nowMs, 0);
   }
 
   #sweep(nowMs: number): void {
     this.#forget(nowMs, false);
     // So many were refused that they alone are too many: reports keep their numbers, not their names.
     if (this.#counters > this.#countersMax) this.#forget(nowMs, true);
-    // What is active stays, however much it is; looking again costs time.
-    this.#sweepAt = Math.max(this.#countersMax, this.#counters * 2);
+    if (this.#counters > this.#activeMax) {
+      const most = this.#activeMax.toLocaleString("en-US");
+      throw new CapacityError(`At ${new Date(nowMs).toISOString()} more than ${most} counters are in use, which is what memory holds: replay a part (--from, --until), or give Node more (NODE_OPTIONS=--max-old-space-size=<MiB>).`);
+    }
+    // What is active stays; looking again costs time.
+    this.#sweepAt = Math.min(this.#activeMax, Math.max(this.#countersMax, this.#counters * 2));
   }
 
   #forget(nowMs: number, evenIfHit: boolean): void {

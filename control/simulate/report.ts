@@ -249,28 +249,21 @@ function callerReport(rule: Rule, counter: Counter): CallerReport {
 type Who = Pick<CallerReport, "caller" | "key" | "consumer" | "tier" | "api" | "address" | "gateway">;
 
 /** Whom a counter counts. */
-function who({ limit }: Rule, { caller, api, address, gateway }: Counter): Who {
+function who({ limit }: Rule, { caller, api, name, gateway }: Counter): Who {
   const at = gateway === "" ? {} : { gateway };
   const suffix = gateway === "" ? "" : ` at ${gateway}`;
-  const { keyLabel: key, consumerLabel: consumer } = caller;
-  const person = { ...(consumer === undefined ? {} : { consumer }), ...(caller.tier === undefined ? {} : { tier: caller.tier.id }), ...(caller.address === undefined ? {} : { address: caller.address }) };
-  const name = consumer ?? key ?? `address ${caller.address}`;
-  switch (limit.subject) {
-    case "api":
-      return { caller: `api ${api}${suffix}`, api, ...at };
-    case "ip":
-      return { caller: `${address}${suffix}`, ...(address === undefined ? {} : { address }), ...at };
-    case "consumer":
-      return { caller: `${name}${suffix}`, ...person, ...at };
-    case "consumer+api":
-      return { caller: `${name} on ${api}${suffix}`, ...person, api, ...at };
-    case "key":
-      return { caller: `${key === undefined ? name : consumer === undefined ? key : `${key} (${consumer})`}${suffix}`, ...(key === undefined ? {} : { key }), ...person, ...at };
-  }
+  if (limit.subject === "api") return { caller: `api ${name}`, api, ...at };
+  if (limit.subject === "ip") return { caller: name, address: name.slice(0, name.length - suffix.length), ...at };
+  const { keyLabel: key, consumerLabel: consumer, address, tier } = caller!;
+  const person = { ...(consumer === undefined ? {} : { consumer }), ...(tier === undefined ? {} : { tier: tier.id }), ...(address === undefined ? {} : { address }) };
+  const text = consumer ?? key ?? `address ${address}`;
+  if (limit.subject === "consumer") return { caller: `${text}${suffix}`, ...person, ...at };
+  if (limit.subject === "consumer+api") return { caller: `${text} on ${api}${suffix}`, ...person, api, ...at };
+  return { caller: `${key === undefined || consumer === undefined ? text : `${key} (${consumer})`}${suffix}`, ...(key === undefined ? {} : { key }), ...person, ...at };
 }
 
-function windowReport(counter: Counter): WindowReport {
-  return { startAt: timeText(counter.peakStartMs), endAt: timeText(counter.peakEndMs), demand: counter.peak };
+function windowReport({ peakWindow, peak }: Counter): WindowReport {
+  return { startAt: timeText(peakWindow.startMs), endAt: timeText(peakWindow.endMs), demand: peak };
 }
 
 function slotReport({ startMs, requests, limited, shadowed }: TimelineSlot): Report["timeline"]["slots"][number] {

@@ -190,6 +190,9 @@ function refusalOf(caller: Caller, place: Place, timeMs: number, address: string
 }
 
 function hasScopes({ tier, key }: Caller, required: readonly string[]): boolean {
-  const has = (list: readonly string[], scope: string) => list.includes(scope) || list.includes("*");
   return required.every((scope) => has(tier!.scopes, scope) && (key?.key.scopes === undefined || has(key.key.scopes, scope)));
+}
+
+function has(list: readonly string[], scope: string): boolean {
+  return list.includes(scope) || list.includes("*");
 }

@@ -1,11 +1,11 @@
 /** The limits of the file, each with its counters, and which of them a request has. */
 import type { LimitShape } from "../counters/model.ts";
-import { applicableLimits, type LimitOwner } from "../domain/applicableLimits.ts";
+import { applicableLimits, countsCaller, type LimitOwner } from "../domain/applicableLimits.ts";
 import type { Place } from "../domain/matching.ts";
 import type { Limit, Tier } from "../domain/model.ts";
 import { parsePeriod } from "../domain/period.ts";
 import type { Caller, KeyFacts } from "./callers.ts";
-import { Counter, type Hits } from "./counters.ts";
+import { Counter, type Hits, Windows } from "./counters.ts";
 import { type Pace, paceOf } from "./pacing.ts";
 import { Peaks } from "./peaks.ts";
 
@@ -22,7 +22,7 @@ export interface Forgotten {
 export class Rule {
   readonly limit: Limit;
   readonly owner: LimitOwner;
-  readonly shape: LimitShape;
+  readonly windows: Windows;
   readonly pace: Pace | undefined;
   readonly enforced: boolean;
   readonly counters = new Map<string, Counter>();
@@ -30,13 +30,15 @@ export class Rule {
   /** requests that it applied to */
   requests = 0;
   hits: Hits | undefined;
+  readonly #countsCallers: boolean;
 
   constructor(index: number, limit: Limit, owner: LimitOwner) {
     this.limit = limit;
     this.owner = owner;
-    this.shape = shapeOf(index + 1, limit);
+    this.windows = new Windows(shapeOf(index + 1, limit));
     this.pace = limit.smoothing === undefined ? undefined : paceOf(limit.smoothing);
     this.enforced = limit.mode === "enforce";
+    this.#countsCallers = countsCaller(limit.subject);
   }
 
   /** The counter of a subject. `undefined`: the log doesn't tell the address that it counts by. */
@@ -47,7 +49,7 @@ export class Rule {
     const name = apart ? `${subject} at ${gateway}` : subject;
     let counter = this.counters.get(name);
     if (counter === undefined) {
-      counter = new Counter(caller, api, address, apart ? gateway : "");
+      counter = new Counter(this.#countsCallers ? caller : undefined, api, name, apart ? gateway : "");
       this.counters.set(name, counter);
     }
     return counter;

@@ -13,6 +13,7 @@ export interface SimulationOptions extends LogOptions, RequestOptions {
   /** of callers whose tier neither file nor log tells */
   tier?: string;
   countersMax: number;
+  activeMax: number;
   intervalMs?: number;
   limit?: string;
   top?: number;
@@ -27,12 +28,12 @@ export interface Progress {
   timeMs: number;
 }
 
-/** Throws a LogError for a log that can't be read, a RangeError for a format string that can't be read back. */
+/** Throws a LogError for a log that can't be read, a RangeError for a format string that can't be read back, a CapacityError for too many callers at a time. */
 export async function simulate(sources: readonly LogSource[], options: SimulationOptions): Promise<Report> {
   const { spec } = options;
   const callers = new Callers(spec, options.tier, options.fields.tier !== undefined);
   const reader = new RequestReader(spec, new ApiRouter(spec.apis), callers, options);
-  const engine = new Engine({ countersMax: options.countersMax, ...(options.intervalMs === undefined ? {} : { intervalMs: options.intervalMs }) });
+  const engine = new Engine({ countersMax: options.countersMax, activeMax: options.activeMax, ...(options.intervalMs === undefined ? {} : { intervalMs: options.intervalMs }) });
   const notDecided: NotDecidedCounts = { refused: new Map(), refusedThen: new Map(), limitedThen: 0, preflights: 0 };
   const files = sources.map((source) => new LogFile(source, options, reader, (why) => countNotDecided(notDecided, why)));
   for await (const batch of merged(files.map((file) => file.requests()))) {

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import type { ApiInput, KeyInput, LimitInput, TierInput } from "../../control/domain/schema.ts";
+import { CapacityError } from "../../control/simulate/engine.ts";
 import type { LimitReport, Report } from "../../control/simulate/report.ts";
 import { environment, type LoggedCall, replay, upstream } from "./support.ts";
 
@@ -236,6 +237,13 @@ describe("any requests", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  test("are given up when more counters are in use than memory holds", async () => {
+    const all = calls(Array.from({ length: 20 }, (_, ms) => ms)).map((call, index) => ({ ...call, key: `k${index}` }));
+    await assert.rejects(replay(spec({ tier: [rate(1, 60)] }), all, { activeMax: 10 }), (error: Error) => error instanceof CapacityError && /more than 10 counters are in use/.test(error.message));
+    const apart = all.map((call, index) => ({ ...call, ms: index * 61 * second }));
+    assert.equal(await limited({ tier: [rate(0, 60)] }, apart, { activeMax: 10 }), 20);
   });
 
   test("in any order within the tolerance give the same report", async () => {

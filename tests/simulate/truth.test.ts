@@ -83,7 +83,7 @@ function compare(shots: readonly Shot[]): { limited: number; admitted: number } 
   const gateway = startGateway({ configuration: { environment: "default", snapshot: compileSnapshot(filled).toString("base64") }, envoy: { wallMs: start } });
   gateway.envoy.recording = false;
   const reader = new RequestReader(filled, new ApiRouter(filled.apis), new Callers(filled, undefined, false), { host: "", trustedHops: 0, withoutKey: "address" });
-  const engine = new Engine({ countersMax: 1000 });
+  const engine = new Engine({ countersMax: 1000, activeMax: 1000 });
   const parser = new JsonParser(new FieldMap(), []);
   const entry = new LogEntry();
   const counts = { limited: 0, admitted: 0 };

@@ -2,9 +2,11 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Readable } from "node:stream";
+import { getHeapStatistics } from "node:v8";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { EnvironmentSpec } from "../../domain/model.ts";
 import { parseTime } from "../../domain/time.ts";
+import { CapacityError } from "../../simulate/engine.ts";
 import { type FieldNames, mappable, type Slot } from "../../simulate/fields.ts";
 import { type InputFormat, inputFormats } from "../../simulate/formats.ts";
 import { LogError } from "../../simulate/lines.ts";
@@ -48,6 +50,8 @@ const textSlots = 40;
 const machineSlots = 400;
 const progressMs = 500;
 const chunkBytes = 1 << 20;
+/** What a counter and its caller take of memory, measured with room to spare. */
+const counterBytes = 700;
 
 export function addSimulateCommand(program: Command, context: Context): void {
   withFile(program.command("simulate"), "tollgate.yaml")
@@ -93,6 +97,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
         trustedHops: options.trustedHops,
         withoutKey: options.withoutKey,
         countersMax: options.maxCounters,
+        activeMax: Math.floor((getHeapStatistics().heap_size_limit * 0.75) / counterBytes),
         slots: options.json ? machineSlots : textSlots,
         ...(options.tier === undefined ? {} : { tier: options.tier }),
         ...(options.interval === undefined ? {} : { intervalMs: options.interval * 1000 }),
@@ -100,6 +105,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
         ...topOf(options),
         ...(meter === undefined ? {} : { onProgress: meter.show }),
       }).catch((error: unknown) => {
+        if (error instanceof CapacityError) throw new RefusedError(error.message);
         throw error instanceof LogError || error instanceof RangeError ? new RefusedError(`The log can't be read: ${error.message}.`) : error;
       }).finally(() => meter?.clear());
       const bad = report.logs.filter(({ lines, badLines }) => badLines > 0 && badLines === lines);

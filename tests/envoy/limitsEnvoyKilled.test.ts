@@ -30,7 +30,7 @@ for (const { setup, amount } of cases) {
       assert.deepEqual(reasons, {}, "nobody was refused yet");
       await everyWorkerAnswers(others, request, "quota_exceeded", 30_000);
       const { failed, admitted } = await clients.stop();
-      const { used, held } = counted(fleet.control);
+      const { used, held } = counted(fleet.control, request.key);
       const reached = fleet.reached("quota");
       const said = `${reached} reached the upstream, ${admitted} were answered, ${failed} were not, held ${JSON.stringify(held)}`;
       assert.equal(used, amount);

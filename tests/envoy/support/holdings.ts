@@ -1,6 +1,7 @@
-/** What control's database says of a product's counter: how much of its window is charged, and what lanes may still hold of it. */
+/** What control's database says of a key's counter: how much of its windows is charged, and what lanes may still hold of it. */
 import { join } from "node:path";
 import Database from "libsql";
+import { digestHex } from "../../../control/domain/keys.ts";
 import type { ControlProcess } from "./control.ts";
 
 export interface Counted {
@@ -9,12 +10,13 @@ export interface Counted {
   held: Record<string, number>;
 }
 
-/** Of the only counter that is in use. */
-export function counted(control: ControlProcess): Counted {
+/** Of the limits that count a key. */
+export function counted(control: ControlProcess, key: string): Counted {
+  const subject = digestHex(key).slice(0, 32);
   const database = new Database(join(control.dataDir, "tollgate.db"), { readonly: true });
   try {
-    const { used } = database.prepare("select sum(used) as used from counter_windows").get() as { used: number };
-    const rows = database.prepare("select gateway, amount from counter_holdings h join counter_lanes l on l.environment = h.environment and l.lane = h.lane").all() as { gateway: string; amount: number }[];
+    const { used } = database.prepare("select coalesce(sum(used), 0) as used from counter_windows where subject = ?").get(subject) as { used: number };
+    const rows = database.prepare("select gateway, amount from counter_holdings h join counter_lanes l on l.environment = h.environment and l.lane = h.lane where h.subject = ?").all(subject) as { gateway: string; amount: number }[];
     const held: Record<string, number> = {};
     for (const { gateway, amount } of rows) {
       const node = gateway.split("~")[0]!;

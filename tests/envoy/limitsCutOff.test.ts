@@ -71,6 +71,6 @@ describe("a gateway cut off from control", () => {
     await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();
     assert.equal(fleet.reached(name), amount);
-    assert.deepEqual(counted(fleet.control, request.key), { used: amount, held: {} });
+    assert.deepEqual(counted(fleet.control, request.key), { used: amount, held: {}, shares: 0 });
   }
 });

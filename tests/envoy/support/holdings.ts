@@ -8,6 +8,8 @@ export interface Counted {
   used: number;
   /** by what a gateway's name begins with, its node's id */
   held: Record<string, number>;
+  /** the part of what is charged that lanes may spend while control is away */
+  shares: number;
 }
 
 /** Of the limits that count a key. */
@@ -22,7 +24,8 @@ export function counted(control: ControlProcess, key: string): Counted {
       const node = gateway.split("~")[0]!;
       held[node] = (held[node] ?? 0) + amount;
     }
-    return { used, held };
+    const { shares } = database.prepare("select coalesce(sum(amount), 0) as shares from counter_shares where subject = ?").get(subject) as { shares: number };
+    return { used, held, shares };
   } finally {
     database.close();
   }

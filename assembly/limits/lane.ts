@@ -182,8 +182,8 @@ export class Lane {
     c.flags &= ~(WANTS | LISTED);
     roll(c, now);
     let returned: u64 = 0;
-    // A lease that is over can't be spent any more: it goes back.
-    if ((wants & (WANT_RETURN | WANT_CLOSE)) != 0 || (c.startMs != 0 && now >= c.spendEndNs)) {
+    // A lease that is over can't be spent any more: it goes back. So does what is too little for whoever waits, for with the rest it may do.
+    if ((wants & (WANT_RETURN | WANT_CLOSE)) != 0 || (c.startMs != 0 && now >= c.spendEndNs) || ((wants & WANT_ASK) != 0 && c.allowance < c.need)) {
       returned = c.allowance;
       c.allowance = 0;
     }

@@ -48,7 +48,7 @@ export function ask(gateway: Gateway, call: Call = {}): string {
 }
 
 /** Sends so many requests one after the other; gives how many had which outcome. */
-export function ask_(gateway: Gateway, times: number, call: Call | ((i: number) => Call) = {}): Record<string, number> {
+export function askMany(gateway: Gateway, times: number, call: Call | ((i: number) => Call) = {}): Record<string, number> {
   return tally(Array.from({ length: times }, (_, i) => ask(gateway, typeof call === "function" ? call(i) : call)));
 }
 

@@ -4,7 +4,7 @@
  * back. One pass, no backtracking: no line takes longer than its length.
  */
 import { type FieldMap, type FieldUse, type LogEntry, slotIndex } from "./fields.ts";
-import { type LineParser } from "./lineParser.ts";
+import { FormatError, type LineParser } from "./lineParser.ts";
 import { type ReadTime, strftimeReader, timeReader } from "./times.ts";
 
 /** Envoy's format when none is configured. */
@@ -47,7 +47,7 @@ export class EnvoyTextParser implements LineParser {
   /** reads what the time operator printed */
   readonly readTime: ReadTime;
 
-  /** Throws a RangeError with what can't be read back. */
+  /** Throws a FormatError with what can't be read back. */
   constructor(name: string, format: string, fields: FieldMap) {
     this.name = name;
     const { start, parts } = compile(format.replace(/(?:\\n|\n)+$/, ""), fields);
@@ -117,9 +117,9 @@ function compile(format: string, fields: FieldMap): { start: string; parts: Part
     } else {
       operator.lastIndex = at;
       const match = operator.exec(format);
-      if (match === null) throw new RangeError(`\`${format.slice(at, at + 20)}\` is no command operator of Envoy's; write %% for a percent sign`);
+      if (match === null) throw new FormatError(`\`${format.slice(at, at + 20)}\` is no command operator of Envoy's; write %% for a percent sign`);
       const [whole, name, argument] = match as unknown as [string, string, string | undefined];
-      if (parts.at(-1)?.after === "") throw new RangeError(`nothing stands between ${whole} and the value before it: the two can't be told apart`);
+      if (parts.at(-1)?.after === "") throw new FormatError(`nothing stands between ${whole} and the value before it: the two can't be told apart`);
       parts.push({ use: useOf(name, argument, fields), free: isFree(name, argument), numeric: numericOperators.has(name), after: "", timeFormat: timeOperators.has(name) ? argument : undefined });
       at += whole.length;
     }
@@ -130,7 +130,7 @@ function compile(format: string, fields: FieldMap): { start: string; parts: Part
 /** The reader of what the operator printed whose time counts. */
 function timeReaderOf(parts: readonly Part[]): ReadTime {
   const times = parts.filter(({ use }) => use?.slot === slotIndex.time).sort((a, b) => a.use!.rank - b.use!.rank);
-  if (times[0] === undefined) throw new RangeError("the format holds no time: it needs %START_TIME%, or --columns time=<another of its fields>");
+  if (times[0] === undefined) throw new FormatError("the format holds no time: it needs %START_TIME%, or --columns time=<another of its fields>");
   return times[0].timeFormat ? strftimeReader(times[0].timeFormat) : timeReader();
 }
 

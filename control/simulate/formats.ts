@@ -3,7 +3,7 @@ import { CsvParser } from "./csvLog.ts";
 import { envoyDefaultFormat, EnvoyTextParser, istioDefaultFormat } from "./envoyFormat.ts";
 import { type FieldMap, LogEntry, slotIndex } from "./fields.ts";
 import { JsonParser } from "./jsonLog.ts";
-import type { LineParser } from "./lineParser.ts";
+import { FormatError, type LineParser } from "./lineParser.ts";
 
 export const inputFormats = ["auto", "json", "envoy", "istio", "csv"] as const;
 export type InputFormat = (typeof inputFormats)[number];
@@ -22,7 +22,7 @@ export interface Detected {
 
 /**
  * Chooses the parser by the log's first lines: the one that understands most of them. `undefined`: none understands any. Throws a
- * RangeError when `format` can't be read back.
+ * FormatError when `format` can't be read back.
  */
 export function detectFormat(sample: readonly string[], options: FormatOptions, fields: FieldMap): Detected | undefined {
   if (options.format !== undefined) return { parser: new EnvoyTextParser("text by --format", options.format, fields), headerLines: 0 };
@@ -54,7 +54,7 @@ function textParsers(fields: FieldMap): LineParser[] {
   try {
     return [new EnvoyTextParser(istioName, istioDefaultFormat, fields), new EnvoyTextParser(envoyName, envoyDefaultFormat, fields)];
   } catch (error) {
-    if (error instanceof RangeError) return [];
+    if (error instanceof FormatError) return [];
     throw error;
   }
 }

@@ -1,6 +1,11 @@
 import type { LogEntry } from "./fields.ts";
 import type { ReadTime } from "./times.ts";
 
+/** A format that the user gave can't be read back, and why. */
+export class FormatError extends Error {
+  override name = "FormatError";
+}
+
 /** Reads the lines of one format. */
 export interface LineParser {
   /** the format, for people */

@@ -65,7 +65,7 @@ export class LogFile {
     this.#notDecided = notDecided;
   }
 
-  /** The requests in order of time. Throws a LogError when the log can't be read at all, a RangeError for a format string that can't be. */
+  /** The requests in order of time. Throws a LogError when the log can't be read at all, a FormatError for a format string that can't be. */
   async *requests(): AsyncGenerator<LoggedRequest[]> {
     const sorter = new Sorter<LoggedRequest>(this.#options.toleranceMs);
     const understand = new LineReader(this.#options, this.#reader, this.#notDecided, this.counts, this.badLines);

@@ -1,4 +1,4 @@
-/** What came of a simulation, for machines as it is; text.ts and csv.ts make it readable. Times are RFC 3339. */
+/** What came of a simulation, for machines as it is. Times are RFC 3339. */
 import type { LimitOwner } from "../domain/applicableLimits.ts";
 import type { Limit } from "../domain/model.ts";
 import { timeText } from "../domain/time.ts";

@@ -28,7 +28,7 @@ export interface Progress {
   timeMs: number;
 }
 
-/** Throws a LogError for a log that can't be read, a RangeError for a format string that can't be read back, a CapacityError for too many callers at a time. */
+/** Throws a LogError for a log that can't be read, a FormatError for a format string that can't be read back, a CapacityError for too many callers at a time. */
 export async function simulate(sources: readonly LogSource[], options: SimulationOptions): Promise<Report> {
   const { spec } = options;
   const callers = new Callers(spec, options.tier, options.fields.tier !== undefined);

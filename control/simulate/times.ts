@@ -1,5 +1,7 @@
 /** Times as access logs write them, in Unix milliseconds; NaN: it's no time. What has no offset is UTC. */
 
+import { FormatError } from "./lineParser.ts";
+
 const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const iso = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|z|UTC|[+-]\d\d:?(?:\d\d)?)?$/;
 const commonLog = /^\[?(\d{1,2})\/([A-Za-z]{3})\/(\d{4}):(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?: ([+-]\d{4}))?\]?$/;
@@ -89,7 +91,7 @@ const specifiers: Record<string, string> = {
 const composed: Record<string, string> = { T: "%H:%M:%S", R: "%H:%M", F: "%Y-%m-%d", D: "%m/%d/%y" };
 
 /**
- * The reader of what Envoy prints for `%START_TIME(format)%`: strftime with `%f`, `%1f` to `%9f`, `%E3S` and `%E*S`. Throws a RangeError
+ * The reader of what Envoy prints for `%START_TIME(format)%`: strftime with `%f`, `%1f` to `%9f`, `%E3S` and `%E*S`. Throws a FormatError
  * that names the specifier when the format can't be read back, or doesn't tell the time.
  */
 export function strftimeReader(format: string): ReadTime {
@@ -104,12 +106,12 @@ export function strftimeReader(format: string): ReadTime {
     }
     if (f !== undefined) return once(width === undefined ? specifiers["f"]! : `(?<f>\\d{${width}})`);
     const known = letter === undefined ? undefined : specifiers[letter];
-    if (known === undefined) throw new RangeError(`\`${text}\` in START_TIME(${format}) can't be read back`);
+    if (known === undefined) throw new FormatError(`\`${text}\` in START_TIME(${format}) can't be read back`);
     return once(known);
   });
   const has = (...letters: string[]) => letters.some((letter) => seen.has(letter));
   if (!has("s") && !(has("Y", "y") && has("m", "b") && has("d", "e") && has("H", "I") && has("M"))) {
-    throw new RangeError(`START_TIME(${format}) doesn't tell date and time`);
+    throw new FormatError(`START_TIME(${format}) doesn't tell date and time`);
   }
   // What stands there a second time was only passed over: a group's name is free once.
   const regex = new RegExp(`^${pattern}$`);

@@ -113,7 +113,7 @@ test("the simulation refuses exactly what the filter refuses", () => {
       all.limited += limited;
       all.admitted += admitted;
     }),
-    { numRuns: 60 },
+    { numRuns: 25 },
   );
   assert.ok(all.limited > 300 && all.admitted > 300, `${JSON.stringify(all)}: too one-sided to prove much`);
 });

@@ -9,15 +9,16 @@ import { parseTime } from "../../domain/time.ts";
 import { CapacityError } from "../../simulate/engine.ts";
 import { type FieldNames, mappable, type Slot } from "../../simulate/fields.ts";
 import { type InputFormat, inputFormats } from "../../simulate/formats.ts";
+import { FormatError } from "../../simulate/lineParser.ts";
 import { LogError } from "../../simulate/lines.ts";
 import type { LogSource } from "../../simulate/logFile.ts";
 import { type Progress, simulate } from "../../simulate/simulate.ts";
-import { reportCsv, reportText } from "../../simulate/text.ts";
 import { environmentOf, optionsOf, type Context } from "../context.ts";
 import { RefusedError, UsageError } from "../failure.ts";
 import { readSpec, withFile } from "../input.ts";
 import { json } from "../output.ts";
 import { durationSeconds, wholeNumber } from "../values.ts";
+import { reportCsv, reportText } from "./simulateText.ts";
 
 interface Options {
   file: string;
@@ -106,7 +107,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
         ...(meter === undefined ? {} : { onProgress: meter.show }),
       }).catch((error: unknown) => {
         if (error instanceof CapacityError) throw new RefusedError(error.message);
-        throw error instanceof LogError || error instanceof RangeError ? new RefusedError(`The log can't be read: ${error.message}.`) : error;
+        throw error instanceof LogError || error instanceof FormatError ? new RefusedError(`The log can't be read: ${error.message}.`) : error;
       }).finally(() => meter?.clear());
       const bad = report.logs.filter(({ lines, badLines }) => badLines > 0 && badLines === lines);
       const read = report.logs.some(({ lines, badLines }) => lines > badLines);

@@ -1,6 +1,6 @@
-/** A report for people, and its callers as CSV. */
-import { table } from "../cli/output.ts";
-import { type CallerReport, type LimitReport, ownerText, type Report, type WindowReport } from "./report.ts";
+/** A simulation's report for people, and its callers as CSV. */
+import { type CallerReport, ownerText, type Report, type WindowReport } from "../../simulate/report.ts";
+import { table } from "../output.ts";
 
 const number = (value: number) => value.toLocaleString("en-US");
 const counted = (count: number, one: string, more = `${one}s`) => `${number(count)} ${count === 1 ? one : more}`;

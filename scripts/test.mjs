@@ -54,7 +54,7 @@ async function runUnits() {
 }
 
 function nodeSuites() {
-  const order = ["wire", "host", "control", "store", "control-sync", "counters", "usage", "cli", "fuzz", "envoy"];
+  const order = ["wire", "host", "control", "store", "control-sync", "counters", "usage", "cli", "image", "fuzz", "envoy"];
   const folders = readdirSync(join(root, "tests"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => ({ name, files: testFiles(join("tests", name)) }))

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { type ControlConfig, messageOf, prepareDataDir, readConfig, StartError } from "./config.ts";
 import { openCounters } from "./counters/open.ts";
+import { probe } from "./counters/probe.ts";
 import type { CounterStore } from "./counters/store.ts";
 import { digestHex, issueToken } from "./domain/keys.ts";
 import type { Services } from "./http/context.ts";
@@ -43,7 +44,8 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
     .then(() => store.close()));
   try {
     const adminToken = await firstRun(store, config);
-    counters = await openCounterStore(config, store, logger);
+    const leased = await openCounterStore(config, store, logger);
+    counters = leased;
     usage.start();
     const sync = createSyncServer({ source: store, counters, usage, logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
     servers.push(sync);
@@ -53,6 +55,7 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
       random: randomInt,
       registry,
       feedReady: () => sync.ready,
+      counterCheck: () => probe(leased),
       ...(config.adminToken === undefined ? {} : { fixedAdminDigest: digestHex(config.adminToken) }),
     };
     const admin = await createAdminServer(services, logger);

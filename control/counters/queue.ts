@@ -19,7 +19,7 @@ interface Waiting {
 }
 
 export class LeaseQueue {
-  private readonly store: CounterStore;
+  private readonly store: Pick<CounterStore, "apply">;
   private readonly limits: LimitsOf;
   private readonly recalled: (recalls: Recall[]) => void;
   private readonly opsMax: number;
@@ -28,7 +28,7 @@ export class LeaseQueue {
   private running: Promise<void> | undefined;
 
   /** `limits` and `recalled` must not throw. */
-  constructor(store: CounterStore, limits: LimitsOf, recalled: (recalls: Recall[]) => void, { opsMax = 512, waitingMax = 20_000 }: QueueOptions = {}) {
+  constructor(store: Pick<CounterStore, "apply">, limits: LimitsOf, recalled: (recalls: Recall[]) => void, { opsMax = 512, waitingMax = 20_000 }: QueueOptions = {}) {
     this.store = store;
     this.limits = limits;
     this.recalled = recalled;

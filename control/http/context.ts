@@ -12,4 +12,6 @@ export interface Services {
   fixedAdminDigest?: string;
   /** Is the sync server up? */
   feedReady: () => boolean;
+  /** Throws when the counter store doesn't answer. */
+  counterCheck?: () => Promise<void>;
 }

@@ -116,9 +116,12 @@ export class EnvironmentFeed {
     return delta.version === version ? undefined : { kind: "delta", bytes: delta.bytes, version: delta.version };
   }
 
-  /** The epoch as gateways with this view know it. Throws SyncProblem: nothing was read yet. */
-  epochFor(view: View): bigint {
-    return view.epoch(this.#mustKnow().epoch);
+  /** Whether this is the epoch as gateways with this view know it, so that wire ids mean what they mean now. */
+  async isCurrent(view: View, epoch: bigint): Promise<boolean> {
+    if (epoch === view.epoch(this.#mustKnow().epoch)) return true;
+    // it may have heard of a newer one from another replica, before the notification came here
+    await this.recheck();
+    return epoch === view.epoch(this.#mustKnow().epoch);
   }
 
   /** Nothing new but recalls. */

@@ -10,6 +10,8 @@ export interface SyncMetrics {
   wakeSeconds: Histogram<never>;
   leases: Counter<"verdict">;
   leaseSeconds: Histogram<never>;
+  groupCalls: Histogram<never>;
+  groupSeconds: Histogram<never>;
   recalls: Counter<never>;
   usageBatches: Counter<"outcome">;
   usageEntries: Counter<never>;
@@ -45,7 +47,7 @@ export function syncMetrics(registry: Registry, readings: SyncReadings): SyncMet
   perEnvironment("tollgate_sync_gateways", "Gateways that called this replica within the last 70 seconds.", (reading) => reading.gateways);
   perEnvironment("tollgate_sync_gateway_lag_versions", "Versions that the slowest of these gateways is behind.", (reading) => reading.lag);
   return {
-    answers: new Counter({ name: "tollgate_sync_answers_total", help: "Answers by kind: delta, manifest, heartbeat, page, report.", labelNames: ["kind"], registers }),
+    answers: new Counter({ name: "tollgate_sync_answers_total", help: "Answers by kind: delta, manifest, heartbeat, recall, page, report, leases, usage.", labelNames: ["kind"], registers }),
     answerBytes: new Counter({ name: "tollgate_sync_answer_bytes_total", help: "Bytes of these answers' bodies.", labelNames: ["kind"], registers }),
     problems: new Counter({ name: "tollgate_sync_problems_total", help: "Refused or failed calls by code.", labelNames: ["code"], registers }),
     deltaSeconds: new Histogram({ name: "tollgate_sync_delta_seconds", help: "Reading and encoding one delta.", labelNames, registers, buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3] }),
@@ -53,6 +55,8 @@ export function syncMetrics(registry: Registry, readings: SyncReadings): SyncMet
     wakeSeconds: new Histogram({ name: "tollgate_sync_wake_seconds", help: "From the notice of a commit to the answer of a waiting poll.", registers, buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1] }),
     leases: new Counter({ name: "tollgate_sync_leases_total", help: "What gateways said of counters, by verdict: noted, granted, wait, spent, unknown.", labelNames: ["verdict"], registers }),
     leaseSeconds: new Histogram({ name: "tollgate_sync_lease_seconds", help: "From a lane's call to its answer.", registers, buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1] }),
+    groupCalls: new Histogram({ name: "tollgate_sync_lease_group_calls", help: "Calls of lanes that were decided in one transaction.", registers, buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500] }),
+    groupSeconds: new Histogram({ name: "tollgate_sync_lease_group_seconds", help: "Deciding and keeping such a group.", registers, buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1] }),
     recalls: new Counter({ name: "tollgate_sync_recalls_total", help: "Counters that gateways were asked to return.", registers }),
     usageBatches: new Counter({ name: "tollgate_sync_usage_batches_total", help: "Batches of usage, applied now or repeated.", labelNames: ["outcome"], registers }),
     usageEntries: new Counter({ name: "tollgate_sync_usage_entries_total", help: "Entries of usage in applied batches.", registers }),

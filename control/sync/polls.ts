@@ -46,6 +46,8 @@ export class Polls {
   readonly #bounds: PollBounds;
   readonly #waiting = new Set<Waiting>();
   readonly #byToken = new Map<string, number>();
+  /** by `gatewayKey` */
+  readonly #byGateway = new Map<string, Set<Waiting>>();
 
   constructor(bounds: PollBounds) {
     this.#bounds = bounds;
@@ -76,6 +78,10 @@ export class Polls {
     });
     this.#byToken.set(request.tokenDigest, ofToken + 1);
     this.#waiting.add(poll);
+    const key = gatewayKey(request.grant.environment, request.gateway);
+    const ofGateway = this.#byGateway.get(key);
+    if (ofGateway === undefined) this.#byGateway.set(key, new Set([poll]));
+    else ofGateway.add(poll);
     // news may have come between the caller's own look and this one
     void this.#look(poll);
     const drop = (): void => {
@@ -94,13 +100,14 @@ export class Polls {
     }
   }
 
-  /** Ends the polls of gateways that have recalls; `answer` gives what they get, undefined: nothing after all. */
-  recall(gateways: ReadonlySet<string>, answer: (request: PollRequest) => Answer | undefined): void {
-    for (const poll of this.#waiting) {
-      if (!gateways.has(gatewayKey(poll.grant.environment, poll.gateway))) continue;
-      const found = answer(poll);
-      if (found !== undefined && this.#leave(poll)) poll.resolve(found);
-    }
+  /** Whether a gateway, by `gatewayKey`, waits here. */
+  has(gateway: string): boolean {
+    return this.#byGateway.has(gateway);
+  }
+
+  /** Ends the polls of a gateway, by `gatewayKey`, with what `answer` gives for them. */
+  interrupt(gateway: string, answer: (request: PollRequest) => Answer): void {
+    for (const poll of this.#byGateway.get(gateway) ?? []) if (this.#leave(poll)) poll.resolve(answer(poll));
   }
 
   /** Ends the polls whose time is over. */
@@ -158,6 +165,10 @@ export class Polls {
     const left = (this.#byToken.get(poll.tokenDigest) ?? 1) - 1;
     if (left > 0) this.#byToken.set(poll.tokenDigest, left);
     else this.#byToken.delete(poll.tokenDigest);
+    const key = gatewayKey(poll.grant.environment, poll.gateway);
+    const ofGateway = this.#byGateway.get(key);
+    ofGateway?.delete(poll);
+    if (ofGateway?.size === 0) this.#byGateway.delete(key);
     return true;
   }
 }

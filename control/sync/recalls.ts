@@ -1,10 +1,9 @@
 /** Recalls on their way to gateways: given with the watch that a gateway has open, or with its next one. */
 import type { Recall } from "../counters/model.ts";
+import { maxRecalls } from "./recallPayload.ts";
 
 /** A gateway that hasn't come for them by then is asked again by the next `wait`. */
 const keptMs = 1000;
-/** of one gateway: what a frame holds, and more than its ring does */
-const most = 4096;
 
 interface Pending {
   recalls: Map<string, Recall>;
@@ -14,7 +13,7 @@ interface Pending {
 export class PendingRecalls {
   readonly #byGateway = new Map<string, Pending>();
 
-  /** Takes recalls in; gives the gateways that have some, as `gatewayKey`. */
+  /** Takes recalls in; gives the gateways that they are for, as `gatewayKey`. */
   add(recalls: readonly Recall[], nowMs: number): Set<string> {
     const touched = new Set<string>();
     for (const recall of recalls) {
@@ -22,17 +21,16 @@ export class PendingRecalls {
       touched.add(key);
       let pending = this.#byGateway.get(key);
       if (pending === undefined) this.#byGateway.set(key, (pending = { recalls: new Map(), sinceMs: nowMs }));
-      if (pending.recalls.size < most) pending.recalls.set(`${recall.wireId} ${recall.subject}`, recall);
+      if (pending.recalls.size < maxRecalls) pending.recalls.set(`${recall.wireId} ${recall.subject}`, recall);
     }
     return touched;
   }
 
-  /** Hands a gateway's recalls over; they are forgotten here. */
-  take(environment: string, gateway: string): Recall[] {
-    const key = gatewayKey(environment, gateway);
-    const pending = this.#byGateway.get(key);
+  /** Hands over what a gateway, by `gatewayKey`, is to return; it's forgotten here. */
+  take(gateway: string): Recall[] {
+    const pending = this.#byGateway.get(gateway);
     if (pending === undefined) return [];
-    this.#byGateway.delete(key);
+    this.#byGateway.delete(gateway);
     return [...pending.recalls.values()];
   }
 

@@ -1,4 +1,4 @@
-/** The sync port: gateways watch, fetch pages and report (docs/wire.md). */
+/** The sync port: gateways watch, fetch pages and report; their lanes lease allowance and tell usage (docs/wire.md). */
 import type { Server as HttpsServer } from "node:https";
 import { Readable } from "node:stream";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from "fastify";
@@ -14,11 +14,12 @@ import { syncMetrics, type SyncMetrics } from "./metrics.ts";
 import { epochOf, exchangeQuery, type ExchangeQuery, pageParams, type PageParams, pageQuery, type PageQuery, reportQuery, type ReportQuery, watchQuery, type WatchQuery } from "./parameters.ts";
 import { type PollBounds, Polls } from "./polls.ts";
 import { SyncProblem } from "./problems.ts";
-import { PendingRecalls } from "./recalls.ts";
+import { RecallPost } from "./recallPost.ts";
+import { gatewayKey, PendingRecalls } from "./recalls.ts";
 import { followTls, type Tls } from "./tls.ts";
 import { type Grant, Tokens } from "./tokens.ts";
-import { readUsageCall, usageAnswerFrame } from "./usageFrames.ts";
-import { CONTENT_TYPE } from "./wire.ts";
+import { UsageCalls } from "./usageCalls.ts";
+import { CONTENT_TYPE, MAX_FRAME_BYTES } from "./wire.ts";
 
 export interface SyncServerOptions {
   source: FeedSource;
@@ -52,7 +53,6 @@ const stopGraceMs = 5000;
 const sweepEveryMs = 100;
 /** Work that the sweep does less often. */
 const everyMs = { tokens: 500, tidy: 1000, recheck: 5000, prune: 60_000 };
-const frameLimitBytes = 1 << 20;
 type Job = keyof typeof everyMs;
 
 /** Makes the server; `listen` opens its port. */
@@ -69,7 +69,9 @@ class Server implements SyncServer {
   readonly #polls: Polls;
   readonly #metrics: SyncMetrics;
   readonly #leases: Leases;
+  readonly #usage: UsageCalls;
   readonly #recalls = new PendingRecalls();
+  readonly #recallPost: RecallPost;
   readonly #feeds = new Map<string, { feed: EnvironmentFeed; starting: Promise<void> | undefined }>();
   readonly #sweeper: NodeJS.Timeout;
   readonly #doneMs: Record<Job, number> = { tokens: 0, tidy: 0, recheck: 0, prune: Date.now() };
@@ -85,10 +87,12 @@ class Server implements SyncServer {
     this.#gateways = new Gateways(options.source, (error) => this.#log.warn({ err: error }, "a gateway's report could not be stored; it is tried again"));
     this.#polls = new Polls(options.polls ?? { overall: 10_000, perToken: 5000 });
     this.#metrics = syncMetrics(options.registry, { parked: () => this.#polls.size, environments: () => this.#readings() });
+    this.#recallPost = new RecallPost(options.counters, (error) => this.#log.warn({ err: error }, "other replicas could not be told of recalls; gateways ask again"));
     this.#leases = new Leases(options.counters, options.source, this.#metrics, (recalls) => {
+      this.#recallPost.send(recalls.filter(({ environment, gateway }) => !this.#polls.has(gatewayKey(environment, gateway))));
       this.#recall(recalls);
-      options.counters.broadcast(recalls).catch((error: unknown) => this.#log.warn({ err: error }, "other replicas could not be told of recalls; gateways ask again"));
     });
+    this.#usage = new UsageCalls(options.usage, this.#metrics);
     this.#app = this.#routes();
     this.#sweeper = setInterval(() => this.#sweep(), sweepEveryMs);
     this.#sweeper.unref();
@@ -163,35 +167,41 @@ class Server implements SyncServer {
       this.#metrics.answers.inc({ kind: "report" });
       return reply.code(204).send();
     });
-    app.addContentTypeParser(CONTENT_TYPE, { parseAs: "buffer", bodyLimit: frameLimitBytes }, (_request, body, done) => done(null, body));
-    app.post<{ Querystring: ExchangeQuery; Body: Buffer }>("/sync/v1/leases", { schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
-      const { grant } = await this.#authorize(request);
-      const frame = await this.#leases.answer(bodyOf(request.body), request.query.gateway, grant, await this.#feed(grant.environment));
-      this.#count("leases", frame.length);
-      return reply.type(CONTENT_TYPE).send(frame);
-    });
-    app.post<{ Querystring: ExchangeQuery; Body: Buffer }>("/sync/v1/usage", { schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
-      const { grant } = await this.#authorize(request);
-      const call = readUsageCall(bodyOf(request.body));
-      const outcome = await this.#options.usage.record(grant.environment, request.query.gateway, call.lane, call.seq, call.entries);
-      this.#metrics.usageBatches.inc({ outcome });
-      if (outcome === "applied") this.#metrics.usageEntries.inc(call.entries.length);
-      const frame = usageAnswerFrame(call, Date.now());
-      this.#count("usage", frame.length);
-      return reply.type(CONTENT_TYPE).send(frame);
-    });
+    app.addContentTypeParser(CONTENT_TYPE, { parseAs: "buffer", bodyLimit: MAX_FRAME_BYTES }, (_request, body, done) => done(null, body));
+    this.#exchange(app, "leases", this.#leases);
+    this.#exchange(app, "usage", this.#usage);
     return app;
   }
 
-  /** Passes recalls on to the gateways that watch here. */
-  #recall(recalls: Recall[]): void {
-    if (recalls.length === 0) return;
-    this.#metrics.recalls.inc(recalls.length);
-    this.#polls.recall(this.#recalls.add(recalls, Date.now()), (poll) => this.#recallAnswer(poll.feed, poll.grant, poll.gateway));
+  /** A call of lanes: one frame for one frame. */
+  #exchange(app: FastifyInstance, kind: string, answerer: Pick<Leases | UsageCalls, "answer">): void {
+    // Who may not call is refused before a body is taken in.
+    const onRequest = async (request: FastifyRequest): Promise<void> => void (await this.#authorize(request));
+    app.post<{ Querystring: ExchangeQuery; Body: unknown }>(`/sync/v1/${kind}`, { onRequest, schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
+      const { grant } = await this.#authorize(request);
+      const { body } = request;
+      if (!Buffer.isBuffer(body)) throw new SyncProblem("parameter_invalid", `send one frame as ${CONTENT_TYPE}`);
+      const frame = await answerer.answer(body, request.query.gateway, grant, await this.#feed(grant.environment));
+      this.#count(kind, frame.length);
+      if (this.#stopping) reply.header("connection", "close");
+      return reply.type(CONTENT_TYPE).send(frame);
+    });
   }
 
-  #recallAnswer(feed: EnvironmentFeed, grant: Grant, gateway: string): Answer | undefined {
-    const recalls = this.#recalls.take(grant.environment, gateway);
+  /** Passes recalls on to the gateways that watch here, and keeps the others for a moment. */
+  #recall(recalls: Recall[]): void {
+    for (const gateway of this.#recalls.add(recalls, Date.now())) {
+      if (!this.#polls.has(gateway)) continue;
+      const own = this.#recalls.take(gateway);
+      this.#metrics.recalls.inc(own.length);
+      this.#polls.interrupt(gateway, ({ feed, grant }) => feed.recall(grant.view, own));
+    }
+  }
+
+  /** What came for a gateway while it didn't watch. */
+  #missedRecalls(feed: EnvironmentFeed, grant: Grant, gateway: string): Answer | undefined {
+    const recalls = this.#recalls.take(gatewayKey(grant.environment, gateway));
+    this.#metrics.recalls.inc(recalls.length);
     return recalls.length === 0 ? undefined : feed.recall(grant.view, recalls);
   }
 
@@ -204,7 +214,7 @@ class Server implements SyncServer {
     const version = BigInt(query.version);
     const now = await feed.catchUp(grant.view, epoch, version);
     if (now !== undefined) return this.#send(reply, now);
-    const recalled = this.#recallAnswer(feed, grant, query.gateway);
+    const recalled = this.#missedRecalls(feed, grant, query.gateway);
     if (recalled !== undefined) return this.#send(reply, recalled);
     if (query.waitMs === 0 || this.#stopping) return this.#send(reply, feed.heartbeat(grant.view));
     const poll = this.#polls.park({ feed, tokenDigest, gateway: query.gateway, grant, epoch, version, deadlineMs: Date.now() + query.waitMs });
@@ -340,12 +350,6 @@ class Server implements SyncServer {
       };
     });
   }
-}
-
-/** Only our own content type is parsed; without a body there is nothing. */
-function bodyOf(body: Buffer | undefined): Buffer {
-  if (!Buffer.isBuffer(body)) throw new SyncProblem("parameter_invalid", `send one frame as ${CONTENT_TYPE}`);
-  return body;
 }
 
 function problemOf(error: unknown): SyncProblem {

@@ -1,7 +1,8 @@
 /** A gateway as the wire's document describes it: follows the sync calls and keeps a table of records. */
 import assert from "node:assert/strict";
 import { decodeFrames, type DecodedFrame } from "../../control/sync/reader.ts";
-import type { WireRecord } from "../../control/sync/records.ts";
+import type { RecalledCounter } from "../../control/sync/recallPayload.ts";
+import type { CounterRecord, WireRecord } from "../../control/sync/records.ts";
 import { epochText } from "../../control/sync/frames.ts";
 
 export interface HttpAnswer {
@@ -35,6 +36,10 @@ export class Gateway {
   table: Table = new Map();
   /** kinds of answers so far */
   readonly answers: string[] = [];
+  /** counters that were to be returned, so far */
+  readonly recalled: RecalledCounter[] = [];
+  /** news of counters, so far */
+  readonly news: CounterRecord[] = [];
   readonly #url: string;
   readonly #token: string;
   readonly #id: string;
@@ -67,6 +72,7 @@ export class Gateway {
     const first = frames[0]!;
     if (first.type === "manifest") await this.#load(first);
     else if (first.type === "delta") this.#applyDelta(frames);
+    else if (first.type === "recall") this.recalled.push(...first.counters);
     else assert.equal(first.type, "heartbeat");
     return first.type;
   }
@@ -110,7 +116,9 @@ export class Gateway {
     for (const [i, frame] of frames.entries()) {
       assert.ok(frame.type === "delta");
       assert.deepEqual([frame.epoch, frame.base, frame.version, frame.more], [this.epoch, this.version, version, i < frames.length - 1]);
-      apply(this.table, frame.records, false);
+      const news = frame.records.filter((record) => record.type === "counter");
+      this.news.push(...news);
+      apply(this.table, frame.records.filter((record) => record.type !== "counter"), false);
     }
     assert.ok(version > this.version);
     this.version = version;

@@ -9,6 +9,8 @@ import type { FeedSource } from "../../control/store/feedSource.ts";
 import { decodeFrames } from "../../control/sync/reader.ts";
 import { RecordWriter } from "../../control/sync/codec.ts";
 import { sealFrame } from "../../control/sync/frames.ts";
+import { MemoryCounterStore } from "../../control/counters/memory.ts";
+import type { UsageEntry, UsageSink } from "../../control/usage/model.ts";
 import { apply, Gateway, sorted, type Table } from "./gateway.ts";
 import { MemorySource } from "./memorySource.ts";
 
@@ -23,10 +25,24 @@ export interface Sync {
   gateway(token?: string, id?: string): Gateway;
 }
 
+/** Keeps usage in memory; a batch counts once. */
+export class MemoryUsage implements UsageSink {
+  readonly batches: { environment: string; gateway: string; lane: bigint; seq: bigint; entries: readonly UsageEntry[] }[] = [];
+  /** thrown by every call while it is set */
+  failure: Error | undefined;
+
+  async record(environment: string, gateway: string, lane: bigint, seq: bigint, entries: readonly UsageEntry[]): Promise<"applied" | "repeated"> {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.batches.some((batch) => batch.environment === environment && batch.lane === lane && batch.seq >= seq)) return "repeated";
+    this.batches.push({ environment, gateway, lane, seq, entries });
+    return "applied";
+  }
+}
+
 /** A server on a free port; closed after the test. */
 export async function startSync(t: Cleanup, source: FeedSource, options: Partial<SyncServerOptions> = {}): Promise<Sync> {
   const registry = new Registry();
-  const server = createSyncServer({ source, logger: pino({ level: "silent" }), registry, ...options });
+  const server = createSyncServer({ source, counters: new MemoryCounterStore(), usage: new MemoryUsage(), logger: pino({ level: "silent" }), registry, ...options });
   t.after(() => server.close());
   const url = await server.listen({ host: "127.0.0.1", port: 0 });
   return { server, url, registry, gateway: (token = "token", id) => new Gateway(url, token, id) };

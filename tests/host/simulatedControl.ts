@@ -259,7 +259,7 @@ export class SimulatedControl {
 
   #takeRecalls(request: SyncRequest): Buffer | undefined {
     this.#recalls.sweep(this.nowMs);
-    const recalls = this.#recalls.take(this.environment, request.query.get("gateway")!);
+    const recalls = this.#recalls.take(this.#gatewayOf(request));
     return recalls.length === 0 ? undefined : recallFrame(this.#stamp(), recalls);
   }
 

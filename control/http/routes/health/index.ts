@@ -15,11 +15,14 @@ export function healthRoutes(app: App, services: Services, readGauges: () => Pro
   });
 
   app.get("/readyz", {
-    schema: { tags, security: [], summary: "Does the database answer, and is the feed served?", response: answers({ 200: Status }) },
+    schema: { tags, security: [], summary: "Do the database and the counter store answer, and is the feed served?", response: answers({ 200: Status }) },
     handler: async () => {
       if (!services.feedReady()) throw new ControlError("not_ready", "The sync server isn't up.");
       await services.store.ping().catch(() => {
         throw new ControlError("not_ready", "The database doesn't answer.");
+      });
+      await services.counterCheck?.().catch(() => {
+        throw new ControlError("not_ready", "The counter store doesn't answer.");
       });
       return { status: "ready" };
     },

@@ -138,7 +138,8 @@ export class Engine {
     if (this.#counters > this.#countersMax) this.#forget(nowMs, true);
     if (this.#counters > this.#activeMax) {
       const most = this.#activeMax.toLocaleString("en-US");
-      throw new CapacityError(`At ${new Date(nowMs).toISOString()} more than ${most} counters are in use, which is what memory holds: replay a part (--from, --until), or give Node more (NODE_OPTIONS=--max-old-space-size=<MiB>).`);
+      const remedy = "replay a part (--from, --until), or give Node more (NODE_OPTIONS=--max-old-space-size=<MiB>)";
+      throw new CapacityError(`At ${new Date(nowMs).toISOString()} more than ${most} counters are in use, which is what memory holds: ${remedy}.`);
     }
     // What is active stays; looking again costs time.
     this.#sweepAt = Math.min(this.#activeMax, Math.max(this.#countersMax, this.#counters * 2));

@@ -120,7 +120,8 @@ function compile(format: string, fields: FieldMap): { start: string; parts: Part
       if (match === null) throw new FormatError(`\`${format.slice(at, at + 20)}\` is no command operator of Envoy's; write %% for a percent sign`);
       const [whole, name, argument] = match as unknown as [string, string, string | undefined];
       if (parts.at(-1)?.after === "") throw new FormatError(`nothing stands between ${whole} and the value before it: the two can't be told apart`);
-      parts.push({ use: useOf(name, argument, fields), free: isFree(name, argument), numeric: numericOperators.has(name), after: "", timeFormat: timeOperators.has(name) ? argument : undefined });
+      const timeFormat = timeOperators.has(name) ? argument : undefined;
+      parts.push({ use: useOf(name, argument, fields), free: isFree(name, argument), numeric: numericOperators.has(name), after: "", timeFormat });
       at += whole.length;
     }
   }

@@ -1,11 +1,13 @@
 /** What the simulation wants to know of a request, and how logs name it. */
 
 /** `secret`: a field that may hold keys themselves; what it says is digested and never shown. `request`: method and path in one. */
-export const slots = ["time", "method", "path", "request", "host", "address", "forwarded", "key", "secret", "consumer", "tier", "details", "origin", "askedMethod", "gateway"] as const;
+export const slots = [
+  "time", "method", "path", "request", "host", "address", "forwarded", "key", "secret", "consumer", "tier", "details", "origin", "askedMethod", "gateway",
+] as const;
 export type Slot = (typeof slots)[number];
 
 /** What `--columns` may map. */
-export const mappable: readonly Slot[] = ["time", "method", "path", "request", "host", "address", "forwarded", "key", "consumer", "tier", "details", "origin", "askedMethod", "gateway"];
+export const mappable: readonly Slot[] = slots.filter((slot) => slot !== "secret");
 
 /** Field names chosen by the user; a slot that is named here is looked for nowhere else. */
 export type FieldNames = Partial<Record<Slot, string>>;
@@ -14,12 +16,15 @@ export type FieldNames = Partial<Record<Slot, string>>;
 const usualNames: Record<Slot, readonly string[]> = {
   time: ["start_time", "timestamp", "time", "ts", "datetime", "date", "time_iso8601", "time_local", "emit_time"],
   method: ["method", "request_method", "http_method", "http_request_method", "verb"],
-  path: ["x_envoy_original_path", "x_envoy_origin_path", "original_path", "path", "request_path", "http_path", "request_uri", "uri", "uri_path", "url_path", "url", "request_url"],
+  path: [
+    "x_envoy_original_path", "x_envoy_origin_path", "original_path", "path", "request_path", "http_path", "request_uri", "uri", "uri_path", "url_path", "url",
+    "request_url",
+  ],
   request: ["request", "request_line"],
   host: ["authority", "host", "http_host", "request_host", "domain", "url_domain"],
   address: [
-    "downstream_remote_address", "downstream_remote_address_without_port", "client_address", "client_ip", "client", "remote_address", "remote_addr", "remote_ip", "source_ip", "ip",
-    "downstream_direct_remote_address", "downstream_direct_remote_address_without_port",
+    "downstream_remote_address", "downstream_remote_address_without_port", "client_address", "client_ip", "client", "remote_address", "remote_addr",
+    "remote_ip", "source_ip", "ip", "downstream_direct_remote_address", "downstream_direct_remote_address_without_port",
   ],
   forwarded: ["x_forwarded_for", "forwarded_for", "xff"],
   key: ["x_tollgate_key_id", "tollgate_key_id", "key_id", "api_key_id", "apikey_id", "credential_id"],

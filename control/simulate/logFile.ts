@@ -132,7 +132,8 @@ class LineReader {
       return lines.length;
     }
     const sample = lines.slice(first, first + sampleLines).filter((line) => line !== "");
-    const detected = detectFormat(sample, this.#options, new FieldMap(this.#options.fields)) ?? detectFormat(lines.slice(first), this.#options, new FieldMap(this.#options.fields));
+    const detect = (some: readonly string[]) => detectFormat(some, this.#options, new FieldMap(this.#options.fields));
+    const detected = detect(sample) ?? detect(lines.slice(first));
     if (detected === undefined) {
       for (const line of lines) {
         if (line === "") this.#counts.lines++;

@@ -298,16 +298,19 @@ function warningsOf({ engine, reader, files, notDecided, callers }: ReportInput)
   const n = (count: number) => count.toLocaleString("en-US");
   for (const { name, counts, cut } of files) {
     for (const [field, lines] of counts.named) warn(counts.lines > counts.bad && lines === 0 ? 1 : 0, `${name}: no line has the field \`${field}\`.`);
-    warn(counts.late, `${name}: ${n(counts.late)} lines were up to ${counts.latestMs / 1000} s further out of order than --tolerance allows; they count at a later time than their own.`);
+    const beyond = `up to ${counts.latestMs / 1000} s further out of order than --tolerance allows`;
+    warn(counts.late, `${name}: ${n(counts.late)} lines were ${beyond}; they count at a later time than their own.`);
     if (cut !== undefined) warnings.push(`${name}: not read to its end, ${cut}.`);
   }
   warn(lacks.method, `${n(lacks.method)} requests have no method in the log; GET is assumed.`);
   warn(lacks.host, `${n(lacks.host)} requests have no host in the log, and some APIs are for certain hosts; name one with --host.`);
-  warn(lacks.identity, `${n(lacks.identity)} requests to APIs that take keys name neither key nor consumer; they are told apart by address (--key-field, --consumer-field; --without-key refuse).`);
+  const remedy = "(--key-field, --consumer-field; --without-key refuse)";
+  warn(lacks.identity, `${n(lacks.identity)} requests to APIs that take keys name neither key nor consumer; they are told apart by address ${remedy}.`);
   warn(lacks.tier, `${n(lacks.tier)} requests are of callers whose tier neither file nor log tells; no tier's limits apply to them (--tier).`);
   warn(engine.withoutAddress, `${n(engine.withoutAddress)} times a limit per ip was left out, because the log doesn't tell the client's address (--address-field).`);
   warn(notDecided.limitedThen, `${n(notDecided.limitedThen)} requests were refused by limits at the time, and the log doesn't say whose they were: they are missing here.`);
-  warn(engine.forgot ? 1 : 0, "There were more counters than --max-counters: limits that would be enough are only nearly right, and callers who came back late may count twice.");
+  const forgot = "limits that would be enough are only nearly right, and callers who came back late may count twice";
+  warn(engine.forgot ? 1 : 0, `There were more counters than --max-counters: ${forgot}.`);
   warn(callers.distinct.exact ? 0 : 1, "There are more than a million callers; they are no longer told apart in the count.");
   return warnings;
 }

@@ -150,7 +150,8 @@ export class RequestReader {
     const place = this.#router.match(host, target, asked);
     if (origin === undefined || typeof place === "string" || place.api.cors === undefined) return false;
     const { allowOrigins, allowMethods } = place.api.cors;
-    return allowOrigins.some((rule) => originMatches(rule, origin)) && (allowMethods.length === 0 || allowMethods.includes(asked) || (asked === "HEAD" && allowMethods.includes("GET")));
+    const allowed = allowMethods.length === 0 || allowMethods.includes(asked) || (asked === "HEAD" && allowMethods.includes("GET"));
+    return allowed && allowOrigins.some((rule) => originMatches(rule, origin));
   }
 
   #bareAddress(entry: LogEntry): string | undefined {
@@ -167,7 +168,8 @@ function originMatches(rule: string, origin: string): boolean {
   const star = rule.indexOf("*");
   if (rule === "*" || star < 0) return rule === "*" || rule === origin;
   const [head, tail] = [rule.slice(0, star), rule.slice(star + 1)];
-  return origin.length > head.length + tail.length && origin.startsWith(head) && origin.endsWith(tail) && /^[A-Za-z0-9._-]+$/.test(origin.slice(head.length, origin.length - tail.length));
+  if (origin.length <= head.length + tail.length || !origin.startsWith(head) || !origin.endsWith(tail)) return false;
+  return /^[A-Za-z0-9._-]+$/.test(origin.slice(head.length, origin.length - tail.length));
 }
 
 /** Why the caller may not call there at all, by what the file says of it. A caller that the file doesn't know is taken to be in order. */

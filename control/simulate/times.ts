@@ -15,12 +15,13 @@ export function timeReader(): ReadTime {
   let minuteMs = NaN;
   return (text) => {
     // Most lines are of the same minute as the one before: 2026-11-21T08:46:12.345Z
-    if (text.length === 24 && text.charCodeAt(23) === 0x5a && text.charCodeAt(16) === 0x3a && text.charCodeAt(19) === 0x2e && text.startsWith(minuteText) && minuteText !== "") {
+    const usual = text.length === 24 && text.charCodeAt(23) === 0x5a && text.charCodeAt(16) === 0x3a && text.charCodeAt(19) === 0x2e;
+    if (usual && minuteText !== "" && text.startsWith(minuteText)) {
       const seconds = digits(text, 17, 19);
       return seconds > 60 ? NaN : minuteMs + Math.min(seconds, 59) * 1000 + digits(text, 20, 23);
     }
     const ms = readAny(text);
-    if (text.length === 24 && text.charCodeAt(23) === 0x5a && !Number.isNaN(ms) && iso.test(text)) {
+    if (usual && !Number.isNaN(ms) && iso.test(text)) {
       minuteText = text.slice(0, 16);
       minuteMs = Math.floor(ms / 60_000) * 60_000;
     }
@@ -30,7 +31,10 @@ export function timeReader(): ReadTime {
 
 function readAny(text: string): number {
   const parts = iso.exec(text);
-  if (parts !== null) return assemble({ year: parts[1]!, month: Number(parts[2]), day: parts[3]!, hour: parts[4]!, minute: parts[5]!, second: parts[6], fraction: parts[7], offset: parts[8] });
+  if (parts !== null) {
+    const [, year, month, day, hour, minute, second, fraction, offset] = parts;
+    return assemble({ year: year!, month: Number(month), day: day!, hour: hour!, minute: minute!, second, fraction, offset });
+  }
   if (number.test(text)) return epochMs(text);
   const common = commonLog.exec(text);
   if (common === null) return NaN;
@@ -98,7 +102,8 @@ export function strftimeReader(format: string): ReadTime {
   const spelled = format.replace(/%([TRFD])/g, (_, letter: string) => composed[letter]!);
   const seen = new Set<string>();
   const once = (part: string) => part.replace(/\(\?<(\w)>/g, (group, name: string) => (seen.has(name) ? "(?:" : (seen.add(name), group)));
-  const pattern = spelled.replace(/%(?:([1-9])?(f)|E([0-9*])([Sf])|([A-Za-z%]))|[^%]|%/g, (text, width: string | undefined, f: string | undefined, precise: string | undefined, what: string | undefined, letter: string | undefined) => {
+  type Part = string | undefined;
+  const pattern = spelled.replace(/%(?:([1-9])?(f)|E([0-9*])([Sf])|([A-Za-z%]))|[^%]|%/g, (text, width: Part, f: Part, precise: Part, what: Part, letter: Part) => {
     if (text.length === 1 && text !== "%") return escaped(text);
     if (precise !== undefined) {
       const fraction = precise === "*" ? "(?<f>\\d+)" : precise === "0" ? "" : `(?<f>\\d{${precise}})`;

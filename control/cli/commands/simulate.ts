@@ -123,7 +123,9 @@ export function addSimulateCommand(program: Command, context: Context): void {
 }
 
 function check(logs: readonly string[], options: Options & { json?: boolean }): void {
-  if (logs.filter((path) => path === "-").length + (options.file === "-" ? 1 : 0) > 1) throw new UsageError("Standard input can be read once: give `-` for one of the logs, or for the file.");
+  if ([...logs, options.file].filter((path) => path === "-").length > 1) {
+    throw new UsageError("Standard input can be read once: give `-` for one of the logs, or for the file.");
+  }
   if (options.format !== undefined && options.input !== "auto") throw new UsageError("Give --input or --format, not both.");
   if (options.csv && options.json) throw new UsageError("Give --csv or --json, not both.");
   if (options.interval === 0) throw new UsageError("--interval must be 1s or more.");
@@ -134,6 +136,10 @@ function checkNames(spec: EnvironmentSpec, { tier, limit }: Options): void {
   const owners = [...spec.apis, ...spec.apis.flatMap(({ routes }) => routes), ...spec.tiers, ...spec.keys];
   const names = new Set(owners.flatMap(({ limits }) => limits.map(({ name }) => name)));
   if (limit !== undefined && !names.has(limit)) throw new UsageError(`The file has no limit \`${limit}\`; it has ${list([...names])}.`);
+}
+
+function number(value: number): string {
+  return value.toLocaleString("en-US");
 }
 
 function list(names: readonly string[]): string {
@@ -221,7 +227,8 @@ function progressMeter(context: Context, sources: readonly MeteredSource[]): { s
       const read = sources.reduce((sum, { readBytes }) => sum + readBytes, 0);
       const part = total > 0 ? `${Math.min(100, Math.floor((read / total) * 100))} %, ` : "";
       const pace = Math.round(requests / ((now - started) / 1000));
-      context.streams.err(`\r\u001b[K${part}${requests.toLocaleString("en-US")} requests, ${pace.toLocaleString("en-US")}/s, at ${new Date(timeMs).toISOString().slice(0, 19)}Z, ${limited.toLocaleString("en-US")} limited`);
+      const at = `${new Date(timeMs).toISOString().slice(0, 19)}Z`;
+      context.streams.err(`\r\u001b[K${part}${number(requests)} requests, ${number(pace)}/s, at ${at}, ${number(limited)} limited`);
     },
     clear() {
       if (shown > 0) context.streams.err("\r\u001b[K");

@@ -1,7 +1,7 @@
 import { digestHex } from "../../control/domain/keys.ts";
 import type { ApiInput, FileInput, LimitInput } from "../../control/domain/schema.ts";
 import type { Pair, RequestOptions, Stream } from "./host.ts";
-import { basicSpec, keyNamed, outcome, pluginConfiguration, readyGateway, startWorker, type Gateway, type GatewayOptions } from "./support.ts";
+import { basicSpec, keyNamed, outcome, readyGateway, startWorker, type Gateway, type GatewayOptions } from "./support.ts";
 
 /** A limit of the tier, 10 a minute for each key unless told. */
 export function minute(limit = 10, more: Partial<LimitInput> = {}): LimitInput {
@@ -75,4 +75,3 @@ export function calls(gateway: Gateway, kind: "leases" | "usage", sinceMs = 0): 
   return gateway.control.of(kind).filter(({ atMs }) => atMs >= sinceMs).length;
 }
 
-export { pluginConfiguration };

@@ -31,14 +31,8 @@ const checkFile = structureCheck(FileSchema);
  * `references`: whether those have to be within the file, or may be stored already.
  */
 export function parseFile(text: string, references: "file" | "any" = "any"): ParsedFile {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2", schema: "core", uniqueKeys: true });
-  const locate = (problems: readonly Problem[]) => problems.map((problem) => ({ ...problem, ...place(document, lines, problem) })).sort(byPlace);
-  const syntax: LocatedProblem[] = [...document.errors, ...document.warnings].map((error) => {
-    const { line, col } = lines.linePos(error.pos[0]);
-    return { severity: "error", path: [], message: syntaxMessage(error.code, error.message), remedy: syntaxRemedy(error.code), line: Math.max(1, line), column: Math.max(1, col) };
-  });
-  if (syntax.length > 0) return { problems: syntax.sort(byPlace), locate };
+  const { document, locate, syntax } = readDocument(text);
+  if (syntax.length > 0) return { problems: syntax, locate };
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: 100 });
@@ -52,6 +46,29 @@ export function parseFile(text: string, references: "file" | "any" = "any"): Par
   const structural = checkFile(value);
   if (structural.length === 0) return { input: value as FileInput, problems: [], locate };
   return { problems: locate([...structural, ...soundRecordProblems(value, structural, references)]), locate };
+}
+
+export interface ReadDocument {
+  document: Document;
+  /** gives problems their place in the text, in order */
+  locate(problems: readonly Problem[]): LocatedProblem[];
+  /** what is wrong with the YAML itself */
+  syntax: LocatedProblem[];
+}
+
+/** Parses YAML 1.2, or JSON, of any content. `merge`: whether `<<` merges maps, which YAML 1.2 leaves out and many still write. */
+export function readDocument(text: string, { merge = false } = {}): ReadDocument {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2", schema: "core", uniqueKeys: true, merge });
+  const syntax: LocatedProblem[] = [...document.errors, ...document.warnings].map((error) => {
+    const { line, col } = lines.linePos(error.pos[0]);
+    return { severity: "error", path: [], message: syntaxMessage(error.code, error.message), remedy: syntaxRemedy(error.code), line: Math.max(1, line), column: Math.max(1, col) };
+  });
+  return {
+    document,
+    locate: (problems) => problems.map((problem) => ({ ...problem, ...place(document, lines, problem) })).sort(byPlace),
+    syntax: syntax.sort(byPlace),
+  };
 }
 
 /** Parses the text, fills in defaults and checks everything that can be checked without a store. */

@@ -194,6 +194,9 @@ function checkQuota(limit: Limit, report: Report, at: ProblemPath): void {
   if ("seconds" in period && limit.anchor === "calendar") {
     report([...at, "anchor"], `A period of \`${limit.period}\` has no place in the calendar.`, "Use `anchor: firstUse`, or the period day, week or month.");
   }
+  if ("named" in period && limit.anchor === "firstUse") {
+    report([...at, "anchor"], `A ${limit.period} is one of the calendar; it can't begin with the first use.`, "Use `anchor: calendar`, or a length such as 1d, 7d or 30d.");
+  }
 }
 
 function checkCors(cors: Cors, report: Report, path: ProblemPath): void {

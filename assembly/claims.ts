@@ -51,14 +51,20 @@ export function setUnchecked(config: Config, code: StaticArray<u8>): void {
   set(config.uncheckedHeader, changetype<usize>(code), code.length);
 }
 
-/**
- * Sets the claims of an admitted caller. The forged ones must be gone. Records as in docs/wire.md; `keyScopes` is the key's own list or 0.
- */
-export function setClaims(config: Config, key: usize, consumer: usize, tier: usize, keyScopes: usize): void {
+/** Sets who calls: for a refusal, so that the access log can tell whose it was. */
+export function setIdentity(config: Config, key: usize, consumer: usize, tier: usize): void {
   set(config.consumerHeader, consumer + 12, load<u8>(consumer, 11));
   const tierId = tier + 8;
   set(config.tierHeader, text(tierId), textBytes(tierId));
   set(config.keyIdHeader, keyId(key), keyIdBytes(key));
+}
+
+/**
+ * Sets the claims of an admitted caller. The forged ones must be gone. Records as in docs/wire.md; `keyScopes` is the key's own list or 0.
+ */
+export function setClaims(config: Config, key: usize, consumer: usize, tier: usize, keyScopes: usize): void {
+  setIdentity(config, key, consumer, tier);
+  const tierId = tier + 8;
   const scopes = joinScopes(next(tierId), keyScopes);
   if (scopes > 0) set(config.scopesHeader, joined, scopes);
   let claim = consumer + 12 + load<u8>(consumer, 11);

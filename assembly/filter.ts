@@ -3,7 +3,7 @@ import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes, wallNs }
 import { scratch } from "./abi/memory";
 import { monotonicNs } from "./abi/wasi";
 import { matchList, parseAddress } from "./cidr";
-import { hasScope, removeForged, setClaims, setUnchecked } from "./claims";
+import { hasScope, removeForged, setClaims, setIdentity, setUnchecked } from "./claims";
 import { isPreflight, preflightAllowed } from "./cors";
 import { codeOf, deny } from "./deny";
 import { hold } from "./holding";
@@ -55,6 +55,9 @@ let theRoute: u32 = NO_ROUTE;
 let theConsumer: u32 = 0;
 let theKey: usize = 0;
 let theContext: u32 = 0;
+/** The records of the caller whose limits are looked at, 0: nobody's. */
+let callerAt: usize = 0;
+let callerTierAt: usize = 0;
 
 /**
  * Decides the request of the effective context. `mayHold`: it may wait for the first snapshot. `deadlineNs`: it has waited for allowance
@@ -67,6 +70,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   theConsumer = 0;
   theKey = 0;
   theContext = context;
+  callerAt = 0;
   if (!headerPairs(MAP_REQUEST_HEADERS) || !root.plan.scan(value(), valueBytes(), config)) return refuseUnread(root);
   removeForged();
   if (config.empty) return refuse(root, NOT_CONFIGURED, 0, STRIP_BLIND, -1);
@@ -149,6 +153,8 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (addresses != 0 && !addressAllowed()) return refuse(root, ADDRESS_NOT_ALLOWED, cors, STRIP_KEYED, winner);
 
   // ---- limits
+  callerAt = consumer;
+  callerTierAt = tier;
   const limited = limit(root, table, api, route, tierId, deadlineNs, STRIP_KEYED, winner);
   if (limited != GO_ON) return limited;
 
@@ -214,6 +220,7 @@ function noteLimits(api: usize): void {
 function refuseLimited(root: Root, cors: usize, how: i32, winner: i32): i32 {
   const reason = violatedRate ? RATE_LIMITED : QUOTA_EXCEEDED;
   stripKeys(root.config, STRIP_ALL, winner, null);
+  if (callerAt != 0) setIdentity(root.config, theKey, callerAt, callerTierAt);
   root.meter.refused(reason);
   countRefused(root, USAGE_REFUSED + reason);
   denyLimited(reason, cors, theContext);

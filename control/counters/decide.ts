@@ -8,7 +8,7 @@
  * - Nobody reserves. Who needs more than remains waits while others hold some, whom a recall makes return it.
  */
 import { decodeAnswer, encodeAnswer } from "./answers.ts";
-import { aliveMs, type Changes, type CounterId, type Facts, isWanted, type LaneId, laneText, type Wanted, type WindowRow } from "./facts.ts";
+import { aliveMs, type Changes, type CounterId, counterId, type Facts, isWanted, laneId, laneText, type Wanted, windowId, type WindowRow } from "./facts.ts";
 import { Ledger } from "./ledger.ts";
 import { type CallAnswer, type CounterSettings, type LaneCall, type LeaseAnswer, leaseAction, type LeaseOp, type LimitShape, type LimitsOf, type Recall, verdict } from "./model.ts";
 import { chargedShares, openWindows, shareOf } from "./shares.ts";
@@ -53,54 +53,56 @@ interface Asker {
 
 function answerCall(ledger: Ledger, call: LaneCall, limits: LimitsOf, settings: CounterSettings, recalls: Map<string, Recall>): CallAnswer {
   const { nowMs } = ledger;
-  const id: LaneId = { environment: call.environment, lane: laneText(call.lane) };
+  const { gateway, seq } = call;
+  const id = laneId(call.environment, laneText(call.lane));
   const last = ledger.lane(id);
-  if (last !== null && call.seq <= last.seq) {
-    if (call.seq < last.seq) return { kind: "outdated" };
-    const answer = decodeAnswer(last.answer);
+  if (last !== null && seq < last.seq) return { kind: "outdated" };
+  if (last !== null && seq === last.seq) {
+    const kept = ledger.answer(last);
+    const answer = kept === null ? undefined : decodeAnswer(kept);
     // Other ops under the same number are no resend.
-    if (answer.answers.length !== call.ops.length) return { kind: "outdated" };
-    ledger.putLane({ ...last, gateway: call.gateway, lastMs: nowMs });
+    if (answer?.answers.length !== call.ops.length) return { kind: "outdated" };
+    ledger.putLane({ id, gateway, seq, answer: kept, lastMs: nowMs });
     return answer;
   }
-  const row = { ...id, gateway: call.gateway, seq: call.seq, answer: "", lastMs: nowMs };
-  ledger.putLane(row);
+  // Here already, so that a holder that calls in the same transaction counts as alive.
+  ledger.putLane({ id, gateway, seq, answer: "", lastMs: nowMs });
   const asker: Asker = { call, lane: id.lane, wasAlive: last !== null && last.lastMs > nowMs - aliveMs, settings, recalls };
   const answers = call.ops.map((op) => answerOp(ledger, asker, op, limits(call.environment, op.wireId, call)));
   const answer = { kind: "answered", timeMs: nowMs, answers } as const;
-  ledger.putLane({ ...row, answer: encodeAnswer(answer) });
+  ledger.putLane({ id, gateway, seq, answer: encodeAnswer(answer), lastMs: nowMs });
   return answer;
 }
 
 function answerOp(ledger: Ledger, asker: Asker, op: LeaseOp, limit: LimitShape | undefined): LeaseAnswer {
-  if (limit === undefined) return { ...blank, verdict: verdict.unknown };
-  const counter: CounterId = { environment: asker.call.environment, wireId: op.wireId, subject: op.subject };
-  const generation = ledger.head(counter)?.generation ?? 0;
-  const reported = report(ledger, counter, limit, asker.lane, op);
-  if ((op.actions & leaseAction.ask) === 0) {
-    if (reported === null) return { ...blank, generation };
-    return { ...blank, generation, windowStartMs: reported.startMs, windowEndMs: reported.endMs, remaining: remainingOf(limit, reported) };
+  const answer = blankAnswer();
+  if (limit === undefined) {
+    answer.verdict = verdict.unknown;
+    return answer;
   }
-  const answer = { ...ask(ledger, asker, counter, limit, op), generation };
+  const counter = counterId(asker.call.environment, op.wireId, op.subject);
+  answer.generation = ledger.head(counter)?.generation ?? 0;
+  const reported = op.windowStartMs === 0 ? null : report(ledger, counter, limit, asker.lane, op);
+  if ((op.actions & leaseAction.ask) === 0) {
+    if (reported === null) return answer;
+    answer.windowStartMs = reported.startMs;
+    answer.windowEndMs = reported.endMs;
+    answer.remaining = remainingOf(limit, reported);
+    return answer;
+  }
+  const asked = ask(ledger, asker, counter, limit, op, answer);
   if ((op.actions & leaseAction.local) === 0) return answer;
-  const share = shareOf(ledger, counter, limit, asker.lane, asker.wasAlive);
+  const { share, shareUntilMs } = shareOf(ledger, counter, limit, asker.lane, asker.wasAlive);
+  answer.share = share;
+  answer.shareUntilMs = shareUntilMs;
   // The share may have been charged to the very window that was asked for.
-  const row = ledger.window({ ...counter, span: spanOf(limit, { startMs: answer.windowStartMs, endMs: answer.windowEndMs }) });
-  return { ...answer, ...share, remaining: row === null ? answer.remaining : remainingOf(limit, row) };
+  answer.remaining = remainingOf(limit, ledger.window(asked.id) ?? asked);
+  return answer;
 }
 
-const blank: LeaseAnswer = {
-  verdict: verdict.noted,
-  generation: 0,
-  granted: 0,
-  windowStartMs: 0,
-  windowEndMs: 0,
-  leaseEndMs: 0,
-  remaining: 0,
-  untilMs: 0,
-  share: 0,
-  shareUntilMs: 0,
-};
+function blankAnswer(): LeaseAnswer {
+  return { verdict: verdict.noted, generation: 0, granted: 0, windowStartMs: 0, windowEndMs: 0, leaseEndMs: 0, remaining: 0, untilMs: 0, share: 0, shareUntilMs: 0 };
+}
 
 export function remainingOf(limit: LimitShape, { used, extra }: { used: number; extra: number }): number {
   return Math.max(0, limit.limit + extra - used);
@@ -108,37 +110,41 @@ export function remainingOf(limit: LimitShape, { used, extra }: { used: number; 
 
 /** Takes in what the lane says of a window. Gives the window, if it's there. */
 function report(ledger: Ledger, counter: CounterId, limit: LimitShape, lane: string, op: LeaseOp): WindowRow | null {
-  if (op.windowStartMs === 0) return null;
   const window = windowFrom(limit, op.windowStartMs);
   if (window === undefined) return null;
-  const row = ledger.window({ ...counter, span: spanOf(limit, window) });
+  const row = ledger.window(windowId(counter, spanOf(limit, window)));
   if (row === null || row.startMs !== op.windowStartMs) return null;
   const before = ledger.held(row, lane);
   if (before === 0) return row;
   const credit = Math.min(op.returned, Math.max(0, before - op.held));
   const after = (op.actions & leaseAction.close) !== 0 ? 0 : Math.min(op.held, before - credit);
-  let changed = ledger.putHeld(row, lane, after);
-  if (credit > 0) {
-    changed = { ...changed, used: Math.max(0, changed.used - credit) };
-    ledger.putWindow(changed);
-  }
-  return changed;
+  if (credit === 0 && after === before) return row;
+  return ledger.putHeld(row, Math.max(0, row.used - credit), lane, before, after);
 }
 
-function ask(ledger: Ledger, asker: Asker, counter: CounterId, limit: LimitShape, op: LeaseOp): LeaseAnswer {
+/** Fills the answer in. Gives the window that was asked for. */
+function ask(ledger: Ledger, asker: Asker, counter: CounterId, limit: LimitShape, op: LeaseOp, answer: LeaseAnswer): WindowRow {
   const row = askedWindow(ledger, counter, limit, (op.actions & leaseAction.next) !== 0);
   const need = Math.max(1, op.need);
   const remaining = remainingOf(limit, row);
-  const { startMs: windowStartMs, endMs: windowEndMs } = row;
-  const answer = { ...blank, windowStartMs, windowEndMs, leaseEndMs: Math.min(windowEndMs, ledger.nowMs + asker.settings.leaseMs), remaining };
-  if (need > remaining) return { ...answer, ...refusal(ledger, asker, limit, row, need, remaining) };
-
+  answer.windowStartMs = row.startMs;
+  answer.windowEndMs = row.endMs;
+  answer.leaseEndMs = Math.min(row.endMs, ledger.nowMs + asker.settings.leaseMs);
+  answer.remaining = remaining;
+  if (need > remaining) {
+    const { verdict: kind, untilMs } = refusal(ledger, asker, limit, row, need, remaining);
+    answer.verdict = kind;
+    answer.untilMs = untilMs;
+    return row;
+  }
   const held = ledger.held(row, asker.lane);
   const lanes = row.holders + (held === 0 ? 1 : 0);
   const granted = Math.max(need, Math.min(Math.max(need, op.want), Math.floor(remaining / (2 * lanes))));
+  answer.verdict = verdict.granted;
+  answer.granted = granted;
+  answer.remaining = remaining - granted;
   settlePendingExtra(ledger, counter, limit, row);
-  ledger.putWindow({ ...ledger.putHeld(row, asker.lane, held + granted), used: row.used + granted });
-  return { ...answer, verdict: verdict.granted, granted, remaining: remaining - granted };
+  return ledger.putHeld(row, row.used + granted, asker.lane, held, held + granted);
 }
 
 /** The row of the window that an ask is for; when it isn't there, as it would be made. */
@@ -146,14 +152,14 @@ function askedWindow(ledger: Ledger, counter: CounterId, limit: LimitShape, next
   const { nowMs } = ledger;
   if (limit.firstUse) return openWindows(ledger, counter, limit).current ?? newWindow(ledger, counter, limit, windowAt(limit, nowMs));
   const window = next ? windowAfter(limit, nowMs) : windowAt(limit, nowMs);
-  return ledger.window({ ...counter, span: spanOf(limit, window) }) ?? newWindow(ledger, counter, limit, window);
+  return ledger.window(windowId(counter, spanOf(limit, window))) ?? newWindow(ledger, counter, limit, window);
 }
 
 /** A window's row as it begins. With firstUse it takes what was granted while none was open; `settlePendingExtra` notes that. */
-export function newWindow(ledger: Ledger, counter: CounterId, limit: LimitShape, { startMs, endMs }: Window): WindowRow {
+export function newWindow(ledger: Ledger, counter: CounterId, limit: LimitShape, window: Window): WindowRow {
   const extra = limit.firstUse ? (ledger.head(counter)?.pendingExtra ?? 0) : 0;
-  const used = chargedShares(ledger, counter, startMs);
-  return { ...counter, span: spanOf(limit, { startMs, endMs }), startMs, endMs, used, extra, holders: 0, silentAskedMs: 0 };
+  const used = chargedShares(ledger, counter, window.startMs);
+  return { id: windowId(counter, spanOf(limit, window)), startMs: window.startMs, endMs: window.endMs, used, extra, holders: 0, silentAskedMs: 0 };
 }
 
 function settlePendingExtra(ledger: Ledger, counter: CounterId, limit: LimitShape, { startMs }: WindowRow): void {
@@ -171,9 +177,8 @@ function refusal(ledger: Ledger, asker: Asker, limit: LimitShape, row: WindowRow
   if (need > limit.limit + row.extra || row.holders === 0) return spent;
   const others = ledger.holders(row).filter(({ lane }) => lane !== asker.lane);
   if (others.reduce((sum, { amount }) => sum + amount, remaining) < need) return spent;
-  const alive = others.filter(({ lastMs }) => lastMs > nowMs - aliveMs);
   const wait: Refusal = { verdict: verdict.wait, untilMs: nowMs + waitMs };
-  if (alive.length > 0) {
+  if (others.some(({ lastMs }) => lastMs > nowMs - aliveMs)) {
     recall(asker, row, others);
     return wait;
   }
@@ -187,9 +192,10 @@ function refusal(ledger: Ledger, asker: Asker, limit: LimitShape, row: WindowRow
   return { verdict: verdict.spent, untilMs: Math.min(row.endMs, nowMs + silentSpentMs) };
 }
 
-function recall(asker: Asker, { environment, wireId, subject, startMs, span }: WindowRow, holders: readonly { gateway: string }[]): void {
+function recall(asker: Asker, { id, startMs }: WindowRow, holders: readonly { gateway: string }[]): void {
+  const { environment, wireId, subject } = id.counter;
   for (const { gateway } of holders) {
-    const key = `${environment}/${wireId}/${subject}/${span}/${gateway}`;
+    const key = `${id.key}/${gateway}`;
     if (!asker.recalls.has(key)) asker.recalls.set(key, { environment, gateway, wireId, subject, windowStartMs: startMs });
   }
 }

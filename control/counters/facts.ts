@@ -1,10 +1,10 @@
 /** What a store keeps, as rows, and the part of it that was loaded for a decision. */
-import type { CounterGeneration } from "./model.ts";
 
 export interface LaneId {
   environment: string;
   /** 16 lower-case hex digits */
   lane: string;
+  key: string;
 }
 
 export interface CounterId {
@@ -12,27 +12,28 @@ export interface CounterId {
   wireId: number;
   /** 32 lower-case hex digits */
   subject: string;
+  key: string;
 }
 
-export interface WindowId extends CounterId {
+export interface WindowId {
+  counter: CounterId;
   span: string;
+  key: string;
 }
 
-export interface HoldingId extends WindowId {
-  lane: string;
-}
-
-export interface LaneRow extends LaneId {
+export interface LaneRow {
+  id: LaneId;
   gateway: string;
   seq: bigint;
-  /** the answer to `seq`, as `encodeAnswer` made it */
-  answer: string;
+  /** the answer to `seq`, as `encodeAnswer` made it; null: not loaded */
+  answer: string | null;
   /** the last call */
   lastMs: number;
 }
 
 /** What outlives a counter's windows. Most counters have none. */
-export interface HeadRow extends CounterId {
+export interface HeadRow {
+  id: CounterId;
   generation: number;
   /** granted while no window was open; with firstUse only */
   pendingExtra: number;
@@ -40,7 +41,8 @@ export interface HeadRow extends CounterId {
   shares: number;
 }
 
-export interface WindowRow extends WindowId {
+export interface WindowRow {
+  id: WindowId;
   startMs: number;
   endMs: number;
   /** charged when granted */
@@ -53,7 +55,9 @@ export interface WindowRow extends WindowId {
   silentAskedMs: number;
 }
 
-export interface HoldingRow extends HoldingId {
+export interface HoldingRow {
+  window: WindowId;
+  lane: string;
   /** of the window: with firstUse the row may be left from an older one, and then says nothing */
   startMs: number;
   endMs: number;
@@ -62,7 +66,8 @@ export interface HoldingRow extends HoldingId {
 }
 
 /** A lane's standing reservation in every window, to be spent while control is away. */
-export interface ShareRow extends CounterId {
+export interface ShareRow {
+  counter: CounterId;
   lane: string;
   amount: number;
   /** the first window that it's charged to starts here */
@@ -83,28 +88,32 @@ export interface Holder {
   lastMs: number;
 }
 
-/** What was loaded, by key. `null`: there is no such row. A key that is missing wasn't loaded. */
+/** What was loaded, by the ids' keys. `null`: there is no such row. A key that is missing wasn't loaded. */
 export interface Facts {
   /** the store's clock */
   nowMs: number;
   lanes: Map<string, LaneRow | null>;
   heads: Map<string, HeadRow | null>;
   windows: Map<string, WindowRow | null>;
-  holdings: Map<string, HoldingRow | null>;
-  /** every holding of a window, by the window's key */
+  /** by window, then by lane */
+  holdings: Map<string, Map<string, HoldingRow | null>>;
+  /** every holding of a window */
   holders: Map<string, Holder[]>;
-  /** every share of a counter, by the counter's key */
+  /** every share of a counter */
   shares: Map<string, ShareRow[]>;
   /** how many lanes of an environment called within `aliveMs` */
   lanesAlive: Map<string, number>;
 }
 
-/** What a decision must know and wasn't loaded, by key. */
+/** What a decision must know and wasn't loaded, by the ids' keys. */
 export interface Wanted {
+  /** lanes without their answers */
   lanes: Map<string, LaneId>;
+  /** lanes, loaded already, with their answers */
+  answers: Map<string, LaneId>;
   heads: Map<string, CounterId>;
   windows: Map<string, WindowId>;
-  holdings: Map<string, HoldingId>;
+  holdings: Map<string, { window: WindowId; lanes: Set<string> }>;
   holders: Map<string, WindowId>;
   shares: Map<string, CounterId>;
   lanesAlive: Set<string>;
@@ -126,20 +135,16 @@ export function laneText(lane: bigint): string {
   return lane.toString(16).padStart(16, "0");
 }
 
-export function laneKey(id: LaneId): string {
-  return `${id.environment}/${id.lane}`;
+export function laneId(environment: string, lane: string): LaneId {
+  return { environment, lane, key: `${environment}/${lane}` };
 }
 
-export function counterKey(id: CounterId): string {
-  return `${id.environment}/${id.wireId}/${id.subject}`;
+export function counterId(environment: string, wireId: number, subject: string): CounterId {
+  return { environment, wireId, subject, key: `${environment}/${wireId}/${subject}` };
 }
 
-export function windowKey(id: WindowId): string {
-  return `${id.environment}/${id.wireId}/${id.subject}/${id.span}`;
-}
-
-export function holdingKey(id: HoldingId): string {
-  return `${id.environment}/${id.wireId}/${id.subject}/${id.span}/${id.lane}`;
+export function windowId(counter: CounterId, span: string): WindowId {
+  return { counter, span, key: `${counter.key}/${span}` };
 }
 
 export function noFacts(nowMs: number): Facts {
@@ -147,13 +152,21 @@ export function noFacts(nowMs: number): Facts {
 }
 
 export function nothingWanted(): Wanted {
-  return { lanes: new Map(), heads: new Map(), windows: new Map(), holdings: new Map(), holders: new Map(), shares: new Map(), lanesAlive: new Set() };
+  return { lanes: new Map(), answers: new Map(), heads: new Map(), windows: new Map(), holdings: new Map(), holders: new Map(), shares: new Map(), lanesAlive: new Set() };
 }
 
 export function isWanted(wanted: Wanted): boolean {
   return Object.values(wanted).some(({ size }) => size > 0);
 }
 
-export function generationOf(head: HeadRow): CounterGeneration {
-  return { wireId: head.wireId, subject: head.subject, generation: head.generation };
+export function wantHolding(wanted: Wanted, window: WindowId, lane: string): void {
+  const known = wanted.holdings.get(window.key);
+  if (known === undefined) wanted.holdings.set(window.key, { window, lanes: new Set([lane]) });
+  else known.lanes.add(lane);
+}
+
+export function noteHolding(facts: Facts, window: WindowId, lane: string, row: HoldingRow | null): void {
+  const known = facts.holdings.get(window.key);
+  if (known === undefined) facts.holdings.set(window.key, new Map([[lane, row]]));
+  else known.set(lane, row);
 }

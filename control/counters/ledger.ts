@@ -3,24 +3,7 @@
  * that a decision can be made again. A look at something that wasn't loaded finds nothing and is noted in `wanted`; the decision is then
  * worthless, and is made again once that was loaded.
  */
-import {
-  type Changes,
-  counterKey,
-  type CounterId,
-  type Facts,
-  type HeadRow,
-  type Holder,
-  holdingKey,
-  type HoldingRow,
-  type LaneId,
-  laneKey,
-  type LaneRow,
-  nothingWanted,
-  type ShareRow,
-  windowKey,
-  type WindowId,
-  type WindowRow,
-} from "./facts.ts";
+import { type Changes, type CounterId, type Facts, type HeadRow, type Holder, type HoldingRow, type LaneId, laneId, type LaneRow, nothingWanted, type ShareRow, wantHolding, type WindowId, type WindowRow } from "./facts.ts";
 
 export class Ledger {
   readonly wanted = nothingWanted();
@@ -28,8 +11,9 @@ export class Ledger {
   private readonly lanes = new Map<string, LaneRow>();
   private readonly heads = new Map<string, HeadRow>();
   private readonly windows = new Map<string, WindowRow>();
-  /** by the window's key and the lane */
+  /** by window, then by lane */
   private readonly holdings = new Map<string, Map<string, HoldingRow>>();
+  /** by counter, then by lane */
   private readonly shareRows = new Map<string, Map<string, ShareRow>>();
 
   constructor(facts: Facts) {
@@ -41,102 +25,93 @@ export class Ledger {
   }
 
   lane(id: LaneId): LaneRow | null {
-    const key = laneKey(id);
-    const row = this.lanes.get(key) ?? this.facts.lanes.get(key);
-    if (row === undefined) this.wanted.lanes.set(key, id);
+    const row = this.lanes.get(id.key) ?? this.facts.lanes.get(id.key);
+    if (row === undefined) this.wanted.lanes.set(id.key, id);
     return row ?? null;
+  }
+
+  /** The lane's last answer; null while it isn't loaded. */
+  answer({ id, answer }: LaneRow): string | null {
+    if (answer === null) this.wanted.answers.set(id.key, id);
+    return answer;
   }
 
   putLane(row: LaneRow): void {
-    this.lanes.set(laneKey(row), row);
+    this.lanes.set(row.id.key, row);
   }
 
   head(id: CounterId): HeadRow | null {
-    const key = counterKey(id);
-    const row = this.heads.get(key) ?? this.facts.heads.get(key);
-    if (row === undefined) this.wanted.heads.set(key, id);
+    const row = this.heads.get(id.key) ?? this.facts.heads.get(id.key);
+    if (row === undefined) this.wanted.heads.set(id.key, id);
     return row ?? null;
   }
 
-  headOrNew({ environment, wireId, subject }: CounterId): HeadRow {
-    const id = { environment, wireId, subject };
-    return this.head(id) ?? { ...id, generation: 0, pendingExtra: 0, shares: 0 };
+  headOrNew(id: CounterId): HeadRow {
+    return this.head(id) ?? { id, generation: 0, pendingExtra: 0, shares: 0 };
   }
 
   putHead(row: HeadRow): void {
-    this.heads.set(counterKey(row), row);
+    this.heads.set(row.id.key, row);
   }
 
   window(id: WindowId): WindowRow | null {
-    const key = windowKey(id);
-    const row = this.windows.get(key) ?? this.facts.windows.get(key);
-    if (row === undefined) this.wanted.windows.set(key, id);
+    const row = this.windows.get(id.key) ?? this.facts.windows.get(id.key);
+    if (row === undefined) this.wanted.windows.set(id.key, id);
     return row ?? null;
   }
 
   putWindow(row: WindowRow): void {
-    this.windows.set(windowKey(row), row);
+    this.windows.set(row.id.key, row);
   }
 
   /** What a lane holds of a window, at most. */
-  held(window: WindowRow, lane: string): number {
-    const { environment, wireId, subject, span } = window;
-    const id = { environment, wireId, subject, span, lane };
-    const key = holdingKey(id);
-    const row = this.holdings.get(windowKey(window))?.get(lane) ?? this.facts.holdings.get(key);
-    if (row === undefined) this.wanted.holdings.set(key, id);
-    return row?.startMs === window.startMs ? row.amount : 0;
+  held({ id, startMs }: WindowRow, lane: string): number {
+    const row = this.holdings.get(id.key)?.get(lane) ?? this.facts.holdings.get(id.key)?.get(lane);
+    if (row === undefined) wantHolding(this.wanted, id, lane);
+    return row?.startMs === startMs ? row.amount : 0;
   }
 
-  /** Notes what a lane holds, in its row and in the window's number of holders. Gives the window as it is then. */
-  putHeld(window: WindowRow, lane: string, amount: number): WindowRow {
-    const before = this.held(window, lane);
-    if (before === amount) return window;
-    const { environment, wireId, subject, span, startMs, endMs } = window;
-    const key = windowKey(window);
-    let rows = this.holdings.get(key);
-    if (rows === undefined) this.holdings.set(key, (rows = new Map()));
-    rows.set(lane, { environment, wireId, subject, span, lane, startMs, endMs, amount });
-    const holders = window.holders + (before === 0 ? 1 : amount === 0 ? -1 : 0);
-    const changed = { ...window, holders };
-    this.putWindow(changed);
+  /** Notes what a lane holds, which was `before`, and what is used of the window then. Gives the window as it is then. */
+  putHeld({ id, startMs, endMs, extra, holders, silentAskedMs }: WindowRow, used: number, lane: string, before: number, amount: number): WindowRow {
+    if (before !== amount) {
+      let rows = this.holdings.get(id.key);
+      if (rows === undefined) this.holdings.set(id.key, (rows = new Map()));
+      rows.set(lane, { window: id, lane, startMs, endMs, amount });
+    }
+    const changed = { id, startMs, endMs, used, extra, holders: holders + (amount === 0 ? 0 : 1) - (before === 0 ? 0 : 1), silentAskedMs };
+    this.windows.set(id.key, changed);
     return changed;
   }
 
   /** Every lane that holds something of a window. */
-  holders(window: WindowRow): Holder[] {
-    const key = windowKey(window);
-    const loaded = this.facts.holders.get(key);
-    if (loaded === undefined) {
-      const { environment, wireId, subject, span } = window;
-      this.wanted.holders.set(key, { environment, wireId, subject, span });
-    }
-    const changed = this.holdings.get(key);
-    const kept = (loaded ?? []).filter((holder) => holder.startMs === window.startMs && changed?.has(holder.lane) !== true).map((holder) => this.withContact(window.environment, holder));
+  holders({ id, startMs }: WindowRow): Holder[] {
+    const loaded = this.facts.holders.get(id.key);
+    if (loaded === undefined) this.wanted.holders.set(id.key, id);
+    const changed = this.holdings.get(id.key);
+    const { environment } = id.counter;
+    const kept = (loaded ?? []).filter((holder) => holder.startMs === startMs && changed?.has(holder.lane) !== true).map((holder) => this.withContact(environment, holder));
     for (const row of changed?.values() ?? []) {
-      if (row.startMs === window.startMs && row.amount > 0) kept.push(this.withContact(window.environment, { ...row, gateway: "", lastMs: 0 }));
+      if (row.startMs === startMs && row.amount > 0) kept.push(this.withContact(environment, { lane: row.lane, startMs, amount: row.amount, gateway: "", lastMs: 0 }));
     }
     return kept;
   }
 
   /** Every share of a counter. */
   shares(id: CounterId): ShareRow[] {
-    const key = counterKey(id);
-    const loaded = this.facts.shares.get(key);
-    if (loaded === undefined) this.wanted.shares.set(key, { environment: id.environment, wireId: id.wireId, subject: id.subject });
-    const changed = this.shareRows.get(key);
+    const loaded = this.facts.shares.get(id.key);
+    if (loaded === undefined) this.wanted.shares.set(id.key, id);
+    const changed = this.shareRows.get(id.key);
     if (changed === undefined) return loaded ?? [];
     return [...(loaded ?? []).filter(({ lane }) => !changed.has(lane)), ...changed.values()];
   }
 
   sharesLoaded(id: CounterId): boolean {
-    return this.facts.shares.has(counterKey(id));
+    return this.facts.shares.has(id.key);
   }
 
   putShare(row: ShareRow): void {
-    const key = counterKey(row);
-    const rows = this.shareRows.get(key);
-    if (rows === undefined) this.shareRows.set(key, new Map([[row.lane, row]]));
+    const rows = this.shareRows.get(row.counter.key);
+    if (rows === undefined) this.shareRows.set(row.counter.key, new Map([[row.lane, row]]));
     else rows.set(row.lane, row);
   }
 
@@ -159,7 +134,7 @@ export class Ledger {
 
   /** A lane that has called in the same transaction is known better than when its row was loaded. */
   private withContact(environment: string, holder: Holder): Holder {
-    const row = this.lanes.get(laneKey({ environment, lane: holder.lane }));
+    const row = this.lanes.get(laneId(environment, holder.lane).key);
     return row === undefined ? holder : { ...holder, gateway: row.gateway, lastMs: row.lastMs };
   }
 }

@@ -1,7 +1,7 @@
 /** Counters in memory, for tests: nothing outlives the process. Everything it does is done at once, so `applyNow` needs no promise. */
 import { grant, inspect, reset } from "./adjust.ts";
 import { decide } from "./decide.ts";
-import { aliveMs, type Changes, counterKey, type Facts, type HeadRow, holdingKey, type HoldingRow, laneKey, type LaneRow, noFacts, type ShareRow, type Wanted, windowKey, type WindowRow } from "./facts.ts";
+import { aliveMs, type Changes, type Facts, type HeadRow, type HoldingRow, laneId, type LaneRow, noFacts, noteHolding, type ShareRow, type Wanted, type WindowRow } from "./facts.ts";
 import { type CounterGeneration, type CounterRef, type CounterSettings, type CounterState, defaultLeaseMs, type LaneCall, type LimitsOf, type Recall } from "./model.ts";
 import { RecallPace } from "./recallPace.ts";
 import type { Judgement } from "./settle.ts";
@@ -18,8 +18,9 @@ export class MemoryCounterStore implements CounterStore {
   private readonly lanes = new Map<string, LaneRow>();
   private readonly heads = new Map<string, HeadRow>();
   private readonly windows = new Map<string, WindowRow>();
-  /** by the window's key and the lane */
+  /** by window, then by lane */
   private readonly holdings = new Map<string, Map<string, HoldingRow>>();
+  /** by counter, then by lane */
   private readonly shares = new Map<string, Map<string, ShareRow>>();
 
   constructor({ nowMs = Date.now, leaseMs = defaultLeaseMs }: MemoryOptions = {}) {
@@ -64,7 +65,7 @@ export class MemoryCounterStore implements CounterStore {
     const holding = new Set<string>();
     for (const [key, rows] of this.holdings) {
       for (const [lane, row] of rows) if (row.endMs < endedBefore) rows.delete(lane);
-      for (const row of rows.values()) holding.add(laneKey(row));
+      for (const { window, lane } of rows.values()) holding.add(laneId(window.counter.environment, lane).key);
       if (rows.size === 0) this.holdings.delete(key);
     }
     for (const [key, { lastMs }] of this.lanes) if (lastMs < nowMs - laneKeptMs && !holding.has(key)) this.lanes.delete(key);
@@ -95,34 +96,34 @@ export class MemoryCounterStore implements CounterStore {
     for (const key of wanted.lanes.keys()) facts.lanes.set(key, this.lanes.get(key) ?? null);
     for (const key of wanted.heads.keys()) facts.heads.set(key, this.heads.get(key) ?? null);
     for (const key of wanted.windows.keys()) facts.windows.set(key, this.windows.get(key) ?? null);
-    for (const [key, id] of wanted.holdings) facts.holdings.set(key, this.holdings.get(windowKey(id))?.get(id.lane) ?? null);
-    for (const key of wanted.holders.keys()) {
+    for (const [key, { window, lanes }] of wanted.holdings) for (const lane of lanes) noteHolding(facts, window, lane, this.holdings.get(key)?.get(lane) ?? null);
+    for (const [key, { counter }] of wanted.holders) {
       const rows = [...(this.holdings.get(key)?.values() ?? [])];
-      facts.holders.set(key, rows.map(({ environment, lane, startMs, amount }) => {
-        const { gateway = "", lastMs = 0 } = this.lanes.get(laneKey({ environment, lane })) ?? {};
+      facts.holders.set(key, rows.map(({ lane, startMs, amount }) => {
+        const { gateway = "", lastMs = 0 } = this.lanes.get(laneId(counter.environment, lane).key) ?? {};
         return { lane, startMs, amount, gateway, lastMs };
       }));
     }
     for (const key of wanted.shares.keys()) facts.shares.set(key, [...(this.shares.get(key)?.values() ?? [])]);
     for (const environment of wanted.lanesAlive) {
-      const alive = [...this.lanes.values()].filter((lane) => lane.environment === environment && lane.lastMs > facts.nowMs - aliveMs);
+      const alive = [...this.lanes.values()].filter(({ id, lastMs }) => id.environment === environment && lastMs > facts.nowMs - aliveMs);
       facts.lanesAlive.set(environment, alive.length);
     }
   }
 
   private write(changes: Changes): void {
-    for (const row of changes.lanes) this.lanes.set(laneKey(row), row);
-    for (const row of changes.heads) this.heads.set(counterKey(row), row);
-    for (const row of changes.windows) this.windows.set(windowKey(row), row);
+    for (const row of changes.lanes) this.lanes.set(row.id.key, row);
+    for (const row of changes.heads) this.heads.set(row.id.key, row);
+    for (const row of changes.windows) this.windows.set(row.id.key, row);
     for (const row of changes.holdings) {
-      const rows = this.holdings.get(windowKey(row)) ?? new Map<string, HoldingRow>();
-      this.holdings.set(windowKey(row), rows);
+      const rows = this.holdings.get(row.window.key) ?? new Map<string, HoldingRow>();
+      this.holdings.set(row.window.key, rows);
       if (row.amount === 0) rows.delete(row.lane);
       else rows.set(row.lane, row);
     }
     for (const row of changes.shares) {
-      const rows = this.shares.get(counterKey(row)) ?? new Map<string, ShareRow>();
-      this.shares.set(counterKey(row), rows.set(row.lane, row));
+      const rows = this.shares.get(row.counter.key) ?? new Map<string, ShareRow>();
+      this.shares.set(row.counter.key, rows.set(row.lane, row));
     }
   }
 }

@@ -17,7 +17,7 @@
 import { randomUUID } from "node:crypto";
 import { grant, inspect, reset } from "./adjust.ts";
 import { decide } from "./decide.ts";
-import { aliveMs, type Changes, type CounterId, counterKey, type Facts, type Holder, holdingKey, type LaneId, laneKey, laneText, noFacts, type ShareRow, type Wanted, type WindowId } from "./facts.ts";
+import { aliveMs, type Changes, type Facts, type Holder, laneText, noFacts, noteHolding, type ShareRow, type Wanted, type WindowId } from "./facts.ts";
 import { LanesAlive } from "./lanesAlive.ts";
 import {
   type CallAnswer,
@@ -31,6 +31,7 @@ import {
   type LimitsOf,
   type Recall,
 } from "./model.ts";
+import { plan } from "./plan.ts";
 import { packRecalls, unpackRecalls } from "./recallText.ts";
 import { RecallPace } from "./recallPace.ts";
 import { connectRedis, type RedisConnection, type Reply } from "./redisClient.ts";
@@ -57,7 +58,7 @@ import {
   windowName,
 } from "./redisRows.ts";
 import { forgetLanesScript, loadScript, storeScript } from "./redisScripts.ts";
-import { type Judgement, settle } from "./settle.ts";
+import { type Judgement, type Matter, settle } from "./settle.ts";
 import { type Applied, CountersUnavailable, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
 
 export interface RedisCounterOptions extends Partial<CounterSettings> {
@@ -117,7 +118,10 @@ export class RedisCounterStore implements CounterStore {
     const pieces = calls.map((): CallAnswer[] => []);
     const answers = calls.map(({ ops }) => ops.map((): LeaseAnswer | undefined => undefined));
     const decidePart = async ([group, { own, places }]: [number, Part]) => {
-      const decided = await this.change(group, (facts) => decide(facts, own, limits, this.settings));
+      const decided = await this.change(group, {
+        plan: (nowMs) => plan(own, limits, nowMs),
+        judge: (facts) => decide(facts, own, limits, this.settings),
+      });
       recalls.push(...this.pace.pass(decided.recalls, decided.nowMs));
       decided.answers.forEach((answer, index) => {
         const { call, ops } = places[index]!;
@@ -142,7 +146,7 @@ export class RedisCounterStore implements CounterStore {
 
   async inspect(environment: string, counters: readonly CounterRef[]): Promise<CounterState[]> {
     return this.inGroups(environment, counters, async (group, own) => {
-      const { decided } = await this.read(group, (facts) => inspect(facts, environment, own));
+      const { decided } = await this.read(group, { judge: (facts) => inspect(facts, environment, own) });
       return decided.states;
     });
   }
@@ -191,7 +195,7 @@ export class RedisCounterStore implements CounterStore {
     counters: readonly CounterRef[],
     judge: (facts: Facts, own: CounterRef[]) => Judgement<{ kind: "decided"; changes: Changes; generations: CounterGeneration[] }>,
   ): Promise<CounterGeneration[]> {
-    return this.inGroups(environment, counters, async (group, own) => (await this.change(group, (facts) => judge(facts, own))).generations);
+    return this.inGroups(environment, counters, async (group, own) => (await this.change(group, { judge: (facts) => judge(facts, own) })).generations);
   }
 
   /** Runs `use` on each group's counters. Gives the results in the order of the counters. */
@@ -209,17 +213,17 @@ export class RedisCounterStore implements CounterStore {
     return results;
   }
 
-  private async change<D extends { kind: "decided"; changes: Changes }>(group: number, judge: (facts: Facts) => Judgement<D>): Promise<D & { nowMs: number }> {
+  private async change<D extends { kind: "decided"; changes: Changes }>(group: number, matter: Matter<D>): Promise<D & { nowMs: number }> {
     for (let tries = 0; tries < triesMax; tries++) {
-      const { decided, read } = await this.read(group, judge);
+      const { decided, read } = await this.read(group, matter);
       if (await this.write(group, read, decided.changes)) return { ...decided, nowMs: read.facts.nowMs };
     }
     throw new CountersUnavailable({ cause: new Error("Others change the same counters all the time.") });
   }
 
-  private async read<D extends { kind: "decided" }>(group: number, judge: (facts: Facts) => Judgement<D>): Promise<{ decided: D; read: Read }> {
+  private async read<D extends { kind: "decided" }>(group: number, matter: Matter<D>): Promise<{ decided: D; read: Read }> {
     const read: Read = { facts: noFacts(this.nowMs?.() ?? Date.now() + this.offsetMs), expected: new Map() };
-    const decided = await settle(read.facts, (wanted) => this.load(group, wanted, read), judge);
+    const decided = await settle(read.facts, (wanted) => this.load(group, wanted, read), matter);
     return { decided, read };
   }
 
@@ -234,23 +238,19 @@ export class RedisCounterStore implements CounterStore {
       });
     };
     for (const [key, id] of wanted.lanes) wantString(laneName(group, id), (value) => facts.lanes.set(key, value === null ? null : unpackLane(id, value)));
+    const short = strings.length;
+    for (const [key, id] of wanted.answers) wantString(laneName(group, id), (value) => facts.lanes.set(key, value === null ? null : unpackLane(id, value)));
     for (const [key, id] of wanted.heads) wantString(headName(group, id), (value) => facts.heads.set(key, value === null ? null : unpackHead(id, value)));
     for (const [key, id] of wanted.windows) wantString(windowName(group, id), (value) => facts.windows.set(key, value === null ? null : unpackWindow(id, value)));
     for (const [key, id] of wanted.shares) wantString(sharesName(group, id), (value) => facts.shares.set(key, value === null ? [] : unpackShares(id, value)));
 
-    const fields = new Map<string, { id: WindowId; lanes: string[] }>();
-    for (const id of wanted.holdings.values()) {
-      const name = holdingsName(group, id);
-      const known = fields.get(name);
-      if (known === undefined) fields.set(name, { id, lanes: [id.lane] });
-      else known.lanes.push(id.lane);
-    }
+    const fields = [...wanted.holdings.values()].map(({ window, lanes }) => ({ window, lanes: [...lanes] }));
     const whole = [...wanted.holders].map(([key, id]) => ({ key, id, name: holdingsName(group, id) }));
 
-    if (strings.length + fields.size + whole.length > 0) {
-      const names = [...strings, ...fields.keys(), ...whole.map(({ name }) => name)];
-      const args = [String(strings.length)];
-      for (const { lanes } of fields.values()) args.push(String(lanes.length), ...lanes);
+    if (strings.length + fields.length + whole.length > 0) {
+      const names = [...strings, ...fields.map(({ window }) => holdingsName(group, window)), ...whole.map(({ name }) => name)];
+      const args = [String(strings.length), String(short)];
+      for (const { lanes } of fields) args.push(String(lanes.length), ...lanes);
       for (const _ of whole) args.push("-1");
       const [seconds, micros, values, hashes] = (await this.redis.run(loadScript, names, args)) as [string, string, (string | null)[], (string | null)[][]];
       const clockMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
@@ -258,11 +258,11 @@ export class RedisCounterStore implements CounterStore {
       facts.nowMs = this.nowMs?.() ?? clockMs;
       arrived.forEach((take, index) => take(values[index] ?? null));
       let at = 0;
-      for (const { id, lanes } of fields.values()) {
+      for (const { window, lanes } of fields) {
         const found = hashes[at++]!;
         lanes.forEach((lane, index) => {
           const value = found[index] ?? null;
-          facts.holdings.set(holdingKey({ ...id, lane }), value === null ? null : unpackHolding(id, lane, value));
+          noteHolding(facts, window, lane, value === null ? null : unpackHolding(window, lane, value));
         });
       }
       await Promise.all(whole.map(async ({ key, id }) => facts.holders.set(key, await this.holders(id, hashes[at++] as string[]))));
@@ -278,7 +278,8 @@ export class RedisCounterStore implements CounterStore {
     const rows = Array.from({ length: hash.length / 2 }, (_, index) => unpackHolding(id, hash[index * 2]!, hash[index * 2 + 1]!));
     if (rows.length === 0) return [];
     const lanes = rows.map(({ lane }) => lane);
-    const [contacts, gateways] = [contactsName(id.environment), gatewaysName(id.environment)];
+    const { environment } = id.counter;
+    const [contacts, gateways] = [contactsName(environment), gatewaysName(environment)];
     const [lastMs, names] = (await Promise.all([this.redis.send(contacts, ["ZMSCORE", contacts, ...lanes]), this.redis.send(gateways, ["HMGET", gateways, ...lanes])])) as [Reply[], (string | null)[]];
     return rows.map(({ lane, startMs, amount }, index) => ({ lane, startMs, amount, gateway: names[index] ?? "", lastMs: Number(lastMs[index] ?? 0) }));
   }
@@ -287,9 +288,9 @@ export class RedisCounterStore implements CounterStore {
   private async write(group: number, { facts, expected }: Read, changes: Changes): Promise<boolean> {
     const values = new Map<string, { value: string; ttlMs: number }>();
     const until = (timeMs: number) => Math.max(1, timeMs - facts.nowMs);
-    for (const row of changes.lanes) values.set(laneName(group, row), { value: packLane(row), ttlMs: laneKeptMs });
-    for (const row of changes.heads) values.set(headName(group, row), { value: packHead(row), ttlMs: headTtlMs() });
-    for (const row of changes.windows) values.set(windowName(group, row), { value: packWindow(row), ttlMs: until(row.endMs + windowKeptMs) });
+    for (const row of changes.lanes) values.set(laneName(group, row.id), { value: packLane(row), ttlMs: laneKeptMs });
+    for (const row of changes.heads) values.set(headName(group, row.id), { value: packHead(row), ttlMs: headTtlMs() });
+    for (const row of changes.windows) values.set(windowName(group, row.id), { value: packWindow(row), ttlMs: until(row.endMs + windowKeptMs) });
     for (const [name, rows] of sharesByCounter(group, facts, changes.shares)) {
       values.set(name, { value: packShares(rows), ttlMs: until(Math.max(...rows.map(({ keepMs }) => keepMs))) });
     }
@@ -304,7 +305,7 @@ export class RedisCounterStore implements CounterStore {
     }
     const hashes = new Map<string, { ttlMs: number; pairs: string[] }>();
     for (const row of changes.holdings) {
-      const name = holdingsName(group, row);
+      const name = holdingsName(group, row.window);
       let hash = hashes.get(name);
       if (hash === undefined) hashes.set(name, (hash = { ttlMs: until(row.endMs + windowKeptMs), pairs: [] }));
       hash.pairs.push(row.lane, row.amount === 0 ? "" : packHolding(row));
@@ -323,13 +324,13 @@ export class RedisCounterStore implements CounterStore {
 
   /** Where recalls of what a lane holds are to go. It's outside the groups, as the contacts are: no decision's exactness hangs on either. */
   private async noteGateways(calls: readonly LaneCall[]): Promise<void> {
-    const unknown = calls.filter((call) => !this.knownLanes.has(laneKey(laneOf(call))));
+    const unknown = calls.filter((call) => !this.knownLanes.has(laneKey(call)));
     await Promise.all([...byEnvironment(unknown)].map(async ([environment, own]) => {
       const name = gatewaysName(environment);
       await this.redis.send(name, ["HSET", name, ...own.flatMap((call) => [laneText(call.lane), call.gateway])]);
     }));
     if (this.knownLanes.size > knownLanesMax) this.knownLanes.clear();
-    for (const call of unknown) this.knownLanes.add(laneKey(laneOf(call)));
+    for (const call of unknown) this.knownLanes.add(laneKey(call));
   }
 
   private async noteContacts(calls: readonly LaneCall[]): Promise<void> {
@@ -342,8 +343,8 @@ export class RedisCounterStore implements CounterStore {
   }
 }
 
-function laneOf({ environment, lane }: LaneCall): LaneId {
-  return { environment, lane: laneText(lane) };
+function laneKey({ environment, lane }: LaneCall): string {
+  return `${environment}/${lane}`;
 }
 
 function byEnvironment(calls: readonly LaneCall[]): Map<string, LaneCall[]> {
@@ -396,15 +397,15 @@ function joined(parts: readonly CallAnswer[], answers: readonly (LeaseAnswer | u
 
 /** All shares of each counter that had one changed, without those that have run out. */
 function sharesByCounter(group: number, facts: Facts, changed: readonly ShareRow[]): Map<string, ShareRow[]> {
-  const byCounter = new Map<string, { id: CounterId; rows: Map<string, ShareRow> }>();
+  const byCounter = new Map<string, { name: string; rows: Map<string, ShareRow> }>();
   for (const row of changed) {
-    const key = counterKey(row);
-    let known = byCounter.get(key);
+    const { counter } = row;
+    let known = byCounter.get(counter.key);
     if (known === undefined) {
-      const loaded = (facts.shares.get(key) ?? []).filter(({ keepMs }) => keepMs >= facts.nowMs);
-      byCounter.set(key, (known = { id: row, rows: new Map(loaded.map((share) => [share.lane, share])) }));
+      const loaded = (facts.shares.get(counter.key) ?? []).filter(({ keepMs }) => keepMs >= facts.nowMs);
+      byCounter.set(counter.key, (known = { name: sharesName(group, counter), rows: new Map(loaded.map((share) => [share.lane, share])) }));
     }
     known.rows.set(row.lane, row);
   }
-  return new Map([...byCounter.values()].map(({ id, rows }) => [sharesName(group, id), [...rows.values()]]));
+  return new Map([...byCounter.values()].map(({ name, rows }) => [name, [...rows.values()]]));
 }

@@ -15,7 +15,7 @@
  * What a decision has read must still be so when it's written. The strings say that by themselves: each is compared up to its `;`. A
  * holding needs no comparison, since only its own lane's calls change it, whose row is compared.
  */
-import { type CounterId, type HeadRow, type HoldingRow, type LaneId, type LaneRow, laneKey, counterKey, type ShareRow, type WindowId, windowKey, type WindowRow } from "./facts.ts";
+import type { CounterId, HeadRow, HoldingRow, LaneId, LaneRow, ShareRow, WindowId, WindowRow } from "./facts.ts";
 
 /** Never to be changed: it says where everything is kept. */
 export const slotGroups = 16;
@@ -30,11 +30,11 @@ export function groupOf(environment: string, subject: string): number {
   return ((hash ^ (hash >>> 16)) >>> 0) % slotGroups;
 }
 
-export const laneName = (group: number, id: LaneId): string => `tg:{tg${group}}:l:${laneKey(id)}`;
-export const headName = (group: number, id: CounterId): string => `tg:{tg${group}}:c:${counterKey(id)}`;
-export const windowName = (group: number, id: WindowId): string => `tg:{tg${group}}:w:${windowKey(id)}`;
-export const holdingsName = (group: number, id: WindowId): string => `tg:{tg${group}}:h:${windowKey(id)}`;
-export const sharesName = (group: number, id: CounterId): string => `tg:{tg${group}}:s:${counterKey(id)}`;
+export const laneName = (group: number, id: LaneId): string => `tg:{tg${group}}:l:${id.key}`;
+export const headName = (group: number, id: CounterId): string => `tg:{tg${group}}:c:${id.key}`;
+export const windowName = (group: number, id: WindowId): string => `tg:{tg${group}}:w:${id.key}`;
+export const holdingsName = (group: number, id: WindowId): string => `tg:{tg${group}}:h:${id.key}`;
+export const sharesName = (group: number, id: CounterId): string => `tg:{tg${group}}:s:${id.key}`;
 export const contactsName = (environment: string): string => `tg:{tgc}:t:${environment}`;
 export const gatewaysName = (environment: string): string => `tg:{tgc}:g:${environment}`;
 
@@ -47,20 +47,21 @@ export function packLane(row: LaneRow): string {
   return `${row.seq},${row.lastMs};${row.answer}`;
 }
 
-/** The gateway is kept elsewhere. */
-export function unpackLane({ environment, lane }: LaneId, value: string): LaneRow {
+/** The gateway is kept elsewhere. `value` may end with the `;`, and the answer then isn't loaded. */
+export function unpackLane(id: LaneId, value: string): LaneRow {
   const end = value.indexOf(";");
   const comma = value.indexOf(",");
-  return { environment, lane, gateway: "", seq: BigInt(value.slice(0, comma)), lastMs: Number(value.slice(comma + 1, end)), answer: value.slice(end + 1) };
+  const answer = end + 1 === value.length ? null : value.slice(end + 1);
+  return { id, gateway: "", seq: BigInt(value.slice(0, comma)), lastMs: Number(value.slice(comma + 1, end)), answer };
 }
 
 export function packHead(row: HeadRow): string {
   return `${row.generation},${row.pendingExtra},${row.shares};`;
 }
 
-export function unpackHead({ environment, wireId, subject }: CounterId, value: string): HeadRow {
+export function unpackHead(id: CounterId, value: string): HeadRow {
   const [generation, pendingExtra, shares] = numbers(value.slice(0, -1)) as [number, number, number];
-  return { environment, wireId, subject, generation, pendingExtra, shares };
+  return { id, generation, pendingExtra, shares };
 }
 
 export function headTtlMs(): number {
@@ -71,30 +72,30 @@ export function packWindow(row: WindowRow): string {
   return `${row.startMs},${row.endMs},${row.used},${row.extra},${row.holders},${row.silentAskedMs};`;
 }
 
-export function unpackWindow({ environment, wireId, subject, span }: WindowId, value: string): WindowRow {
+export function unpackWindow(id: WindowId, value: string): WindowRow {
   const [startMs, endMs, used, extra, holders, silentAskedMs] = numbers(value.slice(0, -1)) as [number, number, number, number, number, number];
-  return { environment, wireId, subject, span, startMs, endMs, used, extra, holders, silentAskedMs };
+  return { id, startMs, endMs, used, extra, holders, silentAskedMs };
 }
 
 export function packHolding(row: HoldingRow): string {
   return `${row.startMs},${row.endMs},${row.amount}`;
 }
 
-export function unpackHolding({ environment, wireId, subject, span }: WindowId, lane: string, value: string): HoldingRow {
+export function unpackHolding(window: WindowId, lane: string, value: string): HoldingRow {
   const [startMs, endMs, amount] = numbers(value) as [number, number, number];
-  return { environment, wireId, subject, span, lane, startMs, endMs, amount };
+  return { window, lane, startMs, endMs, amount };
 }
 
 export function packShares(rows: readonly ShareRow[]): string {
   return `${rows.map(({ lane, amount, fromMs, untilMs, keepMs }) => `${lane},${amount},${fromMs},${untilMs},${keepMs}`).join(" ")};`;
 }
 
-export function unpackShares({ environment, wireId, subject }: CounterId, value: string): ShareRow[] {
+export function unpackShares(counter: CounterId, value: string): ShareRow[] {
   const texts = value.slice(0, -1).split(" ").filter((text) => text !== "");
   return texts.map((text) => {
     const [lane, ...rest] = text.split(",") as [string, ...string[]];
     const [amount, fromMs, untilMs, keepMs] = rest.map(Number) as [number, number, number, number];
-    return { environment, wireId, subject, lane, amount, fromMs, untilMs, keepMs };
+    return { counter, lane, amount, fromMs, untilMs, keepMs };
   });
 }
 

@@ -7,15 +7,20 @@ export interface Script {
 }
 
 /**
- * Reads in one go. KEYS: strings, then hashes. ARGV: number of strings; then for each hash the number of fields and the fields, where -1
- * stands for all of it. Answers with the clock (seconds, microseconds), a list of the strings' values, and a list for each hash.
+ * Reads in one go. KEYS: strings, then hashes. ARGV: number of strings, and of the first of them that are wanted only up to their `;`; then
+ * for each hash the number of fields and the fields, where -1 stands for all of it. Answers with the clock (seconds, microseconds), a
+ * list of the strings' values, and a list for each hash.
  */
 export const loadScript = script(`
-local strings = tonumber(ARGV[1])
+local strings, short = tonumber(ARGV[1]), tonumber(ARGV[2])
 local values = {}
-for index = 1, strings do values[index] = redis.call('GET', KEYS[index]) end
+for index = 1, strings do
+  local value = redis.call('GET', KEYS[index])
+  if value and index <= short then value = string.sub(value, 1, string.find(value, ';', 1, true)) end
+  values[index] = value
+end
 local hashes = {}
-local at = 2
+local at = 3
 for index = strings + 1, #KEYS do
   local count = tonumber(ARGV[at])
   if count < 0 then

@@ -6,7 +6,14 @@ const roundsMax = 10;
 
 export type Judgement<D extends { kind: "decided" }> = D | { kind: "wanted"; wanted: Wanted };
 
-export async function settle<D extends { kind: "decided" }>(facts: Facts, load: (wanted: Wanted, facts: Facts) => Promise<void>, judge: (facts: Facts) => Judgement<D>): Promise<D> {
+/** How to decide, and, where it's known beforehand, what that will look at. */
+export interface Matter<D extends { kind: "decided" }> {
+  plan?: (nowMs: number) => Wanted;
+  judge: (facts: Facts) => Judgement<D>;
+}
+
+export async function settle<D extends { kind: "decided" }>(facts: Facts, load: (wanted: Wanted, facts: Facts) => Promise<void>, { plan, judge }: Matter<D>): Promise<D> {
+  if (plan !== undefined) await load(plan(facts.nowMs), facts);
   for (let round = 0; round < roundsMax; round++) {
     const outcome = judge(facts);
     if (outcome.kind === "decided") return outcome;

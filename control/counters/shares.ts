@@ -4,7 +4,7 @@
  * lane spends, so that no difference of clocks makes a window free that the lane still spends in. The lane never reports what it spent of
  * a share: all of it counts as spent.
  */
-import type { CounterId, ShareRow, WindowRow } from "./facts.ts";
+import { type CounterId, type ShareRow, windowId, type WindowRow } from "./facts.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LimitShape } from "./model.ts";
 import { spanOf, windowAfter, windowAt } from "./windows.ts";
@@ -53,8 +53,7 @@ export function shareOf(ledger: Ledger, counter: CounterId, limit: LimitShape, l
   if (next !== undefined && !charge(ledger, limit, next, amount)) return noShare;
   const fromMs = charge(ledger, limit, current, amount) ? current.startMs : current.endMs;
   const untilMs = nowMs + shareTermMs;
-  const { environment, wireId, subject } = counter;
-  const row: ShareRow = { environment, wireId, subject, lane, amount, fromMs, untilMs, keepMs: keepMs(limit, untilMs) };
+  const row: ShareRow = { counter, lane, amount, fromMs, untilMs, keepMs: keepMs(limit, untilMs) };
   ledger.putShare(row);
   if (own === undefined) {
     const head = ledger.headOrNew(counter);
@@ -65,11 +64,9 @@ export function shareOf(ledger: Ledger, counter: CounterId, limit: LimitShape, l
 
 /** The rows of the current window and of the one after it, as far as they're there. */
 export function openWindows(ledger: Ledger, counter: CounterId, limit: LimitShape): { current: WindowRow | undefined; next: WindowRow | undefined } {
-  const { environment, wireId, subject } = counter;
-  const current = windowAt(limit, ledger.nowMs);
-  const row = ledger.window({ environment, wireId, subject, span: spanOf(limit, current) }) ?? undefined;
+  const row = ledger.window(windowId(counter, spanOf(limit, windowAt(limit, ledger.nowMs)))) ?? undefined;
   if (limit.firstUse) return { current: row !== undefined && row.endMs > ledger.nowMs ? row : undefined, next: undefined };
-  return { current: row, next: ledger.window({ environment, wireId, subject, span: spanOf(limit, windowAfter(limit, ledger.nowMs)) }) ?? undefined };
+  return { current: row, next: ledger.window(windowId(counter, spanOf(limit, windowAfter(limit, ledger.nowMs)))) ?? undefined };
 }
 
 /** A share isn't prolonged once a lowered limit would no longer give it, nor when the next window has no room for it. */
@@ -82,9 +79,7 @@ function prolonged(ledger: Ledger, limit: LimitShape, own: ShareRow, next: Windo
   return row;
 }
 
-function charge(ledger: Ledger, limit: LimitShape, { environment, wireId, subject, span }: WindowRow, amount: number): boolean {
-  // Read again: current and next may be charged one after the other.
-  const window = ledger.window({ environment, wireId, subject, span })!;
+function charge(ledger: Ledger, limit: LimitShape, window: WindowRow, amount: number): boolean {
   if (limit.limit + window.extra - window.used < amount) return false;
   ledger.putWindow({ ...window, used: window.used + amount });
   return true;

@@ -13,9 +13,10 @@ import { decide } from "./decide.ts";
 import { type Changes, type Facts, noFacts, type Wanted } from "./facts.ts";
 import { LanesAlive } from "./lanesAlive.ts";
 import { type CounterGeneration, type CounterRef, type CounterSettings, type CounterState, defaultLeaseMs, type LaneCall, type LimitsOf, type Recall } from "./model.ts";
+import { plan } from "./plan.ts";
 import { packRecalls, unpackRecalls } from "./recallText.ts";
 import { RecallPace } from "./recallPace.ts";
-import { type Judgement, settle } from "./settle.ts";
+import { type Matter, settle } from "./settle.ts";
 import { countLanesAlive, loadRows, writeRows } from "./sqlRows.ts";
 import { type Applied, CountersUnavailable, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
 
@@ -49,16 +50,19 @@ export class SqlCounterStore implements CounterStore {
   async apply(calls: readonly LaneCall[], limits: LimitsOf): Promise<Applied> {
     if (calls.length === 0) return { answers: [], recalls: [] };
     const environments = [...new Set(calls.map(({ environment }) => environment))];
-    const { answers, recalls, nowMs } = await this.change(environments, (facts) => decide(facts, calls, limits, this.settings));
+    const { answers, recalls, nowMs } = await this.change(environments, {
+      plan: (nowMs) => plan(calls, limits, nowMs),
+      judge: (facts) => decide(facts, calls, limits, this.settings),
+    });
     return { answers, recalls: this.pace.pass(recalls, nowMs) };
   }
 
   async reset(environment: string, counters: readonly CounterRef[]): Promise<CounterGeneration[]> {
-    return (await this.change([environment], (facts) => reset(facts, environment, counters))).generations;
+    return (await this.change([environment], { judge: (facts) => reset(facts, environment, counters) })).generations;
   }
 
   async grant(environment: string, counters: readonly CounterRef[], amount: number): Promise<CounterGeneration[]> {
-    return (await this.change([environment], (facts) => grant(facts, environment, counters, amount))).generations;
+    return (await this.change([environment], { judge: (facts) => grant(facts, environment, counters, amount) })).generations;
   }
 
   async inspect(environment: string, counters: readonly CounterRef[]): Promise<CounterState[]> {
@@ -66,7 +70,7 @@ export class SqlCounterStore implements CounterStore {
     return reachable(() =>
       dialect.snapshot(async (view) => {
         const facts = noFacts(this.nowMs?.() ?? (await dialect.clockMs(view)));
-        return (await settle(facts, (wanted) => this.load(view, wanted, facts), (known) => inspect(known, environment, counters))).states;
+        return (await settle(facts, (wanted) => this.load(view, wanted, facts), { judge: (known) => inspect(known, environment, counters) })).states;
       }),
     );
   }
@@ -100,11 +104,11 @@ export class SqlCounterStore implements CounterStore {
   /** The database is its owner's to close. */
   async close(): Promise<void> {}
 
-  private async change<D extends { kind: "decided"; changes: Changes }>(environments: readonly string[], judge: (facts: Facts) => Judgement<D>): Promise<D & { nowMs: number }> {
+  private async change<D extends { kind: "decided"; changes: Changes }>(environments: readonly string[], matter: Matter<D>): Promise<D & { nowMs: number }> {
     return this.inTransaction(async (trx) => {
       const clockMs = await this.dialect.lockCounters(trx, environments);
       const facts = noFacts(this.nowMs?.() ?? clockMs);
-      const decided = await settle(facts, (wanted) => this.load(trx, wanted, facts), judge);
+      const decided = await settle(facts, (wanted) => this.load(trx, wanted, facts), matter);
       await writeRows(trx, this.dialect.bulk, decided.changes);
       return { ...decided, nowMs: facts.nowMs };
     });
@@ -130,13 +134,15 @@ export class SqlCounterStore implements CounterStore {
   }
 
   private async deleteEnded(table: "counter_windows" | "counter_holdings", nowMs: number): Promise<void> {
-    const key = sql.raw(table === "counter_windows" ? "environment, limit_wire_id, subject, span" : "environment, limit_wire_id, subject, span, lane");
-    for (;;) {
-      // The time stands outside as well, for a row that becomes another window's between the two.
-      const ended = sql`end_ms < ${nowMs - windowKeptMs}`;
-      const { numAffectedRows } = await sql`delete from ${sql.table(table)} where ${ended} and (${key}) in
-        (select ${key} from ${sql.table(table)} where ${ended} limit ${sql.lit(pruneRows)})`.execute(this.dialect.db);
-      if (Number(numAffectedRows ?? 0n) < pruneRows) return;
+    const key = sql.raw(`span, environment, limit_wire_id, subject${table === "counter_windows" ? "" : ", lane"}`);
+    const before = nowMs - windowKeptMs;
+    for (const ended of [sql`span < ${String(before)}`, sql`span >= 'first' and end_ms < ${before}`]) {
+      for (;;) {
+        // The condition stands outside as well, for a row that becomes another window's between the two.
+        const { numAffectedRows } = await sql`delete from ${sql.table(table)} where ${ended} and (${key}) in
+          (select ${key} from ${sql.table(table)} where ${ended} limit ${sql.lit(pruneRows)})`.execute(this.dialect.db);
+        if (Number(numAffectedRows ?? 0n) < pruneRows) break;
+      }
     }
   }
 

@@ -1,82 +1,103 @@
 /** Counter rows in SQL tables: a statement for each kind of row, whatever their number. */
-import { type Kysely, sql } from "kysely";
-import { type BulkColumns, bulkDelete, type BulkRow, bulkSelect, type BulkSql, bulkUpsert } from "../store/bulk.ts";
+import { type Kysely, type RawBuilder, sql } from "kysely";
+import { type BulkColumns, bulkDelete, bulkFind, type BulkRow, type BulkSql, type BulkType, bulkUpsert } from "../store/bulk.ts";
 import type { Tables } from "../store/tables.ts";
-import { aliveMs, type Changes, type CounterId, counterKey, type Facts, type Holder, type HoldingId, holdingKey, type LaneId, laneKey, type ShareRow, type Wanted, type WindowId, windowKey } from "./facts.ts";
+import { aliveMs, type Changes, type CounterId, type Facts, type LaneId, noteHolding, type Wanted, type WindowId } from "./facts.ts";
 
-const counter = [["environment", "text"], ["limit_wire_id", "int"], ["subject", "text"]] as const;
-const heads: BulkColumns<"counters"> = [...counter, ["generation", "int"], ["pending_extra", "int"], ["shares", "int"]];
-const windows: BulkColumns<"counter_windows"> = [
-  ...counter, ["span", "text"], ["start_ms", "int"], ["end_ms", "int"], ["used", "int"], ["extra", "int"], ["holders", "int"], ["silent_asked_ms", "int"],
+const heads: BulkColumns<"counters"> = [
+  ["environment", "text"], ["limit_wire_id", "int"], ["subject", "text"], ["generation", "int"], ["pending_extra", "int"], ["shares", "int"],
 ];
-const holdings: BulkColumns<"counter_holdings"> = [...counter, ["span", "text"], ["lane", "text"], ["start_ms", "int"], ["end_ms", "int"], ["amount", "int"]];
-const shares: BulkColumns<"counter_shares"> = [...counter, ["lane", "text"], ["amount", "int"], ["from_ms", "int"], ["until_ms", "int"], ["keep_ms", "int"]];
+const windows: BulkColumns<"counter_windows"> = [
+  ["span", "text"], ["environment", "text"], ["limit_wire_id", "int"], ["subject", "text"],
+  ["start_ms", "int"], ["end_ms", "int"], ["used", "int"], ["extra", "int"], ["holders", "int"], ["silent_asked_ms", "int"],
+];
+const holdings: BulkColumns<"counter_holdings"> = [
+  ["span", "text"], ["environment", "text"], ["limit_wire_id", "int"], ["subject", "text"], ["lane", "text"], ["start_ms", "int"], ["end_ms", "int"], ["amount", "int"],
+];
+const shares: BulkColumns<"counter_shares"> = [
+  ["environment", "text"], ["limit_wire_id", "int"], ["subject", "text"], ["lane", "text"], ["amount", "int"], ["from_ms", "int"], ["until_ms", "int"], ["keep_ms", "int"],
+];
 const lanes: BulkColumns<"counter_lanes"> = [["environment", "text"], ["lane", "text"], ["gateway", "text"], ["last_ms", "int"], ["seq", "text"], ["answer", "text"]];
 
-const laneIds = ({ environment, lane }: LaneId): BulkRow => [environment, lane];
-const counterIds = ({ environment, wireId, subject }: CounterId): BulkRow => [environment, wireId, subject];
-const windowIds = ({ environment, wireId, subject, span }: WindowId): BulkRow => [environment, wireId, subject, span];
-const holdingIds = ({ environment, wireId, subject, span, lane }: HoldingId): BulkRow => [environment, wireId, subject, span, lane];
+// Keys, in the order of the columns above.
+const ofLane = ({ environment, lane }: LaneId) => [environment, lane];
+const ofCounter = ({ environment, wireId, subject }: CounterId) => [environment, wireId, subject];
+const ofWindow = ({ counter: { environment, wireId, subject }, span }: WindowId) => [span, environment, wireId, subject];
 
-/** A row's columns as they come: libsql and pg agree on text and numbers. */
-type Row<T extends keyof Tables> = { [K in keyof Tables[T]]: Tables[T][K] };
-
-/** Loads what is wanted into the facts; what isn't there is noted as such. */
+/**
+ * Loads what is wanted into the facts; what isn't there is noted as such. A row is found again by the place of its key in the question,
+ * which spares the database telling the key and us building it.
+ */
 export async function loadRows(db: Kysely<Tables>, bulk: BulkSql, wanted: Wanted, facts: Facts): Promise<void> {
   if (wanted.lanes.size > 0) {
-    for (const key of wanted.lanes.keys()) facts.lanes.set(key, null);
-    const rows = await bulkSelect<Row<"counter_lanes">, "counter_lanes">(db, bulk, "counter_lanes", lanes, all("counter_lanes"), [...wanted.lanes.values()].map(laneIds));
-    for (const { environment, lane, gateway, last_ms: lastMs, seq, answer } of rows) {
-      const row = { environment, lane, gateway, lastMs, seq: BigInt(seq), answer };
-      facts.lanes.set(laneKey(row), row);
+    const ids = [...wanted.lanes.values()];
+    for (const { key } of ids) facts.lanes.set(key, null);
+    type Found = { at: number; gateway: string; seq: string; last_ms: number };
+    for (const row of await select<Found>("counter_lanes", lanes, ids.map(ofLane), "gateway", "seq", "last_ms")) {
+      const id = ids[row.at]!;
+      facts.lanes.set(id.key, { id, gateway: row.gateway, seq: BigInt(row.seq), answer: null, lastMs: row.last_ms });
+    }
+  }
+  if (wanted.answers.size > 0) {
+    const ids = [...wanted.answers.values()];
+    for (const row of await select<{ at: number; answer: string }>("counter_lanes", lanes, ids.map(ofLane), "answer")) {
+      const { key } = ids[row.at]!;
+      facts.lanes.set(key, { ...facts.lanes.get(key)!, answer: row.answer });
     }
   }
   if (wanted.heads.size > 0) {
-    for (const key of wanted.heads.keys()) facts.heads.set(key, null);
-    const rows = await bulkSelect<Row<"counters">, "counters">(db, bulk, "counters", heads, all("counters"), [...wanted.heads.values()].map(counterIds));
-    for (const { environment, limit_wire_id: wireId, subject, generation, pending_extra: pendingExtra, shares: shareCount } of rows) {
-      const row = { environment, wireId, subject, generation, pendingExtra, shares: shareCount };
-      facts.heads.set(counterKey(row), row);
+    const ids = [...wanted.heads.values()];
+    for (const { key } of ids) facts.heads.set(key, null);
+    type Found = { at: number; generation: number; pending_extra: number; shares: number };
+    for (const row of await select<Found>("counters", heads, ids.map(ofCounter), "generation", "pending_extra", "shares")) {
+      const id = ids[row.at]!;
+      facts.heads.set(id.key, { id, generation: row.generation, pendingExtra: row.pending_extra, shares: row.shares });
     }
   }
   if (wanted.windows.size > 0) {
-    for (const key of wanted.windows.keys()) facts.windows.set(key, null);
-    const rows = await bulkSelect<Row<"counter_windows">, "counter_windows">(db, bulk, "counter_windows", windows, all("counter_windows"), [...wanted.windows.values()].map(windowIds));
-    for (const { environment, limit_wire_id: wireId, subject, span, start_ms: startMs, end_ms: endMs, used, extra, holders, silent_asked_ms: silentAskedMs } of rows) {
-      const row = { environment, wireId, subject, span, startMs, endMs, used, extra, holders, silentAskedMs };
-      facts.windows.set(windowKey(row), row);
+    const ids = [...wanted.windows.values()];
+    for (const { key } of ids) facts.windows.set(key, null);
+    type Found = { at: number; start_ms: number; end_ms: number; used: number; extra: number; holders: number; silent_asked_ms: number };
+    for (const row of await select<Found>("counter_windows", windows, ids.map(ofWindow), "start_ms", "end_ms", "used", "extra", "holders", "silent_asked_ms")) {
+      const id = ids[row.at]!;
+      facts.windows.set(id.key, { id, startMs: row.start_ms, endMs: row.end_ms, used: row.used, extra: row.extra, holders: row.holders, silentAskedMs: row.silent_asked_ms });
     }
   }
   if (wanted.holdings.size > 0) {
-    for (const key of wanted.holdings.keys()) facts.holdings.set(key, null);
-    const rows = await bulkSelect<Row<"counter_holdings">, "counter_holdings">(db, bulk, "counter_holdings", holdings, all("counter_holdings"), [...wanted.holdings.values()].map(holdingIds));
-    for (const { environment, limit_wire_id: wireId, subject, span, lane, start_ms: startMs, end_ms: endMs, amount } of rows) {
-      const row = { environment, wireId, subject, span, lane, startMs, endMs, amount };
-      facts.holdings.set(holdingKey(row), row);
+    const ids = [...wanted.holdings.values()].flatMap(({ window, lanes: own }) => [...own].map((lane) => ({ window, lane })));
+    for (const { window, lane } of ids) noteHolding(facts, window, lane, null);
+    type Found = { at: number; start_ms: number; end_ms: number; amount: number };
+    for (const row of await select<Found>("counter_holdings", holdings, ids.map(({ window, lane }) => [...ofWindow(window), lane]), "start_ms", "end_ms", "amount")) {
+      const { window, lane } = ids[row.at]!;
+      noteHolding(facts, window, lane, { window, lane, startMs: row.start_ms, endMs: row.end_ms, amount: row.amount });
     }
   }
-  if (wanted.holders.size > 0) await loadHolders(db, bulk, wanted, facts);
-  if (wanted.shares.size > 0) {
-    for (const key of wanted.shares.keys()) facts.shares.set(key, []);
-    const rows = await bulkSelect<Row<"counter_shares">, "counter_shares">(db, bulk, "counter_shares", shares, all("counter_shares"), [...wanted.shares.values()].map(counterIds));
-    for (const { environment, limit_wire_id: wireId, subject, lane, amount, from_ms: fromMs, until_ms: untilMs, keep_ms: keepMs } of rows) {
-      const row: ShareRow = { environment, wireId, subject, lane, amount, fromMs, untilMs, keepMs };
-      facts.shares.get(counterKey(row))!.push(row);
+  if (wanted.holders.size > 0) {
+    const ids = [...wanted.holders.values()];
+    for (const { key } of ids) facts.holders.set(key, []);
+    type Found = { at: number; lane: string; start_ms: number; amount: number; gateway: string | null; last_ms: number | null };
+    for (const row of await select<Found>("counter_holdings", holdings, ids.map(ofWindow), "lane", "start_ms", "amount", contact("gateway"), contact("last_ms"))) {
+      facts.holders.get(ids[row.at]!.key)!.push({ lane: row.lane, startMs: row.start_ms, amount: row.amount, gateway: row.gateway ?? "", lastMs: row.last_ms ?? 0 });
     }
+  }
+  if (wanted.shares.size > 0) {
+    const ids = [...wanted.shares.values()];
+    for (const { key } of ids) facts.shares.set(key, []);
+    type Found = { at: number; lane: string; amount: number; from_ms: number; until_ms: number; keep_ms: number };
+    for (const row of await select<Found>("counter_shares", shares, ids.map(ofCounter), "lane", "amount", "from_ms", "until_ms", "keep_ms")) {
+      const counter = ids[row.at]!;
+      facts.shares.get(counter.key)!.push({ counter, lane: row.lane, amount: row.amount, fromMs: row.from_ms, untilMs: row.until_ms, keepMs: row.keep_ms });
+    }
+  }
+
+  function select<R extends { at: number }>(table: keyof Tables, columns: readonly (readonly [string, BulkType])[], keys: BulkRow[], ...what: (string | RawBuilder<unknown>)[]): Promise<R[]> {
+    return bulkFind<R>(db, bulk, table, columns, what.map((one) => (typeof one === "string" ? sql`${sql.ref(`${table}.${one}`)}` : one)), keys);
   }
 }
 
-async function loadHolders(db: Kysely<Tables>, bulk: BulkSql, wanted: Wanted, facts: Facts): Promise<void> {
-  for (const key of wanted.holders.keys()) facts.holders.set(key, []);
-  type Found = Row<"counter_holdings"> & { gateway: string | null; last_ms: number | null };
-  const contact = (name: "gateway" | "last_ms") =>
-    sql`(select ${sql.ref(`l.${name}`)} from counter_lanes l where l.environment = counter_holdings.environment and l.lane = counter_holdings.lane) as ${sql.ref(name)}`;
-  const what = sql`counter_holdings.*, ${contact("gateway")}, ${contact("last_ms")}`;
-  const rows = await bulkSelect<Found, "counter_holdings">(db, bulk, "counter_holdings", holdings, what, [...wanted.holders.values()].map(windowIds));
-  for (const { environment, limit_wire_id: wireId, subject, span, lane, start_ms: startMs, amount, gateway, last_ms: lastMs } of rows) {
-    const holder: Holder = { lane, startMs, amount, gateway: gateway ?? "", lastMs: lastMs ?? 0 };
-    facts.holders.get(windowKey({ environment, wireId, subject, span }))!.push(holder);
-  }
+/** Something of the lane that has a holding. */
+function contact(column: "gateway" | "last_ms"): RawBuilder<unknown> {
+  return sql`(select ${sql.ref(`l.${column}`)} from counter_lanes l where l.environment = counter_holdings.environment and l.lane = counter_holdings.lane) as ${sql.ref(column)}`;
 }
 
 /** How many lanes of an environment called lately. */
@@ -91,18 +112,18 @@ export async function countLanesAlive(db: Kysely<Tables>, environment: string, n
 }
 
 export async function writeRows(db: Kysely<Tables>, bulk: BulkSql, changes: Changes): Promise<void> {
-  await bulkUpsert(db, bulk, "counter_lanes", lanes, 2, changes.lanes.map((row) => [...laneIds(row), row.gateway, row.lastMs, String(row.seq), row.answer]));
-  await bulkUpsert(db, bulk, "counters", heads, 3, changes.heads.map((row) => [...counterIds(row), row.generation, row.pendingExtra, row.shares]));
+  await bulkUpsert(db, bulk, "counter_lanes", lanes, 2, changes.lanes.map(({ id, gateway, lastMs, seq, answer }) => [...ofLane(id), gateway, lastMs, String(seq), answer]));
+  await bulkUpsert(db, bulk, "counters", heads, 3, changes.heads.map(({ id, generation, pendingExtra, shares: count }) => [...ofCounter(id), generation, pendingExtra, count]));
   await bulkUpsert(
     db, bulk, "counter_windows", windows, 4,
-    changes.windows.map((row) => [...windowIds(row), row.startMs, row.endMs, row.used, row.extra, row.holders, row.silentAskedMs]),
+    changes.windows.map(({ id, startMs, endMs, used, extra, holders, silentAskedMs }) => [...ofWindow(id), startMs, endMs, used, extra, holders, silentAskedMs]),
   );
-  const kept = changes.holdings.filter(({ amount }) => amount > 0);
-  await bulkUpsert(db, bulk, "counter_holdings", holdings, 5, kept.map((row) => [...holdingIds(row), row.startMs, row.endMs, row.amount]));
-  await bulkDelete(db, bulk, "counter_holdings", holdings, changes.holdings.filter(({ amount }) => amount === 0).map(holdingIds));
-  await bulkUpsert(db, bulk, "counter_shares", shares, 4, changes.shares.map((row) => [...counterIds(row), row.lane, row.amount, row.fromMs, row.untilMs, row.keepMs]));
-}
-
-function all(table: keyof Tables) {
-  return sql`${sql.table(table)}.*`;
+  const [kept, gone]: [BulkRow[], BulkRow[]] = [[], []];
+  for (const { window, lane, startMs, endMs, amount } of changes.holdings) {
+    if (amount > 0) kept.push([...ofWindow(window), lane, startMs, endMs, amount]);
+    else gone.push([...ofWindow(window), lane]);
+  }
+  await bulkUpsert(db, bulk, "counter_holdings", holdings, 5, kept);
+  await bulkDelete(db, bulk, "counter_holdings", holdings, gone);
+  await bulkUpsert(db, bulk, "counter_shares", shares, 4, changes.shares.map(({ counter, lane, amount, fromMs, untilMs, keepMs }) => [...ofCounter(counter), lane, amount, fromMs, untilMs, keepMs]));
 }

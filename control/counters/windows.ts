@@ -46,7 +46,8 @@ export function windowFrom(limit: LimitShape, startMs: number): Window | undefin
 /**
  * The name under which a window's row is kept. A window of another length has another name, so that it never counts for this one. With
  * firstUse there is one row for each length, which is the newest window; nobody could name it by its start before having read it.
+ * Names sort by the windows' ends, those of firstUse last.
  */
 export function spanOf(limit: LimitShape, window: Window): string {
-  return limit.firstUse ? `first-${limit.windowSeconds}` : `${window.startMs}-${window.endMs}`;
+  return limit.firstUse ? `first-${limit.windowSeconds}` : `${window.endMs}-${window.startMs}`;
 }

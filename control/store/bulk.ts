@@ -47,6 +47,22 @@ export async function bulkSelect<R, T extends keyof Tables>(db: Kysely<Tables>, 
   return (await sql<R>`select ${what} from ${bulk.source(JSON.stringify(keys))} join ${sql.table(table)} on ${on}`.execute(db)).rows;
 }
 
+/** As `bulkSelect`, with `at`: the place of the row's key among the keys. */
+export async function bulkFind<R extends { at: number }>(
+  db: Kysely<Tables>,
+  bulk: BulkSql,
+  table: keyof Tables,
+  columns: readonly (readonly [name: string, type: BulkType])[],
+  what: readonly RawBuilder<unknown>[],
+  keys: readonly BulkRow[],
+): Promise<R[]> {
+  if (keys.length === 0) return [];
+  const length = keys[0]!.length;
+  const on = sql.join(columns.slice(0, length).map(([name, type], place) => sql`${sql.ref(`${table}.${name}`)} = ${bulk.value(place, type)}`), sql` and `);
+  const numbered = JSON.stringify(keys.map((key, at) => [...key, at]));
+  return (await sql<R>`select ${bulk.value(length, "int")} as at, ${sql.join(what)} from ${bulk.source(numbered)} join ${sql.table(table)} on ${on}`.execute(db)).rows;
+}
+
 /** Deletes the rows whose first columns are one of the keys. */
 export async function bulkDelete<T extends keyof Tables>(db: Kysely<Tables>, bulk: BulkSql, table: T, columns: BulkColumns<T>, keys: readonly BulkRow[]): Promise<void> {
   if (keys.length === 0) return;

@@ -128,10 +128,10 @@ export interface CountersTable {
 }
 
 export interface CounterWindowsTable {
+  span: string;
   environment: string;
   limit_wire_id: number;
   subject: string;
-  span: string;
   start_ms: number;
   end_ms: number;
   used: number;
@@ -141,10 +141,10 @@ export interface CounterWindowsTable {
 }
 
 export interface CounterHoldingsTable {
+  span: string;
   environment: string;
   limit_wire_id: number;
   subject: string;
-  span: string;
   /** 16 hex digits */
   lane: string;
   start_ms: number;

@@ -1,7 +1,10 @@
 import { type ColumnDefinitionBuilder, type Kysely, type Migration, sql } from "kysely";
 import type { SqlTypes } from "../dialect.ts";
 
-/** Counters, as control/counters/facts.ts describes their rows. They refer to limits by wire id, which is never used again. */
+/**
+ * Counters, as control/counters/facts.ts describes their rows. They refer to limits by wire id, which is never used again. What changes
+ * with the windows is ordered by span first: it lies together while it's written, and goes together.
+ */
 export function counters(types: SqlTypes): Migration {
   const { id, int64, busyTable } = types;
   const required = (column: ColumnDefinitionBuilder) => column.notNull();
@@ -22,31 +25,31 @@ export function counters(types: SqlTypes): Migration {
 
       await db.schema
         .createTable("counter_windows")
+        .addColumn("span", id, required)
         .addColumn("environment", id, required)
         .addColumn("limit_wire_id", int64, required)
         .addColumn("subject", id, required)
-        .addColumn("span", id, required)
         .addColumn("start_ms", int64, required)
         .addColumn("end_ms", int64, required)
         .addColumn("used", int64, required)
         .addColumn("extra", int64, required)
         .addColumn("holders", int64, required)
         .addColumn("silent_asked_ms", int64, required)
-        .addPrimaryKeyConstraint("counter_windows_pk", [...counter, "span"])
+        .addPrimaryKeyConstraint("counter_windows_pk", ["span", ...counter])
         .modifyEnd(busyTable)
         .execute();
 
       await db.schema
         .createTable("counter_holdings")
+        .addColumn("span", id, required)
         .addColumn("environment", id, required)
         .addColumn("limit_wire_id", int64, required)
         .addColumn("subject", id, required)
-        .addColumn("span", id, required)
         .addColumn("lane", id, required)
         .addColumn("start_ms", int64, required)
         .addColumn("end_ms", int64, required)
         .addColumn("amount", int64, required)
-        .addPrimaryKeyConstraint("counter_holdings_pk", [...counter, "span", "lane"])
+        .addPrimaryKeyConstraint("counter_holdings_pk", ["span", ...counter, "lane"])
         .modifyEnd(busyTable)
         .execute();
 
@@ -77,9 +80,9 @@ export function counters(types: SqlTypes): Migration {
         .modifyEnd(busyTable)
         .execute();
 
-      // For pruning. Neither column changes while the row lives, but for quotas that begin with first use.
-      await sql`create index counter_windows_end on counter_windows (end_ms)`.execute(db);
-      await sql`create index counter_holdings_end on counter_holdings (end_ms)`.execute(db);
+      // Spans begin with the window's end, but for those of quotas that begin with first use.
+      await sql`create index counter_windows_first on counter_windows (end_ms) where span >= 'first'`.execute(db);
+      await sql`create index counter_holdings_first on counter_holdings (end_ms) where span >= 'first'`.execute(db);
     },
   };
 }

@@ -48,8 +48,9 @@ export class Counters {
       if (standalone || isPerGateway(record)) c.flags |= GATEWAY;
       c.shape = limitShape(record);
       c.record = <u32>record;
-      c.usedNs = now;
     } else if (c.record != <u32>record) this.lookAgain(feed, c, record, standalone, now);
+    // One that refuses is in use as well: what it knows to be spent must not be forgotten.
+    c.usedNs = now;
     return c;
   }
 

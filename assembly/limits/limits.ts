@@ -73,7 +73,7 @@ export function takeLimits(
     setSubject(limitSubject(limit), key, consumer, api);
     const c = counters.get(feed, limitId(limit), limit, standalone, subjectA, subjectB, now);
     if (c == null) {
-      if (!watch && !isShadow(limit)) full = true;
+      if (price != 0 && !watch && !isShadow(limit)) full = true;
       continue;
     }
     store<u32>(place, <u32>changetype<usize>(c));
@@ -83,8 +83,9 @@ export function takeLimits(
     if (holds(c, cost, now)) continue;
     let spent = now < c.spentUntilNs && cost >= c.spentNeed;
     if (!spent && now >= c.retryNs) {
-      if (!counters.ask(feed, c, cost, now)) full = true;
-      else if (c.flags & GATEWAY) {
+      if (!counters.ask(feed, c, cost, now)) {
+        if (!watch && !isShadow(limit)) full = true;
+      } else if (c.flags & GATEWAY) {
         if (holds(c, cost, now)) continue;
         spent = now < c.spentUntilNs && cost >= c.spentNeed;
       }
@@ -146,7 +147,6 @@ function charge(feed: Feed, now: u64, some: bool): void {
   for (let i: u32 = 0; i < limitCount; i++) {
     const c = counterOf(i);
     if (c == null) continue;
-    c.usedNs = now;
     c.spends += cost;
     if (holds(c, cost, now)) {
       c.allowance -= cost;

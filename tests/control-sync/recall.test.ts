@@ -5,9 +5,11 @@ import { after, describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MemoryCounterStore } from "../../control/counters/memory.ts";
 import { verdict } from "../../control/counters/model.ts";
+import { RedisCounterStore } from "../../control/counters/redis.ts";
 import { SqlCounterStore } from "../../control/counters/sql.ts";
 import type { Limit } from "../../control/domain/model.ts";
 import { openStore } from "../../control/store/open.ts";
+import { type RedisServer, startRedis } from "../counters/redisServer.ts";
 import { type PostgresServer, startPostgres } from "../store/postgresServer.ts";
 import { framesOf } from "./gateway.ts";
 import { ask, LaneClient, report } from "./laneClient.ts";
@@ -97,6 +99,37 @@ test("recalls of several counters come in one answer", async (t) => {
   assert.equal(await watching.watch(50_000), "recall");
   assert.deepEqual(watching.recalled.map((counter) => counter.subject).sort(), subjects);
 });
+
+const redis = await startRedis().catch((error: unknown) => String(error));
+if (typeof redis === "string") describe("replicas over Redis", { skip: `it can't run here, so recalls between replicas are UNTESTED with it: ${redis}` }, () => undefined);
+else {
+  after(() => redis.stop());
+  describe("replicas over Redis", () => overRedis(redis));
+}
+
+function overRedis({ url }: RedisServer): void {
+  test("a lane that starves at one replica ends a watch at the other", async (t) => {
+    const source = smallSource();
+    source.commit((writer) => writer.tier("bronze", undefined, [day]));
+    const limit = source.records.tiers.get("bronze")!.limits[0]!.wireId;
+    const replica = async (): Promise<Sync> => {
+      const counters = await RedisCounterStore.open(url, () => undefined);
+      const sync = await startSync(t, source, { counters });
+      t.after(() => counters.close());
+      await sync.server.listenForRecalls();
+      return sync;
+    };
+    const [one, two] = [await replica(), await replica()];
+    const watching = one.gateway("token", "holder~1");
+    await watching.watch();
+    const { windowStartMs } = await new LaneClient({ url: one.url, epoch: source.state.epoch, gateway: "holder~1" }).ask(limit, subject, { need: 100, want: 100 });
+    const answered = watching.watch(50_000);
+    await parked(one, 1);
+    assert.equal((await new LaneClient({ url: two.url, epoch: source.state.epoch, gateway: "starving~1" }).ask(limit, subject)).verdict, verdict.wait);
+    assert.equal(await answered, "recall");
+    assert.deepEqual(watching.recalled, [{ wireId: limit, subject, windowStartMs }]);
+  });
+}
 
 const server = await startPostgres().catch((error: unknown) => String(error));
 if (typeof server === "string") describe("replicas over PostgreSQL", { skip: `it can't run here, so recalls between replicas are UNTESTED: ${server}` }, () => undefined);

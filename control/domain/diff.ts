@@ -1,5 +1,6 @@
 /** What has to change for an environment to become another. */
 import { isDeepStrictEqual } from "node:util";
+import { limitChanges } from "./limitWords.ts";
 import type { Api, Consumer, EnvironmentSpec, Key, Tier } from "./model.ts";
 
 export interface Records {
@@ -9,6 +10,7 @@ export interface Records {
   key: Key;
 }
 export type Kind = keyof Records;
+type Limited = Api | Tier | Key;
 export const kinds: readonly Kind[] = ["api", "tier", "consumer", "key"];
 export const sectionOf = { api: "apis", tier: "tiers", consumer: "consumers", key: "keys" } as const;
 
@@ -18,6 +20,8 @@ export interface Change {
   id: string;
   /** names of the top-level fields that differ; of an update only */
   fields?: string[];
+  /** what becomes of its limits, in words; of an update that changes them */
+  limits?: string[];
 }
 
 /**
@@ -46,7 +50,9 @@ function writes(kind: Kind, current: readonly { id: string }[], desired: readonl
     const old = before.get(record.id);
     if (old === undefined) return [{ action: "create", kind, id: record.id }];
     const fields = changedFields(old, record);
-    return fields.length === 0 ? [] : [{ action: "update", kind, id: record.id, fields }];
+    if (fields.length === 0) return [];
+    const limits = kind === "consumer" ? [] : limitChanges(old as Limited, record as Limited);
+    return [{ action: "update", kind, id: record.id, fields, ...(limits.length === 0 ? {} : { limits }) }];
   });
 }
 

@@ -1,6 +1,8 @@
 /** The rules that a schema can't say: across fields, across records. Records come with their defaults filled in. */
+import { countsCaller } from "./applicableLimits.ts";
 import { parseCidr } from "./cidr.ts";
 import { hostFault, originFault, pathFault, pathWithin } from "./hostsAndPaths.ts";
+import { checkCosts } from "./limitCosts.ts";
 import type { Api, Consumer, Cors, EnvironmentSpec, Key, Limit, Tier } from "./model.ts";
 import { nearest } from "./nearest.ts";
 import { parsePeriod } from "./period.ts";
@@ -157,13 +159,8 @@ export function checkEnvironment(spec: EnvironmentSpec, around: Surroundings = {
       seen.add(id);
     });
   }
+  checkCosts(spec, [...others, ...spec.apis], report);
   return problems;
-}
-
-/** Does the environment hold limits, which this version stores and doesn't enforce yet? */
-export function hasLimits(spec: EnvironmentSpec): boolean {
-  const any = (owner: { limits: readonly Limit[] }) => owner.limits.length > 0;
-  return spec.apis.some((api) => any(api) || api.routes.some(any)) || spec.tiers.some(any) || spec.keys.some(any);
 }
 
 function checkLimits(limits: readonly Limit[], report: Report, path: ProblemPath, keyless: boolean): void {
@@ -173,8 +170,12 @@ function checkLimits(limits: readonly Limit[], report: Report, path: ProblemPath
     repeated(names, limit.name, "Limit", report, [...at, "name"]);
     if (limit.kind === "rate") checkRate(limit, report, at);
     else checkQuota(limit, report, at);
-    if (keyless && limit.subject !== "ip" && limit.subject !== "api") {
+    if (keyless && countsCaller(limit.subject)) {
       report([...at, "subject"], `A keyless API has no ${limit.subject} to count.`, "Set `subject` to ip or api.");
+    }
+    if (limit.subject === "ip" && limit.enforcement === "global") {
+      const remedy = "Set `enforcement: gateway` unless an address must be counted over all gateways together.";
+      report([...at, "enforcement"], "Every address that calls becomes a counter in control, and its first request waits for control's answer.", remedy, "warning");
     }
   });
 }

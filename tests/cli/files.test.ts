@@ -59,7 +59,7 @@ test("diff, apply, apply again, export: the same environment", async () => {
   const applied = await cli(["apply", "-f", demo], env);
   assert.equal(applied.code, 0);
   assert.match(applied.stdout, /\+ consumer acme\n[^]*Environment default is at version \d+\.\n$/);
-  assert.match(applied.stderr, /^warning: Limits are stored and not yet enforced\./m);
+  assert.equal(applied.stderr, "");
 
   const again = await cli(["apply", "-f", demo], env);
   assert.match(again.stdout, /^Nothing to change\.\nEnvironment default is at version \d+\.\n$/);

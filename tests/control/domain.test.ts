@@ -4,6 +4,7 @@ import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { applicableLimits } from "../../control/domain/applicableLimits.ts";
 import { cidrText, parseCidr } from "../../control/domain/cidr.ts";
 import { crc32 } from "../../control/domain/crc32.ts";
 import { fillApi, fillKey, fillLimit } from "../../control/domain/defaults.ts";
@@ -11,7 +12,8 @@ import { type Change, diff, type Kind, kinds } from "../../control/domain/diff.t
 import { exportChunks, exportYaml } from "../../control/domain/exportYaml.ts";
 import { hostFault, originFault, pathFault, pathWithin } from "../../control/domain/hostsAndPaths.ts";
 import { digestHex, issueKey, issueToken, newKeyId, retire, successor, visiblePrefix, wellFormedKey } from "../../control/domain/keys.ts";
-import type { EnvironmentSpec, Key, Tier } from "../../control/domain/model.ts";
+import { limitChanges, limitText } from "../../control/domain/limitWords.ts";
+import type { EnvironmentSpec, Key, Limit, Tier } from "../../control/domain/model.ts";
 import { nearest } from "../../control/domain/nearest.ts";
 import { parsePeriod } from "../../control/domain/period.ts";
 import { problemLine } from "../../control/domain/problem.ts";
@@ -245,6 +247,12 @@ describe("tollgate.yaml", () => {
     ["an API like another", head.replace("tiers:", '  - {id: twin, hosts: ["*"], paths: [/, /b], upstream: {service: up, port: 80}}\ntiers:'), ["4:5: apis[1]: APIs `echo` and `twin` both claim host `*`, path `/` and a common method. Separate them by host, path or method."]],
     ["scopes without a caller", head.replace("paths: [/]", "paths: [/], auth: {mode: keyless}, scopes: [a]"), ["3:73: apis[0].scopes: A keyless API has no caller whose scopes could be checked. Remove `scopes`, or set `auth.mode` to key."]],
     ["a keyless limit by key", head.replace("paths: [/]", "paths: [/], auth: {mode: keyless}, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1}]"), ["3:74: apis[0].limits[0].subject: A keyless API has no key to count. Set `subject` to ip or api."]],
+    ["a keyless route's limit by consumer", head.replace("paths: [/]", "paths: [/], auth: {mode: keyless}, routes: [{path: /r, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: consumer+api}]}]"), ["3:153: apis[0].routes[0].limits[0].subject: A keyless API has no consumer+api to count. Set `subject` to ip or api."]],
+    ["addresses counted by control", head.replace("paths: [/]", "paths: [/], limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: ip}]"), ["3:51: warning: apis[0].limits[0].enforcement: Every address that calls becomes a counter in control, and its first request waits for control's answer. Set `enforcement: gateway` unless an address must be counted over all gateways together."]],
+    ["addresses counted by each gateway, a month long", head.replace("paths: [/]", "paths: [/], limits: [{name: a, kind: quota, limit: 1, period: month, subject: ip, enforcement: gateway}]"), []],
+    ["a tier's limit below a route's cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, methods: [post], cost: 5}]}").replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: rate, limit: 4, windowSeconds: 1}]}"), ["5:27: warning: tiers[0].limits[0]: A call of route `POST /x` of API `echo` costs 5, more than `limit` 4: it is always refused. Raise the limit, or lower the route's `cost`."]],
+    ["a burst below a route's cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, cost: 5}], limits: [{name: a, kind: rate, limit: 50, windowSeconds: 1, smoothing: {perSecond: 9, burst: 3}}]}"), ["3:117: warning: apis[0].limits[0]: A call of route `/x` of API `echo` costs 5, more than `smoothing.burst` 3: it is always refused. Raise the limit, or lower the route's `cost`."]],
+    ["a limit below a route's cost that the route overrides", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, cost: 5, limits: [{name: a, kind: rate, limit: 5, windowSeconds: 1}]}]}").replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: rate, limit: 4, windowSeconds: 1}, {name: b, kind: rate, limit: 1, windowSeconds: 1, mode: shadow}, {name: c, kind: rate, limit: 0, windowSeconds: 1}]}"), []],
     ["JWTs", head.replace("paths: [/]", "paths: [/], auth: {mode: jwt}"), ["3:55: warning: apis[0].auth.mode: `jwt` is stored but not checked by this version: the API is closed (503 auth_mode_unsupported). Use key or key-or-jwt until JWTs are supported."]],
     ["keys or JWTs", head.replace("paths: [/]", "paths: [/], auth: {mode: key-or-jwt}"), ["3:55: warning: apis[0].auth.mode: `key-or-jwt` takes only keys in this version. Callers with a JWT alone are refused until JWTs are supported."]],
     ["credentials for all", head.replace("paths: [/]", 'paths: [/], cors: {allowOrigins: ["*"], allowCredentials: true}'), ["3:88: apis[0].cors.allowCredentials: Credentials with origin \"*\" would let every site act for its visitors. Name the origins, or drop `allowCredentials`."]],
@@ -279,6 +287,44 @@ describe("tollgate.yaml", () => {
 
   it("its published schema is up to date", () => {
     assert.equal(readFileSync(schemaFile, "utf8"), publishedSchema());
+  });
+});
+
+describe("limits", () => {
+  const limit = (name: string, more: Partial<Limit> = {}): Limit => ({ name, kind: "rate", limit: 60, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce", ...more });
+  const tier: Tier = { id: "t", scopes: [], limits: [limit("a"), limit("b"), limit("c"), limit("d")] };
+  const route = { path: "/r", methods: ["GET", "POST"], scopes: [], cost: 1, limits: [limit("c", { limit: 3 }), limit("r")] };
+  const api = { ...fillApi({ id: "x", hosts: ["*"], paths: ["/"], upstream: { service: "u", port: 1 } }), limits: [limit("b", { limit: 2 }), limit("c", { limit: 2 }), limit("ip", { subject: "ip" }), limit("all", { subject: "api" })], routes: [route] };
+  const found = (request: Parameters<typeof applicableLimits>[0]) => applicableLimits(request).map(({ limit: { name, limit: amount }, owner }) => `${owner.kind} ${name} ${amount}`);
+
+  it("apply by name, the most specific", () => {
+    assert.deepEqual(found({ tier, api, route, key: key({ limits: [limit("d", { limit: 4 }), limit("k")] }) }), ["tier a 60", "api b 2", "route c 3", "key d 4", "api ip 60", "api all 60", "route r 60", "key k 60"]);
+    assert.deepEqual(found({ tier, api }), ["tier a 60", "api b 2", "api c 2", "tier d 60", "api ip 60", "api all 60"]);
+    assert.deepEqual(found({}), []);
+  });
+
+  it("that count callers don't apply where there is none", () => {
+    assert.deepEqual(found({ api, route }), ["api ip 60", "api all 60"]);
+  });
+
+  it("are told in words", () => {
+    assert.equal(limitText(limit("a")), "60 per minute by key");
+    assert.equal(limitText(limit("a", { windowSeconds: 10, subject: "ip", enforcement: "gateway", mode: "shadow", smoothing: { perSecond: 5, burst: 2 } })), "60 per 10 s by ip, in each gateway, paced at 5 per second, burst 2, shadow");
+    const { windowSeconds: _none, ...quota } = limit("q", { kind: "quota", period: "30d", anchor: "firstUse", subject: "consumer+api" });
+    assert.equal(limitText(quota), "60 per 30d by consumer+api, from the first use");
+  });
+
+  it("that change are told in words", () => {
+    const after = { ...api, limits: [limit("b", { limit: 5 }), limit("ip", { subject: "ip" }), limit("new")], routes: [{ ...route, limits: [limit("r", { mode: "shadow" })] }] };
+    assert.deepEqual(limitChanges(api, after), [
+      "~ b: 2 per minute by key → 5 per minute by key",
+      "- c: 2 per minute by key",
+      "- all: 60 per minute by api",
+      "- GET,POST /r c: 3 per minute by key",
+      "~ GET,POST /r r: 60 per minute by key → 60 per minute by key, shadow",
+      "+ new: 60 per minute by key",
+    ]);
+    assert.deepEqual(limitChanges(tier, tier), []);
   });
 });
 

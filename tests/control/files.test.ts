@@ -81,7 +81,7 @@ describe("POST /v1/diff", () => {
     assert.equal((await h.store.environment("default"))!.version, 0n);
     await apply(h, file);
     const changed = expect<Plan>(await h.call("POST", "/v1/diff", file.replace("limit: 60", "limit: 61"), yaml), 200);
-    assert.deepEqual(changed.changes, [{ action: "update", kind: "tier", id: "bronze", fields: ["limits"] }]);
+    assert.deepEqual(changed.changes, [{ action: "update", kind: "tier", id: "bronze", fields: ["limits"], limits: ["~ minute: 60 per minute by key → 61 per minute by key"] }]);
     expect(await h.call("POST", "/v1/diff", "version: 2", yaml), 400, "invalid_file");
     expect(await h.call("POST", "/v1/diff?environment=nope", "version: 1", yaml), 404, "environment_not_found");
   });
@@ -92,7 +92,7 @@ describe("POST /v1/apply", () => {
     const h = await startApi(t);
     const first = expect<Applied>(await apply(h, file), 200);
     assert.deepEqual([first.environment, first.changed, first.version, first.changes.length], ["default", true, 1, 4]);
-    assert.deepEqual(first.warnings.map(({ message }) => message), ["Limits are stored and not yet enforced."]);
+    assert.deepEqual(first.warnings, []);
     const again = expect<Applied>(await apply(h, file), 200);
     assert.deepEqual([again.changed, again.version, again.changes], [false, 1, []]);
   });

@@ -19,6 +19,7 @@ interface Change {
   kind: string;
   id: string;
   fields?: string[];
+  limits?: string[];
 }
 
 interface Warning {
@@ -135,7 +136,10 @@ const signs = { create: "+", update: "~", delete: "-" } as const;
 
 function changesText(changes: readonly Change[]): string {
   if (changes.length === 0) return "Nothing to change.\n";
-  return changes.map(({ action, kind, id, fields }) => `${signs[action]} ${kind} ${id}${fields === undefined ? "" : ` (${fields.join(", ")})`}\n`).join("");
+  return changes.map(({ action, kind, id, fields, limits = [] }) => {
+    const head = `${signs[action]} ${kind} ${id}${fields === undefined ? "" : ` (${fields.join(", ")})`}`;
+    return [head, ...limits.map((line) => `    ${line}`)].map((line) => `${line}\n`).join("");
+  }).join("");
 }
 
 function warn(context: Context, problems: readonly LocatedProblem[]): void {

@@ -4,7 +4,7 @@ import { fillEnvironment } from "../../domain/defaults.ts";
 import type { Api, EnvironmentSpec } from "../../domain/model.ts";
 import { type LocatedProblem, pathText, type Problem } from "../../domain/problem.ts";
 import type { FileInput } from "../../domain/schema.ts";
-import { checkEnvironment, hasLimits, type KnownIds } from "../../domain/semantics.ts";
+import { checkEnvironment, type KnownIds } from "../../domain/semantics.ts";
 import { type ParsedFile, parseFile } from "../../domain/yamlFile.ts";
 import { ControlError, type ErrorDetail } from "../../errors.ts";
 import type { ChangeContext, RecordReader, Store } from "../../store/store.ts";
@@ -82,7 +82,7 @@ async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, en
   if (!problems.some(isError)) {
     const changes = diff(current, desired, pruned);
     problems.push(...(await digestProblems(reader, desired, changes)));
-    if (!problems.some(isError)) return { desired, changes, warnings: warningsOf(file.locate(problems), desired, current) };
+    if (!problems.some(isError)) return { desired, changes, warnings: file.locate(problems).map(detailOf) };
   }
   throw invalidFile(file.locate(problems.filter(isError)));
 }
@@ -101,14 +101,6 @@ async function digestProblems(reader: RecordReader, desired: EnvironmentSpec, ch
     problems.push({ severity: "error", path: ["keys", position, "sha256"], message, remedy: "Use that key's id, or delete it first." });
   }
   return problems;
-}
-
-function warningsOf(problems: readonly LocatedProblem[], desired: EnvironmentSpec, current: EnvironmentSpec): ErrorDetail[] {
-  const warnings = problems.map(detailOf);
-  if (hasLimits(desired) || hasLimits(current)) {
-    warnings.push({ path: "", message: "Limits are stored and not yet enforced.", remedy: "Nothing to do: a later version enforces them." });
-  }
-  return warnings;
 }
 
 /** The 400 of a file with these errors. */

@@ -19,6 +19,7 @@ const ChangeAnswer = Type.Object({
   kind: Type.Unsafe<string>({ type: "string", enum: ["api", "tier", "consumer", "key"] }),
   id: Type.String(),
   fields: Type.Optional(Type.Array(Type.String(), { description: "Of an update: the fields that differ." })),
+  limits: Type.Optional(Type.Array(Type.String(), { description: "Of an update that changes limits: what becomes of each, in words." })),
 });
 const Plan = { environment: Type.String(), changes: Type.Array(ChangeAnswer), warnings: Type.Array(Detail) };
 

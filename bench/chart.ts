@@ -2,7 +2,8 @@
 import type { Result } from "./report.ts";
 
 const rowHeight = 26;
-const labelWidth = 300;
+/** of a character, on the average */
+const characterWidth = 6.6;
 const plotWidth = 420;
 const top = 58;
 
@@ -11,6 +12,7 @@ export function chart(results: readonly Result[]): string {
   const largest = Math.max(1.2, ...results.map((result) => (Number.isFinite(result.ratioHigh) ? result.ratioHigh : result.ratioToBare)));
   const step = largest > 3 ? 1 : largest > 1.6 ? 0.25 : 0.1;
   const end = Math.ceil(largest / step) * step;
+  const labelWidth = Math.ceil(Math.max(...results.map(({ name }) => name.length)) * characterWidth) + 16;
   const x = (ratio: number): number => labelWidth + (ratio / end) * plotWidth;
   const height = top + results.length * rowHeight + 16;
   const parts = [
@@ -27,12 +29,12 @@ export function chart(results: readonly Result[]): string {
     parts.push(`<line class="grid" x1="${at}" x2="${at}" y1="${top - 6}" y2="${height - 14}"/>`);
     if (step >= 0.25 || i % 2 === 0) parts.push(`<text x="${at}" y="${top - 10}" text-anchor="middle" font-size="11">${(i * step).toFixed(step < 1 ? 2 : 0)}</text>`);
   }
-  results.forEach((result, row) => parts.push(bar(result, top + row * rowHeight, x)));
+  results.forEach((result, row) => parts.push(bar(result, top + row * rowHeight, labelWidth, x)));
   parts.push(`<line class="bare" x1="${x(1).toFixed(1)}" x2="${x(1).toFixed(1)}" y1="${top - 6}" y2="${height - 14}"/>`, "</svg>");
   return parts.join("\n") + "\n";
 }
 
-function bar(result: Result, y: number, x: (ratio: number) => number): string {
+function bar(result: Result, y: number, labelWidth: number, x: (ratio: number) => number): string {
   const middle = y + rowHeight / 2;
   const end = x(result.ratioToBare);
   const high = Number.isFinite(result.ratioHigh) ? result.ratioHigh : result.ratioToBare;

@@ -7,14 +7,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { endWithUs } from "../tests/envoy/support/children.ts";
-
-/** Linux gives process times in hundredths of a second to user space, whatever the kernel's own tick is. */
-const microsPerTick = 10_000;
+import { cpuMicrosOf, peakResidentBytesOf, residentBytesOf } from "./processFigures.ts";
 
 export interface Answer {
   status: number;
   headers: NodeJS.Dict<string | string[]>;
   body: string;
+}
+
+export interface EnvoyOptions {
+  /** workers; default 1 */
+  concurrency?: number;
+  deadlineMs?: number;
+  /** more of the command line */
+  args?: readonly string[];
 }
 
 export class EnvoyProcess {
@@ -27,7 +33,7 @@ export class EnvoyProcess {
   ) {}
 
   /** Starts Envoy and waits until its listener is known. Throws with the end of Envoy's log when it does not come up. */
-  static async start(envoyPath: string, bootstrap: unknown, options: { concurrency?: number; deadlineMs?: number } = {}): Promise<EnvoyProcess> {
+  static async start(envoyPath: string, bootstrap: unknown, options: EnvoyOptions = {}): Promise<EnvoyProcess> {
     const folder = mkdtempSync(join(tmpdir(), "tollgate-bench-"));
     const configPath = join(folder, "envoy.json");
     const adminAddressPath = join(folder, "admin");
@@ -37,7 +43,7 @@ export class EnvoyProcess {
     const startedAtMs = performance.now();
     const child = spawn(
       envoyPath,
-      ["-c", configPath, "--concurrency", String(options.concurrency ?? 1), "--disable-hot-restart", "--admin-address-path", adminAddressPath, "-l", "warning"],
+      ["-c", configPath, "--concurrency", String(options.concurrency ?? 1), "--disable-hot-restart", "--admin-address-path", adminAddressPath, "-l", "warning", ...(options.args ?? [])],
       { stdio: ["ignore", log, log] },
     );
     endWithUs(child);
@@ -67,19 +73,16 @@ export class EnvoyProcess {
 
   /** User and system time spent since the start, in microseconds. */
   cpuMicros(): number {
-    // The second field, the command's name, may hold spaces: fields are counted from its closing parenthesis.
-    const stat = readFileSync(`/proc/${this.child.pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * microsPerTick;
+    return cpuMicrosOf(this.pid);
   }
 
   residentBytes(): number {
-    return this.statusBytes("VmRSS");
+    return residentBytesOf(this.pid);
   }
 
   /** The most that was ever resident since the start. */
   peakResidentBytes(): number {
-    return this.statusBytes("VmHWM");
+    return peakResidentBytesOf(this.pid);
   }
 
   get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
@@ -117,12 +120,6 @@ export class EnvoyProcess {
       await ended;
     }
     rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  private statusBytes(field: string): number {
-    const match = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${this.child.pid}/status`, "utf8"));
-    if (!match) throw new Error(`/proc/${this.child.pid}/status has no ${field}`);
-    return Number(match[1]) * 1024;
   }
 }
 

@@ -1,6 +1,7 @@
 /** Keys for the benchmarks: well-formed, and the same in every run, so that a filled database can be used again. */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { environment, rotation } from "./workload.ts";
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -16,6 +17,18 @@ export function benchKey(environment: string, index: number): string {
 export function malformedKey(environment: string, index: number): string {
   const key = benchKey(environment, index);
   return key.slice(0, -1) + (key.endsWith("0") ? "1" : "0");
+}
+
+/** One key, always the same. */
+export const hot: readonly string[] = [benchKey(environment, 0)];
+
+/** `size` keys out of the first `keyCount`. */
+export function rotating(keyCount: number, size: number): string[] {
+  return rotation(keyCount, size).map((index) => benchKey(environment, index));
+}
+
+export function allKeys(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => benchKey(environment, index));
 }
 
 export function sha256Hex(key: string): string {

@@ -16,6 +16,8 @@ export interface LoadRequest {
   headers: Record<string, string>;
   /** sent in turn as `x-api-key` */
   keys: readonly string[];
+  /** index of the key that is sent first; default 0 */
+  first?: number;
   connections: number;
   seconds: number;
 }
@@ -50,7 +52,7 @@ async function runWrk(load: LoadRequest): Promise<LoadResult> {
     writeFileSync(headersPath, Object.entries(load.headers).map(([name, value]) => `${name}: ${value}\n`).join(""));
     const script = new URL("wrkRequests.lua", import.meta.url).pathname;
     const { stdout } = await run("wrk", [
-      "-t1", `-c${load.connections}`, `-d${load.seconds}s`, "-s", script, `http://127.0.0.1:${load.port}${load.path}`, keysPath, headersPath,
+      "-t1", `-c${load.connections}`, `-d${load.seconds}s`, "-s", script, `http://127.0.0.1:${load.port}${load.path}`, keysPath, headersPath, String(load.first ?? 0),
     ]);
     return lastJsonLine(stdout);
   } finally {
@@ -58,16 +60,19 @@ async function runWrk(load: LoadRequest): Promise<LoadResult> {
   }
 }
 
-/** A process of its own, so that its work does not delay this one's clock. */
-async function runNode(load: LoadRequest): Promise<LoadResult> {
-  const worker = new URL("loadWorker.ts", import.meta.url).pathname;
-  const child = run(process.execPath, ["--import", "tsx", worker]);
+function runNode(load: LoadRequest): Promise<LoadResult> {
+  return runWorker("loadWorker.ts", load);
+}
+
+/** A generator in a process of its own, so that its work does not delay this one's clock: takes JSON, gives one line of JSON. */
+export async function runWorker<T>(file: string, load: unknown): Promise<T> {
+  const child = run(process.execPath, ["--import", "tsx", new URL(file, import.meta.url).pathname]);
   child.child.stdin!.end(JSON.stringify(load));
   return lastJsonLine((await child).stdout);
 }
 
-function lastJsonLine(output: string): LoadResult {
+function lastJsonLine<T>(output: string): T {
   const line = output.trimEnd().split("\n").at(-1) ?? "";
   if (!line.startsWith("{")) throw new Error(`the load generator gave no result: ${output.slice(-500)}`);
-  return JSON.parse(line) as LoadResult;
+  return JSON.parse(line) as T;
 }

@@ -1,15 +1,15 @@
 /** The load generator in Node: reads a LoadRequest as JSON from its input, writes a LoadResult as one JSON line. */
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
+import { answerSizeBytes, answerStatus, requestBytes } from "./httpAnswer.ts";
 import type { LoadRequest, LoadResult } from "./load.ts";
 import { percentile } from "./statistics.ts";
 
 const load = JSON.parse(await text(process.stdin)) as LoadRequest;
-const headerLines = Object.entries(load.headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
-const requests = load.keys.map((key) => Buffer.from(`GET ${load.path} HTTP/1.1\r\n${headerLines}x-api-key: ${key}\r\n\r\n`));
+const requests = load.keys.map((key) => requestBytes(load.path, { ...load.headers, "x-api-key": key }));
 
 const latenciesMs: number[] = [];
-let turn = 0;
+let turn = (load.first ?? 0) % requests.length;
 let refused = 0;
 let broken = 0;
 const startMs = performance.now();
@@ -35,9 +35,9 @@ function oneConnection(): Promise<void> {
     let sentMs = 0;
     let ended = false;
     const send = (): void => {
-      turn = (turn + 1) % requests.length;
       sentMs = performance.now();
       socket.write(requests[turn]!);
+      turn = (turn + 1) % requests.length;
     };
     const end = (): void => {
       ended = true;
@@ -54,7 +54,7 @@ function oneConnection(): Promise<void> {
       received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
       const size = answerSizeBytes(received);
       if (size < 0 || received.length < size) return;
-      if (received[9] !== 0x32) refused += 1; // not "HTTP/1.1 2.."
+      if (answerStatus(received) >= 400) refused += 1;
       received = received.subarray(size);
       const nowMs = performance.now();
       latenciesMs.push(nowMs - sentMs);
@@ -62,12 +62,4 @@ function oneConnection(): Promise<void> {
       else send();
     });
   });
-}
-
-/** The whole length of the answer that begins here, or -1 when its head is not complete. Needs content-length, which Envoy sends. */
-function answerSizeBytes(bytes: Buffer): number {
-  const headEnd = bytes.indexOf("\r\n\r\n");
-  if (headEnd < 0) return -1;
-  const length = /\r\ncontent-length: (\d+)/i.exec(bytes.toString("latin1", 0, headEnd));
-  return headEnd + 4 + Number(length?.[1] ?? 0);
 }

@@ -7,13 +7,15 @@ export interface LuaOptions {
   consumerOf: (index: number) => string;
   /** false: only the four claims in their one spelling are taken away, by overwriting them (less than Tollgate does) */
   everySpelling: boolean;
+  /** a minute and a day limit for each key, counted in this worker alone, and RateLimit headers in responses */
+  limits?: { minute: number; day: number };
 }
 
 /**
  * The source of a Lua filter that finds the API by host and first path segment, looks the key up, takes the key and every
  * forged claim away and sets the caller's claims. Lua has no digest at hand, so the table holds the keys as they are.
  */
-export function luaSource({ host, segments, keys, consumerOf, everySpelling }: LuaOptions): string {
+export function luaSource({ host, segments, keys, consumerOf, everySpelling, limits }: LuaOptions): string {
   const entries = keys.map((key, index) => `[${JSON.stringify(key)}]={c=${JSON.stringify(consumerOf(index))},t="gold",k="k${index}",s="read write"}`);
   // LuaJIT limits the constants of one function, so that the table is filled by many small ones.
   const chunks: string[] = [];
@@ -21,7 +23,7 @@ export function luaSource({ host, segments, keys, consumerOf, everySpelling }: L
   return `
 local keys = {}
 ${chunks.join("\n")}
-local apis = { [${JSON.stringify(host)}] = { ${segments.map((segment) => `[${JSON.stringify(segment)}]=true`).join(", ")} } }
+${limits ? limiter(limits) : ""}local apis = { [${JSON.stringify(host)}] = { ${segments.map((segment) => `[${JSON.stringify(segment)}]=true`).join(", ")} } }
 
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -38,12 +40,12 @@ ${everySpelling ? removeForged : ""}  headers:remove("x-api-key")
     handle:respond({ [":status"] = "401" }, "API key not valid")
     return
   end
-  headers:replace("x-tollgate-consumer", entry.c)
+${limits ? takeLimits : ""}  headers:replace("x-tollgate-consumer", entry.c)
   headers:replace("x-tollgate-tier", entry.t)
   headers:replace("x-tollgate-key-id", entry.k)
   headers:replace("x-tollgate-scopes", entry.s)
 end
-`;
+${limits ? showLimits : ""}`;
 }
 
 const removeForged = `
@@ -57,4 +59,41 @@ const removeForged = `
   if forged then
     for _, name in ipairs(forged) do headers:remove(name) end
   end
+`;
+
+/** Fixed windows. All limits are taken, or none; `os.time` is the cheapest clock. */
+function limiter({ minute, day }: { minute: number; day: number }): string {
+  return `
+local minute_limit, day_limit = ${minute}, ${day}
+local policies = '"minute";q=${minute};w=60, "day";q=${day};w=86400'
+
+local function take(entry)
+  local now = os.time()
+  local minute, day = now - now % 60, now - now % 86400
+  if entry.minute ~= minute then entry.minute, entry.minute_used = minute, 0 end
+  if entry.day ~= day then entry.day, entry.day_used = day, 0 end
+  local taken = entry.minute_used < minute_limit and entry.day_used < day_limit
+  if taken then entry.minute_used, entry.day_used = entry.minute_used + 1, entry.day_used + 1 end
+  return taken, string.format('"minute";r=%d;t=%d, "day";r=%d;t=%d', minute_limit - entry.minute_used, minute + 60 - now, day_limit - entry.day_used, day + 86400 - now)
+end
+
+`;
+}
+
+const takeLimits = `  local taken, limits = take(entry)
+  if not taken then
+    handle:respond({ [":status"] = "429", ["ratelimit-policy"] = policies, ["ratelimit"] = limits }, "limit exceeded")
+    return
+  end
+  handle:streamInfo():dynamicMetadata():set("envoy.filters.http.lua", "limits", limits)
+`;
+
+const showLimits = `
+function envoy_on_response(handle)
+  local metadata = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.lua")
+  if not metadata then return end
+  local headers = handle:headers()
+  headers:replace("ratelimit-policy", policies)
+  headers:replace("ratelimit", metadata.limits)
+end
 `;

@@ -1,7 +1,7 @@
 /** The flags of `npm run bench`. */
 import { parseArgs } from "node:util";
 
-const parts = ["load", "memory", "cold-start", "revocation"] as const;
+export const parts = ["load", "limits", "leases", "memory", "cold-start", "revocation"] as const;
 export type Part = (typeof parts)[number];
 
 export interface BenchOptions {

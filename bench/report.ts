@@ -21,9 +21,14 @@ export interface Result {
 export interface Figure {
   name: string;
   value: number;
+  /** its 95% interval, where it has one */
+  low?: number;
+  high?: number;
   unit: string;
-  /** at most this; absent: no target, only to be known */
+  /** at most this; with neither this nor `atLeast` there is no target, it is only to be known */
   target?: number;
+  /** at least this */
+  atLeast?: number;
 }
 
 const resultsFolder = new URL("results/", import.meta.url).pathname;
@@ -43,13 +48,25 @@ export function table(results: readonly Result[]): string {
 }
 
 export function figureTable(figures: readonly Figure[]): string {
-  const rows = figures.map(({ name, value, unit, target }) => [
+  const rows = figures.map(({ name, value, low, high, unit, target, atLeast }) => [
     name,
-    `${value.toFixed(value < 10 ? 2 : 0)} ${unit}`,
-    target === undefined ? "" : `<= ${target} ${unit}`,
-    target === undefined ? "" : value <= target ? "met" : "missed",
+    withUnit(value, unit),
+    low === undefined || high === undefined ? "" : `${plainNumber(low)} to ${plainNumber(high)}`,
+    target !== undefined ? `<= ${withUnit(target, unit)}` : atLeast !== undefined ? `>= ${withUnit(atLeast, unit)}` : "",
+    target === undefined && atLeast === undefined ? "" : value <= (target ?? Infinity) && value >= (atLeast ?? -Infinity) ? "met" : "missed",
   ]);
-  return alignedTable(["figure", "value", "target", ""], rows);
+  return alignedTable(["figure", "value", "95% interval", "target", ""], rows);
+}
+
+function withUnit(value: number, unit: string): string {
+  return `${plainNumber(value)} ${unit}`.trimEnd();
+}
+
+/** Three digits at least, and no more than are worth reading. */
+function plainNumber(value: number): string {
+  if (!Number.isFinite(value)) return value < 0 ? "-inf" : "inf";
+  const size = Math.abs(value);
+  return Number.isInteger(value) ? String(value) : value.toFixed(size < 2 ? 3 : size < 10 ? 2 : 0);
 }
 
 export function ratioText({ ratio, low, high }: Ratio): string {
@@ -70,7 +87,8 @@ export function writeResults(results: readonly Result[]): void {
 }
 
 export function writeFigures(name: string, figures: readonly Figure[]): void {
-  writeJson(name, figures.map((figure) => ({ ...figure, value: Number(figure.value.toPrecision(4)) })));
+  const short = (value: number): number => Number(value.toPrecision(4));
+  writeJson(name, figures.map(({ value, low, high, ...rest }) => ({ ...rest, value: short(value), ...(low === undefined ? {} : { low: short(low) }), ...(high === undefined ? {} : { high: short(high) }) })));
 }
 
 function writeJson(name: string, value: unknown): void {

@@ -18,13 +18,33 @@ export interface Ratio {
  */
 export function pairedRatio(figures: readonly number[], baselines: readonly number[]): Ratio {
   if (figures.length === 0 || figures.length !== baselines.length) throw new Error("pairedRatio needs as many baselines as figures, and one at least");
-  const logs = figures.map((figure, i) => Math.log(figure / baselines[i]!));
-  const center = mean(logs);
-  if (logs.length === 1) return { ratio: Math.exp(center), low: 0, high: Infinity };
-  const variance = logs.reduce((sum, log) => sum + (log - center) ** 2, 0) / (logs.length - 1);
-  const freedom = logs.length - 1;
-  const half = (studentT95[freedom - 1] ?? 1.96 + 2.5 / freedom) * Math.sqrt(variance / logs.length);
+  const { center, half } = interval(figures.map((figure, i) => Math.log(figure / baselines[i]!)));
   return { ratio: Math.exp(center), low: Math.exp(center - half), high: Math.exp(center + half) };
+}
+
+/** The same for figures and baselines that are not pairs: both intervals' widths count. */
+export function quotient(figures: readonly number[], baselines: readonly number[]): Ratio {
+  const [above, below] = [interval(figures.map(Math.log)), interval(baselines.map(Math.log))];
+  const center = above.center - below.center;
+  const half = Math.hypot(above.half, below.half);
+  return { ratio: Math.exp(center), low: Math.exp(center - half), high: Math.exp(center + half) };
+}
+
+/** The difference of two means; the samples are not pairs. */
+export function difference(figures: readonly number[], others: readonly number[]): Ratio {
+  const [one, other] = [interval(figures), interval(others)];
+  const center = one.center - other.center;
+  const half = Math.hypot(one.half, other.half);
+  return { ratio: center, low: center - half, high: center + half };
+}
+
+/** A mean and half the width of its 95% interval. */
+function interval(values: readonly number[]): { center: number; half: number } {
+  const center = mean(values);
+  if (values.length === 1) return { center, half: Infinity };
+  const freedom = values.length - 1;
+  const variance = values.reduce((sum, value) => sum + (value - center) ** 2, 0) / freedom;
+  return { center, half: (studentT95[freedom - 1] ?? 1.96 + 2.5 / freedom) * Math.sqrt(variance / values.length) };
 }
 
 export function mean(values: readonly number[]): number {

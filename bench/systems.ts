@@ -1,14 +1,18 @@
 /** The systems under comparison. A system is one Envoy; a scenario is what is sent to it. */
-import { apiKeyAuthFilter, bootstrap, luaFilter, wasmFilter, type Filter } from "./envoyConfig.ts";
-import { EnvoyProcess } from "./envoyProcess.ts";
-import { benchKey, malformedKey } from "./keys.ts";
+import { apiKeyAuthFilter, luaFilter, wasmFilter, type Filter } from "./envoyConfig.ts";
+import type { EnvoyProcess } from "./envoyProcess.ts";
+import { fullJobScenarios, fullJobSystems } from "./fullJob.ts";
+import { allKeys, benchKey, hot, malformedKey, rotating } from "./keys.ts";
 import { luaSource } from "./luaSource.ts";
+import { plain } from "./plain.ts";
 import { startTollgate } from "./tollgate.ts";
 import { compileFilter } from "./wasm.ts";
-import { apiSegments, consumerOf, environment, host, rotation } from "./workload.ts";
+import { apiSegments, consumerOf, environment, host } from "./workload.ts";
 
 export interface RunningSystem {
   envoy: EnvoyProcess;
+  /** the processes that Envoy asks; what they spend is shown beside what Envoy spends */
+  helpers?: { name: string; pids: readonly number[] };
   stop(): Promise<void>;
 }
 
@@ -23,17 +27,23 @@ export interface Scenario {
   system: string;
   keys: readonly string[];
   expect: "admitted" | "refused";
+  /** chosen together by `--only` */
+  group?: string;
+  /** the scenario that it is compared with; default: bare Envoy */
+  against?: string;
+  /** load before each sample, for what is given back when it isn't used for a while */
+  primeSeconds?: number;
+  /** measured after the rounds, in a block: load until all is warm, then samples and bare in turn, so that nothing cools down */
+  block?: { warmSeconds: number; sampleSeconds: number };
 }
 
 export const baseline = "bare Envoy";
-
-const hot = [benchKey(environment, 0)];
-const rotating = (keyCount: number, size: number): string[] => rotation(keyCount, size).map((index) => benchKey(environment, index));
 /** Well-formed keys that no system has. */
 const unknown = Array.from({ length: 1000 }, (_, index) => benchKey(environment, 2_000_000 + index));
 const malformed = Array.from({ length: 1000 }, (_, index) => malformedKey(environment, index));
 
 const starters: Record<string, (context: SystemContext) => Promise<RunningSystem>> = {
+  ...fullJobSystems,
   bare: (context) => plain(context, []),
   empty: (context) => plain(context, [wasmFilter("empty", compileFilter("empty"), "")]),
   // It traps on an empty configuration.
@@ -47,7 +57,7 @@ const starters: Record<string, (context: SystemContext) => Promise<RunningSystem
   "tollgate 1M": (context) => startTollgate(context, { keyCount: 1_000_000 }),
 };
 
-export const scenarios: readonly Scenario[] = [
+const keyScenarios: readonly Scenario[] = [
   { name: baseline, system: "bare", keys: hot, expect: "admitted" },
   { name: "Wasm, an empty filter", system: "empty", keys: hot, expect: "admitted" },
   { name: "proxy-runtime hello world", system: "hello", keys: hot, expect: "admitted" },
@@ -66,21 +76,15 @@ export const scenarios: readonly Scenario[] = [
   { name: "Tollgate refuses a malformed key", system: "tollgate 1M", keys: malformed, expect: "refused" },
 ];
 
+export const scenarios: readonly Scenario[] = [...keyScenarios, ...fullJobScenarios];
+
+/** Throws Unavailable when it can't be had on this machine. */
 export function startSystem(name: string, context: SystemContext): Promise<RunningSystem> {
   const start = starters[name];
   if (!start) throw new Error(`no system is called ${name}`);
   return start(context);
 }
 
-async function plain({ envoyPath, upstreamPort }: SystemContext, filters: Filter[]): Promise<RunningSystem> {
-  const envoy = await EnvoyProcess.start(envoyPath, bootstrap({ filters, upstreamPort }));
-  return { envoy, stop: () => envoy.stop() };
-}
-
 function lua(everySpelling: boolean): Filter {
   return luaFilter(luaSource({ host, segments: apiSegments, keys: allKeys(10_000), consumerOf, everySpelling }));
-}
-
-function allKeys(count: number): string[] {
-  return Array.from({ length: count }, (_, index) => benchKey(environment, index));
 }

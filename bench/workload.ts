@@ -26,3 +26,7 @@ export function rotation(keyCount: number, size: number): number[] {
   const stride = Math.floor(keyCount / size);
   return Array.from({ length: size }, (_, index) => index * stride);
 }
+
+/** What a key may use where limits are enforced: never reached. The most that every system can be told. */
+export const minuteLimit = 100_000_000;
+export const dayLimit = 4_000_000_000;

@@ -1,4 +1,4 @@
--- Requests for wrk, made once: arg 1 is a file of key lines, arg 2 one of header lines. The keys are sent in turn.
+-- Requests for wrk, made once: arg 1 is a file of key lines, arg 2 one of header lines. The keys are sent in turn, the first is number arg 3.
 -- Prints one JSON line at the end, so that nothing has to be read out of wrk's report.
 local requests, turn = {}, 0
 
@@ -13,6 +13,7 @@ function init(args)
     headers["x-api-key"] = key
     requests[#requests + 1] = wrk.format("GET", nil, headers)
   end
+  turn = tonumber(args[3]) % #requests
 end
 
 function request()

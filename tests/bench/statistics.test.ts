@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { geometricMean, pairedRatio, percentile } from "../../bench/statistics.ts";
+import { difference, geometricMean, pairedRatio, percentile, quotient } from "../../bench/statistics.ts";
 
 const near = (actual: number, expected: number): void => assert.ok(Math.abs(actual - expected) < 1e-3, `${actual} is not ${expected}`);
 
@@ -32,4 +32,17 @@ it("takes percentiles by nearest rank", () => {
   assert.equal(percentile(values, 99), 99);
   assert.equal(percentile([7], 99), 7);
   near(geometricMean([1, 4, 16]), 4);
+});
+
+it("takes quotients and differences of figures that aren't pairs", () => {
+  const figures = [0.1, 0.2, 0.3].map(Math.exp);
+  const even = quotient(figures, [1, 1, 1]);
+  near(Math.log(even.ratio), 0.2);
+  near(Math.log(even.high), 0.2 + (4.303 * 0.1) / Math.sqrt(3));
+  const wide = quotient(figures, figures);
+  near(wide.ratio, 1);
+  near(Math.log(wide.high), (Math.SQRT2 * 4.303 * 0.1) / Math.sqrt(3));
+  const { ratio, low, high } = difference([1.1, 1.2, 1.3], [1, 1, 1, 1]);
+  near(ratio, 0.2);
+  near(high - low, (2 * 4.303 * 0.1) / Math.sqrt(3));
 });

@@ -78,8 +78,16 @@ export class EnvironmentFeed {
 
   /** Follows the environment and builds the base. Throws when the store fails; may be called again then. */
   async start(): Promise<void> {
-    this.#unsubscribe ??= this.#source.subscribe(this.environment, (version) => this.#hear(version));
+    this.#subscribe();
     await this.#baseFrom(0n);
+  }
+
+  /** Follows the environment, so that its epoch and version are known: all that lanes need. Throws as `start` does. */
+  async follow(): Promise<void> {
+    this.#subscribe();
+    if (this.#known !== undefined) return;
+    await this.recheck();
+    if (this.#known === undefined) throw new SyncProblem("not_ready", `there is no environment "${this.environment}"`);
   }
 
   /** Whether gateways can be answered. */
@@ -176,6 +184,10 @@ export class EnvironmentFeed {
     this.#stopped.abort(new SyncProblem("not_ready", "control is stopping"));
     await this.#building?.catch(() => undefined);
     this.#deltas.clear();
+  }
+
+  #subscribe(): void {
+    this.#unsubscribe ??= this.#source.subscribe(this.environment, (version) => this.#hear(version));
   }
 
   #mustKnow(): EnvironmentState {

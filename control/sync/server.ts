@@ -60,6 +60,11 @@ export function createSyncServer(options: SyncServerOptions): SyncServer {
   return new Server(options);
 }
 
+interface FeedEntry {
+  feed: EnvironmentFeed;
+  starting: Promise<void> | undefined;
+}
+
 class Server implements SyncServer {
   readonly #options: SyncServerOptions;
   readonly #log: FastifyBaseLogger;
@@ -72,7 +77,7 @@ class Server implements SyncServer {
   readonly #usage: UsageCalls;
   readonly #recalls = new PendingRecalls();
   readonly #recallPost: RecallPost;
-  readonly #feeds = new Map<string, { feed: EnvironmentFeed; starting: Promise<void> | undefined }>();
+  readonly #feeds = new Map<string, FeedEntry>();
   readonly #sweeper: NodeJS.Timeout;
   readonly #doneMs: Record<Job, number> = { tokens: 0, tidy: 0, recheck: 0, prune: Date.now() };
   #unfollowTls: (() => void) | undefined;
@@ -181,7 +186,7 @@ class Server implements SyncServer {
       const { grant } = await this.#authorize(request);
       const { body } = request;
       if (!Buffer.isBuffer(body)) throw new SyncProblem("parameter_invalid", `send one frame as ${CONTENT_TYPE}`);
-      const frame = await answerer.answer(body, request.query.gateway, grant, await this.#feed(grant.environment));
+      const frame = await answerer.answer(body, request.query.gateway, grant, await this.#followed(grant.environment));
       this.#count(kind, frame.length);
       if (this.#stopping) reply.header("connection", "close");
       return reply.type(CONTENT_TYPE).send(frame);
@@ -263,19 +268,28 @@ class Server implements SyncServer {
 
   /** The environment's feed, started. */
   async #feed(environment: string): Promise<EnvironmentFeed> {
-    let entry = this.#feeds.get(environment);
-    if (entry === undefined) {
-      entry = { feed: this.#makeFeed(environment), starting: undefined };
-      this.#feeds.set(environment, entry);
+    const entry = this.#entry(environment);
+    if (!entry.feed.ready) {
+      entry.starting ??= entry.feed.start().finally(() => {
+        entry.starting = undefined;
+      });
+      await entry.starting;
     }
-    const { feed } = entry;
-    if (feed.ready) return feed;
-    const starting = entry;
-    starting.starting ??= feed.start().finally(() => {
-      starting.starting = undefined;
-    });
-    await starting.starting;
+    return entry.feed;
+  }
+
+  /** The environment's feed, perhaps before its snapshot is encoded: lanes mustn't starve for that after a restart. */
+  async #followed(environment: string): Promise<EnvironmentFeed> {
+    const { feed, starting } = this.#entry(environment);
+    if (!feed.ready && starting === undefined) this.#background("encoding a snapshot", this.#feed(environment));
+    await feed.follow();
     return feed;
+  }
+
+  #entry(environment: string): FeedEntry {
+    let entry = this.#feeds.get(environment);
+    if (entry === undefined) this.#feeds.set(environment, (entry = { feed: this.#makeFeed(environment), starting: undefined }));
+    return entry;
   }
 
   #makeFeed(environment: string): EnvironmentFeed {
@@ -320,7 +334,7 @@ class Server implements SyncServer {
     }
   }
 
-  #background(what: string, work: Promise<void>): void {
+  #background(what: string, work: Promise<unknown>): void {
     work.catch((error: unknown) => {
       if (!this.#stopping) this.#log.warn({ err: error }, `${what} failed; it is tried again`);
     });

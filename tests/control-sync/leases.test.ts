@@ -132,6 +132,27 @@ test("another epoch is refused, though nobody told of it", async (t) => {
   assert.deepEqual([refused.status, codeOf(refused)], [409, "epoch_changed"]);
 });
 
+test("lanes don't wait for a snapshot to be encoded", async (t) => {
+  const { lane: laneOf, source, sync, limitOf } = await setting(t);
+  let encode: () => void = () => undefined;
+  const encoding = new Promise<void>((resolve) => (encode = resolve));
+  source.beforeKeysPage = () => encoding;
+  const gateway = sync.gateway();
+  const watching = gateway.watch();
+  assert.equal((await laneOf().ask(limitOf("tier", "bronze"), subject)).verdict, verdict.granted);
+  assert.equal(sync.server.ready, false);
+  encode();
+  assert.equal(await watching, "manifest");
+  assert.equal(sync.server.ready, true);
+});
+
+test("a lane's call alone makes its environment ready", async (t) => {
+  const { lane: laneOf, sync, limitOf } = await setting(t);
+  await laneOf().ask(limitOf("tier", "bronze"), subject);
+  await eventually("ready", () => sync.server.ready && sync.registry.getSingleMetric("tollgate_sync_base_seconds") !== undefined);
+  assert.equal(await metric(sync, "tollgate_sync_base_seconds"), 1);
+});
+
 test("strangers are refused before their body is taken in", async (t) => {
   const { lane: laneOf, source, sync } = await setting(t);
   source.addToken("staging", null, "staging");

@@ -230,8 +230,12 @@ describe("health, metrics, document", () => {
     for (const url of ["/healthz", "/readyz", "/metrics", "/openapi.json"]) assert.equal((await h.call("GET", url, undefined, without(undefined))).statusCode, 200);
   });
 
-  it("/readyz follows the database and the feed", async (t) => {
+  it("/readyz follows the database, the counter store and the feed", async (t) => {
     const h = await startApi(t);
+    h.services.counterCheck = () => Promise.reject(new Error("down"));
+    expect(await h.call("GET", "/readyz"), 503, "not_ready");
+    h.services.counterCheck = async () => undefined;
+    expect(await h.call("GET", "/readyz"), 200);
     h.services.feedReady = () => false;
     expect(await h.call("GET", "/readyz"), 503, "not_ready");
     h.services.feedReady = () => true;

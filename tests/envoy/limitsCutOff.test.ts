@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
 import { Hammer, hammer } from "./support/hammer.ts";
-import { counted } from "./support/holdings.ts";
+import { quotaOf } from "./support/quota.ts";
 import { startLink, type Link } from "./support/link.ts";
 import { newest } from "./support/setups.ts";
 import { until } from "./support/until.ts";
@@ -56,8 +56,8 @@ describe("a gateway cut off from control", () => {
     await meanwhile(gateway!, request);
 
     const clients = new Hammer(others, { ...request, pauseMs: 5 });
-    const { held } = await until("all to be charged", () => {
-      const now = counted(fleet.control, request.key);
+    const { held } = await until("all to be charged", async () => {
+      const now = await quotaOf(fleet.control, name);
       return now.used === amount && Object.keys(now.held).join() === "gateway-0" ? now : undefined;
     });
     await sleep(300);
@@ -71,6 +71,6 @@ describe("a gateway cut off from control", () => {
     await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();
     assert.equal(fleet.reached(name), amount);
-    assert.deepEqual(counted(fleet.control, request.key), { used: amount, held: {}, shares: 0 });
+    assert.deepEqual(await quotaOf(fleet.control, name), { used: amount, held: {}, shares: 0 });
   }
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
 import { Hammer, hammer } from "./support/hammer.ts";
-import { counted } from "./support/holdings.ts";
+import { quotaOf } from "./support/quota.ts";
 import { newest, oldest } from "./support/setups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
@@ -30,7 +30,7 @@ for (const { setup, amount } of cases) {
       assert.deepEqual(reasons, {}, "nobody was refused yet");
       await everyWorkerAnswers(others, request, "quota_exceeded", 30_000);
       const { failed, admitted } = await clients.stop();
-      const { used, held } = counted(fleet.control, request.key);
+      const { used, held } = await quotaOf(fleet.control, "quota");
       const reached = fleet.reached("quota");
       const said = `${reached} reached the upstream, ${admitted} were answered, ${failed} were not, held ${JSON.stringify(held)}`;
       assert.equal(used, amount);

@@ -1,6 +1,7 @@
 /** Several gateways behind one control, and one upstream behind all of them. */
 import { randomInt } from "node:crypto";
 import { digestHex, issueKey } from "../../../control/domain/keys.ts";
+import type { ListenerOptions } from "../../../control/envoy/bootstrap.ts";
 import type { FileInput, LimitInput } from "../../../control/domain/schema.ts";
 import { Gateway } from "../harness.ts";
 import { ControlProcess, type ControlOptions } from "./control.ts";
@@ -14,6 +15,8 @@ export interface FleetOptions {
   products: readonly Product[];
   /** more of the plugin's configuration */
   configuration?: Record<string, unknown>;
+  /** what differs from the bootstrap's listener */
+  listener?: Partial<ListenerOptions>;
   control?: ControlOptions;
   /** where gateways find control, when not at its own port: gives the port for the gateway of this place */
   syncPort?: (control: ControlProcess, gateway: number) => number | Promise<number>;
@@ -35,9 +38,10 @@ export class Fleet {
   private gatewayToken = "";
 
   static async start(options: FleetOptions): Promise<Fleet> {
-    const [control, upstream] = await Promise.all([ControlProcess.start(options.control), startCountingUpstream()]);
-    const fleet = new Fleet(control, upstream, options);
+    const fleet = new Fleet(await ControlProcess.prepare(options.control), await startCountingUpstream(), options);
+    const { control } = fleet;
     try {
+      await control.start();
       fleet.gatewayToken = await control.createEnvironment(environment, fleet.file());
       const starts = Array.from({ length: options.gateways }, (_, index) => fleet.startGateway(index));
       const outcomes = await Promise.allSettled(starts);
@@ -52,7 +56,7 @@ export class Fleet {
 
   /** One more gateway of the same kind. */
   async startGateway(index: number): Promise<Gateway> {
-    const { setup, configuration = {}, syncPort } = this.options;
+    const { setup, configuration = {}, listener, syncPort } = this.options;
     return Gateway.start({
       setup,
       syncPort: (await syncPort?.(this.control, index)) ?? this.control.syncPort,
@@ -66,6 +70,7 @@ export class Fleet {
             control: { cluster: "control", authority: "control.test", timeoutMs: 2000, waitMs: 5000 },
             ...configuration,
           },
+          ...(listener === undefined ? {} : { listener }),
         },
       ],
     });

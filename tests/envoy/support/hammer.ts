@@ -16,8 +16,8 @@ export interface HammerOptions {
   pipelined?: number;
   /** a client that was refused pauses for so long; default 0 */
   pauseMs?: number;
-  /** sees every answer, with the times at which its request was sent and it was read, and the place of its gateway */
-  onAnswer?: (answer: Response, sentMs: number, readMs: number, gateway: number) => void;
+  /** sees every answer, with the times at which its request was sent and it was read */
+  onAnswer?: (answer: Response, sentMs: number, readMs: number) => void;
 }
 
 /** What clients saw. */
@@ -103,7 +103,7 @@ export class Hammer {
           unanswered--;
           refused ||= answer.status !== 200;
           this.tally.note(answer, index);
-          onAnswer?.(answer, sentMs, Date.now(), index);
+          onAnswer?.(answer, sentMs, Date.now());
         });
       } catch {
         connection?.close();

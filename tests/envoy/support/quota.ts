@@ -1,0 +1,28 @@
+/** How a product's counter stands at control. */
+import type { ControlProcess } from "./control.ts";
+import { environment } from "./fixture.ts";
+
+export interface QuotaState {
+  /** charged in the current window */
+  used: number;
+  /** what was given and may be unspent, by the node of the gateway that has it */
+  held: Record<string, number>;
+  /** the part of what is charged that gateways may spend while control is away */
+  shares: number;
+}
+
+interface Report {
+  limits: { windows: { used: number; shares: number; holders: { gateway: string; held: number }[] }[] }[];
+}
+
+/** Of the only limit that counts the product's key. */
+export async function quotaOf(control: ControlProcess, product: string): Promise<QuotaState> {
+  const { limits } = await control.call<Report>("GET", `/v1/keys/${product}/quota?environment=${environment}`);
+  const { used, shares, holders } = limits[0]!.windows[0]!;
+  const held: Record<string, number> = {};
+  for (const holder of holders) {
+    const node = holder.gateway.split("~")[0]!;
+    held[node] = (held[node] ?? 0) + holder.held;
+  }
+  return { used, held, shares };
+}

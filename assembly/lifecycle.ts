@@ -1,5 +1,5 @@
 /** From a configuration to a root, and what ticks, wake-ups and answers of control do for it. */
-import { drainQueue, pluginConfiguration, property, setEffectiveContext, setTickPeriod, value, valueBytes } from "./abi/host";
+import { drainQueue, pluginConfiguration, property, setEffectiveContext, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
 import { environmentVariable, monotonicNs } from "./abi/wasi";
 import { Config, configError, parseConfig } from "./config";
@@ -7,14 +7,13 @@ import { Feed } from "./feed";
 import { anyHeld, resume } from "./holding";
 import { heedRecalls } from "./limits/recalls";
 import { anyWaiting, resumeWaiting } from "./limits/waiting";
-import { Root, allRoots, dropGone, enterRoot, rootById } from "./root";
+import { Root, TICK_BUSY_MS, allRoots, dropGone, enterRoot, rootById } from "./root";
 import { sha256 } from "./sha256";
 import { loadStandalone, standaloneError } from "./standalone";
 import { GAUGE_AGE, GAUGE_COUNTERS, GAUGE_KEYS, GAUGE_VERSION, Meter, error, say } from "./telemetry";
 import { Text, ascii } from "./text";
 
-/** While something is loading, and otherwise. Ticks are only the fallback: changes wake. */
-const TICK_LOADING_MS: u32 = 10;
+/** While nothing loads or waits. Ticks are only the fallback: changes wake. */
 const TICK_MS: u32 = 200;
 const OWNER_SILENT_NS: u64 = 1_000_000_000;
 /** Gauges are shown, and what is gone is forgotten, so often. */
@@ -64,8 +63,7 @@ export function configure(id: u32, bytes: u32): bool {
   }
   supersede(root);
   enterRoot(root);
-  root.tickMs = TICK_LOADING_MS;
-  setTickPeriod(TICK_LOADING_MS);
+  root.setTick(TICK_BUSY_MS);
   return true;
 }
 
@@ -165,14 +163,14 @@ export function tick(id: u32): void {
   const feed = root.feed;
   if (feed != null && feed.isLocal) {
     keepLocal(feed, root, now);
-    setPeriod(root, anyWaiting() ? TICK_LOADING_MS : TICK_MS);
+    root.setTick(anyWaiting() ? TICK_BUSY_MS : TICK_MS);
   } else if (feed != null) {
     keepFeed(feed, root, now);
     const maxAge = root.config.maxSnapshotAgeSeconds;
     if (feed.follower.upToDate(feed)) feed.confirmedNs = feed.head.contactNs;
     root.stale = maxAge != 0 && feed.table != null && now > feed.confirmedNs && (now - feed.confirmedNs) / 1_000_000_000 > maxAge;
-    setPeriod(root, feed.head.generation == 0 && !feed.leader.waiting(now) || feed.serving && feed.follower.behind(feed) || anyHeld() || anyWaiting() ? TICK_LOADING_MS : TICK_MS);
-  } else setPeriod(root, TICK_MS);
+    root.setTick(feed.head.generation == 0 && !feed.leader.waiting(now) || feed.serving && feed.follower.behind(feed) || anyHeld() || anyWaiting() ? TICK_BUSY_MS : TICK_MS);
+  } else root.setTick(TICK_MS);
   if (anyHeld() && resume(now) && feed != null) feed.wakeSelf();
   if (anyWaiting() && resumeWaiting(now) && feed != null) feed.wakeSelf();
   if (now - sweptAtNs > SWEEP_EVERY_NS) {
@@ -204,12 +202,6 @@ function dropUnused(): void {
     feeds[f].free();
     feeds.splice(f, 1);
   }
-}
-
-function setPeriod(root: Root, ms: u32): void {
-  if (root.tickMs == ms) return;
-  root.tickMs = ms;
-  setTickPeriod(ms);
 }
 
 /** The newest root that watches owns the feed: its ticks drive it, and calls are made in its name. */

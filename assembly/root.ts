@@ -1,11 +1,13 @@
 /** A root context: one plugin configuration in one VM, and all that hangs off it. */
-import { setEffectiveContext } from "./abi/host";
+import { setEffectiveContext, setTickPeriod } from "./abi/host";
 import { Config } from "./config";
 import { Feed } from "./feed";
 import { SOURCE_BEARER, HeaderPlan } from "./request";
 import { Table } from "./table";
 import { Meter } from "./telemetry";
 
+/** While something loads or waits. */
+export const TICK_BUSY_MS: u32 = 10;
 /** A superseded root that got a stream counts as alive for so long. */
 const REVIVED_NS: u64 = 30_000_000_000;
 
@@ -39,6 +41,13 @@ export class Root {
     if (own != null) return own;
     const feed = this.feed;
     return feed == null || this.stale ? null : feed.believed;
+  }
+
+  /** Sets the period of the root's ticks; one of its contexts must be the effective one. */
+  setTick(ms: u32): void {
+    if (this.tickMs == ms) return;
+    this.tickMs = ms;
+    setTickPeriod(ms);
   }
 
   /** Whether the root takes part in its feed. */

@@ -26,6 +26,8 @@ const HOLDERS: u32 = 64;
 /** A holder that gives nothing back for so long is gone; what it held is lost until the window's end. */
 const SILENT_NS: u64 = 1_000_000_000;
 const ASK_AGAIN_NS: u64 = 5_000_000;
+/** All places for a cell are taken by counters whose windows are not over. */
+export const NO_CELL: u64 = u64.MAX_VALUE;
 const MS: u64 = 1_000_000;
 
 /** The cell that is being worked on: its index, its compare-and-set word (CREATE: absent) and its bytes. */
@@ -142,6 +144,7 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
       if (granted < need) granted = need;
       store<u64>(cell, others + granted, 40);
       store<u64>(cell, holders | own, 48);
+      store<u64>(cell, 0, 56);
     } else if ((holders & ~own) != 0) {
       const since = load<u64>(cell, 56);
       if (since != 0 && now - since > SILENT_NS) {
@@ -193,8 +196,12 @@ export function returnToCell(feed: Feed, c: Counter, now: u64): void {
   for (let t: u32 = 0; t < TRIES; t++) {
     if (!find(feed, c, nowMs, now) || load<u64>(cell, 24) != c.startMs || load<u64>(cell, 32) != c.endMs) return;
     const used = load<u64>(cell, 40);
+    const holders = load<u64>(cell, 48);
+    const own = holderBit(feed);
+    // Whoever has nothing to give must not make the others look alive.
+    if (held == 0 && (holders & own) == 0) return;
     store<u64>(cell, used > held ? used - held : 0, 40);
-    store<u64>(cell, load<u64>(cell, 48) & ~holderBit(feed), 48);
+    store<u64>(cell, holders & ~own, 48);
     store<u64>(cell, 0, 56);
     if (write(feed)) return;
   }
@@ -202,11 +209,11 @@ export function returnToCell(feed: Feed, c: Counter, now: u64): void {
 
 /**
  * The pace of a limit with `smoothing`, for the whole Envoy: GCRA (ITU-T I.371, annex A), its theoretical arrival time in the cell. Gives 0
- * when `cost` may pass now, else the nanoseconds to wait.
+ * when `cost` may pass now, else the nanoseconds to wait, or NO_CELL. Without `take` it only looks.
  */
-export function pace(feed: Feed, c: Counter, limit: usize, cost: u64, now: u64): u64 {
+export function pace(feed: Feed, c: Counter, limit: usize, cost: u64, take: bool, now: u64): u64 {
   if (c.paced >= cost && now < c.pacedUntilNs) {
-    c.paced -= cost;
+    if (take) c.paced -= cost;
     return 0;
   }
   const perSecond = <u64>pacePerSecond(limit);
@@ -215,11 +222,12 @@ export function pace(feed: Feed, c: Counter, limit: usize, cost: u64, now: u64):
   const tolerance = interval * (burst == 0 ? 1 : burst);
   const nowMs = wallNs() / MS;
   for (let t: u32 = 0; t < TRIES; t++) {
-    if (!find(feed, c, nowMs, now)) return ASK_AGAIN_NS;
+    if (!find(feed, c, nowMs, now)) return NO_CELL;
     if (load<u64>(cell, 32) <= nowMs) rollCell(limit, nowMs);
     const tat = load<u64>(cell, 64);
     const from = tat > now ? tat : now;
     if (from + interval * cost > now + tolerance) return from + interval * cost - now - tolerance;
+    if (!take) return 0;
     // A share of the burst at a time, so that not every request needs the cell; what isn't used soon is lost.
     const room = (now + tolerance - from) / interval;
     let chunk = room >> 3;

@@ -3,7 +3,7 @@ import { monotonicNs } from "../abi/wasi";
 import { Feed } from "../feed";
 import { Table } from "../table";
 import { applicable, findApplicable } from "./applicable";
-import { pace } from "./cells";
+import { NO_CELL, pace } from "./cells";
 import { Counter, GATEWAY, LOCAL, holds, roll } from "./counter";
 import { isFirstUse, isRate, isShadow, isSmoothed, limitAmount, limitId, limitSubject } from "./limitRecord";
 import { newSubjects, setSubject, subjectA, subjectB } from "./subject";
@@ -106,9 +106,9 @@ export function takeLimits(
   if (full) return NO_ROOM;
   if (dry != null) return DRY;
   if (price == 0) return TAKEN;
-  if (!paceAll(feed, watch, now)) return VIOLATED;
-  charge(feed, now, false);
-  return TAKEN;
+  const paced = paceAll(feed, watch, now);
+  if (paced == TAKEN) charge(feed, now, false);
+  return paced;
 }
 
 function noteViolated(limit: usize, ns: u64): void {
@@ -123,23 +123,37 @@ function noteShadowed(limit: usize): void {
   shadowedRate = isRate(limit);
 }
 
-/** Keeps to the pace of limits with smoothing. */
-function paceAll(feed: Feed, watch: bool, now: u64): bool {
-  let kept = true;
+/** Keeps to the pace of limits with smoothing. Where there are several, all are looked at before any is taken from. */
+function paceAll(feed: Feed, watch: bool, now: u64): u32 {
+  let smoothed = 0;
+  for (let i: u32 = 0; i < limitCount; i++) if (counterOf(i) != null && isSmoothed(applicable(i))) smoothed++;
+  if (smoothed == 0) return TAKEN;
+  if (smoothed > 1) {
+    const result = paceEach(feed, watch, false, now);
+    if (result != TAKEN) return result;
+  }
+  return paceEach(feed, watch, true, now);
+}
+
+function paceEach(feed: Feed, watch: bool, take: bool, now: u64): u32 {
+  let result = TAKEN;
   for (let i: u32 = 0; i < limitCount; i++) {
     const limit = applicable(i);
     const c = counterOf(i);
     if (c == null || !isSmoothed(limit)) continue;
-    const waitNs = pace(feed, c, limit, cost, now);
-    if (waitNs == 0) continue;
-    if (watch || isShadow(limit)) noteShadowed(limit);
+    const watched = watch || isShadow(limit);
+    if (watched && !take) continue;
+    const waitNs = pace(feed, c, limit, cost, take, now);
+    if (waitNs == 0 || (watched && waitNs == NO_CELL)) continue;
+    if (watched) noteShadowed(limit);
+    else if (waitNs == NO_CELL) result = NO_ROOM;
     else {
       store<u32>(found + (<usize>i << 3), 1, 4);
       noteViolated(limit, waitNs);
-      kept = false;
+      if (result == TAKEN) result = VIOLATED;
     }
   }
-  return kept;
+  return result;
 }
 
 /** Takes the cost from every counter that has it; `some`: those that haven't are passed over. */

@@ -9,7 +9,7 @@
 import { continueRequest, setEffectiveContext } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { CONTINUE, decide } from "../filter";
-import { Root, rootById } from "../root";
+import { Root, TICK_BUSY_MS, rootById } from "../root";
 import { HELD } from "../telemetry";
 import { ASKED, Counter, WANT_ASK, holds, roll } from "./counter";
 
@@ -44,6 +44,8 @@ export function wait(root: Root, context: u32, c: Counter, era: u32, cost: u64, 
   store<u32>(entry, era, 24);
   store<u64>(entry, cost, 32);
   root.waiting++;
+  // Ticks see to those whose time is up, or who are to ask again; they become rare again when nobody waits.
+  root.setTick(TICK_BUSY_MS);
   if (deadlineNs == 0) root.meter.count(HELD);
   return true;
 }

@@ -19,8 +19,8 @@ const GATEWAYS = 2;
 const WORKERS = 2;
 const KEYS = 2;
 const HOLD_MS = 1000;
-/** Times are up at ticks, which come every 200 ms where nobody has waited before. */
-const TICK_MS = 210;
+/** Times are up at ticks, which come every 10 ms while anybody waits. */
+const TICK_MS = 11;
 
 interface Plan {
   limit: number;

@@ -11,6 +11,7 @@ import type { Services } from "./http/context.ts";
 import { createAdminServer } from "./http/server.ts";
 import type { App } from "./http/typeProvider.ts";
 import { createLogger } from "./logging.ts";
+import { QuotaSource } from "./quota/facts.ts";
 import { openStore } from "./store/open.ts";
 import type { SqlStore } from "./store/sqlStore.ts";
 import { createSyncServer } from "./sync/server.ts";
@@ -51,6 +52,9 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
     servers.push(sync);
     const services: Services = {
       store,
+      counters: leased,
+      usage,
+      quotas: new QuotaSource(store.dialect),
       nowMs: Date.now,
       random: randomInt,
       registry,

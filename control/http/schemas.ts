@@ -53,7 +53,7 @@ export const namedSchemas = { Problem, Api: ApiSchema, Tier: TierSchema, Consume
 export const named = (name: keyof typeof namedSchemas) => Type.Unsafe<unknown>({ $ref: `${name}#` });
 
 /** A route's answers: its own, and the problems of these statuses on top of 400, 401 and 500. */
-export function answers(own: Record<number, TSchema>, ...problems: number[]): Record<string, object> {
+export function answers(own: Record<number, TSchema | { description: string; content: Record<string, { schema: TSchema }> }>, ...problems: number[]): Record<string, object> {
   const refused = (status: number) => [String(status), { description: "Refused", content: { "application/problem+json": { schema: named("Problem") } } }] as const;
   return { ...own, ...Object.fromEntries([400, 401, 500, 503, ...problems].map(refused)) };
 }

@@ -18,7 +18,9 @@ import { gatewayRoutes } from "./routes/gateways/index.ts";
 import { gatewayTokenRoutes } from "./routes/gatewayTokens/index.ts";
 import { healthRoutes } from "./routes/health/index.ts";
 import { keyRoutes } from "./routes/keys/index.ts";
+import { quotaRoutes } from "./routes/quota/index.ts";
 import { tierRoutes } from "./routes/tiers/index.ts";
+import { usageRoutes } from "./routes/usage/index.ts";
 import { namedSchemas } from "./schemas.ts";
 import type { App } from "./typeProvider.ts";
 import { validatorCompiler } from "./validation.ts";
@@ -72,6 +74,8 @@ export async function createAdminServer(services: Services, logger: FastifyBaseL
       adminTokenRoutes(scope, services);
       auditRoutes(scope, services);
       gatewayRoutes(scope, services);
+      usageRoutes(scope, services);
+      quotaRoutes(scope, services);
       await scope.register(async (files: App) => fileRoutes(files, services));
     },
     { prefix: "/v1" },

@@ -9,13 +9,16 @@ import type { TestContext } from "node:test";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import { answerCheck } from "./answers.ts";
 import { Registry } from "prom-client";
+import { SqlCounterStore } from "../../control/counters/sql.ts";
 import { digestHex } from "../../control/domain/keys.ts";
 import type { Services } from "../../control/http/context.ts";
 import { createAdminServer } from "../../control/http/server.ts";
 import type { App } from "../../control/http/typeProvider.ts";
 import { createLogger } from "../../control/logging.ts";
 import { openStore } from "../../control/store/open.ts";
+import { QuotaSource } from "../../control/quota/facts.ts";
 import type { Store } from "../../control/store/store.ts";
+import { SqlUsage } from "../../control/usage/usage.ts";
 
 export const adminToken = "test-admin-token-0123456789";
 
@@ -37,10 +40,14 @@ export async function startApi(t: TestContext): Promise<Harness> {
   const clock = { nowMs: Date.UTC(2026, 0, 1) };
   await store.createEnvironment("default", { actor: "test", requestId: "", nowMs: clock.nowMs });
   const { logger, logs } = capturedLogger();
-  const services: Services = { store, nowMs: () => clock.nowMs, random: randomInt, registry: new Registry(), feedReady: () => true, fixedAdminDigest: digestHex(adminToken) };
+  const nowMs = () => clock.nowMs;
+  const counters = new SqlCounterStore(store.dialect, { nowMs });
+  const usage = new SqlUsage(store.dialect, { nowMs });
+  const services: Services = { store, counters, usage, quotas: new QuotaSource(store.dialect), nowMs, random: randomInt, registry: new Registry(), feedReady: () => true, fixedAdminDigest: digestHex(adminToken) };
   const app = await createAdminServer(services, logger);
   t.after(async () => {
     await app.close();
+    await usage.close();
     await store.close();
   });
   await app.ready();

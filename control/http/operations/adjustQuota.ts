@@ -1,0 +1,71 @@
+/** Resets counters, or gives them extra: first in the counter store, then as news in the environment's log, which reaches every gateway. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CounterGeneration } from "../../counters/model.ts";
+import { CountersUnavailable } from "../../counters/store.ts";
+import { ControlError } from "../../errors.ts";
+import { appliedLimits } from "../../quota/applied.ts";
+import { type Choice, chooseAll, chooseOne } from "../../quota/choose.ts";
+import type { Holder, QuotaFacts } from "../../quota/facts.ts";
+import { type QuotaReport, quotaReport } from "../../quota/report.ts";
+import type { ChangeContext } from "../../store/store.ts";
+import { isUnavailable } from "../../store/unavailable.ts";
+import type { Services } from "../context.ts";
+import { changeIn, requireEnvironment } from "./environment.ts";
+import { notFound } from "./putRecord.ts";
+
+export interface Adjusted extends QuotaReport {
+  version: number;
+  adjusted: { name: string; api?: string }[];
+}
+
+const tries = 5;
+const retryMs = 100;
+
+export async function readQuota(services: Services, environment: string, holder: Holder): Promise<QuotaReport> {
+  return reachable(async () => quotaReport(services, environment, await factsOf(services, environment, holder)));
+}
+
+/** `amount` absent: resets. */
+export async function adjustQuota(services: Services, environment: string, holder: Holder, choice: Choice, amount: number | undefined, context: ChangeContext): Promise<Adjusted> {
+  const facts = await factsOf(services, environment, holder);
+  const applied = appliedLimits(facts);
+  const owned = { ...holder, consumer: facts.consumer.consumer.id };
+  const chosen = amount === undefined ? chooseAll(applied, owned, choice) : [chooseOne(applied, owned, choice)];
+  const counters = chosen.map(({ counter }) => counter);
+  const generations = await reachable(async () => (amount === undefined ? services.counters.reset(environment, counters) : services.counters.grant(environment, counters, amount)));
+  const adjusted = chosen.map(({ limit, countsApi }) => ({ name: limit.name, ...(countsApi === undefined ? {} : { api: countsApi }) }));
+  const details = amount === undefined ? { limits: adjusted } : { limits: adjusted, amount };
+  const version = await tell(services, environment, generations, { action: amount === undefined ? "reset-quota" : "grant-quota", ...holder, details }, context);
+  return { version, adjusted, ...(await reachable(() => quotaReport(services, environment, facts))) };
+}
+
+async function factsOf({ store, quotas }: Services, environment: string, holder: Holder): Promise<QuotaFacts> {
+  await requireEnvironment(store, environment);
+  const facts = await quotas.read(environment, holder);
+  if (facts === undefined) throw notFound(holder.kind, holder.id);
+  return facts;
+}
+
+/** The counters have changed for good: the news is worth some tries. */
+async function tell(services: Services, environment: string, generations: readonly CounterGeneration[], audit: { action: string; kind: Holder["kind"]; id: string; details: object }, context: ChangeContext): Promise<number> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return (await changeIn(services.store, environment, context, async (writer) => writer.tellCounters(generations, audit))).version;
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      if (tried === tries) {
+        throw new ControlError("not_ready", `The counters are changed, but the gateways could not be told: those that know the counter as spent refuse until the window ends, or until the next reset or grant.`);
+      }
+      await sleep(retryMs * tried);
+    }
+  }
+}
+
+async function reachable<T>(use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
+  } catch (error) {
+    if (error instanceof CountersUnavailable) throw new ControlError("not_ready", "The counter store can't be reached.");
+    throw error;
+  }
+}

@@ -1,0 +1,93 @@
+/** Which limits count a key or a consumer, where they do, and by which counters. */
+import type { CounterRef } from "../counters/model.ts";
+import { applicableLimits, type LimitOwner, routeName } from "../domain/applicableLimits.ts";
+import type { Limit } from "../domain/model.ts";
+import type { FeedApi, FeedLimit } from "../store/feedSource.ts";
+import { shapeOf } from "../sync/limitShapes.ts";
+import type { Caller, QuotaFacts } from "./facts.ts";
+
+/** A limit with one subject, which is the key's or the consumer's. */
+export interface AppliedLimit {
+  limit: Limit;
+  owner: LimitOwner;
+  /** what it's counted by; absent: each gateway counts for itself */
+  counter?: CounterRef;
+  /** of a limit that counts by consumer and API, the API */
+  countsApi?: string;
+  /** ids of the APIs at which it applies to the key, or to some key of the consumer */
+  apis: string[];
+  /** where it applies, to whom, as `placeText` writes it: what is counted against it */
+  places: Set<string>;
+  /** keys of the consumer that have their own limit in place of this one */
+  except: string[];
+}
+
+/** A place where a limit applies, by the names under which usage is counted. "": no route of the API. */
+export function placeText(tier: string, api: string, route: string): string {
+  return `${tier}\n${api}\n${route}`;
+}
+
+/** Limits that count the key, its consumer, or its consumer at an API; or, without a key, the last two. In the order of their names. */
+export function appliedLimits(facts: QuotaFacts): AppliedLimit[] {
+  const wireIds = new Map<Limit, number>();
+  const note = (limits: readonly FeedLimit[] | undefined) => limits?.forEach(({ limit, wireId }) => wireIds.set(limit, wireId));
+  for (const { limits } of [...facts.apis, ...facts.tiers]) note(limits);
+  for (const { limited } of facts.callers) note(limited?.limits);
+
+  const applied = new Map<string, AppliedLimit>();
+  for (const caller of facts.callers) {
+    const own = facts.self === undefined || facts.self === caller;
+    for (const { place, api, found } of placesOf(facts, caller)) {
+      for (const { limit, owner } of found) {
+        // Those of other keys of the consumer only matter for what is counted against the limits of this one.
+        if (limit.subject === "key" ? facts.key === undefined || !own : limit.subject !== "consumer" && limit.subject !== "consumer+api") continue;
+        const wireId = wireIds.get(limit)!;
+        const perApi = limit.subject === "consumer+api";
+        const id = perApi ? `${wireId} ${api.wireId}` : String(wireId);
+        let one = applied.get(id);
+        if (one === undefined) {
+          const counter = { limit: shapeOf({ wireId, limit }), subject: subjectText(facts, limit, api) };
+          one = { limit, owner, ...(limit.enforcement === "global" ? { counter } : {}), ...(perApi ? { countsApi: api.api.id } : {}), apis: [], places: new Set(), except: [] };
+          applied.set(id, one);
+        }
+        if (own && !one.apis.includes(api.api.id)) one.apis.push(api.api.id);
+        one.places.add(place);
+      }
+    }
+  }
+  const limited = facts.callers.flatMap(({ limited: key }) => (key === undefined ? [] : [key]));
+  for (const one of applied.values()) {
+    if (one.owner.kind === "key" || one.limit.subject === "key") continue;
+    one.except = limited.filter((key) => key.limits!.some(({ limit }) => limit.name === one.limit.name)).map(({ id }) => id);
+  }
+  // Those that apply to other keys of the consumer alone are left out.
+  return [...applied.values()].filter(({ apis }) => apis.length > 0).sort((a, b) => compare(a.limit.name, b.limit.name) || compare(a.countsApi ?? "", b.countsApi ?? ""));
+}
+
+/** Each place that the caller may use, with the limits there. */
+function* placesOf(facts: QuotaFacts, caller: Caller): Generator<{ place: string; api: FeedApi; found: ReturnType<typeof applicableLimits> }> {
+  const tier = facts.tiers.find(({ wireId }) => wireId === (caller.tier ?? facts.consumer.tierWireId));
+  if (tier === undefined) return;
+  const key = caller.limited === undefined ? undefined : { id: caller.limited.id, limits: caller.limited.limits!.map(({ limit }) => limit) };
+  for (const api of facts.apis) {
+    const allowed = [tier.apiWireIds, caller.apis].every((ids) => ids === undefined || ids.includes(api.wireId));
+    if (!allowed || api.api.auth.mode === "keyless") continue;
+    for (const route of [undefined, ...api.api.routes]) {
+      const place = placeText(tier.tier.id, api.api.id, route === undefined ? "" : routeName(route));
+      yield { place, api, found: applicableLimits({ tier: tier.tier, api: api.api, route, key }) };
+    }
+  }
+}
+
+/** What the limit counts, as on the wire (docs/wire.md): 16 bytes in hex. */
+function subjectText({ key, consumer }: QuotaFacts, { subject }: Limit, api: FeedApi): string {
+  if (subject === "key") return key!.digest.toString("hex", 0, 16);
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt32LE(consumer.wireId, 0);
+  if (subject === "consumer+api") bytes.writeUInt32LE(api.wireId, 4);
+  return bytes.toString("hex");
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

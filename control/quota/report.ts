@@ -1,0 +1,126 @@
+/** How the limits of a key or a consumer stand: the counters, who holds what of them, and what usage says. */
+import type { CounterState, WindowState } from "../counters/model.ts";
+import type { CounterStore } from "../counters/store.ts";
+import type { LimitOwner } from "../domain/applicableLimits.ts";
+import type { Limit } from "../domain/model.ts";
+import { timeText } from "../domain/time.ts";
+import type { UsageStore } from "../usage/usage.ts";
+import { type AppliedLimit, appliedLimits } from "./applied.ts";
+import { Counted } from "./counted.ts";
+import type { QuotaFacts } from "./facts.ts";
+
+export interface HolderReport {
+  gateway: string;
+  /** one VM of the gateway */
+  lane: string;
+  /** at most so much of it is unspent */
+  held: number;
+  lastContact: string;
+  /** it hasn't called for so long that it's gone or cut off: if it's gone, what it holds is lost until the window ends */
+  silent: boolean;
+}
+
+export interface WindowReport {
+  start: string;
+  /** when it ends, and the next one begins with nothing used */
+  resets: string;
+  limit: number;
+  /** charged: spent, held by gateways, or in their shares */
+  used: number;
+  extra: number;
+  remaining: number;
+  held: number;
+  heldBySilent: number;
+  /** what gateways may spend while control is away (failureMode: local): charged whole */
+  shares: number;
+  /** the cost of what was admitted, by usage; null: usage can't tell */
+  counted: number | null;
+  /** used − held − shares − counted; null: usage can't tell */
+  difference: number | null;
+  holders: HolderReport[];
+}
+
+export interface LimitReport extends Pick<Limit, "name" | "kind" | "limit" | "windowSeconds" | "period" | "subject" | "enforcement" | "mode"> {
+  owner: LimitOwner;
+  /** with subject consumer+api, the API that is counted */
+  api?: string;
+  /** the APIs at which it applies */
+  apis: string[];
+  generation?: number;
+  /** granted before the window is open that first use opens */
+  pendingExtra?: number;
+  /** the current one, and the next one if gateways hold some of it already; none where each gateway counts for itself */
+  windows: WindowReport[];
+}
+
+export interface QuotaReport {
+  time: string;
+  key?: string;
+  consumer: string;
+  /** the consumer has so many keys with limits of their own that not all were looked at */
+  partial: boolean;
+  limits: LimitReport[];
+}
+
+/** A lane gives back what it holds and doesn't use after 15 s. One that holds something and has been silent for longer is gone or cut off. */
+const silentMs = 20_000;
+
+export interface QuotaServices {
+  counters: CounterStore;
+  usage: UsageStore;
+  nowMs: () => number;
+}
+
+export async function quotaReport({ counters, usage, nowMs }: QuotaServices, environment: string, facts: QuotaFacts): Promise<QuotaReport> {
+  const applied = appliedLimits(facts);
+  await usage.settle();
+  const counted = applied.flatMap(({ counter }) => (counter === undefined ? [] : [counter]));
+  const states = await counters.inspect(environment, counted);
+  const time = nowMs();
+  const usageOf = new Counted(usage, environment, facts, time);
+  const limits: LimitReport[] = [];
+  for (const one of applied) limits.push(await limitReport(one, one.counter === undefined ? undefined : states[counted.indexOf(one.counter)], usageOf, time));
+  return { time: timeText(time), ...(facts.key === undefined ? {} : { key: facts.key.id }), consumer: facts.consumer.consumer.id, partial: facts.partial, limits };
+}
+
+async function limitReport(applied: AppliedLimit, state: CounterState | undefined, counted: Counted, nowMs: number): Promise<LimitReport> {
+  const { limit, owner, apis, countsApi } = applied;
+  const windows: WindowReport[] = [];
+  for (const window of state?.windows ?? []) windows.push(windowReport(limit.limit, window, await counted.against(applied, window), nowMs));
+  const { name, kind, windowSeconds, period, subject, enforcement, mode } = limit;
+  return {
+    name,
+    kind,
+    limit: limit.limit,
+    ...(windowSeconds === undefined ? {} : { windowSeconds }),
+    ...(period === undefined ? {} : { period }),
+    subject,
+    enforcement,
+    mode,
+    owner,
+    ...(countsApi === undefined ? {} : { api: countsApi }),
+    apis,
+    ...(state === undefined ? {} : { generation: state.generation, pendingExtra: state.pendingExtra }),
+    windows,
+  };
+}
+
+function windowReport(limit: number, { startMs, endMs, used, extra, remaining, shares, holdings }: WindowState, counted: number | undefined, nowMs: number): WindowReport {
+  const holders = holdings.map(({ gateway, lane, held, lastContactMs }) => ({ gateway, lane, held, lastContact: timeText(lastContactMs), silent: nowMs - lastContactMs > silentMs }));
+  const sum = (some: readonly { held: number }[]) => some.reduce((so, one) => so + one.held, 0);
+  const held = sum(holders);
+  return {
+    start: timeText(startMs),
+    resets: timeText(endMs),
+    limit,
+    used,
+    extra,
+    remaining,
+    held,
+    heldBySilent: sum(holders.filter(({ silent }) => silent)),
+    shares,
+    counted: counted ?? null,
+    difference: counted === undefined ? null : used - held - shares - counted,
+    holders,
+  };
+}

@@ -5,6 +5,7 @@ import { projectRoot } from "../envoy/paths.ts";
 import type { Context } from "./context.ts";
 import { addAdministrationCommands } from "./commands/administration.ts";
 import { addFileCommands } from "./commands/files.ts";
+import { addImportCommands } from "./commands/importOpenapi.ts";
 import { addKeyCommands } from "./commands/keys.ts";
 import { addLocalCommands } from "./commands/local.ts";
 import { addRecordCommands } from "./commands/records.ts";
@@ -38,6 +39,7 @@ function buildProgram(context: Context): Command {
     .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(text) });
   addLocalCommands(program, context);
   addFileCommands(program, context);
+  addImportCommands(program, context);
   addSimulateCommand(program, context);
   addKeyCommands(program, context);
   addRecordCommands(program, context);

@@ -59,8 +59,8 @@ function answerCall(ledger: Ledger, call: LaneCall, limits: LimitsOf, settings: 
   if (last !== null && seq < last.seq) return { kind: "outdated" };
   if (last !== null && seq === last.seq) {
     const kept = ledger.answer(last);
-    const answer = kept === null ? undefined : decodeAnswer(kept);
-    // Other ops under the same number are no resend.
+    const answer = kept === null || kept === "" ? undefined : decodeAnswer(kept);
+    // Other ops under the same number are no resend, and an answer isn't kept for ever.
     if (answer?.answers.length !== call.ops.length) return { kind: "outdated" };
     ledger.putLane({ id, gateway, seq, answer: kept, lastMs: nowMs });
     return answer;

@@ -25,7 +25,7 @@ export interface LaneRow {
   id: LaneId;
   gateway: string;
   seq: bigint;
-  /** the answer to `seq`, as `encodeAnswer` made it; null: not loaded */
+  /** the answer to `seq`, as `encodeAnswer` made it; "": no longer kept; null: not loaded */
   answer: string | null;
   /** the last call */
   lastMs: number;

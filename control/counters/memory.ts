@@ -62,13 +62,11 @@ export class MemoryCounterStore implements CounterStore {
     const nowMs = this.nowMs();
     const endedBefore = nowMs - windowKeptMs;
     for (const [key, { endMs }] of this.windows) if (endMs < endedBefore) this.windows.delete(key);
-    const holding = new Set<string>();
     for (const [key, rows] of this.holdings) {
       for (const [lane, row] of rows) if (row.endMs < endedBefore) rows.delete(lane);
-      for (const { window, lane } of rows.values()) holding.add(laneId(window.counter.environment, lane).key);
       if (rows.size === 0) this.holdings.delete(key);
     }
-    for (const [key, { lastMs }] of this.lanes) if (lastMs < nowMs - laneKeptMs && !holding.has(key)) this.lanes.delete(key);
+    for (const [key, { lastMs }] of this.lanes) if (lastMs < nowMs - laneKeptMs) this.lanes.delete(key);
     for (const [key, rows] of this.shares) {
       const before = rows.size;
       for (const [lane, { keepMs }] of rows) if (keepMs < nowMs) rows.delete(lane);

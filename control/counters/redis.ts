@@ -59,7 +59,7 @@ import {
 } from "./redisRows.ts";
 import { forgetLanesScript, loadScript, storeScript } from "./redisScripts.ts";
 import { type Judgement, type Matter, settle } from "./settle.ts";
-import { type Applied, CountersUnavailable, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
+import { type Applied, answerKeptMs, CountersUnavailable, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
 
 export interface RedisCounterOptions extends Partial<CounterSettings> {
   /** for tests, instead of the server's clock */
@@ -73,8 +73,6 @@ const broadcastBytes = 60_000;
 /** Another replica of control got ahead so often: someone else is hardly ever unlucky more than a few times. */
 const triesMax = 200;
 const waitReplicasMs = 1000;
-/** Lanes are remembered longer than any calendar window, so that holdings can be shown with their gateway. */
-const contactKeptMs = 40 * 86_400_000;
 const forgottenAtOnce = 1000;
 const knownLanesMax = 100_000;
 
@@ -155,7 +153,7 @@ export class RedisCounterStore implements CounterStore {
   async prune(): Promise<void> {
     for (const environment of this.environments) {
       const keys = [contactsName(environment), gatewaysName(environment)];
-      const before = String((this.nowMs?.() ?? Date.now() + this.offsetMs) - contactKeptMs);
+      const before = String((this.nowMs?.() ?? Date.now() + this.offsetMs) - laneKeptMs);
       while (Number(await this.redis.run(forgetLanesScript, keys, [before, String(forgottenAtOnce)])) === forgottenAtOnce);
     }
   }
@@ -288,7 +286,7 @@ export class RedisCounterStore implements CounterStore {
   private async write(group: number, { facts, expected }: Read, changes: Changes): Promise<boolean> {
     const values = new Map<string, { value: string; ttlMs: number }>();
     const until = (timeMs: number) => Math.max(1, timeMs - facts.nowMs);
-    for (const row of changes.lanes) values.set(laneName(group, row.id), { value: packLane(row), ttlMs: laneKeptMs });
+    for (const row of changes.lanes) values.set(laneName(group, row.id), { value: packLane(row), ttlMs: answerKeptMs });
     for (const row of changes.heads) values.set(headName(group, row.id), { value: packHead(row), ttlMs: headTtlMs() });
     for (const row of changes.windows) values.set(windowName(group, row.id), { value: packWindow(row), ttlMs: until(row.endMs + windowKeptMs) });
     for (const [name, rows] of sharesByCounter(group, facts, changes.shares)) {

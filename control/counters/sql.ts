@@ -18,7 +18,7 @@ import { packRecalls, unpackRecalls } from "./recallText.ts";
 import { RecallPace } from "./recallPace.ts";
 import { type Matter, settle } from "./settle.ts";
 import { countLanesAlive, loadRows, writeRows } from "./sqlRows.ts";
-import { type Applied, CountersUnavailable, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
+import { type Applied, answerKeptMs, CountersUnavailable, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
 
 export interface SqlCounterOptions extends Partial<CounterSettings> {
   /** for tests, instead of the database's clock */
@@ -30,6 +30,8 @@ const conflictCode = /^(40001|40P01)$/;
 const triesMax = 5;
 /** One pruning statement deletes so many rows at most, so that it holds up no lease for long. */
 const pruneRows = 2000;
+/** Lanes that are gone are looked for only so often, since all lanes have to be looked at. */
+const lanesPruneMs = 3_600_000;
 /** PostgreSQL refuses a notification of 8,000 bytes. */
 const broadcastBytes = 7000;
 
@@ -40,6 +42,7 @@ export class SqlCounterStore implements CounterStore {
   private readonly pace = new RecallPace();
   private readonly lanesAlive = new LanesAlive();
   private readonly sender = randomUUID();
+  private lanesPrunedMs = 0;
 
   constructor(dialect: SqlDialect, { nowMs, leaseMs = defaultLeaseMs }: SqlCounterOptions = {}) {
     this.dialect = dialect;
@@ -81,10 +84,11 @@ export class SqlCounterStore implements CounterStore {
       const nowMs = this.nowMs?.() ?? (await this.dialect.clockMs(db));
       await this.deleteEnded("counter_windows", nowMs);
       await this.deleteEnded("counter_holdings", nowMs);
-      // Of a lane that holds something, the gateway and the last contact are still shown.
-      await sql`delete from counter_lanes where last_ms < ${nowMs - laneKeptMs} and not exists
-        (select 1 from counter_holdings h where h.environment = counter_lanes.environment and h.lane = counter_lanes.lane)`.execute(db);
       await this.pruneShares(nowMs);
+      if (nowMs - this.lanesPrunedMs < lanesPruneMs) return;
+      this.lanesPrunedMs = nowMs;
+      await db.deleteFrom("counter_lanes").where("last_ms", "<", nowMs - laneKeptMs).execute();
+      await db.updateTable("counter_lanes").set({ answer: "" }).where("last_ms", "<", nowMs - answerKeptMs).where("answer", "<>", "").execute();
     });
   }
 

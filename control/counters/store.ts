@@ -39,7 +39,9 @@ export class CountersUnavailable extends Error {
 
 /** A window's row is kept for so long after its end, so that a clock set back a little doesn't open it anew. */
 export const windowKeptMs = 60_000;
-/** A lane that has been silent for so long, and holds nothing, is gone. */
-export const laneKeptMs = 86_400_000;
+/** The last answer of a lane that has been silent for so long won't be asked for again. */
+export const answerKeptMs = 86_400_000;
+/** A lane is remembered for longer than a calendar window lasts, so that what it holds can be shown with its gateway. */
+export const laneKeptMs = 40 * 86_400_000;
 /** A gateway is recalled at most so often for the same window. */
 export const recallPaceMs = 20;

@@ -22,9 +22,10 @@ export const IN_USE: u32 = 512;
 /** control was told that it's forgotten here */
 export const CLOSING: u32 = 1024;
 
-/** Shrinks toward what is needed as demand does; see `wanted`. */
+/** What is asked for at first, and what later asks add to the demand, so that a caller who comes seldom doesn't ask every few calls. */
 const FIRST_WANT: u64 = 8;
-const HORIZON_NS: u64 = 2_000_000_000;
+const LATER_WANT: u64 = 32;
+const HORIZON_NS: u64 = 4_000_000_000;
 /** A demand that was measured for less time than this counts as if it had been for so long. */
 const LEAST_SPAN_NS: u64 = 10_000_000;
 
@@ -137,11 +138,11 @@ export function holds(c: Counter, cost: u64, now: u64): bool {
   return c.allowance >= cost && now < c.spendEndNs;
 }
 
-/** How much to ask for: what the last seconds' demand would spend in the next two. */
+/** How much to ask for: what the last seconds' demand would spend in the next four, and some more. Control gives what the rest allows. */
 export function wanted(c: Counter, now: u64): u64 {
   const need = c.need == 0 ? 1 : c.need;
   const elapsed = now - c.sinceNs;
-  let want = FIRST_WANT + c.waited;
+  let want = c.waited + (c.sinceNs == 0 ? FIRST_WANT : LATER_WANT);
   if (c.sinceNs != 0 && elapsed > 0) {
     const span: u64 = elapsed < LEAST_SPAN_NS ? LEAST_SPAN_NS : elapsed;
     const scaled = <f64>c.spends * <f64>HORIZON_NS / <f64>span;

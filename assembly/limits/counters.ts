@@ -7,13 +7,16 @@ import {
 import { isFirstUse, isPerGateway, limitShape } from "./limitRecord";
 import { Slab } from "./slab";
 
-/** What a counter holds goes back to its authority after it has not been used for so long, and its place becomes free. */
-const IDLE_NS: u64 = 15_000_000_000;
+/**
+ * What a counter holds goes back to its authority after it has not been used for so long, and its place becomes free. Others who need it
+ * sooner have it recalled.
+ */
+const IDLE_NS: u64 = 60_000_000_000;
 /** Places that are looked at in one tick, and when a place is needed. */
 const SWEEP: u32 = 2048;
 const SEARCH: u32 = 256;
-/** The next window is fetched when less than this is left of the current one, or less than a quarter of it. */
-const AHEAD_NS: u64 = 2_000_000_000;
+/** The next window is fetched with a spend in the last so much, or the last quarter, of the current one, whichever is shorter. */
+const AHEAD_NS: u64 = 15_000_000_000;
 
 export class Counters {
   readonly slab: Slab = new Slab(0);

@@ -16,6 +16,8 @@ export interface ControlConfig {
   databaseUrl: string;
   /** counters live there; absent: in the database */
   redisUrl?: string;
+  /** so many of its replicas must have confirmed a lease before it's answered */
+  redisWaitReplicas: number;
   /** how long a gateway may spend what it was granted */
   leaseMs: number;
   /** so long minutes of usage are kept, before hours stand for them */
@@ -66,8 +68,9 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
     dataDir,
     databaseUrl,
     logLevel,
-    leaseMs: seconds("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400) * 1000,
-    usageMinutesHours: hours("TOLLGATE_USAGE_MINUTES_HOURS", textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"), 1, 720),
+    leaseMs: whole("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400, " of seconds") * 1000,
+    usageMinutesHours: whole("TOLLGATE_USAGE_MINUTES_HOURS", textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"), 1, 720, " of hours"),
+    redisWaitReplicas: whole("TOLLGATE_REDIS_WAIT_REPLICAS", textOrStandard("TOLLGATE_REDIS_WAIT_REPLICAS"), 0, 100),
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(adminToken === undefined ? {} : { adminToken }),
     ...(syncTls === undefined ? {} : { syncTls }),
@@ -95,15 +98,9 @@ function port(name: SettingName, text: string): number {
   return value;
 }
 
-function seconds(name: SettingName, text: string, least: number, most: number): number {
+function whole(name: SettingName, text: string, least: number, most: number, what = ""): number {
   const value = Number(text);
-  if (!/^\d{1,9}$/.test(text) || value < least || value > most) throw new StartError(`${name} is \`${text}\`.`, `Set it to whole seconds from ${least} to ${most}.`);
-  return value;
-}
-
-function hours(name: SettingName, text: string, least: number, most: number): number {
-  const value = Number(text);
-  if (!/^\d{1,5}$/.test(text) || value < least || value > most) throw new StartError(`${name} is \`${text}\`.`, `Set it to whole hours from ${least} to ${most}.`);
+  if (!/^\d{1,9}$/.test(text) || value < least || value > most) throw new StartError(`${name} is \`${text}\`.`, `Set it to a whole number${what} from ${least} to ${most}.`);
   return value;
 }
 

@@ -118,7 +118,7 @@ async function openCounterStore(config: ControlConfig, store: SqlStore, logger: 
   try {
     return await openCounters(store, {
       leaseMs: config.leaseMs,
-      ...(config.redisUrl === undefined ? {} : { redisUrl: config.redisUrl }),
+      ...(config.redisUrl === undefined ? {} : { redisUrl: config.redisUrl, waitReplicas: config.redisWaitReplicas }),
       onLost: (error) => logger.warn({ err: error }, "connection of the counter store lost, trying again"),
       onGap: (sentence) => logger.warn(`the counter store may forget what it has confirmed: ${sentence}`),
     });

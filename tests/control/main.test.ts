@@ -32,6 +32,7 @@ describe("readConfig", () => {
     assert.deepEqual([config.host, config.controlPort, config.syncPort, config.logLevel], ["127.0.0.1", 8090, 8091, "info"]);
     assert.equal(config.dataDir, join(process.cwd(), ".tollgate"));
     assert.equal(config.databaseUrl, `file:${join(process.cwd(), ".tollgate", "tollgate.db")}`);
+    assert.deepEqual([config.leaseMs, config.redisUrl, config.redisWaitReplicas], [900_000, undefined, 0]);
     assert.equal("adminToken" in config || "syncTls" in config, false);
     assert.equal(readConfig({ TOLLGATE_CONTROL_PORT: "" }).controlPort, 8090, "empty is unset");
   });
@@ -46,6 +47,12 @@ describe("readConfig", () => {
       [{ TOLLGATE_ADMIN_TOKEN: "short" }, /TOLLGATE_ADMIN_TOKEN/],
       [{ TOLLGATE_ADMIN_TOKEN: "has a space in the middle" }, /TOLLGATE_ADMIN_TOKEN/],
       [{ TOLLGATE_DATABASE_URL: "mysql://x" }, /TOLLGATE_DATABASE_URL/],
+      [{ TOLLGATE_REDIS_URL: "127.0.0.1:6379" }, /TOLLGATE_REDIS_URL/],
+      [{ TOLLGATE_REDIS_WAIT_REPLICAS: "-1" }, /TOLLGATE_REDIS_WAIT_REPLICAS/],
+      [{ TOLLGATE_LEASE_SECONDS: "0" }, /TOLLGATE_LEASE_SECONDS/],
+      [{ TOLLGATE_LEASE_SECONDS: "86401" }, /TOLLGATE_LEASE_SECONDS/],
+      [{ TOLLGATE_LEASE_SECONDS: "15m" }, /TOLLGATE_LEASE_SECONDS/],
+      [{ TOLLGATE_USAGE_MINUTES_HOURS: "0" }, /TOLLGATE_USAGE_MINUTES_HOURS/],
       [{ TOLLGATE_LOG_LEVEL: "loud" }, /TOLLGATE_LOG_LEVEL/],
       [{ TOLLGATE_SYNC_TLS_CERT: file }, /TOLLGATE_SYNC_TLS_KEY is not set/],
       [{ TOLLGATE_SYNC_TLS_KEY: file }, /TOLLGATE_SYNC_TLS_CERT is not set/],
@@ -59,6 +66,11 @@ describe("readConfig", () => {
 
 describe("startControl", () => {
   const config = (dataDir: string, more: object = {}) => ({ ...readConfig({ TOLLGATE_DATA_DIR: dataDir, TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0" }), ...more });
+
+  it("says so when the counter store can't be reached", async (t) => {
+    const unreachable = config(temporaryFolder(t), { redisUrl: "redis://127.0.0.1:1" });
+    await assert.rejects(startControl(unreachable, capturedLogger().logger), (error: unknown) => error instanceof StartError && /counter store/.test(error.message) && /TOLLGATE_REDIS_URL/.test(error.remedy));
+  });
 
   it("makes an admin token once, for an empty database", async (t) => {
     const folder = temporaryFolder(t);

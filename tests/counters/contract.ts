@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type CallAnswer, leaseAction, type LimitShape, verdict } from "../../control/counters/model.ts";
 import type { CounterStore } from "../../control/counters/store.ts";
+import { neverMore } from "./events.ts";
 import { ask, Clock, dayMs, Desk, environment, firstUse, Lane, minuteMs, otherSubject, quota, rate, startMs, subject, tell } from "./support.ts";
 
 export interface CounterHarness {
@@ -555,6 +556,54 @@ export function counterContract(name: string, harness: CounterHarness): void {
       assert.equal(await new Desk(store).used(limit), 997);
     });
 
+    it("stay exact while lanes ask, spend, return and resend through all of them at once", async () => {
+      const clock = new Clock();
+      const limit = quota("day", { limit: 400 });
+      const { store, again } = await harness.open(clock.read);
+      const desks = [store, await again(), await again()].map((one) => new Desk(one, limit));
+      let admitted = 0;
+      // A lane that holds: it spends some, returns the rest or a part, and sends each call to two replicas now and then.
+      const live = async (seed: number) => {
+        const lane = new Lane(`router~${seed % 4}`);
+        let unspent = 0;
+        let windowStartMs = 0;
+        let random = seed;
+        const below = (count: number) => (random = (random * 48_271) % 2_147_483_647) % count;
+        for (let round = 0, denied = 0; denied < 4 && round < 400; round++) {
+          const returned = below(3) === 0 ? below(unspent + 1) : 0;
+          unspent -= returned;
+          const asking = below(3) > 0 || unspent === 0;
+          const op = { wireId: 2, windowStartMs, held: windowStartMs === 0 ? 0 : unspent, returned };
+          const call = lane.call(asking ? ask({ ...op, want: 1 + below(20) }) : tell(op));
+          const first = below(3);
+          const answers = await Promise.all([desks[first]!.send(call), ...(below(4) === 0 ? [desks[(first + 1) % 3]!.send(call)] : [])]);
+          for (const [answer] of answers) assert.deepEqual(answer, answers[0]![0]);
+          const [answer] = answers[0]!;
+          assert.ok(answer?.kind === "answered");
+          const { verdict: kind, granted, windowStartMs: start } = answer.answers[0]!;
+          if (start > 0) windowStartMs = start;
+          unspent += granted;
+          const spent = below(unspent + 1);
+          unspent -= spent;
+          admitted += spent;
+          // Who is refused gives others what it has, and ends when that goes on.
+          if (asking) denied = kind === verdict.granted ? 0 : denied + 1;
+          if (denied > 0) [admitted, unspent] = [admitted + unspent, 0];
+        }
+        return { lane, unspent, windowStartMs };
+      };
+      const lanes = await Promise.all(Array.from({ length: 10 }, (_, index) => live(index + 7)));
+      const held = lanes.reduce((sum, { unspent }) => sum + unspent, 0);
+      const used = await desks[0]!.used(limit);
+      assert.ok(admitted + held <= used && used <= 400, `${admitted} admitted, ${held} held, ${used} used`);
+      // They all return what they have; one who comes then gets the rest.
+      for (const { lane, unspent, windowStartMs } of lanes) await desks[0]!.op(lane, tell({ wireId: 2, windowStartMs, held: 0, returned: unspent }));
+      const last = new Lane();
+      for (let rest = 1; rest > 0; admitted += rest) rest = (await desks[1]!.op(last, ask({ wireId: 2 }))).granted;
+      assert.equal(admitted, 400);
+      assert.equal(await desks[2]!.used(limit), 400);
+    });
+
     it("answer a call alike that reaches several of them at once", async () => {
       const { store, again } = await harness.open(new Clock().read);
       const stores = [store, await again(), await again()];
@@ -567,6 +616,13 @@ export function counterContract(name: string, harness: CounterHarness): void {
         assert.deepEqual(firsts[2], firsts[0]);
       }
       assert.equal(await new Desk(store).used(rate()), 20);
+    });
+
+    it("never grant more than a window's limit together, whatever happens", async () => {
+      await neverMore(async (nowMs) => {
+        const { store, again } = await harness.open(nowMs);
+        return [store, await again()];
+      }, 15);
     });
 
     it("count resets and grants once each", async () => {

@@ -36,9 +36,11 @@ if (typeof server === "string") {
   after(() => server.stop());
   contractOver("Redis", server.url);
   describe("Redis: the server", () => theServer(server));
+  describe("Redis: recalls", () => recalls(server.url));
   const cluster = await startRedisCluster(3);
   after(() => cluster.stop());
   contractOver("Redis cluster", cluster.url);
+  describe("Redis cluster: recalls", () => recalls(cluster.url));
 }
 
 function contractOver(name: string, url: string): void {
@@ -145,13 +147,15 @@ function theServer(redis: RedisServer): void {
     opened.push(store);
     await assert.rejects(new Desk(store, rate()).send(new Lane().call(ask())), CountersUnavailable);
   });
+}
 
-  it("passes recalls on to other replicas, not to itself", async () => {
-    const [one, two] = [await open(redis.url), await open(redis.url)];
+function recalls(url: string): void {
+  it("are passed on to other replicas, not to oneself", async () => {
+    const [one, two] = [await open(url), await open(url)];
     const recall = { environment, gateway: "router~1", wireId: 1, subject, windowStartMs: 60_000 };
     const heard: unknown[] = [];
     await one.listen(() => assert.fail("its own"));
-    const arrived = new Promise((resolve) => void two.listen((recalls) => resolve(heard.push(...recalls))).then(() => one.broadcast([recall])));
+    const arrived = new Promise((resolve) => void two.listen((some) => resolve(heard.push(...some))).then(() => one.broadcast([recall])));
     await arrived;
     assert.deepEqual(heard, [recall]);
   });

@@ -8,8 +8,10 @@ import { addFileCommands } from "./commands/files.ts";
 import { addImportCommands } from "./commands/importOpenapi.ts";
 import { addKeyCommands } from "./commands/keys.ts";
 import { addLocalCommands } from "./commands/local.ts";
+import { addQuotaCommands } from "./commands/quota.ts";
 import { addRecordCommands } from "./commands/records.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
+import { addUsageCommand } from "./commands/usage.ts";
 import { describeFailure } from "./failure.ts";
 
 /** Runs one command line (without the program's name) and gives its exit code: 0 done, 1 refused, 2 usage. */
@@ -43,6 +45,8 @@ function buildProgram(context: Context): Command {
   addSimulateCommand(program, context);
   addKeyCommands(program, context);
   addRecordCommands(program, context);
+  addUsageCommand(program, context);
+  addQuotaCommands(program, context);
   addAdministrationCommands(program, context);
   inherit(program);
   return program;

@@ -39,10 +39,14 @@ export function take(c: Counter, op: usize, answer: usize, next: bool, clock: Cl
   if (answerGeneration(answer) > c.generation) c.generation = answerGeneration(answer);
 }
 
+/** Of a window that was over when the one at hand began: too late. One that overlaps it is of a limit whose windows were changed. */
+// @ts-ignore: decorator
+@inline
+function isBehind(c: Counter, answer: usize): bool { return c.startMs != 0 && answerEndMs(answer) <= c.startMs; }
+
 function takeNow(c: Counter, answer: usize, clock: ClockBounds, now: u64): void {
   const startMs = answerStartMs(answer);
-  // Of a window that is behind the one at hand: too late to be spent.
-  if (c.startMs != 0 && startMs < c.startMs) return;
+  if (isBehind(c, answer)) return;
   if (c.nextStartMs == startMs && c.startMs != startMs) {
     // The window that was fetched ahead has begun by control's clock.
     c.startMs = 0;
@@ -60,7 +64,7 @@ function takeNow(c: Counter, answer: usize, clock: ClockBounds, now: u64): void 
 function enter(c: Counter, answer: usize, clock: ClockBounds): void {
   const startMs = answerStartMs(answer);
   const endMs = answerEndMs(answer);
-  if (c.startMs != 0 && startMs < c.startMs) return;
+  if (isBehind(c, answer)) return;
   if (c.startMs != startMs || c.endMs != endMs) {
     c.startMs = startMs;
     c.endMs = endMs;

@@ -1,5 +1,5 @@
 /** How the limits of a key or a consumer stand: the counters, who holds what of them, and what usage says. */
-import type { CounterState, WindowState } from "../counters/model.ts";
+import type { CounterState, HoldingState, WindowState } from "../counters/model.ts";
 import type { CounterStore } from "../counters/store.ts";
 import type { LimitOwner } from "../domain/applicableLimits.ts";
 import type { Limit } from "../domain/model.ts";
@@ -15,8 +15,9 @@ export interface HolderReport {
   lane: string;
   /** at most so much of it is unspent */
   held: number;
+  /** the lane's last call for allowance */
   lastContact: string;
-  /** it hasn't called for so long that it's gone or cut off: if it's gone, what it holds is lost until the window ends */
+  /** nothing has been heard of the gateway for so long that it's gone or cut off; if it's gone, what it holds is lost until the window ends */
   silent: boolean;
 }
 
@@ -62,31 +63,36 @@ export interface QuotaReport {
   limits: LimitReport[];
 }
 
-/** A lane gives back what it holds and doesn't use after 15 s. One that holds something and has been silent for longer is gone or cut off. */
-const silentMs = 20_000;
-
 export interface QuotaServices {
   counters: CounterStore;
   usage: UsageStore;
   nowMs: () => number;
 }
 
-export async function quotaReport({ counters, usage, nowMs }: QuotaServices, environment: string, facts: QuotaFacts): Promise<QuotaReport> {
+/** When gateways were last heard of, by their ids: also one that needs no more allowance for now calls, to hear of changes. */
+export interface Contacts {
+  lastMs: ReadonlyMap<string, number>;
+  /** one that is silent for longer is lost */
+  lostMs: number;
+}
+
+export async function quotaReport({ counters, usage, nowMs }: QuotaServices, environment: string, facts: QuotaFacts, contacts: Contacts): Promise<QuotaReport> {
   const applied = appliedLimits(facts);
   await usage.settle();
   const counted = applied.flatMap(({ counter }) => (counter === undefined ? [] : [counter]));
   const states = await counters.inspect(environment, counted);
   const time = nowMs();
   const usageOf = new Counted(usage, environment, facts, time);
+  const isSilent = ({ gateway, lastContactMs }: HoldingState) => time - Math.max(lastContactMs, contacts.lastMs.get(gateway) ?? 0) > contacts.lostMs;
   const limits: LimitReport[] = [];
-  for (const one of applied) limits.push(await limitReport(one, one.counter === undefined ? undefined : states[counted.indexOf(one.counter)], usageOf, time));
+  for (const one of applied) limits.push(await limitReport(one, one.counter === undefined ? undefined : states[counted.indexOf(one.counter)], usageOf, isSilent));
   return { time: timeText(time), ...(facts.key === undefined ? {} : { key: facts.key.id }), consumer: facts.consumer.consumer.id, partial: facts.partial, limits };
 }
 
-async function limitReport(applied: AppliedLimit, state: CounterState | undefined, counted: Counted, nowMs: number): Promise<LimitReport> {
+async function limitReport(applied: AppliedLimit, state: CounterState | undefined, counted: Counted, isSilent: (holding: HoldingState) => boolean): Promise<LimitReport> {
   const { limit, owner, apis, countsApi } = applied;
   const windows: WindowReport[] = [];
-  for (const window of state?.windows ?? []) windows.push(windowReport(limit.limit, window, await counted.against(applied, window), nowMs));
+  for (const window of state?.windows ?? []) windows.push(windowReport(limit.limit, window, await counted.against(applied, window), isSilent));
   const { name, kind, windowSeconds, period, subject, enforcement, mode } = limit;
   return {
     name,
@@ -105,8 +111,8 @@ async function limitReport(applied: AppliedLimit, state: CounterState | undefine
   };
 }
 
-function windowReport(limit: number, { startMs, endMs, used, extra, remaining, shares, holdings }: WindowState, counted: number | undefined, nowMs: number): WindowReport {
-  const holders = holdings.map(({ gateway, lane, held, lastContactMs }) => ({ gateway, lane, held, lastContact: timeText(lastContactMs), silent: nowMs - lastContactMs > silentMs }));
+function windowReport(limit: number, { startMs, endMs, used, extra, remaining, shares, holdings }: WindowState, counted: number | undefined, isSilent: (holding: HoldingState) => boolean): WindowReport {
+  const holders = holdings.map((holding) => ({ gateway: holding.gateway, lane: holding.lane, held: holding.held, lastContact: timeText(holding.lastContactMs), silent: isSilent(holding) }));
   const sum = (some: readonly { held: number }[]) => some.reduce((so, one) => so + one.held, 0);
   const held = sum(holders);
   return {

@@ -8,7 +8,7 @@ import type { Api } from "../domain/model.ts";
 import { bulkSelect } from "../store/bulk.ts";
 import type { SqlDialect } from "../store/dialect.ts";
 import { bufferOf } from "../store/records.ts";
-import type { Tables } from "../store/tables.ts";
+import type { KeysTable, Tables } from "../store/tables.ts";
 import type { UsageEntry } from "./model.ts";
 
 /** What an entry is counted by. "": none, or not known. */
@@ -30,7 +30,7 @@ interface Known {
   apis: Map<number, KnownApi>;
   tiers: Map<number, string>;
   consumers: Map<number, { id: string; tier: number | null }>;
-  keys: Map<string, { id: string; tier: number | null }>;
+  keys: Map<string, { id: string; consumer: number; tier: number | null }>;
 }
 
 /** Of consumers and of keys, for each environment. */
@@ -52,8 +52,8 @@ export class Names {
     await this.load(db, environment, known, entries);
     return entries.map((entry) => {
       const api = known.apis.get(entry.api);
-      const consumer = known.consumers.get(entry.consumer);
       const key = known.keys.get(entry.digest);
+      const consumer = known.consumers.get(consumerOf(entry, known));
       const tier = key?.tier ?? consumer?.tier;
       return {
         api: api?.id ?? "",
@@ -92,31 +92,38 @@ export class Names {
       known.apis.set(row.wire_id, { id: row.id, routes: (JSON.parse(row.spec) as Api).routes.map(routeName) });
     }
 
+    if (known.keys.size > rememberedMax) known.keys.clear();
+    const digests = [...new Set(entries.map(({ digest }) => digest))].filter((digest) => digest !== noDigest && !known.keys.has(digest));
+    for (const row of await this.keysOf(db, environment, digests)) known.keys.set(digestText(row.digest), { id: row.id, consumer: row.consumer_wire_id, tier: row.tier_wire_id });
+
     if (known.consumers.size > rememberedMax) known.consumers.clear();
-    const consumers = wireIds(entries.map(({ consumer }) => consumer), known.consumers);
+    const consumers = wireIds(entries.map((entry) => consumerOf(entry, known)), known.consumers);
     type ConsumerRow = { wire_id: number; id: string; tier_wire_id: number | null };
     for (const row of await bulkSelect<ConsumerRow, "consumers">(db, bulk, "consumers", byWireId, sql`wire_id, consumers.id, tier_wire_id`, consumers)) {
       known.consumers.set(row.wire_id, { id: row.id, tier: row.tier_wire_id });
     }
 
-    if (known.keys.size > rememberedMax) known.keys.clear();
-    const digests = [...new Set(entries.map(({ digest }) => digest))].filter((digest) => digest !== noDigest && !known.keys.has(digest));
-    for (const row of await this.keysOf(db, environment, digests)) known.keys.set(digestText(row.digest), { id: row.id, tier: row.tier_wire_id });
-
-    const callers = entries.flatMap(({ consumer, digest }) => [known.consumers.get(consumer)?.tier ?? 0, known.keys.get(digest)?.tier ?? 0]);
+    const callers = entries.flatMap((entry) => [known.consumers.get(consumerOf(entry, known))?.tier ?? 0, known.keys.get(entry.digest)?.tier ?? 0]);
     for (const row of await bulkSelect<{ wire_id: number; id: string }, "tiers">(db, bulk, "tiers", byWireId, sql`wire_id, tiers.id`, wireIds(callers, known.tiers))) {
       known.tiers.set(row.wire_id, row.id);
     }
   }
 
-  private async keysOf(db: Kysely<Tables>, environment: string, digests: readonly string[]): Promise<{ digest: Buffer; id: string; tier_wire_id: number | null }[]> {
+  private async keysOf(db: Kysely<Tables>, environment: string, digests: readonly string[]): Promise<KeyRow[]> {
     if (digests.length === 0) return [];
     const { bulk } = this.dialect;
     const source = bulk.source(JSON.stringify(digests.map((digest) => [digest])));
-    const { rows } = await sql<{ digest: Buffer; id: string; tier_wire_id: number | null }>`select digest, id, tier_wire_id from keys
+    const { rows } = await sql<KeyRow>`select digest, id, consumer_wire_id, tier_wire_id from keys
       where environment = ${environment} and substr(digest, 1, 16) in (select ${bulk.value(0, "hex")} from ${source})`.execute(db);
     return rows;
   }
+}
+
+type KeyRow = Pick<KeysTable, "digest" | "id" | "consumer_wire_id" | "tier_wire_id">;
+
+/** A key's usage of another epoch comes without a consumer, whose wire id would mean nothing any more. */
+function consumerOf({ consumer, digest }: UsageEntry, known: Known): number {
+  return consumer === 0 ? (known.keys.get(digest)?.consumer ?? 0) : consumer;
 }
 
 interface Change {
@@ -145,7 +152,7 @@ function forget(known: Known, { kind, id, wire_id: wireId, digest, deleted }: Ch
   if (kind === "key" && digest !== null) {
     const text = digestText(digest);
     if (deleted === 0) known.keys.delete(text);
-    else if (!known.keys.has(text)) known.keys.set(text, { id, tier: null });
+    else if (!known.keys.has(text)) known.keys.set(text, { id, consumer: 0, tier: null });
   } else if (wireId !== null && deleted === 0) {
     if (kind === "api") known.apis.delete(wireId);
     else if (kind === "tier") known.tiers.delete(wireId);

@@ -164,6 +164,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
         entry({ route: 0, counts: [[0, 4]] }),
         entry({ route: 1, api: wire.echo, digest: digest("k2").slice(0, 32), counts: [[0, 3]] }),
         entry({ api: wire.other, consumer: 0, digest: "0".repeat(32), counts: [[0, 2]] }),
+        entry({ api: 0, consumer: 0, counts: [[0, 1]] }),
       ]);
       await usage.settle();
       const { rows } = await usage.read(query({ group }));
@@ -172,6 +173,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
         ["echo", "POST,GET /echo/search", "acme", "k1", "bronze", 4],
         ["echo", "/echo/free", "acme", "k2", "gold", 3],
         ["other", "", "", "", "", 2],
+        ["", "", "acme", "k1", "bronze", 1],
       ]);
     });
 

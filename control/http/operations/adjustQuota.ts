@@ -10,6 +10,7 @@ import { type QuotaReport, quotaReport } from "../../quota/report.ts";
 import type { ChangeContext } from "../../store/store.ts";
 import { isUnavailable } from "../../store/unavailable.ts";
 import type { Services } from "../context.ts";
+import { gatewayLostMs } from "../routes/gateways/index.ts";
 import { changeIn, requireEnvironment } from "./environment.ts";
 import { notFound } from "./putRecord.ts";
 
@@ -22,7 +23,7 @@ const tries = 5;
 const retryMs = 100;
 
 export async function readQuota(services: Services, environment: string, holder: Holder): Promise<QuotaReport> {
-  return reachable(async () => quotaReport(services, environment, await factsOf(services, environment, holder)));
+  return report(services, environment, await factsOf(services, environment, holder));
 }
 
 /** `amount` absent: resets. */
@@ -36,7 +37,13 @@ export async function adjustQuota(services: Services, environment: string, holde
   const adjusted = chosen.map(({ limit, countsApi }) => ({ name: limit.name, ...(countsApi === undefined ? {} : { api: countsApi }) }));
   const details = amount === undefined ? { limits: adjusted } : { limits: adjusted, amount };
   const version = await tell(services, environment, generations, { action: amount === undefined ? "reset-quota" : "grant-quota", ...holder, details }, context);
-  return { version, adjusted, ...(await reachable(() => quotaReport(services, environment, facts))) };
+  return { version, adjusted, ...(await report(services, environment, facts)) };
+}
+
+async function report(services: Services, environment: string, facts: QuotaFacts): Promise<QuotaReport> {
+  const gateways = await services.store.gateways(environment);
+  const contacts = { lastMs: new Map(gateways.map(({ id, lastContactMs }) => [id, lastContactMs])), lostMs: gatewayLostMs };
+  return reachable(() => quotaReport(services, environment, facts, contacts));
 }
 
 async function factsOf({ store, quotas }: Services, environment: string, holder: Holder): Promise<QuotaFacts> {

@@ -20,7 +20,7 @@ const Window = Type.Object({
   extra: whole("Granted on top of the limit."),
   remaining: whole("limit + extra − used, 0 at least: what gateways can still be given."),
   held: whole("What gateways were given and hold unspent."),
-  heldBySilent: whole("Of it, held by those that haven't called for 20 s: lost until the window ends, if they are gone."),
+  heldBySilent: whole("Of it, held by gateways that haven't been heard of for 75 s: lost until the window ends, if they are gone."),
   shares: whole("What gateways may spend while control is away (`failureMode: local`), charged beforehand."),
   counted: numberOrNull("What was admitted cost so much, by usage, which comes some seconds late. null: the window isn't of whole minutes, or there is too much usage."),
   difference: numberOrNull("used − held − shares − counted: what gateways held that are gone, and usage under way. Below 0: admitted without charge (`failureMode: open`, `mode: shadow`), or before a reset."),

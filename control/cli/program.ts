@@ -10,6 +10,7 @@ import { addKeyCommands } from "./commands/keys.ts";
 import { addLocalCommands } from "./commands/local.ts";
 import { addQuotaCommands } from "./commands/quota.ts";
 import { addRecordCommands } from "./commands/records.ts";
+import { addRoutesCommand } from "./commands/routes.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
 import { addUsageCommand } from "./commands/usage.ts";
 import { describeFailure } from "./failure.ts";
@@ -42,6 +43,7 @@ function buildProgram(context: Context): Command {
   addLocalCommands(program, context);
   addFileCommands(program, context);
   addImportCommands(program, context);
+  addRoutesCommand(program, context);
   addSimulateCommand(program, context);
   addKeyCommands(program, context);
   addRecordCommands(program, context);

@@ -7,6 +7,7 @@ import { Gateway } from "../harness.ts";
 import { ControlProcess, type ControlOptions } from "./control.ts";
 import { startCountingUpstream, type CountingUpstream } from "./countingUpstream.ts";
 import { environment } from "./fixture.ts";
+import { stopHammers } from "./hammer.ts";
 import type { Setup } from "./setups.ts";
 
 export interface FleetOptions {
@@ -87,6 +88,7 @@ export class Fleet {
   }
 
   async stop(): Promise<void> {
+    stopHammers();
     await Promise.all(this.gateways.map((gateway) => gateway.stop().catch(() => undefined)));
     await this.control.remove();
     await this.upstream.close();

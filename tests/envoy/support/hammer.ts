@@ -52,6 +52,8 @@ export class Tally {
   }
 }
 
+const atWork = new Set<Hammer>();
+
 /** Clients at work. */
 export class Hammer {
   readonly tally: Tally;
@@ -61,7 +63,8 @@ export class Hammer {
   constructor(gateways: readonly Gateway[], private readonly options: HammerOptions) {
     this.tally = new Tally(gateways.length);
     this.left = options.requests ?? Infinity;
-    this.work = Promise.all(gateways.flatMap((gateway, index) => Array.from({ length: options.connections ?? 12 }, () => this.client(gateway, index))));
+    atWork.add(this);
+    this.work = Promise.all(gateways.flatMap((gateway, index) => Array.from({ length: options.connections ?? 12 }, () => this.client(gateway, index)))).finally(() => atWork.delete(this));
   }
 
   /** Resolves once so many were admitted. */
@@ -120,4 +123,9 @@ export class Hammer {
 /** Sends so many requests in all and gives what became of them. */
 export function hammer(gateways: readonly Gateway[], options: HammerOptions & { requests: number }): Promise<Tally> {
   return new Hammer(gateways, options).done();
+}
+
+/** Stops what a failed test has left at work. */
+export function stopHammers(): void {
+  for (const one of atWork) void one.stop().catch(() => undefined);
 }

@@ -10,7 +10,7 @@ import { SeriesIds } from "./series.ts";
 import { Tally } from "./tally.ts";
 
 /** SQLite counts on the main thread and holds its only lock meanwhile: a step is to take some milliseconds. */
-const stepEntries = 200;
+const stepEntries = 100;
 const stepRows = 100;
 const dayMs = 86_400_000;
 

@@ -23,6 +23,8 @@ export interface UsageStore extends UsageSink {
   settle(): Promise<void>;
   /** Throws UsageTooLarge, MinutesGone. */
   read(query: UsageQuery): Promise<UsageResult>;
+  /** how many entries have arrived and aren't counted yet */
+  waiting(): Promise<number>;
 }
 
 /** Batches of several lanes are counted together. */
@@ -71,6 +73,11 @@ export class SqlUsage implements UsageStore {
 
   async read(query: UsageQuery): Promise<UsageResult> {
     return readUsage(this.dialect, query, this.options.nowMs?.() ?? Date.now(), this.minutesKept);
+  }
+
+  async waiting(): Promise<number> {
+    const row = await this.dialect.snapshot((view) => view.selectFrom("usage_inbox").select((eb) => eb.fn.sum("entry_count").as("entries")).executeTakeFirstOrThrow());
+    return Number(row.entries ?? 0);
   }
 
   /** Rolls up all that is due. */

@@ -1,7 +1,9 @@
 /** What usage must do on every database: one suite. */
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
+import { sql } from "kysely";
 import { reasons } from "../../control/domain/reasons.ts";
 import { openStore } from "../../control/store/open.ts";
 import type { RecordWriter } from "../../control/store/store.ts";
@@ -82,6 +84,14 @@ const total = async (usage: SqlUsage, column: CountColumn = "admitted", more: Pa
 };
 const named = (rows: UsageRow[]) => rows.map((row) => [...row.names, count(row, "admitted")]);
 
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await holds())) {
+    assert.ok(Date.now() < deadline, "never came true");
+    await sleep(20);
+  }
+}
+
 export function usageContract(name: string, databases: Databases, { replicas }: { replicas: boolean }): void {
   afterEach(async () => {
     for (const one of opened.splice(0).reverse()) await one.close();
@@ -134,6 +144,31 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const next = fresh(await again());
       assert.equal(await total(next), 1200);
       assert.equal(await total(next), 1200);
+    });
+
+    it("is counted by itself, and stays whole when counting fails half-way", async () => {
+      const failed: unknown[] = [];
+      const { usage, entry, store } = await world(databases, { onError: (error) => failed.push(error) });
+      const { db } = store.dialect;
+      usage.start();
+      // What is written last can't be written: nothing of the transaction may stay, nor be remembered.
+      await sql`alter table usage_refusals rename to usage_refusals_away`.execute(db);
+      await usage.record(environment, gateway, 7n, 1n, [entry({ counts: [[0, 5], [metric.refused, 2]] })]);
+      await until(() => failed.length > 0);
+      assert.deepEqual([await db.selectFrom("usage_counts").selectAll().execute(), await db.selectFrom("usage_series").selectAll().execute(), await usage.waiting()], [[], [], 1]);
+      await sql`alter table usage_refusals_away rename to usage_refusals`.execute(db);
+      await until(async () => (await usage.waiting()) === 0);
+      const { totals } = await usage.read(query());
+      assert.deepEqual([count(totals, "admitted"), count(totals, "refused"), totals.refused.get(0)], [5, 2, 2]);
+    });
+
+    it("that can't be taken in is refused, and taken when it comes again", async () => {
+      const { usage, entry, store } = await world(databases);
+      await sql`alter table usage_inbox rename to usage_inbox_away`.execute(store.dialect.db);
+      await assert.rejects(usage.record(environment, gateway, 7n, 1n, [entry()]));
+      await sql`alter table usage_inbox_away rename to usage_inbox`.execute(store.dialect.db);
+      assert.equal(await usage.record(environment, gateway, 7n, 1n, [entry()]), "applied");
+      assert.equal(await total(usage), 1);
     });
 
     it("keeps all that it counts", async () => {

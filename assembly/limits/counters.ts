@@ -177,16 +177,18 @@ export class Counters {
     const places = this.slab.places;
     for (let n: u32 = places < SWEEP ? places : SWEEP; n > 0; n--) {
       const c = this.slab.step();
-      if (c != null) this.retire(feed, c, now);
+      if (c != null) this.retire(feed, c, now, false);
     }
   }
 
-  /** True when the place is free now. */
-  private retire(feed: Feed, c: Counter, now: u64): bool {
+  /** True when the place is free now. `pressed`: another counter needs it. */
+  private retire(feed: Feed, c: Counter, now: u64, pressed: bool): bool {
     if ((c.flags & (LISTED | IN_FLIGHT)) != 0) return false;
     const over = now >= c.endNs && (c.nextStartMs == 0 || now >= c.nextEndNs);
     const idle = now - c.usedNs > IDLE_NS;
-    if (over && (c.share == 0 || idle)) {
+    // Who comes seldom needs a share as well once control is away: it's kept for as long as it may be spent, where there is room.
+    const shares = c.share != 0 && !pressed && feed.lane.clock.earliestMs(now) < c.shareUntilMs;
+    if (over && !shares && (c.share == 0 || idle)) {
       if (now < c.spentUntilNs && !idle) return false;
       this.slab.remove(c);
       return true;
@@ -197,14 +199,15 @@ export class Counters {
       this.slab.remove(c);
       return true;
     }
-    feed.lane.list(feed, c, WANT_CLOSE);
+    if (!shares) feed.lane.list(feed, c, WANT_CLOSE);
+    else if (c.allowance > 0 || c.nextAllowance > 0) feed.lane.list(feed, c, WANT_RETURN);
     return false;
   }
 
   private makeRoom(feed: Feed, now: u64): bool {
     for (let n = SEARCH; n > 0; n--) {
       const c = this.slab.step();
-      if (c != null && this.retire(feed, c, now)) return true;
+      if (c != null && this.retire(feed, c, now, true)) return true;
     }
     return false;
   }

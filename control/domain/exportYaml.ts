@@ -34,9 +34,9 @@ function* sectionChunks<T>(name: string, records: readonly T[], out: (record: T)
   for (let start = 0; start < records.length; start += chunkRecords) yield listText(records.slice(start, start + chunkRecords).map(out));
 }
 
-/** A list's items, below the name of their section. */
+/** A list's items, below the name of their section. Only line feeds begin a line: a name may hold U+2028, at which `^` would match too. */
 function listText(items: readonly object[]): string {
-  return text(items).replaceAll(/^(?=.)/gm, "  ");
+  return text(items).replaceAll(/(^|\n)(?=[^\n])/g, "$1  ");
 }
 
 function text(value: unknown): string {

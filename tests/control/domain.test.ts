@@ -372,6 +372,7 @@ describe("diff", () => {
         for await (const piece of exportChunks(full, pagesOf(full.keys))) pieces += piece;
         assert.equal(pieces, exported);
       }),
+      { examples: [[["\u2028"], ["a\u2029b", "\u2028\u2028"]]] },
     );
     async function* pagesOf(keys: Key[]) {
       for (const one of keys) yield [one];

@@ -195,7 +195,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
       root.meter.count(LOCAL_SHARE);
     } else return refuse(root, LIMIT_UNAVAILABLE, apiCors(api), how, winner);
   }
-  if (limitCount > 0) noteLimits(api);
+  if (limitCount > 0 && !config.observe) noteLimits(api);
   const would: u32 = shadowed ? 1 + <u32>shadowDebt : 0;
   if (would > 0) root.meter.observed(shadowedRate ? RATE_LIMITED : QUOTA_EXCEEDED, would);
   if (!feed.isLocal) {

@@ -12,7 +12,7 @@ import { pair } from "../pairs";
 import { ascii } from "../text";
 import { applicable } from "./applicable";
 import { isShadow, limitAmount, limitName, nameBytes } from "./limitRecord";
-import { counterOf, limitCount, remainingOf, resetSecondsOf, windowSecondsOf } from "./limits";
+import { counterOf, decidedNs, limitCount, remainingOf, resetSecondsOf, windowSecondsOf } from "./limits";
 
 const SLOTS: u32 = 2048;
 const SLOT_BYTES: u32 = 512;
@@ -64,9 +64,11 @@ function writeName(at: usize, limit: usize): usize {
   return at + bytes + 2;
 }
 
-// @ts-ignore: decorator
-@inline
-function isShown(n: u32): bool { return counterOf(n) != null && !isShadow(applicable(n)); }
+/** Of a counter whose window isn't known there is nothing to tell yet; of one that only watches, never. */
+function isShown(n: u32): bool {
+  const c = counterOf(n);
+  return c != null && c.endNs > decidedNs && !isShadow(applicable(n));
+}
 
 /** Notes what the response to `context` shows of the limits that were just decided. `ietf`: RateLimit and RateLimit-Policy. */
 export function noteHeaders(context: u32, ietf: bool, legacy: u32): void {
@@ -110,7 +112,7 @@ function noteLegacy(slot: usize, legacy: u32): void {
   let least: u64 = u64.MAX_VALUE;
   for (let i: u32 = 0; i < limitCount; i++) {
     const c = counterOf(i);
-    if (c == null || isShadow(applicable(i)) || remainingOf(i) >= least) continue;
+    if (c == null || !isShown(i) || remainingOf(i) >= least) continue;
     least = remainingOf(i);
     store<u32>(slot, legacy, 8);
     store<u64>(slot, limitAmount(applicable(i)), 16);

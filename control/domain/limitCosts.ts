@@ -21,12 +21,15 @@ export function checkCosts(spec: EnvironmentSpec, apis: readonly Api[], report: 
 
   spec.tiers.forEach((tier, index) => {
     const allowed = keyed.filter(({ api }) => tier.apis?.includes(api.id) ?? true);
-    check(tier.limits, ["tiers", index, "limits"], (limit) => allowed.filter((place) => applicableLimits({ tier, ...place }).some((found) => found.limit === limit)));
+    const applies = (limit: Limit, place: Place) => applicableLimits({ tier, ...place }).some((found) => found.limit === limit);
+    check(tier.limits, ["tiers", index, "limits"], (limit) => allowed.filter((place) => applies(limit, place)));
   });
   spec.apis.forEach((api, index) => {
     const own = dear([api]);
     check(api.limits, ["apis", index, "limits"], ({ name }) => own.filter(({ route }) => route.limits.every((limit) => limit.name !== name)));
-    api.routes.forEach((route, routeIndex) => check(route.limits, ["apis", index, "routes", routeIndex, "limits"], () => own.filter((place) => place.route === route)));
+    api.routes.forEach((route, routeIndex) => {
+      check(route.limits, ["apis", index, "routes", routeIndex, "limits"], () => own.filter((place) => place.route === route));
+    });
   });
   spec.keys.forEach((key, index) => {
     check(key.limits, ["keys", index, "limits"], () => keyed.filter(({ api }) => key.apis?.includes(api.id) ?? true));

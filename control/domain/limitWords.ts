@@ -31,6 +31,9 @@ export function limitChanges(before: Api | Tier | Key, after: Api | Tier | Key):
 
 /** A route's limits carry its name. */
 function limitsByName(record: Api | Tier | Key): Map<string, string> {
-  const routes = "routes" in record ? record.routes.flatMap((route) => route.limits.map((limit) => [`${routeName(route)} ${limit.name}`, limitText(limit)] as const)) : [];
-  return new Map([...record.limits.map((limit) => [limit.name, limitText(limit)] as const), ...routes]);
+  const texts = new Map(record.limits.map((limit) => [limit.name, limitText(limit)]));
+  for (const route of "routes" in record ? record.routes : []) {
+    for (const limit of route.limits) texts.set(`${routeName(route)} ${limit.name}`, limitText(limit));
+  }
+  return texts;
 }

@@ -47,7 +47,9 @@ export function appliedLimits(facts: QuotaFacts): AppliedLimit[] {
         let one = applied.get(id);
         if (one === undefined) {
           const counter = { limit: shapeOf({ wireId, limit }), subject: subjectText(facts, limit, api) };
-          one = { limit, owner, ...(limit.enforcement === "global" ? { counter } : {}), ...(perApi ? { countsApi: api.api.id } : {}), apis: [], places: new Set(), except: [] };
+          one = { limit, owner, apis: [], places: new Set(), except: [] };
+          if (limit.enforcement === "global") one.counter = counter;
+          if (perApi) one.countsApi = api.api.id;
           applied.set(id, one);
         }
         if (own && !one.apis.includes(api.api.id)) one.apis.push(api.api.id);
@@ -61,7 +63,8 @@ export function appliedLimits(facts: QuotaFacts): AppliedLimit[] {
     one.except = limited.filter((key) => key.limits!.some(({ limit }) => limit.name === one.limit.name)).map(({ id }) => id);
   }
   // Those that apply to other keys of the consumer alone are left out.
-  return [...applied.values()].filter(({ apis }) => apis.length > 0).sort((a, b) => compare(a.limit.name, b.limit.name) || compare(a.countsApi ?? "", b.countsApi ?? ""));
+  const own = [...applied.values()].filter(({ apis }) => apis.length > 0);
+  return own.sort((a, b) => compare(a.limit.name, b.limit.name) || compare(a.countsApi ?? "", b.countsApi ?? ""));
 }
 
 /** Each place that the caller may use, with the limits there. */

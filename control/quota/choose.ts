@@ -43,7 +43,9 @@ function whyNone(there: readonly AppliedLimit[], holder: OwnedHolder, { limit, a
   const who = `${holder.kind} \`${holder.id}\``;
   const what = `${limit === undefined ? "a limit" : `\`${limit}\``}${api === undefined ? "" : ` at API \`${api}\``}`;
   const elsewhere = there.find((one) => one.counter !== undefined);
-  if (elsewhere !== undefined && limit !== undefined) return `${what} counts by ${elsewhere.limit.subject}: ask for it at /v1/consumers/${holder.consumer}/quota.`;
+  if (elsewhere !== undefined && limit !== undefined) {
+    return `${what} counts by ${elsewhere.limit.subject}: ask for it at /v1/consumers/${holder.consumer}/quota.`;
+  }
   if (there.length > 0 && limit !== undefined) return `${what} is counted by each gateway for itself (enforcement: gateway): control has no counter of it.`;
   const names = [...new Set(applied.filter((one) => one.counter !== undefined && countsHolder(one, holder)).map(describe))];
   return `No counter of ${what} counts ${who}${names.length === 0 ? "." : `; there are ${names.join(", ")}.`}`;

@@ -6,6 +6,11 @@ import type { UsageStore } from "../usage/usage.ts";
 import { type AppliedLimit, placeText } from "./applied.ts";
 import type { QuotaFacts } from "./facts.ts";
 
+interface Window {
+  startMs: number;
+  endMs: number;
+}
+
 const minuteMs = 60_000;
 const rowsMax = 20_000;
 const costPlace = countColumns.indexOf("cost");
@@ -26,7 +31,7 @@ export class Counted {
   }
 
   /** `undefined`: usage, which is kept by the minute, can't tell; nor can it when there is too much of it. */
-  async against(applied: AppliedLimit, window: { startMs: number; endMs: number }): Promise<number | undefined> {
+  async against(applied: AppliedLimit, window: Window): Promise<number | undefined> {
     const { limit, owner } = applied;
     const wholeMinutes = window.startMs % minuteMs === 0 && window.endMs % minuteMs === 0;
     if (!wholeMinutes && limit.anchor !== "firstUse") return undefined;
@@ -43,7 +48,7 @@ export class Counted {
     return sum;
   }
 
-  private async cost({ owner, places, countsApi }: AppliedLimit, window: { startMs: number; endMs: number }, filter: UsageQuery["filter"]): Promise<number | undefined> {
+  private async cost({ owner, places, countsApi }: AppliedLimit, window: Window, filter: UsageQuery["filter"]): Promise<number | undefined> {
     const rows = await this.rows(window, filter);
     // A limit that isn't the tier's counts on when the key moves to another tier.
     const anyTier = owner.kind === "tier" ? undefined : new Set([...places].map((place) => place.slice(place.indexOf("\n"))));
@@ -55,7 +60,7 @@ export class Counted {
     }, 0);
   }
 
-  private rows(window: { startMs: number; endMs: number }, filter: UsageQuery["filter"]): Promise<UsageRow[] | undefined> {
+  private rows(window: Window, filter: UsageQuery["filter"]): Promise<UsageRow[] | undefined> {
     const fromMs = window.startMs - (window.startMs % minuteMs);
     const toMs = Math.min(window.endMs, this.nowMs + minuteMs);
     const name = `${fromMs} ${toMs} ${filter.consumer ?? ""} ${filter.key ?? ""}`;

@@ -83,13 +83,19 @@ export async function quotaReport({ counters, usage, nowMs }: QuotaServices, env
   const states = await counters.inspect(environment, counted);
   const time = nowMs();
   const usageOf = new Counted(usage, environment, facts, time);
-  const isSilent = ({ gateway, lastContactMs }: HoldingState) => time - Math.max(lastContactMs, contacts.lastMs.get(gateway) ?? 0) > contacts.lostMs;
+  const isSilent: IsSilent = ({ gateway, lastContactMs }) => time - Math.max(lastContactMs, contacts.lastMs.get(gateway) ?? 0) > contacts.lostMs;
   const limits: LimitReport[] = [];
-  for (const one of applied) limits.push(await limitReport(one, one.counter === undefined ? undefined : states[counted.indexOf(one.counter)], usageOf, isSilent));
-  return { time: timeText(time), ...(facts.key === undefined ? {} : { key: facts.key.id }), consumer: facts.consumer.consumer.id, partial: facts.partial, limits };
+  for (const one of applied) {
+    const state = one.counter === undefined ? undefined : states[counted.indexOf(one.counter)];
+    limits.push(await limitReport(one, state, usageOf, isSilent));
+  }
+  const { key, consumer, partial } = facts;
+  return { time: timeText(time), ...(key === undefined ? {} : { key: key.id }), consumer: consumer.consumer.id, partial, limits };
 }
 
-async function limitReport(applied: AppliedLimit, state: CounterState | undefined, counted: Counted, isSilent: (holding: HoldingState) => boolean): Promise<LimitReport> {
+type IsSilent = (holding: HoldingState) => boolean;
+
+async function limitReport(applied: AppliedLimit, state: CounterState | undefined, counted: Counted, isSilent: IsSilent): Promise<LimitReport> {
   const { limit, owner, apis, countsApi } = applied;
   const windows: WindowReport[] = [];
   for (const window of state?.windows ?? []) windows.push(windowReport(limit.limit, window, await counted.against(applied, window), isSilent));
@@ -111,8 +117,12 @@ async function limitReport(applied: AppliedLimit, state: CounterState | undefine
   };
 }
 
-function windowReport(limit: number, { startMs, endMs, used, extra, remaining, shares, holdings }: WindowState, counted: number | undefined, isSilent: (holding: HoldingState) => boolean): WindowReport {
-  const holders = holdings.map((holding) => ({ gateway: holding.gateway, lane: holding.lane, held: holding.held, lastContact: timeText(holding.lastContactMs), silent: isSilent(holding) }));
+function windowReport(limit: number, window: WindowState, counted: number | undefined, isSilent: IsSilent): WindowReport {
+  const { startMs, endMs, used, extra, remaining, shares, holdings } = window;
+  const holders = holdings.map((holding): HolderReport => {
+    const { gateway, lane, held, lastContactMs } = holding;
+    return { gateway, lane, held, lastContact: timeText(lastContactMs), silent: isSilent(holding) };
+  });
   const sum = (some: readonly { held: number }[]) => some.reduce((so, one) => so + one.held, 0);
   const held = sum(holders);
   return {

@@ -104,12 +104,14 @@ export class Arrivals {
     const { bulk } = this.dialect;
     const nowMs = this.nowMs();
     // In one order everywhere, so that no two replicas wait for each other.
-    const rows = group.map(({ environment, lane, gateway, seq }) => [environment, lane, gateway, seq, nowMs]).sort((a, b) => (`${a[0]} ${a[1]}` < `${b[0]} ${b[1]}` ? -1 : 1));
+    const sorted = [...group].sort((a, b) => (laneKey(a) < laneKey(b) ? -1 : 1));
+    const rows = sorted.map(({ environment, lane, gateway, seq }) => [environment, lane, gateway, seq, nowMs]);
     const names = laneColumns.map(([name]) => sql.ref(name));
     const values = sql.join(laneColumns.map(([, type], place) => bulk.value(place, type)));
     const result = await sql<{ environment: string; lane: string }>`insert into usage_lanes (${sql.join(names)})
       select ${values} from ${bulk.source(JSON.stringify(rows))} where true
-      on conflict (environment, lane) do update set gateway = excluded.gateway, seq = excluded.seq, last_ms = excluded.last_ms where usage_lanes.seq < excluded.seq
+      on conflict (environment, lane) do update set gateway = excluded.gateway, seq = excluded.seq, last_ms = excluded.last_ms
+      where usage_lanes.seq < excluded.seq
       returning environment, lane`.execute(db);
     return new Set(result.rows.map(laneKey));
   }

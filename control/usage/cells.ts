@@ -17,8 +17,8 @@ interface Group {
   cells: Map<number, UsageCell>;
 }
 
-/** So many groups are looked at to find the busiest. */
-const groupsMax = 200_000;
+/** So many rows are looked at to find the busiest groups. */
+const comparedMax = 200_000;
 
 /** Sums up what the slices of a question give. */
 export class Cells {
@@ -40,9 +40,9 @@ export class Cells {
     let cell = group.cells.get(at);
     if (cell === undefined) {
       group.cells.set(at, (cell = emptyCell()));
-      if (++this.count > (this.top === undefined ? this.rowsMax : groupsMax)) {
-        throw new UsageTooLarge(this.top === undefined ? `The answer would have more than ${this.rowsMax} rows.` : `More than ${groupsMax} rows would have to be compared.`);
-      }
+      this.count++;
+      if (this.top === undefined && this.count > this.rowsMax) throw this.tooManyRows();
+      if (this.count > comparedMax) throw new UsageTooLarge(`More than ${comparedMax} rows would have to be compared.`);
     }
     return cell;
   }
@@ -57,8 +57,12 @@ export class Cells {
   rows(): ({ at: number; names: string[] } & UsageCell)[] {
     const chosen = this.top === undefined ? [...this.groups.values()] : this.busiest(this.top);
     const rows = chosen.flatMap(({ names, cells }) => [...cells].map(([at, cell]) => ({ at, names, ...cell })));
-    if (rows.length > this.rowsMax) throw new UsageTooLarge(`The answer would have more than ${this.rowsMax} rows.`);
+    if (rows.length > this.rowsMax) throw this.tooManyRows();
     return rows.sort((a, b) => a.at - b.at || requestsOf(b) - requestsOf(a) || compare(a.names, b.names));
+  }
+
+  private tooManyRows(): UsageTooLarge {
+    return new UsageTooLarge(`The answer would have more than ${this.rowsMax} rows.`);
   }
 
   private busiest(top: number): Group[] {
@@ -68,11 +72,11 @@ export class Cells {
   }
 }
 
-export function emptyCell(): UsageCell {
+function emptyCell(): UsageCell {
   return { counts: countColumns.map(() => 0), refused: new Map(), observed: new Map() };
 }
 
-export function requestsOf({ counts }: UsageCell): number {
+function requestsOf({ counts }: UsageCell): number {
   return counts[0]! + counts[refusedPlace]!;
 }
 

@@ -71,7 +71,8 @@ export class Names {
     const version = row?.version ?? 0;
     const known = this.environments.get(environment);
     if (known?.version === version) return known;
-    const changes = known === undefined || known.version > version || known.version < (row?.log_from ?? 0) ? undefined : await changesSince(db, environment, known.version);
+    const followable = known !== undefined && known.version < version && known.version >= (row?.log_from ?? 0);
+    const changes = followable ? await changesSince(db, environment, known.version) : undefined;
     if (known === undefined || changes === undefined) {
       const empty: Known = { version, apis: new Map(), tiers: new Map(), consumers: new Map(), keys: new Map() };
       this.environments.set(environment, empty);
@@ -84,7 +85,10 @@ export class Names {
 
   private async load(db: Kysely<Tables>, environment: string, known: Known, entries: readonly UsageEntry[]): Promise<void> {
     const { bulk } = this.dialect;
-    const wireIds = (ids: Iterable<number>, map: Map<number, unknown>) => [...new Set(ids)].filter((id) => id !== 0 && !map.has(id)).map((id) => [environment, id]);
+    const wireIds = (ids: Iterable<number>, map: Map<number, unknown>) => {
+      const missing = [...new Set(ids)].filter((id) => id !== 0 && !map.has(id));
+      return missing.map((id) => [environment, id]);
+    };
     const byWireId = [["environment", "text"], ["wire_id", "int"]] as const;
 
     const apis = wireIds(entries.map(({ api }) => api), known.apis);
@@ -94,7 +98,9 @@ export class Names {
 
     if (known.keys.size > rememberedMax) known.keys.clear();
     const digests = [...new Set(entries.map(({ digest }) => digest))].filter((digest) => digest !== noDigest && !known.keys.has(digest));
-    for (const row of await this.keysOf(db, environment, digests)) known.keys.set(digestText(row.digest), { id: row.id, consumer: row.consumer_wire_id, tier: row.tier_wire_id });
+    for (const { digest, id, consumer_wire_id: consumer, tier_wire_id: tier } of await this.keysOf(db, environment, digests)) {
+      known.keys.set(digestText(digest), { id, consumer, tier });
+    }
 
     if (known.consumers.size > rememberedMax) known.consumers.clear();
     const consumers = wireIds(entries.map((entry) => consumerOf(entry, known)), known.consumers);
@@ -104,7 +110,8 @@ export class Names {
     }
 
     const callers = entries.flatMap((entry) => [known.consumers.get(consumerOf(entry, known))?.tier ?? 0, known.keys.get(entry.digest)?.tier ?? 0]);
-    for (const row of await bulkSelect<{ wire_id: number; id: string }, "tiers">(db, bulk, "tiers", byWireId, sql`wire_id, tiers.id`, wireIds(callers, known.tiers))) {
+    const tiers = wireIds(callers, known.tiers);
+    for (const row of await bulkSelect<{ wire_id: number; id: string }, "tiers">(db, bulk, "tiers", byWireId, sql`wire_id, tiers.id`, tiers)) {
       known.tiers.set(row.wire_id, row.id);
     }
   }

@@ -1,6 +1,7 @@
 /** Reads usage: by time and group, in slices, so that a long question holds nobody up. */
 import { setImmediate as breathe } from "node:timers/promises";
 import { type Kysely, type RawBuilder, sql } from "kysely";
+import type { BulkSql } from "../store/bulk.ts";
 import type { SqlDialect } from "../store/dialect.ts";
 import type { Tables } from "../store/tables.ts";
 import { countColumns } from "./columns.ts";
@@ -52,6 +53,17 @@ export class MinutesGone extends Error {
   }
 }
 
+interface Reading {
+  bulk: BulkSql;
+  view: Kysely<Tables>;
+  query: UsageQuery;
+  /** those to look up one by one */
+  series: number[] | undefined;
+  cells: Cells;
+  /** by performance.now() */
+  deadline: number;
+}
+
 /** What one statement reads: a stretch of time and of series. */
 interface Part extends Slice {
   after: number;
@@ -77,14 +89,16 @@ export async function readUsage(dialect: SqlDialect, query: UsageQuery, nowMs: n
     const series = await soughtSeries(view, query);
     if (series?.length === 0) return;
     const deadline = performance.now() + deadlineMs;
-    for (const slice of slicesOf(stretch, query.interval, await rolledUp(view))) await readSlice(dialect, view, query, slice, series, cells, deadline);
+    const reading: Reading = { bulk: dialect.bulk, view, query, series, cells, deadline };
+    for (const slice of slicesOf(stretch, query.interval, await rolledUp(view))) await readSlice(reading, slice);
   });
   const at = query.interval === "total" ? () => stretch.from : (minute: number) => minute;
   const rows = cells.rows().map((row) => ({ ...row, atMs: at(row.at) * minuteMs }));
   return { fromMs: stretch.from * minuteMs, toMs: stretch.to * minuteMs, rows, totals: cells.totals };
 }
 
-async function readSlice(dialect: SqlDialect, view: Kysely<Tables>, query: UsageQuery, slice: Slice, series: number[] | undefined, cells: Cells, deadline: number): Promise<void> {
+async function readSlice(reading: Reading, slice: Slice): Promise<void> {
+  const { view, series, deadline } = reading;
   let spans = series === undefined ? firstSpans : spansSoughtMax;
   const { seriesMax } = await view.selectFrom("usage_series").select((eb) => eb.fn.max("row_id").as("seriesMax")).executeTakeFirstOrThrow();
   let width = Math.max(1, Number(seriesMax ?? 0));
@@ -95,7 +109,7 @@ async function readSlice(dialect: SqlDialect, view: Kysely<Tables>, query: Usage
       part.after = after;
       part.upTo = Math.min(all, after + width);
       const started = performance.now();
-      await readPart(dialect, view, query, part, series, cells);
+      await readPart(reading, part);
       const tookMs = performance.now() - started;
       if (tookMs > slowMs) {
         if (spans > 1) spans = Math.ceil(spans / 2);
@@ -112,15 +126,19 @@ async function readSlice(dialect: SqlDialect, view: Kysely<Tables>, query: Usage
   }
 }
 
-async function readPart(dialect: SqlDialect, view: Kysely<Tables>, { environment, interval, group, filter }: UsageQuery, part: Part, series: number[] | undefined, cells: Cells): Promise<void> {
+async function readPart({ bulk, view, query, series, cells }: Reading, part: Part): Promise<void> {
+  const { environment, interval, group, filter } = query;
   const bucket = bucketOf(interval, part);
   const names = group.map((dimension) => sql.ref(`s.${dimension}`));
-  const conditions = [
-    sql`c.span = ${part.span}`,
-    ...(series === undefined
-      ? [sql`c.at >= ${part.from}`, sql`c.at < ${part.to}`, sql`c.series > ${part.after}`, sql`c.series <= ${part.upTo}`, sql`s.environment = ${environment}`, ...Object.entries(filter).map(([dimension, id]) => sql`${sql.ref(`s.${dimension}`)} = ${id}`)]
-      : [sql`c.at in (select ${dialect.bulk.value(0, "int")} from ${dialect.bulk.source(JSON.stringify(startsOf(part)))})`, sql`c.series in (${sql.join(series)})`]),
-  ];
+  const conditions = [sql`c.span = ${part.span}`];
+  if (series === undefined) {
+    conditions.push(sql`c.at >= ${part.from}`, sql`c.at < ${part.to}`, sql`c.series > ${part.after}`, sql`c.series <= ${part.upTo}`);
+    conditions.push(sql`s.environment = ${environment}`);
+    for (const [dimension, id] of Object.entries(filter)) conditions.push(sql`${sql.ref(`s.${dimension}`)} = ${id}`);
+  } else {
+    const starts = sql`select ${bulk.value(0, "int")} from ${bulk.source(JSON.stringify(startsOf(part)))}`;
+    conditions.push(sql`c.at in (${starts})`, sql`c.series in (${sql.join(series)})`);
+  }
   const grouped = sql.join([bucket, ...names]);
   const from = (table: string, what: RawBuilder<unknown>, more: RawBuilder<unknown>[] = []) =>
     sql`select ${bucket} as at, ${sql.join([...names.map((name, index) => sql`${name} as ${sql.ref(`n${index}`)}`), what])}

@@ -6,7 +6,9 @@ import { hourSpan, minuteSpan, type RolledUp } from "./tally.ts";
 
 export const countRow: BulkColumns<"usage_counts"> = [["span", "int"], ["at", "int"], ["series", "int"], ...countColumns.map((name) => [name, "int"] as const)];
 export const countKeyColumns = 3;
-export const refusalRow: BulkColumns<"usage_refusals"> = [["span", "int"], ["at", "int"], ["series", "int"], ["reason", "int"], ["observed", "int"], ["requests", "int"]];
+export const refusalRow: BulkColumns<"usage_refusals"> = [
+  ["span", "int"], ["at", "int"], ["series", "int"], ["reason", "int"], ["observed", "int"], ["requests", "int"],
+];
 export const refusalKeyColumns = 5;
 
 /** How far minutes are rolled up into hours, and hours into days. */

@@ -5,7 +5,9 @@ import type { SqlDialect } from "../store/dialect.ts";
 import type { Tables } from "../store/tables.ts";
 import type { SeriesNames } from "./names.ts";
 
-const columns: BulkColumns<"usage_series"> = [["environment", "text"], ["key", "text"], ["consumer", "text"], ["api", "text"], ["route", "text"], ["tier", "text"], ["used_day", "int"]];
+const columns: BulkColumns<"usage_series"> = [
+  ["environment", "text"], ["key", "text"], ["consumer", "text"], ["api", "text"], ["route", "text"], ["tier", "text"], ["used_day", "int"],
+];
 const rememberedMax = 200_000;
 
 export interface SeriesOf {

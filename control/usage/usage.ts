@@ -76,8 +76,10 @@ export class SqlUsage implements UsageStore {
   }
 
   async waiting(): Promise<number> {
-    const row = await this.dialect.snapshot((view) => view.selectFrom("usage_inbox").select((eb) => eb.fn.sum("entry_count").as("entries")).executeTakeFirstOrThrow());
-    return Number(row.entries ?? 0);
+    return this.dialect.snapshot(async (view) => {
+      const { entries } = await view.selectFrom("usage_inbox").select((eb) => eb.fn.sum("entry_count").as("entries")).executeTakeFirstOrThrow();
+      return Number(entries ?? 0);
+    });
   }
 
   /** Rolls up all that is due. */

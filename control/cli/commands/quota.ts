@@ -44,7 +44,8 @@ export function addQuotaCommands(program: Command, context: Context): void {
     .description("how the limits stand that count a key or a consumer")
     .action(async (_options, command: Command) => {
       const options = optionsOf<HolderOptions>(command);
-      const report = await clientOf(context, options).call<QuotaReport>("GET", pathOf(options, ""), { query: { environment: environmentOf(context, options) } });
+      const query = { environment: environmentOf(context, options) };
+      const report = await clientOf(context, options).call<QuotaReport>("GET", pathOf(options, ""), { query });
       print(context, options, report, quotaText);
     });
 
@@ -108,7 +109,9 @@ function ownerText({ owner }: LimitReport): string {
 function quotaText({ limits, partial }: QuotaReport): string {
   const lines = limits.flatMap((limit): Line[] => (limit.windows.length === 0 ? [{ limit }] : limit.windows.map((window) => ({ limit, window }))));
   const silent = lines.flatMap(({ limit, window }) =>
-    (window?.holders ?? []).filter((holder) => holder.silent).map((holder) => `${holder.gateway} holds ${holder.held} of ${limit.name} and has been silent since ${holder.lastContact}: lost until ${window!.resets}, if it is gone.\n`),
+    (window?.holders ?? []).filter((holder) => holder.silent).map(({ gateway, held, lastContact }) => {
+      return `${gateway} holds ${held} of ${limit.name} and has been silent since ${lastContact}: lost until ${window!.resets}, if it is gone.\n`;
+    }),
   );
   const notes = partial ? ["Not all keys with limits of their own were looked at: there are too many.\n"] : [];
   return [lines.length === 0 ? "No limit counts it.\n" : table(lines, columns), ...silent, ...notes].join("");

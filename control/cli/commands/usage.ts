@@ -41,7 +41,8 @@ export function addUsageCommand(program: Command, context: Context): void {
       const options = optionsOf<UsageOptions>(command);
       if (options.csv && options.json) throw new UsageError("Give --json or --csv, not both.");
       const { since, until, by, csv, group, api, route, consumer, key, tier, top } = options;
-      const query = { environment: environmentOf(context, options), from: since, to: until, interval: by, group, api, route, consumer, key, tier, top, format: csv ? "csv" : "json" };
+      const filter = { api, route, consumer, key, tier };
+      const query = { environment: environmentOf(context, options), from: since, to: until, interval: by, group, ...filter, top, format: csv ? "csv" : "json" };
       const client = clientOf(context, options, timeoutMs);
       if (csv) context.streams.out(await client.call<string>("GET", "/v1/usage", { query }));
       else print(context, options, await client.call<UsageAnswer>("GET", "/v1/usage", { query }), usageText);

@@ -7,7 +7,7 @@ import { appliedLimits } from "../../quota/applied.ts";
 import { type Choice, chooseAll, chooseOne } from "../../quota/choose.ts";
 import type { Holder, QuotaFacts } from "../../quota/facts.ts";
 import { type QuotaReport, quotaReport } from "../../quota/report.ts";
-import type { ChangeContext } from "../../store/store.ts";
+import type { ChangeContext, Store } from "../../store/store.ts";
 import { isUnavailable } from "../../store/unavailable.ts";
 import type { Services } from "../context.ts";
 import { gatewayLostMs } from "../routes/gateways/index.ts";
@@ -19,6 +19,10 @@ export interface Adjusted extends QuotaReport {
   adjusted: { name: string; api?: string }[];
 }
 
+type Audit = Holder & { action: string; details: object };
+
+const notTold =
+  "The counters are changed, but the gateways could not be told: those that know one as spent refuse until its window ends, or until the next reset or grant.";
 const tries = 5;
 const retryMs = 100;
 
@@ -26,17 +30,24 @@ export async function readQuota(services: Services, environment: string, holder:
   return report(services, environment, await factsOf(services, environment, holder));
 }
 
-/** `amount` absent: resets. */
-export async function adjustQuota(services: Services, environment: string, holder: Holder, choice: Choice, amount: number | undefined, context: ChangeContext): Promise<Adjusted> {
+export interface Adjustment extends Choice {
+  /** to be granted; absent: a reset */
+  amount?: number;
+}
+
+export async function adjustQuota(services: Services, environment: string, holder: Holder, adjustment: Adjustment, context: ChangeContext): Promise<Adjusted> {
+  const { amount, ...choice } = adjustment;
   const facts = await factsOf(services, environment, holder);
   const applied = appliedLimits(facts);
   const owned = { ...holder, consumer: facts.consumer.consumer.id };
   const chosen = amount === undefined ? chooseAll(applied, owned, choice) : [chooseOne(applied, owned, choice)];
   const counters = chosen.map(({ counter }) => counter);
-  const generations = await reachable(async () => (amount === undefined ? services.counters.reset(environment, counters) : services.counters.grant(environment, counters, amount)));
+  const { counters: store } = services;
+  const generations = await reachable(() => (amount === undefined ? store.reset(environment, counters) : store.grant(environment, counters, amount)));
   const adjusted = chosen.map(({ limit, countsApi }) => ({ name: limit.name, ...(countsApi === undefined ? {} : { api: countsApi }) }));
   const details = amount === undefined ? { limits: adjusted } : { limits: adjusted, amount };
-  const version = await tell(services, environment, generations, { action: amount === undefined ? "reset-quota" : "grant-quota", ...holder, details }, context);
+  const audit = { action: amount === undefined ? "reset-quota" : "grant-quota", ...holder, details };
+  const version = await tell(services.store, environment, generations, audit, context);
   return { version, adjusted, ...(await report(services, environment, facts)) };
 }
 
@@ -54,14 +65,14 @@ async function factsOf({ store, quotas }: Services, environment: string, holder:
 }
 
 /** The counters have changed for good: the news is worth some tries. */
-async function tell(services: Services, environment: string, generations: readonly CounterGeneration[], audit: { action: string; kind: Holder["kind"]; id: string; details: object }, context: ChangeContext): Promise<number> {
+async function tell(store: Store, environment: string, generations: readonly CounterGeneration[], audit: Audit, context: ChangeContext): Promise<number> {
   for (let tried = 1; ; tried++) {
     try {
-      return (await changeIn(services.store, environment, context, async (writer) => writer.tellCounters(generations, audit))).version;
+      return (await changeIn(store, environment, context, async (writer) => writer.tellCounters(generations, audit))).version;
     } catch (error) {
       if (!isUnavailable(error)) throw error;
       if (tried === tries) {
-        throw new ControlError("not_ready", `The counters are changed, but the gateways could not be told: those that know the counter as spent refuse until the window ends, or until the next reset or grant.`);
+        throw new ControlError("not_ready", notTold);
       }
       await sleep(retryMs * tried);
     }

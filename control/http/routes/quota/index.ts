@@ -22,8 +22,11 @@ const Window = Type.Object({
   held: whole("What gateways were given and hold unspent."),
   heldBySilent: whole("Of it, held by gateways that haven't been heard of for 75 s: lost until the window ends, if they are gone."),
   shares: whole("What gateways may spend while control is away (`failureMode: local`), charged beforehand."),
-  counted: numberOrNull("What was admitted cost so much, by usage, which comes some seconds late. null: the window isn't of whole minutes, or there is too much usage."),
-  difference: numberOrNull("used − held − shares − counted: what gateways held that are gone, and usage under way. Below 0: admitted without charge (`failureMode: open`, `mode: shadow`), or before a reset."),
+  counted: numberOrNull("What was admitted cost so much, by usage, which comes seconds late. null: the window isn't of whole minutes, or there is too much."),
+  difference: numberOrNull(
+    "used − held − shares − counted: what gateways held that are gone, and usage under way. " +
+      "Below 0: admitted without charge (`failureMode: open`, `mode: shadow`), or before a reset.",
+  ),
   holders: Type.Array(Type.Object({ gateway: Type.String(), lane: Type.String(), held: Type.Integer(), lastContact: Type.String(), silent: Type.Boolean() })),
 });
 const LimitReport = Type.Object({
@@ -35,12 +38,22 @@ const LimitReport = Type.Object({
   subject: Type.String(),
   enforcement: Type.String(),
   mode: Type.String(),
-  owner: Type.Object({ kind: Type.String() }, { additionalProperties: Type.String(), description: "Whose limit it is: {kind: tier, tier}, {kind: api, api}, {kind: route, api, route} or {kind: key, key}." }),
+  owner: Type.Object(
+    { kind: Type.String() },
+    {
+      additionalProperties: Type.String(),
+      description: "Whose limit it is: {kind: tier, tier}, {kind: api, api}, {kind: route, api, route} or {kind: key, key}.",
+    },
+  ),
   api: Type.Optional(Type.String({ description: "With subject consumer+api: the API that is counted." })),
   apis: Type.Array(Type.String(), { description: "The APIs at which it applies." }),
   generation: Type.Optional(whole("Raised by each reset and grant.")),
   pendingExtra: Type.Optional(whole("Granted before the window is open that first use opens.")),
-  windows: Type.Array(Window, { description: "The current one, and the next one if gateways hold some of it already. None with `enforcement: gateway`, nor before the first use with `anchor: firstUse`." }),
+  windows: Type.Array(Window, {
+    description:
+      "The current one, and the next one if gateways hold some of it already. " +
+      "None with `enforcement: gateway`, nor before the first use with `anchor: firstUse`.",
+  }),
 });
 const Quota = {
   time: Type.String(),
@@ -81,21 +94,31 @@ export function quotaRoutes(app: App, services: Services): void {
     });
 
     app.post(`/${section}/:id/quota/reset`, {
-      schema: { ...common, summary: `Forgets what was spent of the limits that count ${own}; gateways act on it at once`, body: ResetBody, response: answers({ 200: Adjusted }, 404, 409, 413, 415) },
+      schema: {
+        ...common,
+        summary: `Forgets what was spent of the limits that count ${own}; gateways act on it at once`,
+        body: ResetBody,
+        response: answers({ 200: Adjusted }, 404, 409, 413, 415),
+      },
       preValidation: async (request) => {
         request.body ??= {};
       },
       handler: async (request) => {
         const { environment, id } = target(request);
-        return adjustQuota(services, environment, { kind, id }, choiceOf(request.body), undefined, changeContext(request, services));
+        return adjustQuota(services, environment, { kind, id }, choiceOf(request.body), changeContext(request, services));
       },
     });
 
     app.post(`/${section}/:id/quota/grant`, {
-      schema: { ...common, summary: `Gives the current window of a limit that counts ${own} so much more; gateways act on it at once`, body: GrantBody, response: answers({ 200: Adjusted }, 404, 409, 413, 415) },
+      schema: {
+        ...common,
+        summary: `Gives the current window of a limit that counts ${own} so much more; gateways act on it at once`,
+        body: GrantBody,
+        response: answers({ 200: Adjusted }, 404, 409, 413, 415),
+      },
       handler: async (request) => {
         const { environment, id } = target(request);
-        return adjustQuota(services, environment, { kind, id }, choiceOf(request.body), request.body.amount, changeContext(request, services));
+        return adjustQuota(services, environment, { kind, id }, { ...choiceOf(request.body), amount: request.body.amount }, changeContext(request, services));
       },
     });
   }

@@ -27,11 +27,15 @@ const counts = {
   responses: Type.Object(Object.fromEntries(statusClasses.map((name) => [name, Type.Integer()])), { description: "The upstream's answers by status class." }),
   refusals: byReason("`refused` by reason."),
   observations: byReason("`observed` by reason."),
-  latency: Type.Object({ p50: milliseconds, p90: milliseconds, p99: milliseconds }, { description: "Milliseconds to the response's headers, estimated from a histogram; at most 10000. null: no response." }),
+  latency: Type.Object(
+    { p50: milliseconds, p90: milliseconds, p99: milliseconds },
+    { description: "Milliseconds to the response's headers, estimated from a histogram; at most 10000. null: no response." },
+  ),
 };
-const name = (description: string) => Type.Optional(Type.Union([Type.String(), Type.Null()], { description: `${description} null: none, or not known when it was counted.` }));
+const name = (description: string) =>
+  Type.Optional(Type.Union([Type.String(), Type.Null()], { description: `${description} null: none, or not known when it was counted.` }));
 
-export const UsageRowSchema = Type.Object({
+const UsageRowSchema = Type.Object({
   time: Type.String({ description: "Where the interval begins." }),
   api: name("With `group=api`."),
   route: name("With `group=route`: methods and path."),
@@ -53,7 +57,8 @@ export const UsageAnswerSchema = Type.Object({
 });
 
 export type UsageNumbers = ReturnType<typeof numbersOf>;
-export type UsageAnswerRow = { time: string } & Partial<Record<Dimension, string | null>> & Partial<UsageNumbers> & { reason?: string; status?: string; answers?: number };
+type SplitFields = { reason?: string; status?: string; answers?: number };
+export type UsageAnswerRow = { time: string } & Partial<Record<Dimension, string | null>> & Partial<UsageNumbers> & SplitFields;
 
 export interface UsageAnswer {
   from: string;
@@ -70,7 +75,8 @@ export function usageAnswer(result: UsageResult, interval: Interval, group: read
     if (split === undefined) return [{ ...place, ...numbersOf(row) }];
     return (split === "reason" ? reasonRows(row) : statusRows(row)).map((part) => ({ ...place, ...part }));
   });
-  return { from: timeText(result.fromMs), to: timeText(result.toMs), interval, group: split === undefined ? [...group] : [...group, split], rows, totals: numbersOf(result.totals) };
+  const groups = split === undefined ? [...group] : [...group, split];
+  return { from: timeText(result.fromMs), to: timeText(result.toMs), interval, group: groups, rows, totals: numbersOf(result.totals) };
 }
 
 /** RFC 4180, with a header line. */

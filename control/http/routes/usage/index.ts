@@ -16,12 +16,31 @@ const rowsMax = 20_000;
 const standardFrom = "24h";
 
 const only = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 600, description: `Only this ${what}.` }));
+const Answers = { description: "Usage", content: { "application/json": { schema: UsageAnswerSchema }, "text/csv": { schema: Type.String() } } };
 const UsageQuerySchema = query({
   ...environmentQuery,
-  from: Type.Optional(Type.String({ maxLength: 40, default: standardFrom, description: "Where it begins: RFC 3339, or how long ago, such as 30m, 24h or 7d. Taken down to a whole interval." })),
+  from: Type.Optional(
+    Type.String({
+      maxLength: 40,
+      default: standardFrom,
+      description: "Where it begins: RFC 3339, or how long ago, such as 30m, 24h or 7d. Taken down to a whole interval.",
+    }),
+  ),
   to: Type.Optional(Type.String({ maxLength: 40, description: "Where it ends, in the same way; default: now. Taken up to a whole interval." })),
-  interval: Type.Optional(Type.Unsafe<Interval>({ type: "string", enum: [...intervals], default: "total", description: "A row for each minute, hour or day (UTC), or one for all. Minutes are kept for 48 hours unless set otherwise, hours and days for 400 days." })),
-  group: Type.Optional(Type.String({ maxLength: 100, description: "A row for each of these, separated by commas: api, route, consumer, key, tier, and one of reason and status." })),
+  interval: Type.Optional(
+    Type.Unsafe<Interval>({
+      type: "string",
+      enum: [...intervals],
+      default: "total",
+      description: "A row for each minute, hour or day (UTC), or one for all. Minutes are kept for 48 hours unless set otherwise, hours and days for 400 days.",
+    }),
+  ),
+  group: Type.Optional(
+    Type.String({
+      maxLength: 100,
+      description: "A row for each of these, separated by commas: api, route, consumer, key, tier, and one of reason and status.",
+    }),
+  ),
   api: only("API"),
   route: only("route, as `group=route` names it"),
   consumer: only("consumer"),
@@ -38,7 +57,7 @@ export function usageRoutes(app: App, services: Services): void {
       tags: ["usage"],
       summary: "What was admitted and refused, by time and group, as JSON or CSV",
       querystring: UsageQuerySchema,
-      response: answers({ 200: { description: "Usage", content: { "application/json": { schema: UsageAnswerSchema }, "text/csv": { schema: Type.String() } } } }, 404, 422),
+      response: answers({ 200: Answers }, 404, 422),
     },
     handler: async (request, reply) => {
       const { environment = "default", from = standardFrom, to, interval = "total", group = "", top, format, ...filter } = request.query;
@@ -65,8 +84,8 @@ function groupsOf(text: string): { grouped: Dimension[]; split: Split | undefine
     const other = splits.find((one) => one === name);
     if (dimension !== undefined) grouped.push(dimension);
     else if (other === undefined) throw new ControlError("invalid_request", `\`group\` can't be \`${name}\`: use ${[...dimensions, ...splits].join(", ")}.`);
-    else if (split !== undefined) throw new ControlError("invalid_request", "`group` has either reason or status: refused requests have no answer of the upstream.");
-    else split = other;
+    else if (split === undefined) split = other;
+    else throw new ControlError("invalid_request", "`group` has either reason or status: refused requests have no answer of the upstream.");
   }
   return { grouped, split };
 }

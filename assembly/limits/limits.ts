@@ -93,7 +93,7 @@ export function takeLimits(
     if (watch || isShadow(limit)) {
       if (spent) {
         noteShadowed(limit);
-        shadowDebt += c.debt;
+        shadowDebt += c.debt / cost;
         c.debt = 0;
       }
     } else if (spent) {

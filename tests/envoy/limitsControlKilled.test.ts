@@ -13,6 +13,8 @@ describe("control killed with -9 in the middle", () => {
   let fleet: Fleet;
   before(async () => {
     fleet = await Fleet.start({ setup: newest, gateways: 3, products: amounts.map((amount) => product(`of-${amount}`, [quotaOfDay(amount)])) });
+    // A worker that has no snapshot when control is killed can only refuse.
+    await everyWorkerAnswers(fleet.gateways, { path: "/nowhere" }, "unknown_api");
   });
   after(() => fleet?.stop());
 

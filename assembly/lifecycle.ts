@@ -319,7 +319,7 @@ export function answered(id: u32, token: u32, headers: u32, bodyBytes: u32): voi
 function showGauges(now: u64): void {
   for (let i = 0; i < feeds.length; i++) {
     const feed = feeds[i];
-    feed.meter.gauge(GAUGE_COUNTERS, feed.counters.slab.count);
+    if (feed.serving) feed.meter.gauge(GAUGE_COUNTERS, feed.counters.slab.count);
     const head = feed.head;
     if (head.generation == 0) continue;
     const table = feed.table;

@@ -12,6 +12,8 @@ import { Slab } from "./slab";
  * sooner have it recalled.
  */
 const IDLE_NS: u64 = 60_000_000_000;
+/** The same where there is no place for a new one. */
+const IDLE_PRESSED_NS: u64 = 10_000_000_000;
 /** Places that are looked at in one tick, and when a place is needed. */
 const SWEEP: u32 = 2048;
 const SEARCH: u32 = 256;
@@ -156,7 +158,7 @@ export class Counters {
   /** Control has noted that the counter is forgotten here. */
   closed(c: Counter, now: u64): void {
     c.flags &= ~CLOSING;
-    if ((c.flags & (LISTED | IN_FLIGHT)) == 0 && c.allowance == 0 && c.nextAllowance == 0 && now - c.usedNs > IDLE_NS) this.slab.remove(c);
+    if ((c.flags & (LISTED | IN_FLIGHT)) == 0 && c.allowance == 0 && c.nextAllowance == 0 && now - c.usedNs > IDLE_PRESSED_NS) this.slab.remove(c);
   }
 
   /** All counters are gone, and what was control's stays spent: a new lane begins. */
@@ -185,7 +187,7 @@ export class Counters {
   private retire(feed: Feed, c: Counter, now: u64, pressed: bool): bool {
     if ((c.flags & (LISTED | IN_FLIGHT)) != 0) return false;
     const over = now >= c.endNs && (c.nextStartMs == 0 || now >= c.nextEndNs);
-    const idle = now - c.usedNs > IDLE_NS;
+    const idle = now - c.usedNs > (pressed ? IDLE_PRESSED_NS : IDLE_NS);
     // Who comes seldom needs a share as well once control is away: it's kept for as long as it may be spent, where there is room.
     const shares = c.share != 0 && !pressed && feed.lane.clock.earliestMs(now) < c.shareUntilMs;
     if (over && !shares && (c.share == 0 || idle)) {

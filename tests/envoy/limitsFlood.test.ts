@@ -11,7 +11,7 @@ import { until } from "./support/until.ts";
 const maxCounters = 1024;
 const limit = 200;
 const flood = 15_000;
-/** Idle counters are given up after 15 s. */
+/** Counters that weren't used for 10 s are given up when others need their places. */
 const roomAgainMs = 45_000;
 const regulars = ["198.51.100.1", "198.51.100.2", "198.51.100.3"];
 

@@ -71,7 +71,7 @@ describe("a link to control", () => {
       it("admits in no window more than its limit", async () => {
         const windows = new WindowCount(perWindow, windowMs);
         const clients = new Hammer(fleet.gateways, { path: `/${name}-windows`, key: fleet.key(`${name}-windows`), pauseMs: 10, onAnswer: (...answer) => windows.note(...answer) });
-        await sleep(14_000);
+        await sleep(10_000);
         await clients.stop();
         windows.check(leastShare);
       });

@@ -18,6 +18,8 @@ export interface FleetOptions {
   configuration?: Record<string, unknown>;
   /** what differs from the bootstrap's listener */
   listener?: Partial<ListenerOptions>;
+  /** the gateways' listeners can be replaced */
+  watchListeners?: boolean;
   control?: ControlOptions;
   /** where gateways find control, when not at its own port: gives the port for the gateway of this place */
   syncPort?: (control: ControlProcess, gateway: number) => number | Promise<number>;
@@ -57,12 +59,13 @@ export class Fleet {
 
   /** One more gateway of the same kind. */
   async startGateway(index: number): Promise<Gateway> {
-    const { setup, configuration = {}, listener, syncPort } = this.options;
+    const { setup, configuration = {}, listener, watchListeners = false, syncPort } = this.options;
     return Gateway.start({
       setup,
       syncPort: (await syncPort?.(this.control, index)) ?? this.control.syncPort,
       gatewayToken: this.gatewayToken,
       nodeId: `gateway-${index}`,
+      watchListeners,
       upstreamPort: this.upstream.port,
       listeners: [
         {

@@ -201,7 +201,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (!feed.isLocal) {
     feed.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
     if (would > 0) feed.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
-    noteRequest(theContext, root.id, theApi, theRoute, theConsumer, theKey, limitCount > 0 ? decidedNs : monotonicNs());
+    noteRequest(theContext, root.id, theApi, theRoute, theConsumer, theKey, feed.counters.era, limitCount > 0 ? decidedNs : monotonicNs());
   }
   return GO_ON;
 }

@@ -230,8 +230,9 @@ function keepFeed(feed: Feed, root: Root, now: u64): void {
     feed.counters.sweep(feed, now);
     feed.usage.tick();
     feed.lane.pump(feed, now);
-    feed.outbox.pump(feed, now);
   }
+  // The leader sends what VMs that are gone have left, too.
+  if (feed.serving || feed.leader.leads) feed.outbox.pump(feed, now);
 }
 
 /** The newest root keeps what a standalone gateway's workers have in common. */
@@ -260,8 +261,10 @@ function followOn(feed: Feed): void {
   if (before == table || table == null) return;
   garbage = true;
   // Wire ids of another epoch mean something else; in the same one, news of resets may have been missed.
-  if (before != null && feed.tableEpoch != table.epoch) feed.lane.startOver(feed, monotonicNs());
-  else feed.counters.distrust();
+  if (before != null && feed.tableEpoch != table.epoch) {
+    feed.outbox.close(feed, monotonicNs());
+    feed.lane.startOver(feed, monotonicNs());
+  } else feed.counters.distrust();
   feed.tableEpoch = table.epoch;
 }
 

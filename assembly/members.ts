@@ -11,7 +11,7 @@ import { scratch } from "./abi/memory";
 import { random64 } from "./abi/wasi";
 import { Feed } from "./feed";
 
-const SLOTS: u32 = 256;
+export const SLOTS: u32 = 256;
 const SLOT_BYTES: u32 = 32;
 const SEEN_EVERY_NS: u64 = 1_000_000_000;
 const ALIVE_NS: u64 = 5_000_000_000;

@@ -3,21 +3,25 @@
  * same bytes again, and control applies each once.
  *
  * ```
- *   o<slot>       24 bytes:  u64 lane | u64 number of the oldest batch | u64 number of the next batch
- *   o<slot>/<i>   a batch, as the frame that is sent
+ *   o<place>       24 bytes:  u64 lane | u64 number of the oldest batch | u64 number of the next batch
+ *   o<place>/<i>   a batch, as the frame that is sent
  * ```
+ * A member's slot has several places: whoever takes it over begins in one that is empty, while its predecessors' wait in others.
  */
-import { OK, callResponseBody, getShared, setShared, value, valueBytes } from "./abi/host";
+import { OK, callResponseBody, cas, getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
 import { random64 } from "./abi/wasi";
 import { callPost, responseStatus } from "./controlCalls";
 import { Feed } from "./feed";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_USAGE, FRAME_USAGE_ANSWER, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "./frame";
-import { NO_SLOT } from "./members";
+import { NO_SLOT, SLOTS } from "./members";
 import { USAGE_FAILED, USAGE_OK } from "./telemetry";
 import { written } from "./usage";
 
 const BATCHES: u64 = 32;
+/** of each slot */
+const PLACES: u32 = 8;
+const NO_PLACE: u32 = 0xffffffff;
 const META_BYTES: u32 = 24;
 const FRAME_MOST: u32 = 768 << 10;
 const EVERY_NS: u64 = 900_000_000;
@@ -28,15 +32,16 @@ const RETRY_MOST_NS: u64 = 2_000_000_000;
 const ORPHANS_EVERY_NS: u64 = 5_000_000_000;
 
 export class Outbox {
-  private lane: u64 = 0;
   private slot: u32 = NO_SLOT;
+  private lane: u64 = 0;
+  private place: u32 = NO_PLACE;
   /** own batches: the oldest that is not acknowledged, and the number of the next */
   private oldest: u64 = 1;
   private next: u64 = 1;
   private madeNs: u64 = 0;
 
-  /** what is being sent: a slot's batches, of this VM or of one that is gone */
-  private sendSlot: u32 = NO_SLOT;
+  /** what is being sent: a place's batches, of this VM or of one that is gone */
+  private sendPlace: u32 = NO_PLACE;
   private sendLane: u64 = 0;
   private sendOldest: u64 = 0;
   private sendNext: u64 = 0;
@@ -50,7 +55,8 @@ export class Outbox {
   pump(feed: Feed, now: u64): void {
     const slot = feed.members.place;
     if (slot == NO_SLOT) return;
-    if (slot != this.slot) this.moveTo(feed, slot);
+    if (slot != this.slot) this.moveTo(slot);
+    if (this.place == NO_PLACE) this.choosePlace(feed);
     const due = now - this.madeNs > EVERY_NS || feed.usage.crowded;
     // While one waits, another is made only for want of room.
     if (due && feed.usage.used > 0 && this.next - this.oldest < (feed.usage.crowded ? BATCHES : 2)) this.make(feed, now);
@@ -61,62 +67,83 @@ export class Outbox {
     this.call = 0;
   }
 
-  private metaOf(feed: Feed, slot: u32): bool {
-    const n = feed.name("o").num(slot);
+  private metaOf(feed: Feed, place: u32): bool {
+    const n = feed.name("o").num(place);
     return getShared(n.start, n.bytes) && valueBytes() == META_BYTES;
   }
 
-  private writeMeta(feed: Feed, slot: u32, lane: u64, oldest: u64, next: u64): bool {
+  private writeMeta(feed: Feed, place: u32, lane: u64, oldest: u64, next: u64, expected: u32): bool {
     const at = scratch(META_BYTES);
     if (at == 0) return false;
     store<u64>(at, lane);
     store<u64>(at, oldest, 8);
     store<u64>(at, next, 16);
-    const n = feed.name("o").num(slot);
-    return setShared(n.start, n.bytes, at, META_BYTES, 0) == OK;
+    const n = feed.name("o").num(place);
+    return setShared(n.start, n.bytes, at, META_BYTES, expected) == OK;
   }
 
-  /** A slot of its own. What a predecessor left there is sent first. */
-  private moveTo(feed: Feed, slot: u32): void {
+  /** Begins anew in another slot. */
+  private moveTo(slot: u32): void {
     this.slot = slot;
-    this.lane = random64() | 1;
-    this.oldest = 1;
-    this.next = 1;
-    this.sendSlot = NO_SLOT;
+    this.place = NO_PLACE;
+    this.sendPlace = NO_PLACE;
     this.call = 0;
-    if (this.metaOf(feed, slot)) this.adopt(slot);
+    this.orphansNs = 0;
   }
 
-  /** Takes the batches of a slot whose meta was just read, if there are some. */
-  private adopt(slot: u32): bool {
-    const at = value();
-    if (load<u64>(at, 8) >= load<u64>(at, 16) || load<u64>(at, 16) - load<u64>(at, 8) > BATCHES) return false;
-    this.sendSlot = slot;
-    this.sendLane = load<u64>(at);
-    this.sendOldest = load<u64>(at, 8);
-    this.sendNext = load<u64>(at, 16);
-    return true;
+  private choosePlace(feed: Feed): void {
+    for (let place = this.slot; place < SLOTS * PLACES; place += SLOTS) {
+      if (this.metaOf(feed, place) && this.isFilled(value())) continue;
+      this.place = place;
+      this.lane = random64() | 1;
+      this.oldest = 1;
+      this.next = 1;
+      return;
+    }
   }
 
-  private make(feed: Feed, now: u64): void {
-    // the slot still holds a predecessor's
-    if (this.sendSlot == this.slot && this.sendLane != this.lane) return;
-    const table = feed.table;
-    if (table == null) return;
+  /** Whether a meta tells of batches. */
+  private isFilled(meta: usize): bool {
+    return load<u64>(meta, 8) < load<u64>(meta, 16) && load<u64>(meta, 16) - load<u64>(meta, 8) <= BATCHES;
+  }
+
+  /** Takes on the batches that a slot's places hold but for `own`, if there are any. */
+  private adopt(feed: Feed, slot: u32, own: u32): bool {
+    for (let place = slot; place < SLOTS * PLACES; place += SLOTS) {
+      if (place == own || !this.metaOf(feed, place) || !this.isFilled(value())) continue;
+      const meta = value();
+      this.sendPlace = place;
+      this.sendLane = load<u64>(meta);
+      this.sendOldest = load<u64>(meta, 8);
+      this.sendNext = load<u64>(meta, 16);
+      return true;
+    }
+    return false;
+  }
+
+  /** The wire ids of what was counted are about to mean something else: it's put into batches of the epoch that it was counted in. */
+  close(feed: Feed, now: u64): void {
+    while (feed.usage.used > 0 && this.next - this.oldest < BATCHES && this.make(feed, now)) {}
+    if (feed.usage.used > 0) feed.usage.disown();
+  }
+
+  private make(feed: Feed, now: u64): bool {
+    if (this.place == NO_PLACE || feed.table == null) return false;
     const room = mark();
     const frame = scratch(FRAME_MOST);
-    if (frame == 0) return;
+    if (frame == 0) return false;
     const bytes = 8 + feed.usage.drain(frame + FRAME_HEAD_BYTES + 8, FRAME_MOST - FRAME_HEAD_BYTES - 8);
     store<u32>(frame + FRAME_HEAD_BYTES, written);
     store<u32>(frame + FRAME_HEAD_BYTES, 0, 4);
-    sealFrame(frame, FRAME_USAGE, bytes, table.epoch, this.next, this.lane);
-    const n = feed.name("o").num(this.slot).byte(0x2f).num(this.next % BATCHES);
+    sealFrame(frame, FRAME_USAGE, bytes, feed.tableEpoch, this.next, this.lane);
+    const n = feed.name("o").num(this.place).byte(0x2f).num(this.next % BATCHES);
     if (setShared(n.start, n.bytes, frame, FRAME_HEAD_BYTES + bytes, 0) == OK) {
       this.next++;
-      this.writeMeta(feed, this.slot, this.lane, this.oldest, this.next);
+      this.writeMeta(feed, this.place, this.lane, this.oldest, this.next, 0);
     }
     release(room);
     this.madeNs = now;
+    return true;
   }
 
   private send(feed: Feed, now: u64): void {
@@ -125,18 +152,17 @@ export class Outbox {
       this.failed(feed, now);
     }
     if (now < this.retryAtNs) return;
-    if (this.sendSlot == NO_SLOT) {
+    if (this.sendPlace == NO_PLACE) {
       if (this.oldest < this.next) {
-        this.sendSlot = this.slot;
+        this.sendPlace = this.place;
         this.sendLane = this.lane;
         this.sendOldest = this.oldest;
         this.sendNext = this.next;
       } else if (!this.findOrphans(feed, now)) return;
     }
     const room = mark();
-    const n = feed.name("o").num(this.sendSlot).byte(0x2f).num(this.sendOldest % BATCHES);
-    if (!getShared(n.start, n.bytes) || checkFrame(value(), valueBytes()) != FRAME_GOOD || frameType(value()) != FRAME_USAGE ||
-      frameVersion(value()) != this.sendOldest || frameBase(value()) != this.sendLane) {
+    const n = feed.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
+    if (!getShared(n.start, n.bytes) || !this.isSent()) {
       // Spoiled by somebody else: it can't be sent.
       feed.meter.count(USAGE_FAILED);
       this.acknowledged(feed);
@@ -148,12 +174,14 @@ export class Outbox {
     release(room);
   }
 
-  /** Batches of VMs that are gone; the leader sees to them. */
+  /** Batches of VMs that are gone: those that were in this slot before, and, for the leader to see to, those of slots that nobody has. */
   private findOrphans(feed: Feed, now: u64): bool {
-    if (!feed.leader.leads || now - this.orphansNs < ORPHANS_EVERY_NS) return false;
+    if (this.orphansNs != 0 && now - this.orphansNs < ORPHANS_EVERY_NS) return false;
     this.orphansNs = now;
+    if (this.adopt(feed, this.slot, this.place)) return true;
+    if (!feed.leader.leads) return false;
     for (let i: u32 = 0; feed.members.known(feed, i); i++) {
-      if (i != this.slot && feed.members.gone(feed, i, now) && this.metaOf(feed, i) && this.adopt(i)) return true;
+      if (i != this.slot && feed.members.gone(feed, i, now) && this.adopt(feed, i, NO_PLACE)) return true;
     }
     return false;
   }
@@ -178,16 +206,30 @@ export class Outbox {
   }
 
   private acknowledged(feed: Feed): void {
-    const n = feed.name("o").num(this.sendSlot).byte(0x2f).num(this.sendOldest % BATCHES);
-    setShared(n.start, n.bytes, 0, 0, 0);
+    const n = feed.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
+    if (getShared(n.start, n.bytes) && this.isSent()) setShared(n.start, n.bytes, 0, 0, cas());
     this.sendOldest++;
-    const own = this.sendSlot == this.slot && this.sendLane == this.lane;
-    if (own) {
+    let expected: u32 = 0;
+    if (this.sendPlace == this.place && this.sendLane == this.lane) {
       this.oldest = this.sendOldest;
       this.sendNext = this.next;
+    } else if (this.metaOf(feed, this.sendPlace) && load<u64>(value()) == this.sendLane) expected = cas();
+    else {
+      // Somebody else has begun batches of its own there.
+      this.sendPlace = NO_PLACE;
+      return;
     }
-    this.writeMeta(feed, this.sendSlot, this.sendLane, this.sendOldest, this.sendNext);
-    if (this.sendOldest >= this.sendNext) this.sendSlot = NO_SLOT;
+    this.writeMeta(feed, this.sendPlace, this.sendLane, this.sendOldest, this.sendNext, expected);
+    if (this.sendOldest < this.sendNext) return;
+    // There may be another one to look after.
+    if (this.sendPlace != this.place) this.orphansNs = 0;
+    this.sendPlace = NO_PLACE;
+  }
+
+  /** Whether the batch that was just read is the one that is being sent. */
+  private isSent(): bool {
+    return checkFrame(value(), valueBytes()) == FRAME_GOOD && frameType(value()) == FRAME_USAGE && frameVersion(value()) == this.sendOldest &&
+      frameBase(value()) == this.sendLane;
   }
 
   private failed(feed: Feed, now: u64): void {

@@ -17,6 +17,7 @@ const FULL: u32 = 8192;
 const CELL_BYTES: u32 = 152;
 const COUNTS_AT: u32 = 40;
 const COUNTS: u32 = 24;
+const NO_ROUTE: u32 = 0xffffffff;
 /** The cell counts admissions; others count one metric. */
 const ALL: u32 = 0xffffffff;
 
@@ -88,7 +89,7 @@ export class Usage {
     if (this.used >= FULL) {
       digest = 0;
       consumer = 0;
-      route = 0xffffffff;
+      route = NO_ROUTE;
       if (this.used >= FULL + 1024) api = 0;
     }
     if (digest == 0) digest = NO_DIGEST;
@@ -139,12 +140,17 @@ export class Usage {
     // Open addressing has no holes: what is left is entered anew once the rest is cleared.
     const left = this.used - written;
     for (let i: u32 = 0; i < written; i++) memory.fill(this.cells + <usize>load<u32>(this.list + (<usize>i << 2)) * CELL_BYTES, 0, CELL_BYTES);
-    if (left > 0) this.enterAnew(written, left);
+    if (left > 0) this.enterAnew(written, left, false);
     else this.used = 0;
     return <u32>(at - to);
   }
 
-  private enterAnew(from: u32, left: u32): void {
+  /** The wire ids of what was counted mean something else from now on; a key's digest is what it always was. */
+  disown(): void {
+    if (this.used > 0) this.enterAnew(0, this.used, true);
+  }
+
+  private enterAnew(from: u32, left: u32, disowned: bool): void {
     const kept = allocBlock(<u64>left * CELL_BYTES);
     if (kept == 0) {
       this.used = 0;
@@ -161,7 +167,8 @@ export class Usage {
     for (let i: u32 = 0; i < left; i++) {
       const old = kept + <usize>i * CELL_BYTES;
       this.minute = load<u32>(old);
-      const cell = this.cell(load<u32>(old, 4), load<u32>(old, 8), load<u32>(old, 12), old + 16, load<u32>(old, 32));
+      const cell = disowned ? this.cell(0, NO_ROUTE, 0, old + 16, load<u32>(old, 32)) :
+        this.cell(load<u32>(old, 4), load<u32>(old, 8), load<u32>(old, 12), old + 16, load<u32>(old, 32));
       for (let n: u32 = 0; n < COUNTS; n++) add(cell, n, load<u32>(old + COUNTS_AT + (<usize>n << 2)));
     }
     this.minute = minute;

@@ -4,7 +4,8 @@ import { leasesAnswerFrame, readLeasesCall } from "../../control/sync/leaseFrame
 import { SyncProblem } from "../../control/sync/problems.ts";
 import { readUsageCall, usageAnswerFrame } from "../../control/sync/usageFrames.ts";
 
-export type UsageEntry = ReturnType<typeof readUsageCall>["entries"][number];
+/** An entry with the epoch that its wire ids are of. */
+export type UsageEntry = ReturnType<typeof readUsageCall>["entries"][number] & { epoch: bigint };
 
 /** A call of a lane and what became of it. */
 export interface DecidedCall {
@@ -63,10 +64,9 @@ export class SimulatedCounters {
       this.resentBatches++;
       if (!first.equals(body)) this.changedBatches.push(name);
     }
-    if (read.seq < last) return 409;
     if (read.seq > last) {
       this.#usageSeq.set(read.lane, read.seq);
-      this.usage.push(...read.entries);
+      this.usage.push(...read.entries.map((entry) => ({ ...entry, epoch: read.epoch })));
     }
     return usageAnswerFrame(read, this.#nowMs());
   }

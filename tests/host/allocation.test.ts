@@ -3,12 +3,13 @@ import { afterEach, describe, test } from "node:test";
 import { pathTo, readCallGraph, type CallGraph } from "./callGraph.ts";
 import { compileText } from "./compile.ts";
 import type { HeaderInput } from "./host.ts";
+import { limitedGateway, minute, send } from "./limitsSupport.ts";
 import { assertSound, keyNamed, pluginConfiguration, readyGateway } from "./support.ts";
 
 afterEach(assertSound);
 
 /** What Envoy calls for every request. */
-const requestPath = ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_request_trailers"];
+const requestPath = ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_request_trailers", "proxy_on_response_headers"];
 
 /** AssemblyScript's allocators and collectors, and what makes objects by them. */
 const allocator = /^"?~lib\/rt\/(tlsf|itcms|tcms|stub)\/|(^|[/#])__(new|renew|alloc|realloc|newBuffer|newArray|collect)\b/;
@@ -25,7 +26,7 @@ for (const [build, options] of Object.entries({
     for (const name of requestPath) {
       test(`${name} can't reach an allocator`, async () => {
         const graph = readCallGraph(await compileText("assembly/index.ts", ["--target", "release", ...options]));
-        if (!graph.exports.has(name)) return;
+        assert.ok(graph.exports.has(name), `there is no ${name}`);
         const path = pathTo(graph, name, allocates(graph));
         assert.equal(path, undefined, `a request can allocate:\n  ${path?.join("\n  -> ")}`);
       });
@@ -58,6 +59,31 @@ describe("memory", () => {
       assert.equal(vm.memoryBytes, before);
       assert.deepEqual(gateway.envoy.traps, []);
     });
+  }
+
+  for (const enforcement of ["global", "gateway"] as const) {
+    for (const [what, limit] of [["admitted", 1_000_000], ["refused", 10], ["paced", 1_000_001]] as const) {
+      test(`is as it was after thousands of requests that are limited: ${what} (${enforcement})`, () => {
+        const smoothing = what === "paced" ? { smoothing: { perSecond: 1000, burst: 1000 } } : {};
+        const limits = [minute(limit, { enforcement, ...smoothing }), minute(limit * 2, { name: "shadow", mode: "shadow" })];
+        const gateway = limitedGateway(limits, { workers: 2, api: { legacyHeaders: "tyk" } });
+        gateway.envoy.recording = false;
+        const { vm } = gateway.workers[0]!;
+        const round = (times: number): void => {
+          for (let i = 0; i < times; i++) {
+            const stream = send(gateway, { worker: i % 2 });
+            if (i % 20 === 0 || stream.state === "held") gateway.envoy.advance(20);
+            if (stream.state === "forwarded") gateway.workers[i % 2]!.vm.respond(stream);
+            gateway.workers[i % 2]!.vm.end(stream);
+          }
+        };
+        round(1000);
+        const before = vm.memoryBytes;
+        round(4000);
+        assert.equal(vm.memoryBytes, before);
+        assert.deepEqual(gateway.envoy.traps, []);
+      });
+    }
   }
 
   test("is asked of the guest's malloc once a request, for the header pairs, and once for trailers", () => {

@@ -135,7 +135,7 @@ describe("local response", () => {
       grpcStatus: undefined,
     });
     assert.deepEqual(stream.response?.headers.toObject(), { ":status": "401", "content-type": "application/json", "x-extra": "1", "content-length": "2" });
-    assert.equal(stream.calls.at(-1), "send_local_response 401 probe_denied");
+    assert.deepEqual(stream.calls.slice(-2), ["send_local_response 401 probe_denied", "get_header response_headers do -> NotFound"]);
   });
 
   test("has no body for HEAD, and is a gRPC status for gRPC", () => {
@@ -178,6 +178,16 @@ describe("http call", () => {
     it.vm.end(ask(it, "hold"));
     it.envoy.pump();
     assert.equal(messages(it.envoy).at(-1), "effective 2");
+  });
+
+  test("carries its body and says how long it is", () => {
+    const it = stage();
+    it.envoy.cluster("up", ({ method, body, headers }) => {
+      assert.deepEqual([method, body.toString(), headers.first("content-length")], ["POST", "some bytes", "10"]);
+      return { status: 200 };
+    });
+    ask(it, "post");
+    assert.ok(messages(it.envoy).includes("post 0"), messages(it.envoy).join("\n"));
   });
 
   test("times out as 504, breaks as nothing, fails at once without an endpoint", () => {
@@ -353,6 +363,50 @@ describe("a trap", () => {
     const it = stage();
     ask(it, "bad-malloc");
     assert.match(it.envoy.traps[0]!.message, /restricted/);
+  });
+});
+
+describe("a response", () => {
+  test("passes the filter on its way to the client, with the request's headers gone", () => {
+    const it = stage();
+    const stream = ask(it, "nothing");
+    it.vm.respond(stream, { status: 404, headers: { "X-A": ["1", "2"], do: "change" }, body: "b" });
+    assert.ok(messages(it.envoy).includes("response 4 end=0 404 1 #2"), messages(it.envoy).join("\n"));
+    assert.deepEqual(stream.response!.headers.pairs, [[":status", "404"], ["x-a", "new"], ["do", "change"], ["x-a", "new"]]);
+    assert.throws(() => it.vm.respond(stream), /no upstream/);
+  });
+
+  test("of Envoy itself passes it too", () => {
+    const it = stage();
+    const stream = ask(it, "deny");
+    assert.equal(stream.trace.filter(({ fn, args }) => fn === "get_header" && args.includes("response_headers")).length, 1);
+  });
+
+  test("that the filter holds is noted, for nothing would let it go on", () => {
+    const it = stage();
+    it.vm.respond(ask(it, "nothing"), { headers: { do: "hold" } });
+    assert.deepEqual(it.envoy.violations, ["on_response_headers held the response"]);
+  });
+});
+
+describe("several processes", () => {
+  test("may share their time, and nothing else", () => {
+    const first = new Envoy({ module });
+    const second = new Envoy({ module, loop: first.loop, wallMs: first.wallMs + 5000 });
+    first.sharedData.set("", "k", Buffer.from("v"), 0);
+    first.advance(250);
+    assert.deepEqual([second.nowMs, second.wallMs - first.wallMs], [250, 5000]);
+    assert.equal(second.sharedData.get("", "k"), undefined);
+    first.kill();
+    assert.equal(first.vms.length, 0);
+  });
+
+  test("that are killed leave no shared data to those after them", () => {
+    const it = stage();
+    it.envoy.sharedData.set("", "k", Buffer.from("v"), 0);
+    it.envoy.kill();
+    assert.equal(it.vm.alive, false);
+    assert.equal(it.envoy.sharedData.get("", "k"), undefined);
   });
 });
 

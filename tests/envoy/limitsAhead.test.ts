@@ -11,7 +11,7 @@ const windowSeconds = 6;
 const limit = 100;
 const keys = 30;
 const perSecond = 8;
-const warmUpMs = 1.5 * windowSeconds * 1000;
+const warmUpMs = 1.2 * windowSeconds * 1000;
 const measuredMs = 3 * windowSeconds * 1000;
 
 describe("warm counters", () => {

@@ -11,7 +11,7 @@ import { everyWorkerAnswers } from "./support/workers.ts";
 
 const windowMs = 2000;
 const perWindow = 400;
-const amounts = [10, 2000];
+const amounts = [10, 1000];
 
 /** Loses calls at random, the same ones each time: half of what lanes ask is not answered. */
 function lossy(): (path: string) => Fate {

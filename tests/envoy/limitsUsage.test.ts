@@ -46,9 +46,9 @@ describe("usage", () => {
     const clients = Object.fromEntries(["quota", "priced", "free"].map((name) => [name, new Hammer(fleet.gateways, { path: `/${name}`, key: fleet.key(name), connections: 6, pauseMs: 20 })]));
     const strangers = new Hammer(fleet.gateways, { path: "/free", key: unknownKey(), connections: 4, pauseMs: 20 });
     for (let kills = 0; kills < 3; kills++) {
-      await sleep(1500);
+      await sleep(1000);
       await fleet.control.kill();
-      await sleep(500);
+      await sleep(300);
       await fleet.control.start();
     }
     await clients["quota"]!.admitted(quota);

@@ -18,6 +18,8 @@ export interface FleetOptions {
   configuration?: Record<string, unknown>;
   /** what differs from the bootstrap's listener */
   listener?: Partial<ListenerOptions>;
+  /** the build of the filter; default release */
+  target?: "release" | "trap";
   /** the gateways' listeners can be replaced */
   watchListeners?: boolean;
   control?: ControlOptions;
@@ -59,13 +61,14 @@ export class Fleet {
 
   /** One more gateway of the same kind. */
   async startGateway(index: number): Promise<Gateway> {
-    const { setup, configuration = {}, listener, watchListeners = false, syncPort } = this.options;
+    const { setup, configuration = {}, listener, watchListeners = false, target = "release", syncPort } = this.options;
     return Gateway.start({
       setup,
       syncPort: (await syncPort?.(this.control, index)) ?? this.control.syncPort,
       gatewayToken: this.gatewayToken,
       nodeId: `gateway-${index}`,
       watchListeners,
+      target,
       upstreamPort: this.upstream.port,
       listeners: [
         {

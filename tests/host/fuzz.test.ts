@@ -5,7 +5,9 @@ import { afterEach, describe, test } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
+import { recallFrame } from "../../control/sync/recallFrame.ts";
 import { utf8, type Pair, type Stream } from "./host.ts";
+import { keySubject, limitedSpec, minute, send } from "./limitsSupport.ts";
 import { assertSound, basicSpec, endGateway, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway } from "./support.ts";
 
 afterEach(assertSound);
@@ -235,10 +237,97 @@ describe("any answer of control", () => {
   }
 });
 
+describe("any answer to a lane", () => {
+  /** A gateway whose limits are in use, and a way to use them more. */
+  function limited(): { gateway: Gateway; use: () => string[] } {
+    const gateway = readyGateway({ spec: limitedSpec([minute(30, { windowSeconds: 2 }), minute(500, { name: "hour", windowSeconds: 3600, subject: "consumer" })], { failureMode: "local" }), workers: 2 });
+    gateway.envoy.recording = false;
+    const use = (): string[] => {
+      const streams = Array.from({ length: 12 }, (_, i) => send(gateway, { worker: i % 2 }));
+      gateway.envoy.advance(300);
+      for (const stream of streams) gateway.workers[gateway.workers.findIndex(({ root }) => root === stream.root)]!.vm.end(stream);
+      return streams.map(outcome);
+    };
+    return { gateway, use };
+  }
+
+  for (const kind of ["leases", "usage"] as const) {
+    test(`for ${kind}, changed on its way, counts as none: nothing is granted or lost by it`, () => {
+      fc.assert(
+        fc.property(fc.infiniteStream(fc.tuple(fc.nat(), fc.nat(7), fc.boolean())), (damage) => {
+          const { gateway, use } = limited();
+          let spoil = true;
+          gateway.control.tamper = (body, request) => {
+            if (request.kind !== kind || !spoil) return body;
+            const [at, bit, cut] = damage.next().value;
+            if (cut) return body.subarray(0, at % body.length);
+            body[at % body.length]! ^= 1 << bit;
+            return body;
+          };
+          for (let i = 0; i < 6; i++) use();
+          spoil = false;
+          gateway.envoy.advance(12_000);
+          gateway.envoy.advance(2000 - (gateway.control.nowMs % 2000));
+          const admitted = [use(), use(), use(), use()].flat().filter((one) => one === "admitted").length;
+          assert.ok(admitted <= 30 && admitted >= 20, `${admitted} of 30, of which shares are charged`);
+          assert.deepEqual(gateway.control.counters.changedBatches, []);
+          endGateway(gateway);
+        }),
+        { numRuns: 40 },
+      );
+    });
+
+    test(`for ${kind}, of any content with right checksums, never traps`, () => {
+      fc.assert(
+        fc.property(fc.infiniteStream(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 10 }), fc.boolean())), (damage) => {
+          const { gateway, use } = limited();
+          gateway.control.tamper = (body, request) => {
+            if (request.kind !== kind) return body;
+            const [at, patch, whole] = damage.next().value;
+            if (whole && body.length > 56) body.fill(patch[0]!, 56);
+            body.set(patch.subarray(0, body.length - (at % body.length)), at % body.length);
+            return reseal(body);
+          };
+          for (let i = 0; i < 8; i++) assert.equal(use().includes("trap"), false);
+          gateway.envoy.advance(5000);
+          assert.equal(use().includes("trap"), false);
+          endGateway(gateway);
+        }),
+        { numRuns: 60 },
+      );
+    });
+  }
+
+  test("in a watch that recalls anything never traps", () => {
+    const entry = fc.record({ wireId: fc.nat(6), subject: fc.oneof(fc.constant(keySubject()), fc.stringMatching(/^[0-9a-f]{32}$/)), windowStartMs: fc.nat() });
+    fc.assert(
+      fc.property(fc.array(fc.array(entry, { maxLength: 300 }), { minLength: 1, maxLength: 5 }), (frames) => {
+        const { gateway, use } = limited();
+        use();
+        for (const entries of frames) {
+          const recalls = entries.map((one) => ({ ...one, environment: "default", gateway: "" }));
+          // in place of one answer; the next one says that there is a newer version
+          gateway.control.tamper = (body, { kind }) => {
+            if (kind !== "watch") return body;
+            gateway.control.tamper = undefined;
+            return recallFrame({ epoch: gateway.control.epoch, version: gateway.control.version, timeMs: 0 }, recalls);
+          };
+          gateway.control.change(() => {});
+          gateway.envoy.pump();
+          assert.equal(use().includes("trap"), false);
+        }
+        gateway.envoy.advance(4000);
+        endGateway(gateway);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
 test("any configuration is refused or taken, never a trap", () => {
   const gateway = startGateway();
   gateway.envoy.recording = false;
-  const field = fc.constantFrom("control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds", "mode", "observe", "snapshot", "x");
+  const field = fc.constantFrom("control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds", "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters", "x");
   const value = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constant(pluginConfiguration()["control"]), fc.constant([{ header: "x-api-key" }]), fc.constant("default"), fc.constant({ prefix: "x-a-", names: { tier: "x-b" } }));
   const configuration = fc.oneof(
     fc.dictionary(field, value as fc.Arbitrary<unknown>, { maxKeys: 8 }).map((object) => JSON.stringify(object)),

@@ -4,7 +4,7 @@
  * acknowledged what was returned.
  */
 import { allocBlock, freeBlock } from "../blocks";
-import { COUNTER_BYTES, Counter, GATEWAY, IN_FLIGHT, IN_USE, LISTED } from "./counter";
+import { COUNTER_BYTES, Counter, IN_USE } from "./counter";
 
 const SEGMENT: u32 = 1024;
 const SPARE: u32 = 2048;
@@ -78,13 +78,7 @@ export class Slab {
     this.count--;
   }
 
-  /** Whether the counter's place may be given away: it's in no list, in no call, and its window is over without another one at hand. */
-  static isOver(c: Counter, now: u64): bool {
-    return (c.flags & (LISTED | IN_FLIGHT)) == 0 && now >= c.endNs && now >= c.spentUntilNs && now >= c.nextEndNs &&
-      ((c.flags & GATEWAY) != 0 || c.nextAllowance == 0 || now >= c.nextEndNs);
-  }
-
-  /** The next places, round and round: up to `n` of them, each given by `at` or 0 when it's free. */
+  /** The next place, round and round; null when it's free. */
   step(): Counter | null {
     const all = <u32>this.segments.length * SEGMENT;
     if (all == 0) return null;

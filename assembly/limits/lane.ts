@@ -20,8 +20,14 @@ const OPS_MOST: u32 = 1024;
 const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 const RETRY_LEAST_NS: u64 = 20_000_000;
 const RETRY_MOST_NS: u64 = 1_000_000_000;
-/** A call that took so long is lost: send it again. */
-const TIMEOUT_MS: u32 = 1000;
+/**
+ * A call that takes several times as long as the last one did is lost: it's sent again, while those who wait still may. Each one that
+ * fails allows the next one twice as long, so that a link that has become slow is not mistaken for ever.
+ */
+const TIMEOUT_FIRST_MS: u32 = 1000;
+const TIMEOUT_LEAST_MS: u32 = 500;
+const TIMEOUT_MOST_MS: u32 = 2000;
+const TIMEOUT_OF_LAST: u64 = 4;
 const CALL_GRACE_NS: u64 = 1_000_000_000;
 
 export class Lane {
@@ -39,6 +45,7 @@ export class Lane {
 
   private call: u32 = 0;
   private sentNs: u64 = 0;
+  private timeoutMs: u32 = TIMEOUT_FIRST_MS;
   /** when the call of the body's number was sent for the first time: the answer may tell control's time of then */
   private firstSentNs: u64 = 0;
   private retryAtNs: u64 = 0;
@@ -73,7 +80,7 @@ export class Lane {
   pump(feed: Feed, now: u64): void {
     this.wakeAsked = false;
     if (this.call != 0) {
-      if (now - this.sentNs < <u64>TIMEOUT_MS * 1_000_000 + CALL_GRACE_NS) return;
+      if (now - this.sentNs < <u64>this.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
       this.failed(feed, now, "no answer");
     }
     if (now < this.retryAtNs) return;
@@ -83,7 +90,7 @@ export class Lane {
     }
     const room = mark();
     this.sentNs = now;
-    this.call = callPost(feed, "leases", this.epoch, this.body, this.bodyBytes, TIMEOUT_MS);
+    this.call = callPost(feed, "leases", this.epoch, this.body, this.bodyBytes, this.timeoutMs);
     release(room);
     if (this.call == 0) this.failed(feed, now, "Envoy has no such cluster, or refused the call");
   }
@@ -93,7 +100,7 @@ export class Lane {
     this.call = 0;
   }
 
-  /** The call's answer came, or its failure (`headers` 0). True when it was this lane's. */
+  /** The call's answer came, or its failure (`headers` 0). True when it was this lane's: the caller pumps once those who waited went on. */
   answered(feed: Feed, token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
     if (token == 0 || token != this.call) return false;
     this.call = 0;
@@ -105,7 +112,8 @@ export class Lane {
       feed.meter.count(LEASES_OK);
       if (this.failingSinceNs != 0) info(say("leases come again from ").array(feed.cluster));
       this.failingSinceNs = 0;
-      this.pump(feed, now);
+      const enoughMs = (now - this.sentNs) * TIMEOUT_OF_LAST / 1_000_000;
+      this.timeoutMs = enoughMs < TIMEOUT_LEAST_MS ? TIMEOUT_LEAST_MS : enoughMs > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : <u32>enoughMs;
     } else if (status == 409 || status == 400 || status == 413) {
       // Control doesn't know this lane's number, or what the wire ids meant: nothing of it can be resolved any more.
       this.startOver(feed, now);
@@ -117,6 +125,7 @@ export class Lane {
   private failed(feed: Feed, now: u64, why: string): void {
     this.call = 0;
     feed.meter.count(LEASES_FAILED);
+    this.timeoutMs = this.timeoutMs * 2 > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : this.timeoutMs * 2;
     const doubled = this.retryNs * 2;
     this.retryNs = doubled == 0 ? RETRY_LEAST_NS : doubled > RETRY_MOST_NS ? RETRY_MOST_NS : doubled;
     this.retryAtNs = now + this.retryNs / 2 + random64() % (this.retryNs / 2 + 1);

@@ -12,7 +12,7 @@ export { Config, KeySource, Rename, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER,
 
 const ROOT_FIELDS: StaticArray<string> = [
   "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds",
-  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters",
+  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters", "exactResponsesPerSecond",
 ];
 const CONTROL: i32 = 0;
 const ENVIRONMENT: i32 = 1;
@@ -29,6 +29,7 @@ const SNAPSHOT: i32 = 11;
 const LIMIT_HOLD_MS: i32 = 12;
 const LIMIT_HOLD_REQUESTS: i32 = 13;
 const MAX_COUNTERS: i32 = 14;
+const EXACT_RESPONSES_PER_SECOND: i32 = 15;
 
 const CONTROL_FIELDS: StaticArray<string> = ["cluster", "authority", "tokenEnv", "timeoutMs", "waitMs"];
 const CLUSTER: i32 = 0;
@@ -120,6 +121,9 @@ function readRoot(fields: FieldReader, config: Config): void {
         break;
       case MAX_COUNTERS:
         config.maxCounters = <u32>fields.integer(path, 1024, 1048576);
+        break;
+      case EXACT_RESPONSES_PER_SECOND:
+        config.exactResponsesPerSecond = <u32>fields.integer(path, 0, 1000000);
         break;
       case SNAPSHOT:
         config.snapshot = readSnapshot(fields, path);

@@ -60,6 +60,7 @@ export class Config {
   limitHoldRequests: u32 = 1024;
   /** counters that are active in a worker at a time */
   maxCounters: u32 = 262144;
+  exactResponsesPerSecond: u32 = 512;
   observe: bool = false;
   /** only while observing: the key goes on to the upstream */
   observeForwardsKey: bool = false;

@@ -1,7 +1,6 @@
 /** The ladder: each request is decided here, from top to bottom, by what the worker has in memory. */
 import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes, wallNs } from "./abi/host";
 import { scratch } from "./abi/memory";
-import { monotonicNs } from "./abi/wasi";
 import { matchList, parseAddress } from "./cidr";
 import { hasScope, removeForged, setClaims, setIdentity, setUnchecked } from "./claims";
 import { isPreflight, preflightAllowed } from "./cors";
@@ -201,7 +200,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (!feed.isLocal) {
     feed.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
     if (would > 0) feed.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
-    noteRequest(theContext, root.id, theApi, theRoute, theConsumer, theKey, feed.counters.era, limitCount > 0 ? decidedNs : monotonicNs());
+    noteRequest(theContext, root.id, config.exactResponsesPerSecond, theApi, theRoute, theConsumer, theKey, feed.counters.era, limitCount > 0 ? decidedNs : 0);
   }
   return GO_ON;
 }

@@ -9,6 +9,7 @@ import { heedRecalls } from "./limits/recalls";
 import { anyWaiting, resumeWaiting } from "./limits/waiting";
 import { Root, TICK_BUSY_MS, allRoots, dropGone, enterRoot, rootById } from "./root";
 import { sha256 } from "./sha256";
+import { renewLooks } from "./responses";
 import { loadStandalone, standaloneError } from "./standalone";
 import { GAUGE_AGE, GAUGE_COUNTERS, GAUGE_KEYS, GAUGE_VERSION, Meter, error, say } from "./telemetry";
 import { Text, ascii } from "./text";
@@ -229,6 +230,7 @@ function keepFeed(feed: Feed, root: Root, now: u64): void {
     heedRecalls(feed, now);
     feed.counters.sweep(feed, now);
     feed.usage.tick();
+    renewLooks(now);
     feed.lane.pump(feed, now);
   }
   // The leader sends what VMs that are gone have left, too.

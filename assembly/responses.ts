@@ -1,48 +1,83 @@
 /**
- * What a response needs of its request: kept by the stream's id in slots that later streams overwrite, so that nothing has to be cleaned up.
+ * Responses: the headers that were noted for them, and how often which status came after how long.
+ *
+ * Asking the host for a status costs more than all the rest. So each is looked at only up to a number per second; of the others one in
+ * eight, picked by chance, counts for eight.
  *
  * ```
- *   slot, 48 bytes:  u32 context | u32 root | u32 api | u32 route | u32 consumer | u32 era | u64 decidedNs | 16 digest
+ *   in the stream's slot, at 4:  u32 weight, 0: not looked at | u32 root | u32 api | u32 route | u32 consumer | u32 era | u32 0 | u64 decidedNs | 16 digest
  * ```
  */
 import { MAP_RESPONSE_HEADERS, header, value, valueBytes } from "./abi/host";
-import { monotonicNs } from "./abi/wasi";
+import { monotonicNs, random64 } from "./abi/wasi";
 import { addNoted } from "./limits/rateLimitHeaders";
 import { rootById } from "./root";
+import { findSlot, freeSlot, takeSlot } from "./streamSlots";
 import { ascii } from "./text";
 
 const NO_ROUTE: u32 = 0xffffffff;
-const SLOTS: u32 = 8192;
-const SLOT_BYTES: u32 = 48;
-const slots = memory.data(8192 * 48, 8);
+const SECOND_NS: u64 = 1_000_000_000;
+/** A power of two. */
+const SHARE: u32 = 8;
 const STATUS = ascii(":status");
 
-/** Notes an admitted request. `digest` 0: nobody's; `era`: as long as it's the feed's, the wire ids mean the same. */
-export function noteRequest(context: u32, root: u32, api: u32, route: u32, consumer: u32, digest: usize, era: u32, ns: u64): void {
-  const slot = slots + <usize>(context & (SLOTS - 1)) * SLOT_BYTES;
-  store<u32>(slot, context);
-  store<u32>(slot, root, 4);
-  store<u32>(slot, api, 8);
-  store<u32>(slot, route, 12);
-  store<u32>(slot, consumer, 16);
-  store<u32>(slot, era, 20);
-  store<u64>(slot, ns, 24);
-  store<u64>(slot, digest == 0 ? 0 : load<u64>(digest), 32);
-  store<u64>(slot, digest == 0 ? 0 : load<u64>(digest, 8), 40);
+let lookedAt: u32 = 0;
+let sinceNs: u64 = 0;
+let chance: u32 = 0;
+
+/** On a tick: begins to count anew how many were looked at, once a second is over. */
+export function renewLooks(now: u64): void {
+  if (now - sinceNs < SECOND_NS) return;
+  sinceNs = now;
+  lookedAt = 0;
+  if (chance == 0) chance = <u32>random64() | 1;
 }
 
-/** The response's headers have come: adds ours, counts its status and how long it took. */
+/** For how many responses the next one counts; 0: it isn't looked at. */
+function weigh(exactPerSecond: u32): u32 {
+  if (lookedAt < exactPerSecond) {
+    lookedAt++;
+    return 1;
+  }
+  // Marsaglia's xorshift32: clients that send their keys in turn must not fall into step with what is picked.
+  chance ^= chance << 13;
+  chance ^= chance >> 17;
+  chance ^= chance << 5;
+  return (chance & (SHARE - 1)) == 0 ? SHARE : 0;
+}
+
+/**
+ * Notes an admitted request. `digest` 0: nobody's; `era`: as long as it's the feed's, the wire ids mean the same; `ns` 0: the time isn't known.
+ */
+export function noteRequest(context: u32, root: u32, exactPerSecond: u32, api: u32, route: u32, consumer: u32, digest: usize, era: u32, ns: u64): void {
+  const weight = weigh(exactPerSecond);
+  if (weight == 0) return;
+  const slot = takeSlot(context);
+  store<u32>(slot, weight, 4);
+  store<u32>(slot, root, 8);
+  store<u32>(slot, api, 12);
+  store<u32>(slot, route, 16);
+  store<u32>(slot, consumer, 20);
+  store<u32>(slot, era, 24);
+  store<u64>(slot, ns == 0 ? monotonicNs() : ns, 32);
+  store<u64>(slot, digest == 0 ? 0 : load<u64>(digest), 40);
+  store<u64>(slot, digest == 0 ? 0 : load<u64>(digest, 8), 48);
+}
+
+/** The response's headers have come: adds ours; if it's to be looked at, counts its status and how long it took. */
 export function respond(context: u32): void {
-  addNoted(context);
-  const slot = slots + <usize>(context & (SLOTS - 1)) * SLOT_BYTES;
-  if (load<u32>(slot) != context) return;
-  store<u32>(slot, 0);
-  const root = rootById(load<u32>(slot, 4));
+  const slot = findSlot(context);
+  if (slot == 0) return;
+  addNoted(slot);
+  freeSlot(slot);
+  const weight = load<u32>(slot, 4);
+  if (weight == 0) return;
+  const root = rootById(load<u32>(slot, 8));
   if (root == null) return;
   const feed = root.feed;
   if (feed == null || feed.isLocal || !header(MAP_RESPONSE_HEADERS, changetype<usize>(STATUS), STATUS.length)) return;
   const status = valueBytes() == 3 ? (<u32>load<u8>(value()) - 48) * 100 : 0;
-  const tookNs = monotonicNs() - load<u64>(slot, 24);
-  if (load<u32>(slot, 20) != feed.counters.era) feed.usage.respond(0, NO_ROUTE, 0, 0, status, tookNs);
-  else feed.usage.respond(load<u32>(slot, 8), load<u32>(slot, 12), load<u32>(slot, 16), slot + 32, status, tookNs);
+  const tookNs = monotonicNs() - load<u64>(slot, 32);
+  if (load<u32>(slot, 24) != feed.counters.era) feed.usage.respond(0, NO_ROUTE, 0, 0, status, tookNs, weight);
+  else feed.usage.respond(load<u32>(slot, 12), load<u32>(slot, 16), load<u32>(slot, 20), slot + 40, status, tookNs, weight);
 }

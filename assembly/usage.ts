@@ -72,16 +72,16 @@ export class Usage {
     if (cell != 0) add(cell, 0, 1);
   }
 
-  /** Counts a response: its status and how long it took. */
-  respond(api: u32, route: u32, consumer: u32, digest: usize, status: u32, ns: u64): void {
+  /** Counts a response, or as many as `weight` says that are like it: its status and how long it took. */
+  respond(api: u32, route: u32, consumer: u32, digest: usize, status: u32, ns: u64, weight: u32): void {
     const cell = this.cell(api, route, consumer, digest, ALL);
     if (cell == 0) return;
     const hundreds = status / 100;
-    if (hundreds >= 1 && hundreds <= 5) add(cell, STATUS + hundreds - 1, 1);
+    if (hundreds >= 1 && hundreds <= 5) add(cell, STATUS + hundreds - 1, weight);
     const ms = (ns + 999_999) / 1_000_000;
     let bucket: u32 = 0;
     while (bucket < 13 && ms > <u64>load<u32>(BUCKETS + (<usize>bucket << 2))) bucket++;
-    add(cell, LATENCY + bucket, 1);
+    add(cell, LATENCY + bucket, weight);
   }
 
   private cell(api: u32, route: u32, consumer: u32, digest: usize, metric: u32): usize {

@@ -1,22 +1,20 @@
 /**
  * RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10) and their older relatives. They are put together when a request is
- * decided and wait for its response by the stream's id; a slot is overwritten by a later stream, and nothing is cleaned up.
+ * decided and wait for its response in the stream's slot.
  *
  * ```
- *   slot, 512 bytes:  u32 context | u16 policy bytes | u16 limit bytes | u32 legacy style | u32 0 | u64 limit | u64 remaining | u64 reset |
- *                     u64 0 | the policies, the limits
+ *   in the slot, at HEADERS_AT:  u16 policy bytes | u16 limit bytes | u32 legacy style | u64 limit | u64 remaining | u64 reset | the policies, the limits
  * ```
  */
 import { MAP_RESPONSE_HEADERS, addHeader, replaceHeader } from "../abi/host";
 import { pair } from "../pairs";
+import { HEADERS_AT, HEADERS_BYTES, findSlot, freeSlot, takeSlot } from "../streamSlots";
 import { ascii } from "../text";
 import { applicable } from "./applicable";
 import { isShadow, limitAmount, limitName, nameBytes } from "./limitRecord";
 import { counterOf, decidedNs, limitCount, remainingOf, resetSecondsOf, windowSecondsOf } from "./limits";
 
-const SLOTS: u32 = 2048;
-const SLOT_BYTES: u32 = 512;
-const HEAD: u32 = 48;
+const HEAD: u32 = 32;
 /** The longest that one limit adds: a name of 63 bytes and numbers. */
 const ITEM_MOST: u32 = 130;
 
@@ -24,17 +22,12 @@ export const LEGACY_OFF: u32 = 0;
 export const LEGACY_TYK: u32 = 1;
 export const LEGACY_ENVOY: u32 = 2;
 
-const slots = memory.data(2048 * 512, 8);
 const RATE_LIMIT = ascii("ratelimit");
 const RATE_LIMIT_POLICY = ascii("ratelimit-policy");
 const LEGACY_LIMIT = ascii("x-ratelimit-limit");
 const LEGACY_REMAINING = ascii("x-ratelimit-remaining");
 const LEGACY_RESET = ascii("x-ratelimit-reset");
 const numbers = memory.data(3 * 24);
-
-// @ts-ignore: decorator
-@inline
-function slotOf(context: u32): usize { return slots + <usize>(context & (SLOTS - 1)) * SLOT_BYTES; }
 
 /** Writes a decimal number at `at`; gives where it ends. */
 function writeNumber(at: usize, n: u64): usize {
@@ -72,14 +65,12 @@ function isShown(n: u32): bool {
 
 /** Notes what the response to `context` shows of the limits that were just decided. `ietf`: RateLimit and RateLimit-Policy. */
 export function noteHeaders(context: u32, ietf: bool, legacy: u32): void {
-  const slot = slotOf(context);
-  store<u32>(slot, context);
-  store<u32>(slot, 0, 4);
-  store<u32>(slot, 0, 8);
+  const slot = takeSlot(context) + HEADERS_AT;
+  store<u64>(slot, 0);
   if (limitCount == 0) return;
   if (ietf) {
     const from = slot + HEAD;
-    const end = slot + SLOT_BYTES;
+    const end = slot + HEADERS_BYTES;
     let at = from;
     // what doesn't fit is left out of both, so that each limit shown has its policy
     let fits: u32 = 0;
@@ -93,7 +84,7 @@ export function noteHeaders(context: u32, ietf: bool, legacy: u32): void {
       const seconds = windowSecondsOf(fits);
       if (seconds > 0) at = writeParameter(at, 0x77, seconds);
     }
-    store<u16>(slot, <u16>(at - from), 4);
+    store<u16>(slot, <u16>(at - from));
     const second = at;
     for (let i: u32 = 0; i < fits; i++) {
       if (!isShown(i)) continue;
@@ -102,7 +93,7 @@ export function noteHeaders(context: u32, ietf: bool, legacy: u32): void {
       at = writeParameter(at, 0x72, remainingOf(i));
       at = writeParameter(at, 0x74, resetSecondsOf(i));
     }
-    store<u16>(slot, <u16>(at - second), 6);
+    store<u16>(slot, <u16>(at - second), 2);
   }
   if (legacy != LEGACY_OFF) noteLegacy(slot, legacy);
 }
@@ -114,25 +105,24 @@ function noteLegacy(slot: usize, legacy: u32): void {
     const c = counterOf(i);
     if (c == null || !isShown(i) || remainingOf(i) >= least) continue;
     least = remainingOf(i);
-    store<u32>(slot, legacy, 8);
-    store<u64>(slot, limitAmount(applicable(i)), 16);
-    store<u64>(slot, least, 24);
-    store<u64>(slot, legacy == LEGACY_TYK ? (c.endMs + 999) / 1000 : resetSecondsOf(i), 32);
+    store<u32>(slot, legacy, 4);
+    store<u64>(slot, limitAmount(applicable(i)), 8);
+    store<u64>(slot, least, 16);
+    store<u64>(slot, legacy == LEGACY_TYK ? (c.endMs + 999) / 1000 : resetSecondsOf(i), 24);
   }
 }
 
-/** Adds what was noted for the stream to its response. */
-export function addNoted(context: u32): void {
-  const slot = slotOf(context);
-  if (load<u32>(slot) != context) return;
-  const policies = <u32>load<u16>(slot, 4);
+/** Adds what was noted in the stream's slot to its response. */
+export function addNoted(streamSlot: usize): void {
+  const slot = streamSlot + HEADERS_AT;
+  const policies = <u32>load<u16>(slot);
   if (policies > 0) {
     addHeader(MAP_RESPONSE_HEADERS, changetype<usize>(RATE_LIMIT_POLICY), RATE_LIMIT_POLICY.length, slot + HEAD, policies);
-    addHeader(MAP_RESPONSE_HEADERS, changetype<usize>(RATE_LIMIT), RATE_LIMIT.length, slot + HEAD + policies, load<u16>(slot, 6));
+    addHeader(MAP_RESPONSE_HEADERS, changetype<usize>(RATE_LIMIT), RATE_LIMIT.length, slot + HEAD + policies, load<u16>(slot, 2));
   }
-  if (load<u32>(slot, 8) == LEGACY_OFF) return;
+  if (load<u32>(slot, 4) == LEGACY_OFF) return;
   for (let i: u32 = 0; i < 3; i++) {
-    const bytes = <u32>(writeNumber(numbers, load<u64>(slot + 16 + (<usize>i << 3))) - numbers);
+    const bytes = <u32>(writeNumber(numbers, load<u64>(slot + 8 + (<usize>i << 3))) - numbers);
     const name = i == 0 ? LEGACY_LIMIT : i == 1 ? LEGACY_REMAINING : LEGACY_RESET;
     replaceHeader(MAP_RESPONSE_HEADERS, changetype<usize>(name), name.length, numbers, bytes);
   }
@@ -140,18 +130,19 @@ export function addNoted(context: u32): void {
 
 /** Adds the same to the pairs of a refusal. The bytes stay until the slot is used again; nothing is left for the response to add. */
 export function pairNoted(context: u32): void {
-  const slot = slotOf(context);
-  if (load<u32>(slot) != context) return;
-  store<u32>(slot, 0);
-  const policies = <u32>load<u16>(slot, 4);
+  const streamSlot = findSlot(context);
+  if (streamSlot == 0) return;
+  freeSlot(streamSlot);
+  const slot = streamSlot + HEADERS_AT;
+  const policies = <u32>load<u16>(slot);
   if (policies > 0) {
     pair(changetype<usize>(RATE_LIMIT_POLICY), RATE_LIMIT_POLICY.length, slot + HEAD, policies);
-    pair(changetype<usize>(RATE_LIMIT), RATE_LIMIT.length, slot + HEAD + policies, load<u16>(slot, 6));
+    pair(changetype<usize>(RATE_LIMIT), RATE_LIMIT.length, slot + HEAD + policies, load<u16>(slot, 2));
   }
-  if (load<u32>(slot, 8) == LEGACY_OFF) return;
+  if (load<u32>(slot, 4) == LEGACY_OFF) return;
   for (let i: u32 = 0; i < 3; i++) {
     const at = numbers + <usize>i * 24;
-    const bytes = <u32>(writeNumber(at, load<u64>(slot + 16 + (<usize>i << 3))) - at);
+    const bytes = <u32>(writeNumber(at, load<u64>(slot + 8 + (<usize>i << 3))) - at);
     const name = i == 0 ? LEGACY_LIMIT : i == 1 ? LEGACY_REMAINING : LEGACY_RESET;
     pair(changetype<usize>(name), name.length, at, bytes);
   }

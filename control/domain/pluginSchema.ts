@@ -115,6 +115,7 @@ export const PluginSchema = Type.Object(
     limitHoldMs: optional(whole(0, 10_000, 1000, "How long a request waits for allowance that is being fetched, in milliseconds, before the API's `failureMode` applies. 0: not at all.")),
     limitHoldRequests: optional(whole(0, 8192, 1024, "How many requests each worker lets wait for allowance at a time; the API's `failureMode` applies to one more.")),
     maxCounters: optional(whole(1024, 1_048_576, 262_144, "How many counters (a limit of one caller) each worker keeps in memory. When they are in use, the API's `failureMode` applies to callers that would need one more; those that have one go on.")),
+    exactResponsesPerSecond: optional(whole(0, 1_000_000, 512, "How many responses per second each worker looks at one by one for their status and time. Of more than that, one in eight, picked by chance, counts for eight: usage's `responses` and `latency` are estimates then. Admissions and refusals are always counted exactly.")),
     mode: optional(oneOf(["enforce", "observe"], "`observe` decides, counts and sets claims, and refuses nothing: to run ahead of a cut-over.")),
     observe: optional(
       Type.Object(

@@ -103,6 +103,30 @@ export const RouteSchema = Type.Object(
   { ...closed, description: "A part of an API with its own cost, scopes and limits. Its path is whole, not relative to the API's." },
 );
 
+const ClaimPath = (description: string) => Type.String({ pattern: "^[\\x21-\\x7E]{1,200}$", description });
+
+export const TokenIssuerSchema = Type.Object(
+  {
+    issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,500}$", description: "What tokens carry as `iss`, to the byte: an address such as https://login.example.com/ (mind the last slash)." }),
+    jwksUri: optional(Type.String({ pattern: "^https?://[\\x21-\\x7E]{1,500}$", description: "Where the issuer publishes its public keys: an address that begins with https://." })),
+    jwks: optional(Type.String({ minLength: 2, maxLength: 65_536, description: "The issuer's public keys themselves, a JSON Web Key Set." })),
+    audiences: optional(list(Type.String({ pattern: "^[\\x21-\\x7E]{1,500}$", description: "An audience, as tokens carry it as `aud`." }), 32, "Audiences of which a token must carry one. Empty: any.")),
+  },
+  { ...closed, description: "Who signs tokens, where its public keys are, and for whom its tokens must be." },
+);
+
+export const AuthJwtSchema = Type.Object(
+  {
+    issuers: Type.Array(TokenIssuerSchema, { minItems: 1, maxItems: 10, description: "Whose tokens are taken, 1 to 10. Envoy verifies them; the filter compares `iss` and `aud`." }),
+    consumerClaims: optional(Type.Array(ClaimPath("A claim's name, or a path to it such as `app.id`."), { minItems: 1, maxItems: 10, description: "Claims that may name the consumer's id; the first that a token has counts. Default: client_id, azp, sub." })),
+    tierClaim: optional(ClaimPath("The claim whose value is a tier's id, which then counts in place of the consumer's own tier.")),
+    scopeClaim: optional(ClaimPath("The claim with the token's scopes, separated by blanks or as a list; they narrow the tier's. Absent: the tier's.")),
+    unknownConsumers: optional(oneOf(["deny", "admit"], "Callers that no consumer record names: deny, or admit by the tier in `tierClaim`. Default: deny.")),
+    forwardToken: optional(Type.Boolean({ description: "Whether the upstream gets the token: true or false. Default: true." })),
+  },
+  { ...closed, description: "Of modes with tokens: whose tokens are taken, and what their claims mean." },
+);
+
 export const ApiSchema = Type.Object(
   {
     id: LowerId,
@@ -123,7 +147,10 @@ export const ApiSchema = Type.Object(
     ),
     auth: optional(
       Type.Object(
-        { mode: oneOf(["key", "jwt", "key-or-jwt", "keyless"], "key, jwt, key-or-jwt or keyless.") },
+        {
+          mode: oneOf(["key", "jwt", "key-or-jwt", "both", "peer", "keyless"], "key, jwt, key-or-jwt, both (a key and a token of the same consumer), peer (the caller's certificate in the mesh) or keyless."),
+          jwt: optional(AuthJwtSchema),
+        },
         { ...closed, description: "Who may call. Default: {mode: key}." },
       ),
     ),
@@ -161,7 +188,13 @@ export const ConsumerSchema = Type.Object(
         { ...closed, maxProperties: 64, description: "Facts on the caller, sent as headers; names of 1 to 63 lower-case letters, digits and `-`." },
       ),
     ),
-    suspended: optional(Type.Boolean({ description: "true refuses all its keys. Absent: as it is; false at first." })),
+    identities: optional(
+      Type.Array(Type.String({ maxLength: 512, description: "A SPIFFE id such as spiffe://cluster.local/ns/shop/sa/checkout." }), {
+        maxItems: 16,
+        description: "SPIFFE ids by which it calls APIs with `auth.mode: peer`, at most 16, exact.",
+      }),
+    ),
+    suspended: optional(Type.Boolean({ description: "true refuses all its keys, tokens and certificates. Absent: as it is; false at first." })),
   },
   { ...closed, description: "A person, an app or an organization that calls APIs." },
 );
@@ -201,10 +234,27 @@ export const ImportKeySchema = Type.Object(
   { ...closed, description: "A key to be imported: `sha256` or `key`, one of them." },
 );
 
+export const InternalTokenSchema = Type.Object(
+  {
+    enabled: optional(Type.Boolean({ description: "false: no tokens are issued. Default: true." })),
+    issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,256}$", description: "The tokens' `iss`: a URL or a name of 1 to 256 printable ASCII characters without space, such as https://tollgate.example.com." }),
+    audiences: optional(
+      Type.Array(Type.String({ pattern: "^[\\x21-\\x7E]{1,256}$", description: "An audience: 1 to 256 printable ASCII characters without space." }), {
+        minItems: 1,
+        maxItems: 10,
+        description: "The tokens' `aud`: 1 to 10 names. Default: [tollgate].",
+      }),
+    ),
+    lifetimeSeconds: optional(U32(60, 3600, "How long a token is valid, 60 to 3600 seconds. Default: 300.")),
+  },
+  { ...closed, description: "The tokens of control's own that tell services in the mesh who calls. Absent: as it is; at first none are issued." },
+);
+
 export const FileSchema = Type.Object(
   {
     version: Type.Literal(1, { description: "The format's version: 1." }),
     environment: optional(EnvironmentId),
+    internalToken: optional(InternalTokenSchema),
     apis: optional(Type.Array(ApiSchema)),
     tiers: optional(Type.Array(TierSchema)),
     consumers: optional(Type.Array(ConsumerSchema)),
@@ -216,12 +266,14 @@ export const FileSchema = Type.Object(
 export type LimitInput = Static<typeof LimitSchema>;
 export type CorsInput = Static<typeof CorsSchema>;
 export type RouteInput = Static<typeof RouteSchema>;
+export type AuthJwtInput = Static<typeof AuthJwtSchema>;
 export type ApiInput = Static<typeof ApiSchema>;
 export type TierInput = Static<typeof TierSchema>;
 export type ConsumerInput = Static<typeof ConsumerSchema>;
 export type KeyInput = Static<typeof KeySchema>;
 export type IssueKeyInput = Static<typeof IssueKeySchema>;
 export type ImportKeyInput = Static<typeof ImportKeySchema>;
+export type InternalTokenInput = Static<typeof InternalTokenSchema>;
 export type FileInput = Static<typeof FileSchema>;
 
 /** Bodies of PUT: the id is in the path and may be left out, and a key keeps its digest when none is given. */

@@ -168,6 +168,48 @@ describe("a response", () => {
     assert.deepEqual(Object.fromEntries(Object.entries(totals).filter(([metric]) => Number(metric) >= 16 && Number(metric) < 30)), expected);
   });
 
+  test("is looked at one by one up to a number per second; of more, one in eight counts for eight", () => {
+    const exact = 100;
+    const seconds = 8;
+    const perSecond = 1000;
+    const gateway = start({ configuration: pluginConfiguration({ exactResponsesPerSecond: exact }) });
+    gateway.envoy.recording = false;
+    const { vm } = gateway.workers[0]!;
+    for (let second = 0; second < seconds; second++) {
+      for (let i = 0; i < perSecond; i++) {
+        const stream = send(gateway);
+        vm.respond(stream, { status: i % 4 === 0 ? 404 : 200 });
+        vm.end(stream);
+      }
+      if (second === 0) {
+        told(gateway, 1500);
+        const looked = sum(gateway, 9) + sum(gateway, 11) - exact;
+        assert.ok(looked >= 0 && looked % 8 === 0, "each that was picked counts for eight");
+      } else gateway.envoy.advance(1500);
+    }
+    told(gateway);
+    const all = perSecond * seconds;
+    assert.equal(sum(gateway, 0), all);
+    const near = (metric: number, expected: number): void => assert.ok(Math.abs(sum(gateway, metric) - expected) < 0.15 * all, `${sum(gateway, metric)} of metric ${metric} where ${expected} are expected`);
+    near(9, 0.75 * all);
+    near(11, 0.25 * all);
+    const timed = Array.from({ length: 14 }, (_, bucket) => sum(gateway, 16 + bucket)).reduce((total, one) => total + one);
+    assert.equal(timed, sum(gateway, 9) + sum(gateway, 11));
+  });
+
+  test("is always looked at where the number is not reached", () => {
+    const gateway = start({ configuration: pluginConfiguration({ exactResponsesPerSecond: 1_000_000 }) });
+    gateway.envoy.recording = false;
+    const { vm } = gateway.workers[0]!;
+    for (let i = 0; i < 3000; i++) {
+      const stream = send(gateway);
+      vm.respond(stream, { status: 200 });
+      vm.end(stream);
+    }
+    told(gateway);
+    assert.equal(sum(gateway, 9), 3000);
+  });
+
   test("to a refusal isn't an upstream's", () => {
     const gateway = start();
     gateway.get("/x");

@@ -2,6 +2,7 @@ import { Feed } from "../../../assembly/feed";
 import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/limits/limitRecord";
 import { TAKEN, VIOLATED, takeLimits } from "../../../assembly/limits/limits";
 import { LEGACY_ENVOY, LEGACY_OFF, LEGACY_TYK, addNoted, noteHeaders } from "../../../assembly/limits/rateLimitHeaders";
+import { findSlot, freeSlot } from "../../../assembly/streamSlots";
 import { Table } from "../../../assembly/table";
 import { clock, startHost, takeCalls } from "../core/host";
 import { feedOf, tableOf } from "../core/tables";
@@ -33,7 +34,11 @@ function take(price: u32): u32 {
 /** What a response gets of the headers noted for it. */
 function added(context: u32): string {
   takeCalls();
-  addNoted(context);
+  const slot = findSlot(context);
+  if (slot != 0) {
+    addNoted(slot);
+    freeSlot(slot);
+  }
   return takeCalls();
 }
 
@@ -75,15 +80,34 @@ describe("what is noted for a response", () => {
     end();
   });
 
-  it("is only for the stream that it was noted for, and overwritten by a later one of its slot", () => {
+  it("is only for the stream that it was noted for, once, whatever others of its slot are under way", () => {
     begin([new LimitSpec(1, "a")]);
     take(1);
     noteHeaders(7, true, LEGACY_OFF);
     expect(added(8)).toBe("");
+    expect(added(7 + 128)).toBe("");
     expect(added(7 + 2048)).toBe("");
+    noteHeaders(7 + 128, true, LEGACY_OFF);
+    noteHeaders(7 + 256, true, LEGACY_OFF);
+    expect(added(7 + 128).length > 0).toBeTruthy();
     expect(added(7).length > 0).toBeTruthy();
+    expect(added(7)).toBe("");
+    noteHeaders(7 + 384, true, LEGACY_OFF);
+    expect(added(7 + 256).length > 0).toBeTruthy();
+    expect(added(7 + 384).length > 0).toBeTruthy();
+    end();
+  });
+
+  it("makes room once the ring has come round, for those that never got a response", () => {
+    begin([new LimitSpec(1, "a")]);
+    take(1);
+    noteHeaders(7, true, LEGACY_OFF);
+    noteHeaders(7 + 128, true, LEGACY_OFF);
     noteHeaders(7 + 2048, true, LEGACY_OFF);
     expect(added(7)).toBe("");
+    expect(added(7 + 2048).length > 0).toBeTruthy();
+    noteHeaders(7 + 2048 + 128, true, LEGACY_OFF);
+    expect(added(7 + 2048 + 128).length > 0).toBeTruthy();
     end();
   });
 
@@ -116,6 +140,7 @@ describe("what is noted for a response", () => {
     take(1);
     noteHeaders(4, false, LEGACY_ENVOY);
     const before = added(4);
+    noteHeaders(4, false, LEGACY_ENVOY);
     noteHeaders(3, true, LEGACY_ENVOY);
     noteHeaders(5, true, LEGACY_ENVOY);
     expect(added(4)).toBe(before);

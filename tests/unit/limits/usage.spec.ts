@@ -100,12 +100,12 @@ describe("usage", () => {
   it("counts responses by status class and by time", () => {
     const usage = begin();
     const statuses: u32[] = [100, 200, 204, 301, 404, 503, 599, 0, 999];
-    for (let i = 0; i < statuses.length; i++) usage.respond(1, NO_ROUTE, 3, digestOf(4), statuses[i], 0);
+    for (let i = 0; i < statuses.length; i++) usage.respond(1, NO_ROUTE, 3, digestOf(4), statuses[i], 0, 1);
     expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 8=1 9=2 10=1 11=1 12=2 16=9");
     const bounds: u64[] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000];
     for (let i = 0; i < bounds.length; i++) {
-      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000);
-      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000 + 1);
+      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000, 1);
+      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000 + 1, 1);
     }
     expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 16=1 17=2 18=2 19=2 20=2 21=2 22=2 23=2 24=2 25=2 26=2 27=2 28=2 29=1");
     usage.free();
@@ -193,7 +193,7 @@ describe("usage", () => {
     const usage = new Usage();
     usage.admit(1, NO_ROUTE, 3, 0, 1, 0);
     usage.refuse(1, NO_ROUTE, 3, 0, USAGE_REFUSED);
-    usage.respond(1, NO_ROUTE, 3, 0, 200, 0);
+    usage.respond(1, NO_ROUTE, 3, 0, 200, 0, 8);
     usage.shadowed(1, NO_ROUTE, 3, 0, 1);
     expect(usage.used).toBe(0);
     expect(drained(usage).length).toBe(0);

@@ -231,7 +231,7 @@ function keepFeed(feed: Feed, root: Root, now: u64): void {
     feed.counters.sweep(feed, now);
     feed.usage.tick();
     renewLooks(now);
-    feed.lane.pump(feed, now);
+    feed.lane.pump(feed, now, true);
   }
   // The leader sends what VMs that are gone have left, too.
   if (feed.serving || feed.leader.leads) feed.outbox.pump(feed, now);
@@ -287,7 +287,7 @@ export function woken(id: u32, token: u32): void {
     if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();
     setEffectiveContext(id);
     if (!feed.isLocal && feed.owner == id) {
-      feed.lane.pump(feed, now);
+      feed.lane.pump(feed, now, false);
       feed.outbox.pump(feed, now);
     }
     // What was applied is told to the leader without waiting for a tick.
@@ -307,7 +307,7 @@ export function answered(id: u32, token: u32, headers: u32, bodyBytes: u32): voi
       if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();
       setEffectiveContext(id);
       // What those who went on have used up is asked for at once.
-      feed.lane.pump(feed, now);
+      feed.lane.pump(feed, now, false);
       return;
     }
     if (feed.outbox.answered(feed, token, headers, bodyBytes, now)) return;

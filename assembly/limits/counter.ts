@@ -151,6 +151,13 @@ export function wanted(c: Counter, now: u64): u64 {
   return want < need ? need : want;
 }
 
+/** Whether what is left lasts for so long at the demand that was measured last. */
+export function lastsFor(c: Counter, now: u64, ns: u64): bool {
+  const elapsed = now - c.sinceNs;
+  const span: u64 = elapsed < LEAST_SPAN_NS ? LEAST_SPAN_NS : elapsed;
+  return <f64>c.allowance * <f64>span >= <f64>c.spends * <f64>ns;
+}
+
 /** Begins to measure the demand anew, keeping half of what was measured before. */
 export function noteAsked(c: Counter, now: u64): void {
   const elapsed = now - c.sinceNs;

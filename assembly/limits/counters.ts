@@ -2,7 +2,7 @@
 import { Feed } from "../feed";
 import { returnToCell, takeFromCell } from "./cells";
 import {
-  ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, roll,
+  ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, lastsFor, roll,
 } from "./counter";
 import { isFirstUse, isPerGateway, limitShape } from "./limitRecord";
 import { Slab } from "./slab";
@@ -19,6 +19,8 @@ const SWEEP: u32 = 2048;
 const SEARCH: u32 = 256;
 /** The next window is fetched with a spend in the last so much, or the last quarter, of the current one, whichever is shorter. */
 const AHEAD_NS: u64 = 15_000_000_000;
+/** What isn't needed for so long can wait for the next tick, and the way to control and back. */
+const SOON_NS: u64 = 600_000_000;
 
 export class Counters {
   readonly slab: Slab = new Slab(0);
@@ -95,13 +97,15 @@ export class Counters {
     if (c.allowance < c.lowWater && c.remaining > 0 && (c.flags & (ASKED | WANT_ASK)) == 0) {
       // Asked once for each grant: what is granted sets the mark anew.
       c.lowWater = 0;
-      feed.lane.list(feed, c, WANT_ASK);
+      if (lastsFor(c, now, SOON_NS)) feed.lane.listLater(feed, c, WANT_ASK);
+      else feed.lane.list(feed, c, WANT_ASK);
     }
     if (now + AHEAD_NS <= c.endNs || c.nextTriedMs == c.startMs || c.nextStartMs != 0 || (c.flags & (WANT_NEXT | IN_FLIGHT)) != 0) return;
     const quarterNs = (c.endMs - c.startMs) * 250_000;
     if (now + quarterNs <= c.endNs || isFirstUse(c.record)) return;
     c.nextTriedMs = c.startMs;
-    feed.lane.list(feed, c, WANT_NEXT);
+    if (now + SOON_NS <= c.endNs) feed.lane.listLater(feed, c, WANT_NEXT);
+    else feed.lane.list(feed, c, WANT_NEXT);
   }
 
   /** Others in need want what is held here. True when a cell got something back. */
@@ -201,8 +205,8 @@ export class Counters {
       this.slab.remove(c);
       return true;
     }
-    if (!shares) feed.lane.list(feed, c, WANT_CLOSE);
-    else if (c.allowance > 0 || c.nextAllowance > 0) feed.lane.list(feed, c, WANT_RETURN);
+    if (!shares) feed.lane.listLater(feed, c, WANT_CLOSE);
+    else if (c.allowance > 0 || c.nextAllowance > 0) feed.lane.listLater(feed, c, WANT_RETURN);
     return false;
   }
 

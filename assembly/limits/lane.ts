@@ -28,6 +28,8 @@ const TIMEOUT_FIRST_MS: u32 = 1000;
 const TIMEOUT_LEAST_MS: u32 = 500;
 const TIMEOUT_MOST_MS: u32 = 2000;
 const TIMEOUT_OF_LAST: u64 = 4;
+/** So much that can wait is worth a call before the next tick. */
+const LATER_MOST: u32 = 512;
 const CALL_GRACE_NS: u64 = 1_000_000_000;
 
 export class Lane {
@@ -56,28 +58,45 @@ export class Lane {
   private listHead: usize = 0;
   private listTail: usize = 0;
   private wakeAsked: bool = false;
+  /** somebody waits for what is listed */
+  private urgent: bool = false;
+  /** listed since the last call, of what can wait */
+  private later: u32 = 0;
 
   readonly clock: ClockBounds = new ClockBounds();
 
   /** The counter has something to say: it will with the next call, which starts as soon as this VM's event is over. */
   list(feed: Feed, c: Counter, wants: u32): void {
-    c.flags |= wants;
-    if ((c.flags & LISTED) == 0) {
-      c.flags |= LISTED;
-      c.listNext = 0;
-      const at = changetype<usize>(c);
-      if (this.listTail == 0) this.listHead = at;
-      else changetype<Counter>(this.listTail).listNext = at;
-      this.listTail = at;
-    }
-    if (!this.wakeAsked && !this.open) {
-      this.wakeAsked = true;
-      feed.wakeSelf();
-    }
+    this.enter(c, wants);
+    this.urgent = true;
+    this.wake(feed);
   }
 
-  /** Starts the next call when one is due. The effective context must be the feed's owner. */
-  pump(feed: Feed, now: u64): void {
+  /** The same of what can wait for the next tick: many counters share a call then, and control's transaction. */
+  listLater(feed: Feed, c: Counter, wants: u32): void {
+    this.enter(c, wants);
+    if (++this.later == LATER_MOST) this.wake(feed);
+  }
+
+  private enter(c: Counter, wants: u32): void {
+    c.flags |= wants;
+    if ((c.flags & LISTED) != 0) return;
+    c.flags |= LISTED;
+    c.listNext = 0;
+    const at = changetype<usize>(c);
+    if (this.listTail == 0) this.listHead = at;
+    else changetype<Counter>(this.listTail).listNext = at;
+    this.listTail = at;
+  }
+
+  private wake(feed: Feed): void {
+    if (this.wakeAsked || this.open) return;
+    this.wakeAsked = true;
+    feed.wakeSelf();
+  }
+
+  /** Starts the next call when one is due; `all`: what can wait is due, too. The effective context must be the feed's owner. */
+  pump(feed: Feed, now: u64, all: bool): void {
     this.wakeAsked = false;
     if (this.call != 0) {
       if (now - this.sentNs < <u64>this.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
@@ -85,6 +104,7 @@ export class Lane {
     }
     if (now < this.retryAtNs) return;
     if (!this.open) {
+      if (!all && !this.urgent && this.later < LATER_MOST) return;
       if (!this.compose(feed, now)) return;
       this.firstSentNs = now;
     }
@@ -147,6 +167,8 @@ export class Lane {
     this.seq = 0;
     this.listHead = 0;
     this.listTail = 0;
+    this.urgent = false;
+    this.later = 0;
     feed.counters.forget(feed, now);
   }
 
@@ -173,6 +195,9 @@ export class Lane {
       c.listNext = 0;
       this.say(c, now);
     }
+    // What didn't fit goes with the very next call.
+    this.urgent = this.listHead != 0;
+    this.later = 0;
     if (this.ops == 0) return false;
     const payload = 8 + this.ops * OP_BYTES;
     store<u32>(this.body + FRAME_HEAD_BYTES, this.ops);
@@ -211,7 +236,9 @@ export class Lane {
       action = OP_CLOSE;
       c.flags |= CLOSING;
     }
-    if (action != 0 || c.startMs != 0) this.op(c, action, c.startMs, c.startMs == 0 ? 0 : c.allowance, returned, need, want, false);
+    // Nothing to say of the current window: the next one alone is asked for.
+    const reports = c.startMs != 0 && (wants != WANT_NEXT || returned > 0);
+    if (action != 0 || reports) this.op(c, action, c.startMs, c.startMs == 0 ? 0 : c.allowance, returned, need, want, false);
     if (wants & WANT_NEXT) {
       need = 1;
       want = wanted(c, now);

@@ -60,7 +60,7 @@ export class Hammer {
   private readonly work: Promise<unknown>;
   private left: number;
 
-  constructor(gateways: readonly Gateway[], private readonly options: HammerOptions) {
+  constructor(gateways: readonly Pick<Gateway, "port">[], private readonly options: HammerOptions) {
     this.tally = new Tally(gateways.length);
     this.left = options.requests ?? Infinity;
     atWork.add(this);
@@ -89,7 +89,7 @@ export class Hammer {
     return this.done();
   }
 
-  private async client(gateway: Gateway, index: number): Promise<void> {
+  private async client(gateway: Pick<Gateway, "port">, index: number): Promise<void> {
     const { path, key, headers = [], pipelined = 1, pauseMs = 0, onAnswer } = this.options;
     const request = { path, headers: [...headers, ...(key === undefined ? [] : [["x-api-key", key] satisfies Pair])] };
     let connection: Connection | undefined;
@@ -121,7 +121,7 @@ export class Hammer {
 }
 
 /** Sends so many requests in all and gives what became of them. */
-export function hammer(gateways: readonly Gateway[], options: HammerOptions & { requests: number }): Promise<Tally> {
+export function hammer(gateways: readonly Pick<Gateway, "port">[], options: HammerOptions & { requests: number }): Promise<Tally> {
   return new Hammer(gateways, options).done();
 }
 

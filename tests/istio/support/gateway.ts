@@ -1,0 +1,128 @@
+/** A real Envoy as a mesh's ingress gateway: it gets listeners, routes, clusters and plugins from istiod over ADS. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ensureEnvoy } from "../../../control/envoy/install.ts";
+import { envoyArguments } from "../../../control/envoy/bootstrap.ts";
+import { endWithUs } from "../../envoy/support/children.ts";
+import { send, type Http1Request, type Response } from "../../envoy/support/http1.ts";
+import { until } from "../../envoy/support/until.ts";
+
+/** Differs from every endpoint's address: istiod takes a node with an endpoint's address for that endpoint, and gives it no listeners. */
+export const gatewayAddress = "10.9.9.9";
+export const gatewayLabels = { app: "istio-ingressgateway", istio: "ingressgateway" };
+export const gatewayNamespace = "istio-system";
+
+export interface GatewayOptions {
+  folder: string;
+  istiodPort: number;
+  adminPort: number;
+  /** where the listener for the Gateway's port 80 listens, by its Service's target port */
+  httpPort: number;
+  workers: number;
+  env: Record<string, string>;
+}
+
+export class MeshGateway {
+  private child: ChildProcess | undefined;
+
+  private constructor(private readonly options: GatewayOptions) {}
+
+  /** Starts Envoy and waits until it lives; its listeners come when istiod sends them. */
+  static async start(options: GatewayOptions): Promise<MeshGateway> {
+    const gateway = new MeshGateway(options);
+    await gateway.start();
+    return gateway;
+  }
+
+  async start(): Promise<void> {
+    const { folder, workers, env, adminPort } = this.options;
+    const configPath = join(folder, "envoy.json");
+    writeFileSync(configPath, JSON.stringify(bootstrap(this.options)));
+    const log = openSync(join(folder, "envoy.log"), "a");
+    const child = spawn(await ensureEnvoy(), envoyArguments(configPath, workers, "info"), { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
+    endWithUs(child);
+    this.child = child;
+    await until("Envoy's admin to answer", async () => {
+      if (child.exitCode !== null) throw new Error(`Envoy ended with ${child.exitCode}\n${this.log().slice(-3000)}`);
+      return (await send(adminPort, { path: "/server_info" })).status === 200;
+    });
+  }
+
+  port(): number {
+    return this.options.httpPort;
+  }
+
+  /** One request on a connection of its own. */
+  send(request: Http1Request = {}): Promise<Response> {
+    return send(this.port(), request);
+  }
+
+  async admin(path: string): Promise<string> {
+    return (await send(this.options.adminPort, { path })).body;
+  }
+
+  /** The names of the HTTP filters of the listener for HTTP, in order. */
+  async filters(): Promise<string[]> {
+    const dump = JSON.parse(await this.admin("/config_dump?resource=dynamic_listeners")) as ListenersDump;
+    const listeners = (dump.configs ?? []).map((one) => one.active_state?.listener).filter((one) => one?.address?.socket_address?.port_value === this.options.httpPort);
+    const managers = listeners.flatMap((one) => one?.filter_chains ?? []).flatMap(({ filters }) => filters);
+    return managers.flatMap(({ typed_config }) => (typed_config.http_filters ?? []).map(({ name }) => name));
+  }
+
+  async stat(name: string): Promise<number> {
+    const { stats } = JSON.parse(await this.admin(`/stats?format=json&filter=${encodeURIComponent(`^${name.replaceAll(".", "\\.")}$`)}`)) as { stats: { name?: string; value?: number }[] };
+    return stats.find((one) => one.name === name)?.value ?? 0;
+  }
+
+  log(): string {
+    return readFileSync(join(this.options.folder, "envoy.log"), "utf8");
+  }
+
+  async stop(): Promise<void> {
+    const { child } = this;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+interface ListenersDump {
+  configs?: { active_state?: { listener: { address?: { socket_address?: { port_value: number } }; filter_chains?: { filters: { typed_config: { http_filters?: { name: string }[] } }[] }[] } } }[];
+}
+
+function bootstrap({ istiodPort, adminPort }: GatewayOptions): object {
+  const ads = { ads: {}, resource_api_version: "V3" };
+  return {
+    node: {
+      id: `router~${gatewayAddress}~gateway.${gatewayNamespace}~${gatewayNamespace}.svc.cluster.local`,
+      cluster: "istio-ingressgateway",
+      metadata: {
+        CLUSTER_ID: "Kubernetes", INSTANCE_IPS: gatewayAddress, ISTIO_VERSION: "1.31.0", LABELS: gatewayLabels, MESH_ID: "cluster.local",
+        NAME: "gateway", NAMESPACE: gatewayNamespace, SERVICE_ACCOUNT: "gateway",
+      },
+    },
+    admin: { address: { socket_address: { address: "127.0.0.1", port_value: adminPort } } },
+    dynamic_resources: {
+      lds_config: ads,
+      cds_config: ads,
+      ads_config: { api_type: "GRPC", transport_api_version: "V3", set_node_on_first_message_only: true, grpc_services: [{ envoy_grpc: { cluster_name: "xds-grpc" } }] },
+    },
+    static_resources: {
+      clusters: [{
+        name: "xds-grpc",
+        type: "STATIC",
+        connect_timeout: "1s",
+        typed_extension_protocol_options: {
+          "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            explicit_http_config: { http2_protocol_options: {} },
+          },
+        },
+        load_assignment: { cluster_name: "xds-grpc", endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: istiodPort } } } }] }] },
+      }],
+    },
+  };
+}

@@ -1,0 +1,87 @@
+/** An unmodified istiod as a child process, that takes its configuration from a stand-in for the Kubernetes API and speaks xDS without TLS. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { endWithUs } from "../../envoy/support/children.ts";
+import { freePorts } from "../../envoy/support/ports.ts";
+import { until } from "../../envoy/support/until.ts";
+
+/** What istiod would add for its own sidecars, which an Envoy without Istio's extensions refuses; and what needs a real cluster. */
+const environment = {
+  ENABLE_CA_SERVER: "false",
+  INJECTION_WEBHOOK_CONFIG_NAME: "",
+  PILOT_ENABLE_ALPN_FILTER: "false",
+  PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER: "false",
+  PILOT_ENABLE_IP_AUTOALLOCATE: "false",
+  PILOT_ENABLE_METADATA_EXCHANGE: "false",
+  PILOT_ENABLE_TELEMETRY_LABEL: "false",
+  POD_NAME: "istiod-0",
+  POD_NAMESPACE: "istio-system",
+  VALIDATION_WEBHOOK_CONFIG_NAME: "",
+};
+
+export interface IstiodOptions {
+  /** pilot-discovery */
+  binary: string;
+  /** keeps its files and log */
+  folder: string;
+  kubeconfig: string;
+  gatewayApi: boolean;
+}
+
+export class Istiod {
+  private child: ChildProcess | undefined;
+
+  private constructor(private readonly options: IstiodOptions, readonly grpcPort: number, private readonly httpPort: number, private readonly monitoringPort: number) {}
+
+  static async start(options: IstiodOptions): Promise<Istiod> {
+    const [grpc = 0, http = 0, monitoring = 0] = await freePorts(3);
+    const istiod = new Istiod(options, grpc, http, monitoring);
+    await istiod.start();
+    return istiod;
+  }
+
+  /** Starts it, again on the same ports, and waits until it is ready. */
+  async start(): Promise<void> {
+    const { binary, folder, kubeconfig, gatewayApi } = this.options;
+    // Certificates come to a gateway from Istio's agent, which isn't here: an Envoy that was told to use them would wait for them for ever.
+    const mesh = { enableAutoMtls: false, defaultProviders: {}, accessLogFile: "", enableTracing: false, enablePrometheusMerge: false, defaultConfig: { discoveryAddress: `127.0.0.1:${this.grpcPort}` } };
+    writeFileSync(join(folder, "mesh.yaml"), stringify(mesh));
+    writeFileSync(join(folder, "kubeconfig"), kubeconfig);
+    const log = openSync(join(folder, "istiod.log"), "a");
+    const args = [
+      "discovery", "--registries=Kubernetes", "--kubeconfig", join(folder, "kubeconfig"), "--meshConfig", join(folder, "mesh.yaml"), "--networksConfig=",
+      `--grpcAddr=127.0.0.1:${this.grpcPort}`, `--httpAddr=127.0.0.1:${this.httpPort}`, `--monitoringAddr=127.0.0.1:${this.monitoringPort}`,
+      "--httpsAddr=", "--secureGRPCAddr=", "--ctrlz_port=0", "--domain=cluster.local",
+    ];
+    const child = spawn(binary, args, {
+      cwd: folder,
+      stdio: ["ignore", log, log],
+      env: { ...process.env, ...environment, HOME: folder, PILOT_ENABLE_GATEWAY_API: String(gatewayApi) },
+    });
+    endWithUs(child);
+    this.child = child;
+    const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
+    try {
+      await until("istiod to be ready", async () => ended() || (await fetch(`http://127.0.0.1:${this.httpPort}/ready`)).ok, 60_000);
+      if (ended()) throw new Error(`istiod ended with ${child.exitCode ?? child.signalCode}`);
+    } catch (error) {
+      await this.stop();
+      throw new Error(`${(error as Error).message}\n${this.log().slice(-4000)}`, { cause: error });
+    }
+  }
+
+  log(): string {
+    return readFileSync(join(this.options.folder, "istiod.log"), "utf8");
+  }
+
+  async stop(): Promise<void> {
+    const { child } = this;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  }
+}

@@ -1,0 +1,109 @@
+/** A mesh without a cluster: istiod, an ingress gateway that it programs, Tollgate's control and services behind the gateway. */
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { FileInput } from "../../../control/domain/schema.ts";
+import { ControlProcess } from "../../envoy/support/control.ts";
+import { freePorts } from "../../envoy/support/ports.ts";
+import { filterModule } from "../../envoy/support/wasm.ts";
+import { KubernetesApi } from "../kubernetes/server.ts";
+import { istioTools } from "../tools.ts";
+import { MeshGateway } from "./gateway.ts";
+import { Istiod } from "./istiod.ts";
+import { gatewayService, service, type Endpoint } from "./objects.ts";
+import { startUpstream, type Upstream } from "./upstream.ts";
+
+export interface MeshOptions {
+  /** what control has in the environment `default` */
+  file: FileInput;
+  /** each a Service with one endpoint that echoes; version by version: endpoints with that label */
+  services: { name: string; namespace: string; versions?: string[] }[];
+  gatewayApi?: boolean;
+  /** default: control runs before the gateway starts */
+  controlAtStart?: boolean;
+  /** default 2 */
+  workers?: number;
+  /** there before istiod starts: name and objects */
+  objects?: Record<string, object[]>;
+}
+
+export class Mesh {
+  readonly upstreams = new Map<string, Upstream>();
+  kubernetes!: KubernetesApi;
+  istiod!: Istiod;
+  gateway!: MeshGateway;
+  control!: ControlProcess;
+  modulePath = "";
+  private readonly folder = mkdtempSync(join(tmpdir(), "tollgate-mesh-"));
+  private readonly cluster = join(this.folder, "cluster");
+
+  private constructor(private readonly options: MeshOptions) {}
+
+  static async start(options: MeshOptions): Promise<Mesh> {
+    const mesh = new Mesh(options);
+    try {
+      await mesh.start();
+    } catch (error) {
+      await mesh.stop();
+      throw error;
+    }
+    return mesh;
+  }
+
+  private async start(): Promise<void> {
+    const { services, gatewayApi = false, objects = {}, file, controlAtStart = true, workers = 2 } = this.options;
+    const tools = (await istioTools())!;
+    mkdirSync(this.cluster);
+    const [adminPort = 0, httpPort = 0] = await freePorts(2);
+    [this.control, this.modulePath] = await Promise.all([ControlProcess.prepare(), filterModule()]);
+    this.put("gateway", gatewayService(httpPort));
+    this.put("control", service({ name: "tollgate-control", namespace: "tollgate", port: 8091, endpoints: [{ port: this.control.syncPort }] }));
+    for (const { name, namespace, versions } of services) await this.addService(name, namespace, versions);
+    for (const [name, some] of Object.entries(objects)) this.put(name, some);
+    this.kubernetes = await KubernetesApi.start({ folder: this.cluster, gatewayApi });
+    const kubeconfig = this.kubernetes.kubeconfig();
+    const [istiod, token] = await Promise.all([
+      Istiod.start({ binary: tools.pilotDiscovery, folder: this.folder, kubeconfig, gatewayApi }),
+      this.control.start().then(() => this.prepareControl(file)),
+    ]);
+    this.istiod = istiod;
+    if (!controlAtStart) await this.control.kill();
+    const env = { TOLLGATE_GATEWAY_TOKEN: token };
+    this.gateway = await MeshGateway.start({ folder: this.folder, istiodPort: istiod.grpcPort, adminPort, httpPort, workers, env });
+  }
+
+  /** Writes a file of objects, or replaces it. */
+  put(name: string, objects: object[]): void {
+    const draft = join(this.folder, "draft");
+    writeFileSync(draft, objects.map((object) => `---\n${stringify(object)}`).join(""));
+    renameSync(draft, join(this.cluster, `${name}.yaml`));
+  }
+
+  remove(name: string): void {
+    rmSync(join(this.cluster, `${name}.yaml`));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.gateway?.stop(), this.istiod?.stop(), this.control?.remove(), ...[...this.upstreams.values()].map((one) => one.close())]);
+    await this.kubernetes?.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private async addService(name: string, namespace: string, versions?: string[]): Promise<void> {
+    const endpoints: Endpoint[] = [];
+    for (const version of versions ?? [undefined]) {
+      const fullName = version === undefined ? name : `${name}-${version}`;
+      const address = version === undefined ? "127.0.0.1" : `127.0.0.${10 + this.upstreams.size}`;
+      const upstream = await startUpstream(fullName, address);
+      this.upstreams.set(fullName, upstream);
+      endpoints.push({ port: upstream.port, address, ...(version === undefined ? {} : { version }) });
+    }
+    this.put(`service-${name}`, service({ name, namespace, port: 8080, endpoints }));
+  }
+
+  private async prepareControl(file: FileInput): Promise<string> {
+    await this.control.call("POST", "/v1/apply?environment=default", file);
+    return this.control.createGatewayToken("default");
+  }
+}

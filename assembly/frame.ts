@@ -15,6 +15,8 @@ export const FRAME_LEASES: u32 = 6;
 export const FRAME_LEASES_ANSWER: u32 = 7;
 export const FRAME_USAGE: u32 = 8;
 export const FRAME_USAGE_ANSWER: u32 = 9;
+export const FRAME_TOKENS: u32 = 10;
+export const FRAME_TOKENS_ANSWER: u32 = 11;
 
 export const FRAME_GOOD: i32 = 0;
 export const FRAME_BROKEN: i32 = 1;
@@ -30,7 +32,7 @@ export function checkFrame(at: usize, bytes: u32): i32 {
   if (payload > FRAME_MAX_BYTES - FRAME_HEAD_BYTES || payload > bytes - FRAME_HEAD_BYTES) return FRAME_BROKEN;
   if (crc32(at + 16, FRAME_HEAD_BYTES - 16 + payload, crc32(at, 12)) != load<u32>(at, 12)) return FRAME_BROKEN;
   const type = <u32>load<u8>(at, 6);
-  if (type < FRAME_MANIFEST || type > FRAME_USAGE_ANSWER) return FRAME_NEWER;
+  if (type < FRAME_MANIFEST || type > FRAME_TOKENS_ANSWER) return FRAME_NEWER;
   if (type == FRAME_MANIFEST && payload < 40) return FRAME_BROKEN;
   return FRAME_GOOD;
 }

@@ -25,6 +25,7 @@ export const errorKinds = {
   key_expired: { status: 409, title: "The key has expired", meaning: "An expired key can't be rotated: its successor would be dead too.", remedy: "Issue a new key, or extend `expiresAt` first." },
   key_rotated: { status: 409, title: "The key was rotated already", meaning: "It has a successor.", remedy: "Rotate the successor, named by `rotatedTo`." },
   gateway_tokens_full: { status: 409, title: "The group has two valid tokens", meaning: "At most two tokens of a group are valid at a time: the old one and the new one.", remedy: "Delete the one that is no longer used, or wait until it expires." },
+  token_key_pending: { status: 409, title: "A new key is on its way", meaning: "A key that signs internal tokens was published by the rotation before and doesn't sign yet.", remedy: "Wait until it signs, or send `withdraw: true` when the present key has leaked." },
   limit_not_applicable: { status: 409, title: "No such limit", meaning: "No limit of this name, at this API, counts this key or consumer for all gateways together.", remedy: "GET …/quota lists the limits that apply and what each one counts." },
   limit_ambiguous: { status: 409, title: "Several limits match", meaning: "The grant could go to several counters.", remedy: "Name one with `limit`, and with `api` where it's counted by API." },
   last_admin_token: { status: 409, title: "The last admin token", meaning: "Without it nobody could use the API.", remedy: "Create another admin token first." },

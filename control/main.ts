@@ -10,6 +10,7 @@ import { digestHex, issueToken } from "./domain/keys.ts";
 import type { Services } from "./http/context.ts";
 import { createAdminServer } from "./http/server.ts";
 import type { App } from "./http/typeProvider.ts";
+import { Issuer } from "./identity/issuer.ts";
 import { createLogger } from "./logging.ts";
 import { QuotaSource } from "./quota/facts.ts";
 import { openStore } from "./store/open.ts";
@@ -48,7 +49,7 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
     const leased = await openCounterStore(config, store, logger);
     counters = leased;
     usage.start();
-    const sync = createSyncServer({ source: store, counters, usage, logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
+    const sync = createSyncServer({ source: store, counters, usage, issuer: new Issuer(store), logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
     servers.push(sync);
     const services: Services = {
       store,

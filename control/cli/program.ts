@@ -12,6 +12,7 @@ import { addQuotaCommands } from "./commands/quota.ts";
 import { addRecordCommands } from "./commands/records.ts";
 import { addRoutesCommand } from "./commands/routes.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
+import { addTokenKeyCommands } from "./commands/tokenKeys.ts";
 import { addUsageCommand } from "./commands/usage.ts";
 import { describeFailure } from "./failure.ts";
 
@@ -50,6 +51,7 @@ function buildProgram(context: Context): Command {
   addUsageCommand(program, context);
   addQuotaCommands(program, context);
   addAdministrationCommands(program, context);
+  addTokenKeyCommands(program, context);
   inherit(program);
   return program;
 }

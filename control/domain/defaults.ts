@@ -1,9 +1,13 @@
 /** Fills in what a file or a request body leaves out, and brings values to their one spelling. The input has passed its schema. */
 import { cidrText, parseCidr } from "./cidr.ts";
-import type { Api, Consumer, Cors, EnvironmentSpec, Key, Limit, Route, Tier } from "./model.ts";
+import type { Api, Auth, AuthJwt, Consumer, Cors, EnvironmentSpec, InternalToken, Key, Limit, Route, Tier, TokenIssuer } from "./model.ts";
 import { parsePeriod } from "./period.ts";
-import type { ApiInput, ConsumerInput, CorsInput, FileInput, KeyInput, LimitInput, RouteInput, TierInput } from "./schema.ts";
+import type { ApiInput, AuthJwtInput, ConsumerInput, CorsInput, FileInput, InternalTokenInput, KeyInput, LimitInput, RouteInput, TierInput } from "./schema.ts";
 import { parseTime, timeText } from "./time.ts";
+import { fillTraffic } from "./traffic.ts";
+
+/** Where a token's consumer is looked for, unless the API says otherwise. */
+export const standardConsumerClaims = ["client_id", "azp", "sub"] as const;
 
 type Loose<T> = { [K in keyof T]: T[K] | undefined };
 
@@ -48,6 +52,22 @@ function fillRoute(input: RouteInput): Route {
   return { path: input.path, methods: upper(input.methods), scopes: input.scopes ?? [], cost: input.cost ?? 1, limits: fillLimits(input.limits) };
 }
 
+function fillAuth(input: ApiInput["auth"]): Auth {
+  return defined<Auth>({ mode: input?.mode ?? "key", jwt: input?.jwt === undefined ? undefined : fillAuthJwt(input.jwt) });
+}
+
+/** Tokens with their defaults: the consumer by client_id, azp or sub, nobody unknown, and the token goes on to the upstream. */
+function fillAuthJwt(input: AuthJwtInput): AuthJwt {
+  return defined<AuthJwt>({
+    issuers: input.issuers.map(({ issuer, jwksUri, jwks, audiences }) => defined<TokenIssuer>({ issuer, jwksUri, jwks, audiences: audiences ?? [] })),
+    consumerClaims: input.consumerClaims ?? [...standardConsumerClaims],
+    tierClaim: input.tierClaim,
+    scopeClaim: input.scopeClaim,
+    unknownConsumers: input.unknownConsumers ?? "deny",
+    forwardToken: input.forwardToken ?? true,
+  });
+}
+
 /** An API with its defaults: auth.mode key, failureMode closed, RateLimit headers but no legacy ones, a route's cost 1. */
 export function fillApi(input: ApiInput): Api {
   return defined<Api>({
@@ -57,7 +77,7 @@ export function fillApi(input: ApiInput): Api {
     paths: input.paths,
     methods: upper(input.methods),
     upstream: { service: input.upstream.service.toLowerCase(), port: input.upstream.port },
-    auth: { mode: input.auth?.mode ?? "key" },
+    auth: fillAuth(input.auth),
     scopes: input.scopes ?? [],
     failureMode: input.failureMode ?? "closed",
     rateLimitHeaders: input.rateLimitHeaders ?? true,
@@ -65,6 +85,7 @@ export function fillApi(input: ApiInput): Api {
     routes: (input.routes ?? []).map(fillRoute),
     limits: fillLimits(input.limits),
     cors: input.cors === undefined ? undefined : fillCors(input.cors),
+    traffic: input.traffic === undefined ? undefined : fillTraffic(input.traffic),
   });
 }
 
@@ -76,7 +97,8 @@ export function fillTier(input: TierInput): Tier {
 /** A consumer with its defaults; `suspended` left out keeps what is stored, since suspending is an act, not a setting. */
 export function fillConsumer(input: ConsumerInput, stored?: Consumer): Consumer {
   const claims = Object.fromEntries(Object.entries(input.claims ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)));
-  return defined<Consumer>({ id: input.id, name: input.name, tier: input.tier, claims, suspended: input.suspended ?? stored?.suspended ?? false });
+  const identities = input.identities === undefined || input.identities.length === 0 ? undefined : input.identities;
+  return defined<Consumer>({ id: input.id, name: input.name, tier: input.tier, claims, identities, suspended: input.suspended ?? stored?.suspended ?? false });
 }
 
 /**
@@ -104,6 +126,11 @@ export function fillKey(input: KeyInput, stored?: Key): Key {
   });
 }
 
+/** The internal token with its defaults: enabled, audience tollgate, five minutes. */
+export function fillInternalToken({ enabled = true, issuer, audiences = ["tollgate"], lifetimeSeconds = 300 }: InternalTokenInput): InternalToken {
+  return { enabled, issuer, audiences: [...new Set(audiences)], lifetimeSeconds };
+}
+
 /** The whole file with its defaults, seen from what is stored. */
 export function fillEnvironment(input: FileInput, environment: string, stored?: Pick<EnvironmentSpec, "consumers" | "keys">): EnvironmentSpec {
   const consumers = new Map(stored?.consumers.map((consumer) => [consumer.id, consumer]));
@@ -111,6 +138,7 @@ export function fillEnvironment(input: FileInput, environment: string, stored?: 
   return {
     version: 1,
     environment,
+    ...(input.internalToken === undefined ? {} : { internalToken: fillInternalToken(input.internalToken) }),
     apis: (input.apis ?? []).map(fillApi),
     tiers: (input.tiers ?? []).map(fillTier),
     consumers: (input.consumers ?? []).map((consumer) => fillConsumer(consumer, consumers.get(consumer.id))),

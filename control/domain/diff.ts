@@ -16,7 +16,8 @@ export const sectionOf = { api: "apis", tier: "tiers", consumer: "consumers", ke
 
 export interface Change {
   action: "create" | "update" | "delete";
-  kind: Kind;
+  /** `internal-token` is the environment's, and has its id */
+  kind: Kind | "internal-token";
   id: string;
   /** names of the top-level fields that differ; of an update only */
   fields?: string[];
@@ -36,12 +37,23 @@ export function diff(current: EnvironmentSpec, desired: EnvironmentSpec, prune: 
     return current[sectionOf[kind]].filter(({ id }) => !kept.has(id)).map(({ id }) => ({ action: "delete", kind, id }));
   };
   return [
+    ...internalTokenChanges(current, desired),
     ...deletions("key"),
     ...kinds.flatMap((kind) => writes(kind, current[sectionOf[kind]], desired[sectionOf[kind]])),
     ...deletions("consumer"),
     ...deletions("tier"),
     ...deletions("api"),
   ];
+}
+
+/** A file without it leaves it as it is. */
+function internalTokenChanges(current: EnvironmentSpec, desired: EnvironmentSpec): Change[] {
+  const [before, after] = [current.internalToken, desired.internalToken];
+  if (after === undefined) return [];
+  const what = { kind: "internal-token", id: desired.environment } as const;
+  if (before === undefined) return [{ action: "create", ...what }];
+  const fields = changedFields(before, after);
+  return fields.length === 0 ? [] : [{ action: "update", ...what, fields }];
 }
 
 function writes(kind: Kind, current: readonly { id: string }[], desired: readonly { id: string }[]): Change[] {

@@ -1,6 +1,7 @@
 /** Writes an environment as `tollgate.yaml`: stable order, defaults left out, digests only. */
 import { stringify } from "yaml";
-import type { Api, Consumer, EnvironmentSpec, Key, Limit, Route, Tier } from "./model.ts";
+import { standardConsumerClaims } from "./defaults.ts";
+import type { Api, Auth, Consumer, EnvironmentSpec, InternalToken, Key, Limit, Route, Tier } from "./model.ts";
 import { parsePeriod } from "./period.ts";
 
 /** The file that, applied to an empty environment, makes this one; applied to this one, changes nothing. */
@@ -22,7 +23,7 @@ export async function* exportChunks(spec: Omit<EnvironmentSpec, "keys">, keyPage
 }
 
 function* headChunks(spec: Omit<EnvironmentSpec, "keys">): Generator<string> {
-  yield text({ version: spec.version, environment: spec.environment });
+  yield text({ version: spec.version, environment: spec.environment, ...(spec.internalToken === undefined ? {} : { internalToken: internalTokenOut(spec.internalToken) }) });
   yield* sectionChunks("apis", byId(spec.apis), apiOut);
   yield* sectionChunks("tiers", byId(spec.tiers), tierOut);
   yield* sectionChunks("consumers", byId(spec.consumers), consumerOut);
@@ -53,10 +54,15 @@ const empty = (value: unknown) => value === undefined || (Array.isArray(value) &
 const filled = (entries: Record<string, unknown>) => Object.fromEntries(Object.entries(entries).filter(([, value]) => !empty(value)));
 const unless = <T>(standard: T, value: T): T | undefined => (value === standard ? undefined : value);
 
+function internalTokenOut({ enabled, issuer, audiences, lifetimeSeconds }: InternalToken): object {
+  const standard = audiences.length === 1 && audiences[0] === "tollgate";
+  return filled({ enabled: unless(true, enabled), issuer, audiences: standard ? undefined : audiences, lifetimeSeconds: unless(300, lifetimeSeconds) });
+}
+
 function apiOut(api: Api): object {
   return filled({
     ...api,
-    auth: api.auth,
+    auth: authOut(api.auth),
     failureMode: unless("closed", api.failureMode),
     rateLimitHeaders: unless(true, api.rateLimitHeaders),
     legacyHeaders: unless("off", api.legacyHeaders),
@@ -64,6 +70,13 @@ function apiOut(api: Api): object {
     limits: api.limits.map(limitOut),
     cors: api.cors === undefined ? undefined : filled({ ...api.cors, maxAgeSeconds: unless(600, api.cors.maxAgeSeconds), allowCredentials: unless(false, api.cors.allowCredentials) }),
   });
+}
+
+function authOut({ mode, jwt }: Auth): object {
+  if (jwt === undefined) return { mode };
+  const { issuers, consumerClaims, unknownConsumers, forwardToken } = jwt;
+  const standard = consumerClaims.join(" ") === standardConsumerClaims.join(" ");
+  return { mode, jwt: filled({ ...jwt, issuers: issuers.map((issuer) => filled({ ...issuer })), consumerClaims: standard ? undefined : consumerClaims, unknownConsumers: unless("deny", unknownConsumers), forwardToken: unless(true, forwardToken) }) };
 }
 
 function routeOut(route: Route): object {

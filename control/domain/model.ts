@@ -1,6 +1,7 @@
 /** What Tollgate knows: the records of an environment, as in `tollgate.yaml` and the admin API. Times are RFC 3339 strings. */
+import type { Traffic } from "./trafficSchema.ts";
 
-export type AuthMode = "key" | "jwt" | "key-or-jwt" | "keyless";
+export type AuthMode = "key" | "jwt" | "key-or-jwt" | "both" | "peer" | "keyless";
 export type FailureMode = "closed" | "open" | "local";
 export type LegacyHeaders = "off" | "tyk" | "envoy";
 export type Subject = "key" | "consumer" | "api" | "consumer+api" | "ip";
@@ -43,6 +44,45 @@ export interface Route {
   limits: Limit[];
 }
 
+/** Whose tokens an API takes, and what their claims mean. */
+export interface AuthJwt {
+  issuers: TokenIssuer[];
+  /** the first of these claims that a token has names the consumer; `a.b` is a path, unless a claim has that very name */
+  consumerClaims: string[];
+  /** a claim whose value is a tier's id, which counts in place of the consumer's own */
+  tierClaim?: string;
+  /** a claim with scopes, which narrow the tier's */
+  scopeClaim?: string;
+  unknownConsumers: "deny" | "admit";
+  /** whether the upstream gets the token */
+  forwardToken: boolean;
+}
+
+export interface TokenIssuer {
+  issuer: string;
+  /** where its keys are, or the keys themselves: one of them */
+  jwksUri?: string;
+  jwks?: string;
+  /** empty: any */
+  audiences: string[];
+}
+
+export interface Auth {
+  mode: AuthMode;
+  /** of the modes with tokens, and only of these */
+  jwt?: AuthJwt;
+}
+
+/** Does the mode take tokens? */
+export function takesTokens(mode: AuthMode): boolean {
+  return mode === "jwt" || mode === "key-or-jwt" || mode === "both";
+}
+
+/** Does the mode take keys? */
+export function takesKeys(mode: AuthMode): boolean {
+  return mode === "key" || mode === "key-or-jwt" || mode === "both";
+}
+
 export interface Api {
   id: string;
   name?: string;
@@ -51,7 +91,7 @@ export interface Api {
   /** empty: any */
   methods: string[];
   upstream: { service: string; port: number };
-  auth: { mode: AuthMode };
+  auth: Auth;
   /** required of the caller, all of them */
   scopes: string[];
   failureMode: FailureMode;
@@ -62,6 +102,8 @@ export interface Api {
   routes: Route[];
   limits: Limit[];
   cors?: Cors;
+  /** its way through the gateway: of `tollgate manifests`, not of the filter */
+  traffic?: Traffic;
 }
 
 export interface Tier {
@@ -79,6 +121,8 @@ export interface Consumer {
   name?: string;
   tier?: string;
   claims: Record<string, string>;
+  /** SPIFFE ids by which it calls APIs with auth.mode peer; absent: none */
+  identities?: string[];
   suspended: boolean;
 }
 
@@ -106,10 +150,23 @@ export interface Key {
   rotatedTo?: string;
 }
 
+/** The short-lived tokens by which services in the mesh verify who calls (docs/identity.md). */
+export interface InternalToken {
+  /** false: none are issued */
+  enabled: boolean;
+  /** claim `iss` */
+  issuer: string;
+  /** claim `aud`, 1 and more */
+  audiences: string[];
+  lifetimeSeconds: number;
+}
+
 /** All of an environment, as `tollgate.yaml` holds it after defaults were filled in. */
 export interface EnvironmentSpec {
   version: 1;
   environment: string;
+  /** absent: none are issued, and none ever were */
+  internalToken?: InternalToken;
   apis: Api[];
   tiers: Tier[];
   consumers: Consumer[];

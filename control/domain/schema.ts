@@ -3,6 +3,7 @@
  * rules across fields are in semantics.ts. A `description` is shown when its field is wrong, so it says what is right.
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { TrafficSchema } from "./trafficSchema.ts";
 
 export const recordIdPattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
 export const lowerIdPattern = "^[a-z0-9][a-z0-9._-]{0,62}$";
@@ -161,6 +162,7 @@ export const ApiSchema = Type.Object(
     routes: optional(list(RouteSchema, 500, "Parts of the API with their own cost, scopes, limits.")),
     limits: optional(Limits("Limits of the API itself.")),
     cors: optional(CorsSchema),
+    traffic: optional(TrafficSchema),
   },
   { ...closed, description: "Hosts, paths and methods that lead to an upstream, and who may call them." },
 );

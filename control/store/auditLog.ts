@@ -7,7 +7,7 @@ import type { AuditTable, Tables } from "./tables.ts";
 export async function insertAudit(
   trx: Transaction<Tables>,
   context: ChangeContext,
-  entry: Pick<Insertable<AuditTable>, "environment" | "action" | "kind" | "id"> & { version?: number; after?: string },
+  entry: Pick<Insertable<AuditTable>, "environment" | "action" | "kind" | "id"> & { version?: number; before?: string; after?: string },
 ): Promise<void> {
   const values = { version: null, after: null, before: null, ...entry };
   await trx

@@ -1,7 +1,7 @@
 /** Reads records inside one transaction or snapshot. */
 import { type Kysely, sql } from "kysely";
 import { type Kind, type Records, sectionOf } from "../domain/diff.ts";
-import type { Key } from "../domain/model.ts";
+import type { InternalToken, Key } from "../domain/model.ts";
 import { timeText } from "../domain/time.ts";
 import { bufferOf, chunks, type KeyRow, keyStateOf, parseList, plainLimit, specOf, type StoredLimit, withoutUndefined } from "./records.ts";
 import type { KeyFilter, Page, PageRequest, RecordReader, Reference, Stored } from "./store.ts";
@@ -125,6 +125,11 @@ export class SqlReader implements RecordReader {
         return [...named("tier", tiers), ...named("key", candidates.filter((row) => parseList<number>(row.apis)!.includes(wireId)))].slice(0, limit);
       }
     }
+  }
+
+  async internalToken(): Promise<InternalToken | undefined> {
+    const row = await this.db.selectFrom("internal_tokens").select("spec").where("environment", "=", this.environment).executeTakeFirst();
+    return row === undefined ? undefined : (JSON.parse(row.spec) as InternalToken);
   }
 
   /** The wire ids of records, by id; those that don't exist are missing. */

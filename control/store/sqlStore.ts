@@ -3,10 +3,13 @@ import { randomBytes } from "node:crypto";
 import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
 import type { Kind, Records } from "../domain/diff.ts";
 import type { EnvironmentSpec } from "../domain/model.ts";
+import type { Caller, CallerAsk, Identity, SigningKey } from "../identity/store.ts";
 import { insertAudit, readAudit } from "./auditLog.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { SqlFeedReader } from "./feedReader.ts";
 import type { EnvironmentState, FeedReader, GatewayGrant, GatewayReport } from "./feedSource.ts";
+import { Identities } from "./identities.ts";
+import { internalTokenOf } from "./internalToken.ts";
 import { lockEnvironment } from "./lock.ts";
 import { migrateToLatest } from "./migrations/index.ts";
 import { SqlReader } from "./reader.ts";
@@ -45,6 +48,7 @@ const gatewayPruneMs = 3_600_000;
 export class SqlStore implements Store {
   readonly dialect: SqlDialect;
   private readonly tokens: Tokens;
+  private readonly identities: Identities;
   private readonly changeRowsKept: number;
   private readonly pruneAfterRows: number;
   private readonly listeners = new Map<string, Set<(version: bigint) => void>>();
@@ -55,6 +59,7 @@ export class SqlStore implements Store {
   constructor(dialect: SqlDialect, options: StoreOptions = {}) {
     this.dialect = dialect;
     this.tokens = new Tokens(dialect);
+    this.identities = new Identities(dialect);
     this.changeRowsKept = options.changeRowsKept ?? 100_000;
     this.pruneAfterRows = options.pruneAfterRows ?? 10_000;
   }
@@ -133,6 +138,7 @@ export class SqlStore implements Store {
     return this.read(environment, async (reader) => ({
       version: 1,
       environment,
+      ...(await internalTokenOf(reader)),
       apis: await reader.all("api"),
       tiers: await reader.all("tier"),
       consumers: await reader.all("consumer"),
@@ -244,6 +250,20 @@ export class SqlStore implements Store {
 
   async deleteGatewayToken(environment: string, id: string, context: ChangeContext): Promise<boolean> {
     return this.tokens.deleteGateway(environment, id, context);
+  }
+
+  // the internal token
+
+  async identity(environment: string): Promise<Identity | undefined> {
+    return this.identities.identity(environment);
+  }
+
+  async changeSigningKeys(environment: string, edit: (keys: SigningKey[]) => SigningKey[], audit?: { context: ChangeContext; action: string; id: string }): Promise<SigningKey[] | undefined> {
+    return this.identities.changeKeys(environment, edit, audit);
+  }
+
+  async callers(environment: string, asks: readonly CallerAsk[]): Promise<(Caller | undefined)[]> {
+    return this.identities.callers(environment, asks);
   }
 
   // helpers

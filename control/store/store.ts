@@ -1,7 +1,8 @@
 /** The store's contract. Every change to an environment goes through `change`, so none can escape its version and its audit entry. */
 import type { CounterGeneration } from "../counters/model.ts";
 import type { Kind, Records } from "../domain/diff.ts";
-import type { EnvironmentSpec, KeyState } from "../domain/model.ts";
+import type { EnvironmentSpec, InternalToken, KeyState } from "../domain/model.ts";
+import type { IdentityStore } from "../identity/store.ts";
 import type { FeedSource } from "./feedSource.ts";
 
 export interface Environment {
@@ -63,6 +64,8 @@ export interface RecordReader {
   keyIdByDigest(sha256: string): Promise<string | undefined>;
   /** at most `limit` records that refer to this one */
   references(kind: Kind, id: string, limit: number): Promise<Reference[]>;
+  /** what the environment says of internal tokens; `undefined`: nothing yet */
+  internalToken(): Promise<InternalToken | undefined>;
 }
 
 /** Writes inside one `change`. References must exist; a digest must be new. */
@@ -71,6 +74,8 @@ export interface RecordWriter extends RecordReader {
   readonly nextVersion: number;
   put<K extends Kind>(kind: K, record: Records[K], action?: string): Promise<"created" | "updated" | "unchanged">;
   delete(kind: Kind, id: string): Promise<boolean>;
+  /** gateways learn of it as they ask for tokens, so this alone makes no version */
+  putInternalToken(settings: InternalToken, action?: string): Promise<void>;
   /** adds keys that aren't there; gives for each what became of it, in order */
   insertKeys(keys: readonly Records["key"][]): Promise<("created" | "unchanged" | "id_in_use" | "digest_in_use")[]>;
   /**
@@ -143,7 +148,7 @@ export interface Gateway {
 }
 
 /** Gateways and how they report come from feedSource.ts. Unknown environments: `undefined`, never an error. */
-export interface Store extends FeedSource {
+export interface Store extends FeedSource, IdentityStore {
   /** Brings the tables to this program's version; safe to call from several replicas at once. */
   migrate(): Promise<void>;
   /** Does the database answer? Throws when it doesn't. */

@@ -116,6 +116,23 @@ export interface GatewaysTable {
   last_contact_ms: number;
 }
 
+/** What an environment says of internal tokens. */
+export interface InternalTokensTable {
+  environment: string;
+  /** JSON */
+  spec: string;
+}
+
+/** Keys that internal tokens are signed by. */
+export interface SigningKeysTable {
+  environment: string;
+  kid: string;
+  /** JSON of the private key as JWK */
+  jwk: string;
+  created_ms: number;
+  signs_from_ms: number;
+}
+
 /** See the rows of control/counters/facts.ts. */
 export interface CountersTable {
   environment: string;
@@ -246,6 +263,8 @@ export interface Tables {
   admin_tokens: AdminTokensTable;
   gateway_tokens: GatewayTokensTable;
   gateways: GatewaysTable;
+  internal_tokens: InternalTokensTable;
+  signing_keys: SigningKeysTable;
   counters: CountersTable;
   counter_windows: CounterWindowsTable;
   counter_holdings: CounterHoldingsTable;

@@ -3,8 +3,9 @@ import { isDeepStrictEqual } from "node:util";
 import type { Insertable, Selectable, Transaction } from "kysely";
 import type { CounterGeneration } from "../counters/model.ts";
 import { changedFields, type Kind, type Records } from "../domain/diff.ts";
-import type { Api, Consumer, Key, Limit, Tier } from "../domain/model.ts";
+import type { Api, Consumer, InternalToken, Key, Limit, Tier } from "../domain/model.ts";
 import { parseTime } from "../domain/time.ts";
+import { insertAudit } from "./auditLog.ts";
 import { type BulkType, type BulkSql, bulkInsert } from "./bulk.ts";
 import { bufferOf, chunks, jsonOrNull, type KeyRow, parseList, type StoredLimit } from "./records.ts";
 import { SqlReader } from "./reader.ts";
@@ -98,6 +99,27 @@ export class SqlWriter extends SqlReader implements RecordWriter {
     }
     this.noteAudit("delete", kind, id, stored.record, undefined);
     return true;
+  }
+
+  async putInternalToken(settings: InternalToken, action?: string): Promise<void> {
+    const before = await this.internalToken();
+    if (isDeepStrictEqual(before, settings)) return;
+    const spec = JSON.stringify(settings);
+    await this.trx
+      .insertInto("internal_tokens")
+      .values({ environment: this.environment, spec })
+      .onConflict((conflict) => conflict.column("environment").doUpdateSet({ spec }))
+      .execute();
+    const fields = before === undefined ? undefined : changedFields(before, settings);
+    const kind = "internal-token";
+    await insertAudit(this.trx, this.context, {
+      environment: this.environment,
+      action: action ?? (before === undefined ? "create" : "update"),
+      kind,
+      id: this.environment,
+      ...(before === undefined ? {} : { before: auditJson(before, fields)! }),
+      after: auditJson(settings, fields)!,
+    });
   }
 
   async insertKeys(keys: readonly Key[]): Promise<("created" | "unchanged" | "id_in_use" | "digest_in_use")[]> {

@@ -28,7 +28,7 @@ export type FrameHeader = Stamp &
     | { type: "delta"; base: bigint; more: boolean }
     | { type: "recall" }
     /** a lane's numbered calls and their answers; `version` is the call's number */
-    | { type: "leases" | "leasesAnswer" | "usage" | "usageAnswer"; lane: bigint }
+    | { type: "leases" | "leasesAnswer" | "usage" | "usageAnswer" | "tokens" | "tokensAnswer"; lane: bigint }
   );
 
 /** Writes the header, checksum included, to the first 48 bytes of `target`; `payload` is what follows it on the wire. */

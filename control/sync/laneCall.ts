@@ -12,7 +12,7 @@ export interface NumberedCall {
 }
 
 /** The one frame that a call consists of. Throws SyncProblem parameter_invalid. */
-export function readCall<T extends "leases" | "usage">(body: Uint8Array, type: T): Extract<DecodedFrame, { type: T }> {
+export function readCall<T extends "leases" | "usage" | "tokens">(body: Uint8Array, type: T): Extract<DecodedFrame, { type: T }> {
   const decoded = decodeFrames(body);
   if (!decoded.ok) throw broken(`at byte ${decoded.error.offset}: ${decoded.error.detail}`);
   const [frame] = decoded.frames;

@@ -15,6 +15,7 @@ export interface SyncMetrics {
   recalls: Counter<never>;
   usageBatches: Counter<"outcome">;
   usageEntries: Counter<never>;
+  tokens: Counter<"verdict">;
 }
 
 /** Values that are read when Prometheus asks. */
@@ -47,7 +48,7 @@ export function syncMetrics(registry: Registry, readings: SyncReadings): SyncMet
   perEnvironment("tollgate_sync_gateways", "Gateways that called this replica within the last 70 seconds.", (reading) => reading.gateways);
   perEnvironment("tollgate_sync_gateway_lag_versions", "Versions that the slowest of these gateways is behind.", (reading) => reading.lag);
   return {
-    answers: new Counter({ name: "tollgate_sync_answers_total", help: "Answers by kind: delta, manifest, heartbeat, recall, page, report, leases, usage.", labelNames: ["kind"], registers }),
+    answers: new Counter({ name: "tollgate_sync_answers_total", help: "Answers by kind: delta, manifest, heartbeat, recall, page, report, leases, usage, tokens, jwks.", labelNames: ["kind"], registers }),
     answerBytes: new Counter({ name: "tollgate_sync_answer_bytes_total", help: "Bytes of these answers' bodies.", labelNames: ["kind"], registers }),
     problems: new Counter({ name: "tollgate_sync_problems_total", help: "Refused or failed calls by code.", labelNames: ["code"], registers }),
     deltaSeconds: new Histogram({ name: "tollgate_sync_delta_seconds", help: "Reading and encoding one delta.", labelNames, registers, buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3] }),
@@ -60,5 +61,6 @@ export function syncMetrics(registry: Registry, readings: SyncReadings): SyncMet
     recalls: new Counter({ name: "tollgate_sync_recalls_total", help: "Counters that gateways were asked to return.", registers }),
     usageBatches: new Counter({ name: "tollgate_sync_usage_batches_total", help: "Batches of usage, applied now or repeated.", labelNames: ["outcome"], registers }),
     usageEntries: new Counter({ name: "tollgate_sync_usage_entries_total", help: "Entries of usage in applied batches.", registers }),
+    tokens: new Counter({ name: "tollgate_sync_tokens_total", help: "Internal tokens that gateways asked for, by verdict: granted, unknown, off, tooLarge.", labelNames: ["verdict"], registers }),
   };
 }

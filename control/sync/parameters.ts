@@ -17,8 +17,11 @@ export const pageQuery = Type.Object(identity);
 export const pageParams = Type.Object({ index: Type.Integer({ minimum: 0, maximum: 0xffffffff }) });
 export const reportQuery = Type.Object({ ...identity, applied: version, workers });
 
+export const jwksParams = Type.Object({ environment });
+
 export const exchangeQuery = Type.Object({ environment, gateway, epoch });
 
+export type JwksParams = Static<typeof jwksParams>;
 export type ExchangeQuery = Static<typeof exchangeQuery>;
 export type WatchQuery = Static<typeof watchQuery>;
 export type PageQuery = Static<typeof pageQuery>;

@@ -6,8 +6,9 @@ import { type DecodeReason, Fields, Refused } from "./fields.ts";
 import { checksum, type ManifestCounts } from "./frames.ts";
 import { readAnswers, readOps } from "./leasePayload.ts";
 import { type RecalledCounter, readRecalls } from "./recallPayload.ts";
-import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireRecord, WireRoute } from "./records.ts";
+import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord, WireRoute } from "./records.ts";
 import { authModes, deleteKinds, failureModes, FLAG_MORE, FORMAT, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, MAGIC, MANIFEST_BYTES, MAX_FRAME_BYTES, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
+import { readTokenAnswers, readTokenAsks, type WireTokenAnswer, type WireTokenAsk } from "./tokenPayload.ts";
 import { readEntries } from "./usagePayload.ts";
 
 export type DecodedFrame = { epoch: bigint; version: bigint; timeMs: number; frameBytes: number } & (
@@ -21,6 +22,8 @@ export type DecodedFrame = { epoch: bigint; version: bigint; timeMs: number; fra
   | { type: "leasesAnswer"; lane: bigint; answers: LeaseAnswer[] }
   | { type: "usage"; lane: bigint; entries: UsageEntry[] }
   | { type: "usageAnswer"; lane: bigint }
+  | { type: "tokens"; lane: bigint; asks: WireTokenAsk[] }
+  | { type: "tokensAnswer"; lane: bigint; answers: WireTokenAnswer[] }
 );
 
 export type { DecodeReason } from "./fields.ts";
@@ -98,6 +101,10 @@ function decodeFrame(bytes: Uint8Array, start: number): DecodedFrame {
     case "usageAnswer":
       if (payloadBytes > 0) throw new Refused(payloadStart, "payload", "an answer to usage has none");
       return { ...stamp, type, lane: base };
+    case "tokens":
+      return { ...stamp, type, lane: base, asks: readTokenAsks(payload) };
+    case "tokensAnswer":
+      return { ...stamp, type, lane: base, answers: readTokenAnswers(payload) };
   }
 }
 
@@ -166,6 +173,7 @@ function readApi(body: Fields): ApiRecord {
   if (legacy === undefined) throw new Refused(flagsAt, "value", "legacy headers of kind 3");
   const api: ApiRecord = { type: "api", wireId, id: body.str(), authMode, failureMode, hosts: body.strings(), paths: body.strings(), methods: body.strings(), scopes: body.strings(), routes: body.list(readRoute) };
   if ((flags & 1) !== 0) api.cors = readCors(body);
+  if ((flags & 16) !== 0) api.jwt = readJwt(body);
   if ((flags & 2) !== 0) api.rateLimitHeaders = false;
   if (legacy !== "off") api.legacyHeaders = legacy;
   return api;
@@ -175,6 +183,20 @@ function readRoute(body: Fields): WireRoute {
   const route = { path: body.str(), methods: body.strings(), scopes: body.strings(), cost: body.u32() };
   body.u32();
   return route;
+}
+
+function readJwt(body: Fields): WireJwt {
+  const issuers = body.strings();
+  const at = body.pos;
+  const audiences = body.list((fields) => fields.strings());
+  if (audiences.length !== issuers.length) throw new Refused(at, "value", `${issuers.length} issuers, but audiences of ${audiences.length}`);
+  return {
+    issuers: issuers.map((issuer, index) => ({ issuer, audiences: audiences[index]! })),
+    consumerClaims: body.strings(),
+    tierClaim: body.str(),
+    scopeClaim: body.str(),
+    admitUnknown: (body.u8() & 1) !== 0,
+  };
 }
 
 function readCors(body: Fields): WireCors {
@@ -194,12 +216,15 @@ function readTier(body: Fields): TierRecord {
 function readConsumer(body: Fields): ConsumerRecord {
   const wireId = body.wireId();
   const tier = body.u32();
-  const suspended = (body.u16() & 1) !== 0;
+  const flags = body.u16();
+  const suspended = (flags & 1) !== 0;
   body.u8();
   const id = body.shortStr();
   const claims: [string, string][] = [];
   for (let count = body.u16(); count > 0; count--) claims.push([body.shortStr(), body.str()]);
-  return { type: "consumer", wireId, id, tier, suspended, claims: Object.fromEntries(claims) };
+  const consumer: ConsumerRecord = { type: "consumer", wireId, id, tier, suspended, claims: Object.fromEntries(claims) };
+  if ((flags & 2) !== 0) consumer.identities = body.strings();
+  return consumer;
 }
 
 function readKey(body: Fields): KeyRecord {

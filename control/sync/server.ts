@@ -5,18 +5,20 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRepl
 import type { Registry } from "prom-client";
 import type { Recall } from "../counters/model.ts";
 import type { CounterStore } from "../counters/store.ts";
+import type { Issuer } from "../identity/issuer.ts";
 import type { FeedSource } from "../store/feedSource.ts";
 import type { UsageSink } from "../usage/model.ts";
 import { type Answer, EnvironmentFeed, feedBounds, type FeedBounds } from "./feed.ts";
 import { Gateways } from "./gateways.ts";
 import { Leases } from "./leases.ts";
 import { syncMetrics, type SyncMetrics } from "./metrics.ts";
-import { epochOf, exchangeQuery, type ExchangeQuery, pageParams, type PageParams, pageQuery, type PageQuery, reportQuery, type ReportQuery, watchQuery, type WatchQuery } from "./parameters.ts";
+import { epochOf, exchangeQuery, type ExchangeQuery, jwksParams, type JwksParams, pageParams, type PageParams, pageQuery, type PageQuery, reportQuery, type ReportQuery, watchQuery, type WatchQuery } from "./parameters.ts";
 import { type PollBounds, Polls } from "./polls.ts";
 import { SyncProblem } from "./problems.ts";
 import { RecallPost } from "./recallPost.ts";
 import { gatewayKey, PendingRecalls } from "./recalls.ts";
 import { followTls, type Tls } from "./tls.ts";
+import { TokenCalls } from "./tokenCalls.ts";
 import { type Grant, Tokens } from "./tokens.ts";
 import { UsageCalls } from "./usageCalls.ts";
 import { CONTENT_TYPE, MAX_FRAME_BYTES } from "./wire.ts";
@@ -25,6 +27,8 @@ export interface SyncServerOptions {
   source: FeedSource;
   counters: CounterStore;
   usage: UsageSink;
+  /** signs internal tokens; absent: there are none */
+  issuer?: Issuer;
   logger: FastifyBaseLogger;
   registry: Registry;
   /** absent: plain HTTP */
@@ -161,7 +165,7 @@ class Server implements SyncServer {
       throw new SyncProblem("not_ready", "control is stopping; call again");
     });
     app.setNotFoundHandler(() => {
-      throw new SyncProblem("not_found", "the calls are /sync/v1/watch, /sync/v1/pages/{index}, /sync/v1/report, /sync/v1/leases and /sync/v1/usage");
+      throw new SyncProblem("not_found", "the calls are /sync/v1/watch, /sync/v1/pages/{index}, /sync/v1/report, /sync/v1/leases, /sync/v1/usage, /sync/v1/tokens and /.well-known/tollgate/{environment}/jwks.json");
     });
     app.setErrorHandler((error, _request, reply) => this.#refuse(error, reply));
     app.get<{ Querystring: WatchQuery }>("/sync/v1/watch", { schema: { querystring: watchQuery }, attachValidation: true }, (request, reply) => this.#watch(request, reply));
@@ -175,11 +179,16 @@ class Server implements SyncServer {
     app.addContentTypeParser(CONTENT_TYPE, { parseAs: "buffer", bodyLimit: MAX_FRAME_BYTES }, (_request, body, done) => done(null, body));
     this.#exchange(app, "leases", this.#leases);
     this.#exchange(app, "usage", this.#usage);
+    const { issuer } = this.#options;
+    if (issuer !== undefined) {
+      this.#exchange(app, "tokens", new TokenCalls(issuer, this.#metrics));
+      app.get<{ Params: JwksParams }>("/.well-known/tollgate/:environment/jwks.json", { schema: { params: jwksParams } }, (request, reply) => this.#jwks(issuer, request.params.environment, reply));
+    }
     return app;
   }
 
   /** A call of lanes: one frame for one frame. */
-  #exchange(app: FastifyInstance, kind: string, answerer: Pick<Leases | UsageCalls, "answer">): void {
+  #exchange(app: FastifyInstance, kind: string, answerer: Pick<Leases | UsageCalls | TokenCalls, "answer">): void {
     // Who may not call is refused before a body is taken in.
     const onRequest = async (request: FastifyRequest): Promise<void> => void (await this.#authorize(request));
     app.post<{ Querystring: ExchangeQuery; Body: unknown }>(`/sync/v1/${kind}`, { onRequest, schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
@@ -191,6 +200,14 @@ class Server implements SyncServer {
       if (this.#stopping) reply.header("connection", "close");
       return reply.type(CONTENT_TYPE).send(frame);
     });
+  }
+
+  /** What is public of the signing keys: services verify internal tokens by it, without a gateway token. */
+  async #jwks(issuer: Issuer, environment: string, reply: FastifyReply): Promise<FastifyReply> {
+    const set = await issuer.jwks(environment);
+    if (set === undefined) throw new SyncProblem("not_found", `environment "${environment}" issues no internal tokens`);
+    this.#metrics.answers.inc({ kind: "jwks" });
+    return reply.type("application/json").header("cache-control", "public, max-age=60").send(JSON.stringify(set));
   }
 
   /** Passes recalls on to the gateways that watch here, and keeps the others for a moment. */

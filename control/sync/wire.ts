@@ -7,12 +7,12 @@ export const MANIFEST_BYTES = 40;
 export const MAX_FRAME_BYTES = 1 << 20;
 export const CONTENT_TYPE = "application/vnd.tollgate.frames";
 
-export const frameCodes = { manifest: 1, page: 2, delta: 3, heartbeat: 4, recall: 5, leases: 6, leasesAnswer: 7, usage: 8, usageAnswer: 9 } as const;
+export const frameCodes = { manifest: 1, page: 2, delta: 3, heartbeat: 4, recall: 5, leases: 6, leasesAnswer: 7, usage: 8, usageAnswer: 9, tokens: 10, tokensAnswer: 11 } as const;
 export const recordCodes = { api: 1, tier: 2, consumer: 3, key: 4, delete: 5, limit: 6, counter: 7 } as const;
 export const deleteKinds = { api: 1, tier: 2, consumer: 3, key: 4, limit: 6 } as const;
 export const ownerKinds = { api: 1, tier: 2, key: 4, route: 10 } as const;
 /** Index = code. */
-export const authModes = ["keyless", "key", "jwt", "key-or-jwt"] as const;
+export const authModes = ["keyless", "key", "jwt", "key-or-jwt", "both", "peer"] as const;
 export const failureModes = ["closed", "open", "local"] as const;
 export const keyStates = ["active", "suspended", "revoked"] as const;
 export const legacyHeaders = ["off", "tyk", "envoy"] as const;

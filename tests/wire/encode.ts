@@ -4,6 +4,7 @@ import { manifestFrame, sealFrame, type FrameHeader } from "../../control/sync/f
 import { answersFrame, opsFrame } from "../../control/sync/leasePayload.ts";
 import type { DecodedFrame } from "../../control/sync/reader.ts";
 import { recallsFrame } from "../../control/sync/recallPayload.ts";
+import { tokenAnswersFrame, tokenAsksFrame } from "../../control/sync/tokenPayload.ts";
 import { entriesFrame } from "../../control/sync/usagePayload.ts";
 import { HEADER_BYTES } from "../../control/sync/wire.ts";
 
@@ -25,6 +26,8 @@ function payloadFrame(spec: FrameSpec): Buffer {
   if (spec.type === "leases") return opsFrame(HEADER_BYTES, spec.ops);
   if (spec.type === "leasesAnswer") return answersFrame(HEADER_BYTES, spec.answers);
   if (spec.type === "usage") return entriesFrame(HEADER_BYTES, spec.entries);
+  if (spec.type === "tokens") return tokenAsksFrame(HEADER_BYTES, spec.asks);
+  if (spec.type === "tokensAnswer") return tokenAnswersFrame(HEADER_BYTES, spec.answers);
   const writer = new RecordWriter();
   if (spec.type === "page" || spec.type === "delta") for (const record of spec.records) writer.write(record);
   const [frame = Buffer.alloc(HEADER_BYTES), ...more] = writer.finish();

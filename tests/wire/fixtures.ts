@@ -133,6 +133,31 @@ const usage: FrameSpec = {
     { minute: 4_294_967_295, api: 4_294_967_295, route: 65_535, consumer: 4_294_967_295, digest: "f".repeat(32), counts: [[255, 0]] },
   ],
 };
+const tokens: FrameSpec = {
+  ...stamp,
+  version: 3n,
+  timeMs: 0,
+  type: "tokens",
+  lane,
+  asks: [
+    { id: subject, kind: "key", consumer: 1, tier: 1 },
+    { id: "a".repeat(32), kind: "token", consumer: 4_294_967_295, tier: 4_294_967_295, scopes: ["read", "orders"] },
+    { id: "b".repeat(32), kind: "peer", consumer: 2, tier: 3, scopes: [] },
+  ],
+};
+const tokensAnswer: FrameSpec = {
+  ...stamp,
+  version: 3n,
+  type: "tokensAnswer",
+  lane,
+  answers: [
+    { id: subject, verdict: "granted", refreshAtMs: minute + 180_000, expiresAtMs: minute + 300_000, token: "eyJhbGciOiJFUzI1NiJ9.e30.c2ln" },
+    { id: "a".repeat(32), verdict: "unknown", refreshAtMs: 0, expiresAtMs: 0, token: "" },
+    { id: "b".repeat(32), verdict: "off", refreshAtMs: 0, expiresAtMs: 0, token: "" },
+    { id: "c".repeat(32), verdict: "tooLarge", refreshAtMs: 0, expiresAtMs: 0, token: "" },
+    { id: "d".repeat(32), verdict: "granted", refreshAtMs: 1, expiresAtMs: 9_007_199_254_740_991, token: "t".repeat(8192) },
+  ],
+};
 const leasesBytes = encodeFrame(leases).length;
 
 const manyKeys = (from: number, count: number): KeyRecord[] => Array.from({ length: count }, (_, i) => ({ ...key, id: `k${from + i}`, digest: digest(`k${from + i}`) }));
@@ -167,6 +192,9 @@ export const fixtures: Record<string, Fixture> = {
   usage: { description: "what was admitted and refused by minute, API, route, consumer and key", frames: [usage] },
   "usage-empty": { description: "a batch of nothing", frames: [{ ...usage, entries: [] } as FrameSpec] },
   "usage-answer": { description: "a batch was applied", frames: [{ ...stamp, version: 8n, type: "usageAnswer", lane }] },
+  tokens: { description: "whose tokens a worker needs: of a key, of a token with narrowed scopes, of a peer without any", frames: [tokens] },
+  "tokens-empty": { description: "a call for no token", frames: [{ ...tokens, asks: [] } as FrameSpec] },
+  "tokens-answer": { description: "every verdict, and a token as large as it may be", frames: [tokensAnswer] },
   "unknown-skippable": { description: "records of types 128 and 255 among known ones: skipped", frames: [page([{ type: "other", code: 128, body: new Uint8Array() }, key, { type: "other", code: 255, body: new Uint8Array(200).fill(7) }, { ...key, id: "after", digest: digest("after") }])] },
   "longer-bodies": { description: "fields appended by a later minor version: ignored", frames: [page([{ ...key, id: "a" }])], encode: [rawPage(`04 1d ${keyBody} ffffffff`)] },
   "padded-length": { description: "a record's length as a varint of four bytes, where one would do", frames: [page([{ ...key, id: "a" }])], encode: [rawPage(`04 99808000 ${keyBody}`)] },
@@ -174,7 +202,7 @@ export const fixtures: Record<string, Fixture> = {
   "unknown-mandatory": { description: "a record type below 128 that isn't known: a newer format, nothing of the frame counts", frames: [], encode: [page([key, { type: "other", code: 99, body: new Uint8Array(3) }])], error: { offset: smallBytes, reason: "record_type" } },
   "format-newer": { description: "format 2", frames: [heartbeat], encode: [heartbeat, heartbeat], patch: { offset: 48 + 4, bytes: [2], resum: 48 }, error: { offset: 48 + 4, reason: "format" } },
   "magic-wrong": { description: "no frame", frames: [], encode: [heartbeat], patch: { offset: 0, bytes: [0x55] }, error: { offset: 0, reason: "magic" } },
-  "frame-type-unknown": { description: "a frame of type 10 with a right checksum", frames: [], encode: [heartbeat], patch: { offset: 6, bytes: [10], resum: 0 }, error: { offset: 6, reason: "frame_type" } },
+  "frame-type-unknown": { description: "a frame of type 12 with a right checksum", frames: [], encode: [heartbeat], patch: { offset: 6, bytes: [12], resum: 0 }, error: { offset: 6, reason: "frame_type" } },
   "checksum-wrong-payload": { description: "one bit of the payload flipped", frames: [], encode: [small], patch: { offset: 60, bytes: [0] }, error: { offset: 12, reason: "checksum" } },
   "checksum-wrong-header": { description: "the version changed", frames: [], encode: [small], patch: { offset: 24, bytes: [43] }, error: { offset: 12, reason: "checksum" } },
   "truncated-header": { description: "47 bytes", frames: [], encode: [heartbeat], cutBytes: 1, error: { offset: 0, reason: "truncated" } },
@@ -210,6 +238,11 @@ export const callErrors: Record<string, Fixture> = {
   "usage-entry-cut": { description: "an entry of two counts, of which one is there", frames: [], encode: [{ ...usage, payload: Buffer.from(`01000000 00000000 ${"00".repeat(16)} ${noDigest} 02 0001`.replaceAll(" ", ""), "hex") }], error: { offset: 48 + 8 + 35, reason: "field_bounds" } },
   "usage-varint-endless": { description: "a count of six bytes", frames: [], encode: [{ ...usage, payload: Buffer.from(`01000000 00000000 ${"00".repeat(16)} ${noDigest} 01 00 ffffffffff01`.replaceAll(" ", ""), "hex") }], error: { offset: 48 + 8 + 33 + 6, reason: "field_bounds" } },
   "usage-trailing": { description: "a byte behind the last entry", frames: [], encode: [{ ...usage, payload: Buffer.from(`00000000 00000000 00`.replaceAll(" ", ""), "hex") }], error: { offset: 56, reason: "payload" } },
+  "tokens-count-wrong": { description: "four asks are announced, three are there", frames: [], encode: [tokens], patch: { offset: 48, bytes: [4], resum: 0 }, error: { offset: 48, reason: "payload" } },
+  "tokens-too-many": { description: "65 asks", frames: [], encode: [{ ...tokens, payload: Buffer.concat([Buffer.from("4100000000000000", "hex"), Buffer.alloc(65 * 28)]) }], error: { offset: 48, reason: "payload" } },
+  "tokens-kind-unknown": { description: "a caller of kind 3", frames: [], encode: [tokens], patch: { offset: 48 + 8 + 24, bytes: [3], resum: 0 }, error: { offset: 48 + 8 + 24, reason: "value" } },
+  "tokens-trailing": { description: "a byte behind the last ask", frames: [], encode: [{ ...tokens, payload: Buffer.alloc(9) }], error: { offset: 56, reason: "payload" } },
+  "tokens-verdict-unknown": { description: "verdict 4", frames: [], encode: [tokensAnswer], patch: { offset: 48 + 8 + 32, bytes: [4], resum: 0 }, error: { offset: 48 + 8 + 32, reason: "value" } },
   "recall-short": { description: "two counters are announced, one is there", frames: [], encode: [{ ...stamp, type: "recall", counters: [], payload: Buffer.concat([Buffer.from("0200000000000000", "hex"), Buffer.alloc(28)]) }], error: { offset: 48, reason: "payload" } },
   "usage-answer-payload": { description: "an answer to usage with a payload", frames: [], encode: [{ ...stamp, type: "usageAnswer", lane, payload: Buffer.alloc(1) }], error: { offset: 48, reason: "payload" } },
   "legacy-headers-unknown": { description: "an API with legacy headers of kind 3: the filter takes it as off", frames: [], encode: [page([api])], patch: { offset: 48 + 2 + 6, bytes: [12], resum: 0 }, error: { offset: 48 + 2 + 6, reason: "value" } },

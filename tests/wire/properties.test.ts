@@ -56,6 +56,9 @@ const stamp = { epoch: u64, version: u64, timeMs: safe };
 const op = plain({ wireId: u32, subject, actions: fc.nat(255), windowStartMs: safe, held: safe, returned: safe, need: safe, want: safe });
 const answer = plain({ verdict: fc.nat(4), generation: u32, granted: safe, windowStartMs: safe, windowEndMs: safe, leaseEndMs: safe, remaining: safe, untilMs: safe, share: safe, shareUntilMs: safe });
 const entry = plain({ minute: u32, api: u32, route: optional(fc.nat(65_535)), consumer: u32, digest: subject, counts: fc.array(fc.tuple(fc.nat(255), u32), { maxLength: 30 }) }).map((value) => known(value));
+const scope = fc.stringMatching(/^[!#-[\]-~]{1,12}$/);
+const ask = plain({ id: subject, kind: fc.constantFrom("key", "token", "peer"), consumer: u32, tier: u32, scopes: optional(fc.array(scope, { maxLength: 4 })) }).map((value) => known(value));
+const token = plain({ id: subject, verdict: fc.constantFrom("unknown", "granted", "off", "tooLarge"), refreshAtMs: safe, expiresAtMs: safe, token: fc.stringMatching(/^[A-Za-z0-9._-]{0,80}$/) });
 const frame = fc.oneof(
   plain({ ...stamp, type: fc.constant("heartbeat") }),
   plain({ ...stamp, type: fc.constant("page"), index: u32, pageCount: u32, records: fc.array(kept, { maxLength: 12 }) }),
@@ -66,6 +69,8 @@ const frame = fc.oneof(
   plain({ ...stamp, type: fc.constant("leasesAnswer"), lane: u64, answers: fc.array(answer, { maxLength: 12 }) }),
   plain({ ...stamp, type: fc.constant("usage"), lane: u64, entries: fc.array(entry, { maxLength: 12 }) }),
   plain({ ...stamp, type: fc.constant("usageAnswer"), lane: u64 }),
+  plain({ ...stamp, type: fc.constant("tokens"), lane: u64, asks: fc.array(ask, { maxLength: 12 }) }),
+  plain({ ...stamp, type: fc.constant("tokensAnswer"), lane: u64, answers: fc.array(token, { maxLength: 12 }) }),
 ).map((value) => value as FrameSpec);
 
 const withoutBytes = ({ frameBytes: _, ...rest }: DecodedFrame) => rest;

@@ -1,12 +1,13 @@
 /** `tollgate.yaml` against the store: what would change, and changing it. */
 import { type Change, diff, type Kind, kinds, type Records, sectionOf } from "../../domain/diff.ts";
 import { fillEnvironment } from "../../domain/defaults.ts";
-import type { Api, EnvironmentSpec } from "../../domain/model.ts";
+import type { Api, Consumer, EnvironmentSpec } from "../../domain/model.ts";
 import { type LocatedProblem, pathText, type Problem } from "../../domain/problem.ts";
 import type { FileInput } from "../../domain/schema.ts";
 import { checkEnvironment, type KnownIds } from "../../domain/semantics.ts";
 import { type ParsedFile, parseFile } from "../../domain/yamlFile.ts";
 import { ControlError, type ErrorDetail } from "../../errors.ts";
+import { internalTokenOf } from "../../store/internalToken.ts";
 import type { ChangeContext, RecordReader, Store } from "../../store/store.ts";
 import { changeIn, readIn } from "./environment.ts";
 import { deleteUnreferenced } from "./putRecord.ts";
@@ -51,7 +52,8 @@ export async function applyFile(store: Store, text: string, asked: string | unde
     const { changes, warnings, desired } = await plan(writer, file, input, environment, prune);
     const records = recordsById(desired);
     for (const change of changes) {
-      if (change.action === "delete") await deleteUnreferenced(writer, change.kind, change.id);
+      if (change.kind === "internal-token") await writer.putInternalToken(desired.internalToken!, "apply");
+      else if (change.action === "delete") await deleteUnreferenced(writer, change.kind, change.id);
       else await writer.put(change.kind, records[change.kind].get(change.id)!, "apply");
     }
     return { changes, warnings };
@@ -65,6 +67,7 @@ async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, en
   const current: EnvironmentSpec = {
     version: 1,
     environment,
+    ...(await internalTokenOf(reader)),
     apis: await reader.all("api"),
     tiers: await reader.all("tier"),
     consumers: await reader.all("consumer"),
@@ -77,7 +80,7 @@ async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, en
     return current[sectionOf[kind]].filter(({ id }) => !here.has(id));
   };
   const ids: KnownIds = { apis: idSet(staying("api")), tiers: idSet(staying("tier")), consumers: idSet(staying("consumer")) };
-  const around = { ids, apis: staying("api") as readonly Api[], keys: new Map(current.keys.map((key) => [key.id, key])) };
+  const around = { ids, apis: staying("api") as readonly Api[], consumers: staying("consumer") as readonly Consumer[], keys: new Map(current.keys.map((key) => [key.id, key])) };
   const problems = checkEnvironment(desired, around);
   if (!problems.some(isError)) {
     const changes = diff(current, desired, pruned);

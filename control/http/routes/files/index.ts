@@ -16,7 +16,7 @@ const fileMaxBytes = 64 * 1024 * 1024;
 const Detail = Type.Object({ path: Type.String(), message: Type.String(), remedy: Type.String(), line: Type.Optional(Type.Integer()), column: Type.Optional(Type.Integer()) });
 const ChangeAnswer = Type.Object({
   action: Type.Unsafe<string>({ type: "string", enum: ["create", "update", "delete"] }),
-  kind: Type.Unsafe<string>({ type: "string", enum: ["api", "tier", "consumer", "key"] }),
+  kind: Type.Unsafe<string>({ type: "string", enum: ["api", "tier", "consumer", "key", "internal-token"] }),
   id: Type.String(),
   fields: Type.Optional(Type.Array(Type.String(), { description: "Of an update: the fields that differ." })),
   limits: Type.Optional(Type.Array(Type.String(), { description: "Of an update that changes limits: what becomes of each, in words." })),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { projectRoot } from "../envoy/paths.ts";
 import type { Context } from "./context.ts";
 import { addAdministrationCommands } from "./commands/administration.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
 import { addFileCommands } from "./commands/files.ts";
 import { addImportCommands } from "./commands/importOpenapi.ts";
 import { addKeyCommands } from "./commands/keys.ts";
@@ -51,6 +52,7 @@ function buildProgram(context: Context): Command {
   addUsageCommand(program, context);
   addQuotaCommands(program, context);
   addAdministrationCommands(program, context);
+  addDoctorCommand(program, context);
   addTokenKeyCommands(program, context);
   inherit(program);
   return program;

@@ -1,0 +1,109 @@
+/**
+ * Which API gets a request, as places in order: what both kinds of routes are made of, so that both give the winner that the filter
+ * finds (domain/matching.ts).
+ *
+ * The filter asks the exact host first, then `*.suffix` from the longest on, then `*`, and takes the first that has a path at all. Envoy
+ * chooses one host and stays there. So each host also gets the places of the hosts that cover it, but for those that its own hide.
+ */
+import { pathWithin } from "../../domain/hostsAndPaths.ts";
+import type { Api } from "../../domain/model.ts";
+import { ManifestError } from "../model.ts";
+
+/** A path at which an API has routes: one of its own paths, or that of a version. */
+export interface Point {
+  api: Api;
+  path: string;
+  /** the API's path that `path` is in; the same but for a version's */
+  base: string;
+}
+
+/** All points of a path; several when APIs share it by their methods. */
+export interface Place {
+  path: string;
+  points: readonly Point[];
+}
+
+export interface HostPlan {
+  host: string;
+  /** the longest path first */
+  places: readonly Place[];
+}
+
+/** Plans every host that some API names. Throws a ManifestError when a version's path can't be reached. */
+export function planHosts(apis: readonly Api[]): HostPlan[] {
+  const hosts = [...new Set(apis.flatMap((api) => api.hosts))].sort(bySpecificity);
+  const plans = hosts.map((host) => ({ host, places: placesOf(apis, hosts.filter((other) => covers(other, host))) }));
+  for (const api of apis) checkVersionPaths(api, plans);
+  return plans;
+}
+
+/** Hosts with the same places, in the order of their first. */
+export function groupHosts<T extends HostPlan>(plans: readonly T[], also: (plan: T) => string = () => ""): { hosts: string[]; plan: T }[] {
+  const groups = new Map<string, { hosts: string[]; plan: T }>();
+  for (const plan of plans) {
+    const key = JSON.stringify([also(plan), plan.places.map(({ path, points }) => [path, points.map(({ api }) => api.id)])]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { hosts: [plan.host], plan });
+    else group.hosts.push(plan.host);
+  }
+  return [...groups.values()];
+}
+
+/** Does this host of a definition take requests for the other one? */
+export function covers(pattern: string, host: string): boolean {
+  return pattern === "*" || pattern === host || (pattern.startsWith("*.") && host !== "*" && host.endsWith(pattern.slice(1)));
+}
+
+/** Exact hosts, then the longest suffix, then `*`; hosts of the same kind and length by name. */
+export function bySpecificity(a: string, b: string): number {
+  const rank = (host: string): number => (host === "*" ? 2 : host.startsWith("*.") ? 1 : 0);
+  return rank(a) - rank(b) || (rank(a) === 1 ? b.length - a.length : 0) || byText(a, b);
+}
+
+function placesOf(apis: readonly Api[], levels: readonly string[]): Place[] {
+  const places = new Map<string, Point[]>();
+  for (const level of levels) {
+    const hiding = [...places.keys()];
+    for (const api of apis) {
+      if (!api.hosts.includes(level)) continue;
+      for (const path of api.paths) {
+        if (hiding.some((other) => pathWithin(path, other))) continue;
+        add(places, path, { api, path, base: path });
+      }
+    }
+  }
+  const bases = [...places.keys()];
+  for (const { api, path } of apis.flatMap((api) => versionPaths(api).map((path) => ({ api, path })))) {
+    const base = longest(bases.filter((other) => pathWithin(path, other)));
+    if (base !== undefined && places.get(base)!.some((point) => point.api === api && point.base === base)) add(places, path, { api, path, base });
+  }
+  return [...places].map(([path, points]) => ({ path, points })).sort((a, b) => b.path.length - a.path.length || byText(a.path, b.path));
+}
+
+/** Paths of versions that aren't the API's own. */
+function versionPaths(api: Api): string[] {
+  const paths = new Set((api.traffic?.versions ?? []).flatMap(({ match }) => (match?.path === undefined ? [] : [match.path])));
+  return [...paths].filter((path) => !api.paths.includes(path));
+}
+
+function checkVersionPaths(api: Api, plans: readonly HostPlan[]): void {
+  const reached = new Set(plans.flatMap(({ places }) => places.flatMap(({ points }) => points.filter((point) => point.api === api).map(({ path }) => path))));
+  api.traffic?.versions?.forEach(({ match }, index) => {
+    if (match?.path === undefined || reached.has(match.path)) return;
+    throw new ManifestError(`API \`${api.id}\`: traffic.versions[${index}].match.path \`${match.path}\` belongs to another API, whose path is the longer one. Choose a path that is this API's.`);
+  });
+}
+
+function add(places: Map<string, Point[]>, path: string, point: Point): void {
+  const points = places.get(path);
+  if (points === undefined) places.set(path, [point]);
+  else points.push(point);
+}
+
+function longest(paths: readonly string[]): string | undefined {
+  return paths.reduce<string | undefined>((best, path) => (best === undefined || path.length > best.length ? path : best), undefined);
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

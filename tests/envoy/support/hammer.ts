@@ -98,6 +98,7 @@ export class Hammer {
       this.left -= count;
       let unanswered = 0;
       let refused = false;
+      let last: Response | undefined;
       try {
         connection ??= await Connection.open(gateway.port());
         const sentMs = Date.now();
@@ -105,9 +106,15 @@ export class Hammer {
         await connection.pipeline(request, count, (answer) => {
           unanswered--;
           refused ||= answer.status !== 200;
+          last = answer;
           this.tally.note(answer, index);
           onAnswer?.(answer, sentMs, Date.now());
         });
+        // A listener that drains says so in its answers.
+        if (last?.header("connection") === "close") {
+          connection.close();
+          connection = undefined;
+        }
       } catch {
         connection?.close();
         connection = undefined;

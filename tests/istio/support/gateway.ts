@@ -41,7 +41,9 @@ export class MeshGateway {
     const configPath = join(folder, "envoy.json");
     writeFileSync(configPath, JSON.stringify(bootstrap(this.options)));
     const log = openSync(join(folder, "envoy.log"), "a");
-    const child = spawn(await ensureEnvoy(), envoyArguments(configPath, workers, "info"), { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
+    // As Istio's agent starts it: a connection of a listener that was replaced is closed with its next answer.
+    const draining = ["--drain-strategy", "immediate", "--drain-time-s", "45"];
+    const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...draining], { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
     endWithUs(child);
     this.child = child;
     await until("Envoy's admin to answer", async () => {

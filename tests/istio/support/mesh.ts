@@ -35,7 +35,7 @@ export class Mesh {
   gateway!: MeshGateway;
   control!: ControlProcess;
   modulePath = "";
-  private readonly folder = mkdtempSync(join(tmpdir(), "tollgate-mesh-"));
+  readonly folder = mkdtempSync(join(tmpdir(), "tollgate-mesh-"));
   private readonly cluster = join(this.folder, "cluster");
 
   private constructor(private readonly options: MeshOptions) {}

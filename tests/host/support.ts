@@ -78,10 +78,11 @@ export function assertSound(): void {
   for (const gateway of started) assertSoundGateway(gateway);
 }
 
-/** Nothing has trapped, nothing was asked of Envoy that it doesn't take, and no key or token was logged. */
-function assertSoundGateway({ envoy }: Gateway): void {
+/** Nothing has trapped, nothing was asked of Envoy that it doesn't take, calls of lanes are as documented, and no key or token was logged. */
+function assertSoundGateway({ envoy, control }: Gateway): void {
   assert.deepEqual(envoy.traps, []);
   assert.deepEqual(envoy.violations, []);
+  assert.deepEqual(control.counters.oddCalls, []);
   for (const { message } of envoy.logs) assert.doesNotMatch(message, /tg_[a-z0-9-]+_[0-9A-Za-z]{6}|tgg_/);
   envoy.logs.length = 0;
 }

@@ -56,7 +56,8 @@ export function setIdentity(config: Config, key: usize, consumer: usize, tier: u
   set(config.consumerHeader, consumer + 12, load<u8>(consumer, 11));
   const tierId = tier + 8;
   set(config.tierHeader, text(tierId), textBytes(tierId));
-  set(config.keyIdHeader, keyId(key), keyIdBytes(key));
+  // A caller by token or certificate has no key.
+  if (keyIdBytes(key) > 0) set(config.keyIdHeader, keyId(key), keyIdBytes(key));
 }
 
 /**

@@ -12,7 +12,7 @@ export { Config, KeySource, Rename, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER,
 
 const ROOT_FIELDS: StaticArray<string> = [
   "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds",
-  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters", "exactResponsesPerSecond",
+  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters", "exactResponsesPerSecond", "peer",
 ];
 const CONTROL: i32 = 0;
 const ENVIRONMENT: i32 = 1;
@@ -30,6 +30,7 @@ const LIMIT_HOLD_MS: i32 = 12;
 const LIMIT_HOLD_REQUESTS: i32 = 13;
 const MAX_COUNTERS: i32 = 14;
 const EXACT_RESPONSES_PER_SECOND: i32 = 15;
+const PEER: i32 = 16;
 
 const CONTROL_FIELDS: StaticArray<string> = ["cluster", "authority", "tokenEnv", "timeoutMs", "waitMs"];
 const CLUSTER: i32 = 0;
@@ -37,6 +38,8 @@ const AUTHORITY: i32 = 1;
 const TOKEN_ENV: i32 = 2;
 const TIMEOUT_MS: i32 = 3;
 
+const PEER_FIELDS: StaticArray<string> = ["source"];
+const PEER_SOURCES: StaticArray<string> = ["connection", "waypoint"];
 const OBSERVE_FIELDS: StaticArray<string> = ["key"];
 const OBSERVE_KEY: StaticArray<string> = ["strip", "forward"];
 const UNKNOWN_API_CHOICES: StaticArray<string> = ["deny", "pass"];
@@ -125,6 +128,9 @@ function readRoot(fields: FieldReader, config: Config): void {
       case EXACT_RESPONSES_PER_SECOND:
         config.exactResponsesPerSecond = <u32>fields.integer(path, 0, 1000000);
         break;
+      case PEER:
+        config.peerAtWaypoint = readPeer(fields, path);
+        break;
       case SNAPSHOT:
         config.snapshot = readSnapshot(fields, path);
         break;
@@ -172,6 +178,14 @@ function readObserve(fields: FieldReader, path: string): bool {
   const members = new Members(fields, path, OBSERVE_FIELDS);
   while (members.next()) forwards = fields.choice(members.path, OBSERVE_KEY) == 1;
   return forwards;
+}
+
+/** Whether identities come from a waypoint's filter state. */
+function readPeer(fields: FieldReader, path: string): bool {
+  let waypoint = false;
+  const members = new Members(fields, path, PEER_FIELDS);
+  while (members.next()) waypoint = fields.choice(members.path, PEER_SOURCES) == 1;
+  return waypoint;
 }
 
 function readSnapshot(fields: FieldReader, path: string): StaticArray<u8> | null {

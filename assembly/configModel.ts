@@ -61,6 +61,8 @@ export class Config {
   /** counters that are active in a worker at a time */
   maxCounters: u32 = 262144;
   exactResponsesPerSecond: u32 = 512;
+  /** whom `auth.mode: peer` believes: the connection's certificate, or the identity that a waypoint has passed on */
+  peerAtWaypoint: bool = false;
   observe: bool = false;
   /** only while observing: the key goes on to the upstream */
   observeForwardsKey: bool = false;

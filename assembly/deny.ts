@@ -3,7 +3,7 @@ import { sendLocalResponse } from "./abi/host";
 import { corsPairs } from "./cors";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
 import {
-  KEY_MISSING, LIMIT_UNAVAILABLE, METHOD_NOT_ALLOWED, NOT_READY, REASONS, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle,
+  KEY_EXPIRED, KEY_MISSING, LIMIT_UNAVAILABLE, METHOD_NOT_ALLOWED, NOT_READY, PEER_MISSING, REASONS, TOKEN_AUDIENCE, TOKEN_MISSING, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle,
 } from "./reasons";
 import { contentType } from "./request";
 import { Router } from "./routes";
@@ -15,6 +15,7 @@ export const CACHE_CONTROL = ascii("cache-control");
 export const NO_STORE = ascii("no-store");
 const AUTHENTICATE = ascii("www-authenticate");
 const BASIC_CHALLENGE = ascii('ApiKey realm="tollgate"');
+const CERTIFICATE_CHALLENGE = ascii('Transport mode="tls-client-certificate"');
 const BEARER_MISSING = ascii('Bearer realm="tollgate"');
 const BEARER_INVALID = ascii('Bearer realm="tollgate", error="invalid_token"');
 export const RETRY_AFTER = ascii("retry-after");
@@ -74,6 +75,13 @@ export function isGrpc(): bool {
   return c == 0x2b;
 }
 
+// @ts-ignore: decorator
+@inline
+function isOfToken(reason: u32): bool { return reason >= TOKEN_MISSING && reason <= TOKEN_AUDIENCE; }
+// @ts-ignore: decorator
+@inline
+function isOfKey(reason: u32): bool { return reason >= KEY_MISSING && reason <= KEY_EXPIRED; }
+
 /**
  * Answers the stream of the effective context. `bearer`: the configuration takes keys as Bearer tokens. `cors`: the API's CORS rules or 0.
  * `router` has just refused the method, where that is the reason.
@@ -88,8 +96,10 @@ export function deny(reason: u32, bearer: bool, cors: usize, router: Router | nu
     pairOf(CACHE_CONTROL, NO_STORE);
   }
   if (status == 401) {
-    pairOf(AUTHENTICATE, BASIC_CHALLENGE);
-    if (bearer) pairOf(AUTHENTICATE, reason == KEY_MISSING ? BEARER_MISSING : BEARER_INVALID);
+    if (reason == PEER_MISSING) pairOf(AUTHENTICATE, CERTIFICATE_CHALLENGE);
+    else if (isOfToken(reason)) pairOf(AUTHENTICATE, reason == TOKEN_MISSING ? BEARER_MISSING : BEARER_INVALID);
+    else pairOf(AUTHENTICATE, BASIC_CHALLENGE);
+    if (bearer && isOfKey(reason)) pairOf(AUTHENTICATE, reason == KEY_MISSING ? BEARER_MISSING : BEARER_INVALID);
   } else if (status == 503) {
     pairOf(RETRY_AFTER, reason == NOT_READY || reason == LIMIT_UNAVAILABLE ? SOON : LATER);
   } else if (reason == METHOD_NOT_ALLOWED && router != null) {

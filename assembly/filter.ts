@@ -1,33 +1,31 @@
 /** The ladder: each request is decided here, from top to bottom, by what the worker has in memory. */
-import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes, wallNs } from "./abi/host";
+import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes } from "./abi/host";
 import { scratch } from "./abi/memory";
 import { matchList, parseAddress } from "./cidr";
 import { hasScope, removeForged, setClaims, setIdentity, setUnchecked } from "./claims";
 import { isPreflight, preflightAllowed } from "./cors";
 import { codeOf, deny } from "./deny";
 import { hold } from "./holding";
-import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "./keyFormat";
-import { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "./keyRecord";
+import { NO_FAULT, callerByPeer, callerByToken, callerConsumer, callerKey, setCaller, tokenOf } from "./identity/caller";
+import { callerByKey, keySource } from "./identity/key";
+import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "./keyRecord";
 import { PATH_DECODE, PATH_INVALID as PATH_REFUSED, decodePath, pathBytes, scanPath } from "./path";
 import {
-  ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, KEY_EXPIRED, KEY_MALFORMED, KEY_MISSING, KEY_NOT_YET_VALID,
-  KEY_REPEATED, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, KEY_UNKNOWN, KEY_WRONG_ENVIRONMENT, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
+  ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, KEY_MISSING, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
   LIMIT_UNAVAILABLE, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, UNKNOWN_API,
 } from "./reasons";
 import {
-  AUTH_JWT, AUTH_KEYLESS, KEY_HAS_LIMITS, KEY_REVOKED as STATE_REVOKED, KEY_STATE, KEY_SUSPENDED as STATE_SUSPENDED, afterTexts, count, first, hasId, keyConsumer,
-  keyFlags, next, text, textBytes,
+  AUTH_BOTH, AUTH_JWT, AUTH_KEYLESS, AUTH_PEER, KEY_HAS_LIMITS, afterTexts, count, first, hasId, keyConsumer, keyFlags, next, text, textBytes,
 } from "./records";
-import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, askedMethod, host, method, path, source } from "./request";
+import { askedMethod, host, method, path } from "./request";
 import { Root } from "./root";
-import { apiCors, apiScopes, routeCost, routeScopes } from "./apiRecord";
+import { apiCors, apiJwt, apiScopes, routeCost, routeScopes } from "./apiRecord";
 import { denyLimited } from "./limits/denyLimited";
 import { DRY, TAKEN, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./limits/limits";
 import { noteHeaders } from "./limits/rateLimitHeaders";
 import { wait } from "./limits/waiting";
 import { methodBit } from "./methods";
 import { API_FOUND, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "./routes";
-import { sha256 } from "./sha256";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
 import { noteRequest } from "./responses";
 import { Table } from "./table";
@@ -44,7 +42,6 @@ const NO_ROUTE: u32 = 0xffffffff;
 const FAILURE_OPEN: u32 = 1;
 const FAILURE_LOCAL: u32 = 2;
 
-const digest = memory.data(32);
 const address = memory.data(16);
 const SOURCE_ADDRESS = memory.data<u8>([0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0, 0x61, 0x64, 0x64, 0x72, 0x65, 0x73, 0x73]);
 
@@ -104,38 +101,22 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
     return limited == GO_ON ? pass(root, KEYLESS, table) : limited;
   }
   const cors = apiCors(api);
-  if (mode == AUTH_JWT) return refuse(root, AUTH_MODE_UNSUPPORTED, cors, STRIP_KEYED, -1);
 
-  // ---- key source
-  let winner = 0;
-  while (winner < config.sources.length && source(winner).state == SOURCE_EMPTY) winner++;
-  if (winner == config.sources.length) return refuse(root, KEY_MISSING, cors, STRIP_KEYED, -1);
-  const held = source(winner);
-  if (held.state != SOURCE_ONE) return refuse(root, held.state == SOURCE_SEVERAL ? KEY_REPEATED : KEY_TOO_LONG, cors, STRIP_KEYED, winner);
-
-  // ---- format, digest, table
-  const form = checkKeyForm(held.at, held.bytes);
-  if (form == FORM_MALFORMED) return refuse(root, KEY_MALFORMED, cors, STRIP_KEYED, winner);
-  if (form == KEY_WELL_FORMED && !sameEnvironment(config.environment, held.at, held.bytes)) return refuse(root, KEY_WRONG_ENVIRONMENT, cors, STRIP_KEYED, winner);
-  sha256(held.at, held.bytes, digest);
-  const key = table.keys.get(digest);
-  if (key == 0) return refuse(root, KEY_UNKNOWN, cors, STRIP_KEYED, winner);
-
+  // ---- caller: by key, token or certificate
+  const jwt: usize = mode >= AUTH_JWT && mode <= AUTH_BOTH ? apiJwt(api) : 0;
+  if (mode > AUTH_PEER || ((mode == AUTH_JWT || mode == AUTH_BOTH) && jwt == 0)) return refuse(root, AUTH_MODE_UNSUPPORTED, cors, STRIP_KEYED, -1);
+  const winner = mode == AUTH_JWT || mode == AUTH_PEER ? -1 : keySource(config, table, jwt != 0);
+  let fault = KEY_MISSING;
+  setCaller(0, 0);
+  if (winner >= 0) fault = callerByKey(config, table, winner);
+  else if (mode == AUTH_PEER) fault = callerByPeer(table, config.peerAtWaypoint);
+  else if (jwt != 0 && mode != AUTH_BOTH) fault = callerByToken(table, jwt);
+  const key = callerKey;
+  const consumer = callerConsumer;
   theKey = key;
-  theConsumer = keyConsumer(key);
-
-  // ---- state and times
-  const state = keyFlags(key) & KEY_STATE;
-  if (state == STATE_REVOKED) return refuse(root, KEY_REVOKED, cors, STRIP_KEYED, winner);
-  if (state == STATE_SUSPENDED) return refuse(root, KEY_SUSPENDED, cors, STRIP_KEYED, winner);
-  openKey(key);
-  if ((notBeforeMs | expiresAtMs) != 0) {
-    const nowMs = wallNs() / 1_000_000;
-    if (nowMs < notBeforeMs) return refuse(root, KEY_NOT_YET_VALID, cors, STRIP_KEYED, winner);
-    if (expiresAtMs != 0 && nowMs >= expiresAtMs) return refuse(root, KEY_EXPIRED, cors, STRIP_KEYED, winner);
-  }
-  const consumer = table.consumers.get(keyConsumer(key));
-  if (consumer == 0) return refuse(root, KEY_UNKNOWN, cors, STRIP_KEYED, winner);
+  if (key != 0) theConsumer = keyConsumer(key);
+  if (fault == NO_FAULT && mode == AUTH_BOTH) fault = tokenOf(consumer, jwt);
+  if (fault != NO_FAULT) return refuse(root, fault, cors, STRIP_KEYED, winner);
   if (load<u16>(consumer, 8) & 1) return refuse(root, CONSUMER_SUSPENDED, cors, STRIP_KEYED, winner);
 
   // ---- tier: API, scopes; address
@@ -246,11 +227,6 @@ function find(table: Table, pathSize: u32, flags: u32, methodAt: usize, methodBy
   const otherRoute = matchedRoute;
   const found = router.match(host.at, host.bytes, path.at, pathSize, bit, methodAt, methodBytes);
   return found == other && matchedApi == otherApi && matchedRoute == otherRoute ? found : AMBIGUOUS;
-}
-
-function sameEnvironment(environment: StaticArray<u8>, key: usize, bytes: u32): bool {
-  const size = keyEnvironmentBytes(key, bytes);
-  return size == <u32>environment.length && memory.compare(key + 3, changetype<usize>(environment), size) == 0;
 }
 
 /** Whether the caller has all scopes of a list: its tier has them, and its key doesn't leave them out. */

@@ -65,6 +65,8 @@ export class Follower {
 
   private extra: u32 = EXTRA_LEAST;
   private rebuild: bool = false;
+  /** names that some API has needed */
+  private names: u32 = 0;
   private brokenGeneration: u32 = 0;
 
   /** Whether the feed's head is ahead of the table. */
@@ -95,7 +97,10 @@ export class Follower {
     if (step == STEP_MORE) return true;
     if (step == STEP_DONE && table.refreshRouter()) return false;
     if (step == STEP_BROKEN) this.reportBroken(feed);
-    else this.rebuild = true;
+    else {
+      this.names |= table.lacks;
+      this.rebuild = true;
+    }
     return step != STEP_BROKEN;
   }
 
@@ -115,6 +120,11 @@ export class Follower {
     if (step == STEP_DONE) step = this.applyLog(feed, aside, this.asideCursor, until);
     if (step == STEP_DONE && !aside.refreshRouter()) step = STEP_REBUILD;
     if (step == STEP_MORE) return true;
+    if (step == STEP_REBUILD && aside.lacks != 0) {
+      this.names |= aside.lacks;
+      this.dropAside();
+      return true;
+    }
     if (step == STEP_REBUILD) {
       this.dropAside();
       if (this.extra >= EXTRA_MOST) {
@@ -154,7 +164,7 @@ export class Follower {
     manifest.apiCount = head.apiCount;
     manifest.limitCount = head.limitCount;
     manifest.totalBytes = head.totalBytes;
-    if (!table.reserve(manifest, this.extra)) {
+    if (!table.reserve(manifest, this.extra, this.names)) {
       table.free();
       this.brokenGeneration = head.generation;
       warn(say("no memory for a snapshot of ").num(head.keyCount).add(" keys; the old one stays"));

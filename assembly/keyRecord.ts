@@ -15,6 +15,16 @@ export let addressesEnd: usize = 0;
 export let ownApis: usize = 0;
 export let ownScopes: usize = 0;
 
+/** As `openKey`, for a caller without a key: a tier's wire id in place of the consumer's own, or 0; scopes that narrow the tier's, or 0. */
+export function openCaller(tier: u32, scopes: usize): void {
+  notBeforeMs = 0;
+  expiresAtMs = 0;
+  ownTier = tier;
+  addresses = 0;
+  ownApis = 0;
+  ownScopes = scopes;
+}
+
 /** Reads the optional fields of a validated record into this module's variables. */
 export function openKey(key: usize): void {
   const flags = keyFlags(key);

@@ -27,8 +27,15 @@ export const HEADERS_UNREADABLE: u32 = 23;
 export const RATE_LIMITED: u32 = 24;
 export const QUOTA_EXCEEDED: u32 = 25;
 export const LIMIT_UNAVAILABLE: u32 = 26;
+export const TOKEN_MISSING: u32 = 27;
+export const TOKEN_ISSUER: u32 = 28;
+export const TOKEN_AUDIENCE: u32 = 29;
+export const CONSUMER_UNKNOWN: u32 = 30;
+export const TOKEN_CONSUMER_MISMATCH: u32 = 31;
+export const PEER_MISSING: u32 = 32;
+export const PEER_UNKNOWN: u32 = 33;
 
-export const REASONS: u32 = 27;
+export const REASONS: u32 = 34;
 
 /** The public code of a reason. */
 export function reasonCode(reason: u32): string {
@@ -60,6 +67,13 @@ export function reasonCode(reason: u32): string {
     case RATE_LIMITED: return "rate_limited";
     case QUOTA_EXCEEDED: return "quota_exceeded";
     case LIMIT_UNAVAILABLE: return "limit_unavailable";
+    case TOKEN_MISSING: return "token_missing";
+    case TOKEN_ISSUER: return "token_issuer";
+    case TOKEN_AUDIENCE: return "token_audience";
+    case CONSUMER_UNKNOWN: return "consumer_unknown";
+    case TOKEN_CONSUMER_MISMATCH: return "token_consumer_mismatch";
+    case PEER_MISSING: return "peer_missing";
+    case PEER_UNKNOWN: return "peer_unknown";
     default: return "";
   }
 }
@@ -94,12 +108,19 @@ export function reasonTitle(reason: u32): string {
     case RATE_LIMITED: return "Too many requests";
     case QUOTA_EXCEEDED: return "Quota exceeded";
     case LIMIT_UNAVAILABLE: return "Limit not available";
+    case TOKEN_MISSING: return "Token required";
+    case TOKEN_ISSUER: return "Token not valid";
+    case TOKEN_AUDIENCE: return "Token not valid";
+    case CONSUMER_UNKNOWN: return "Caller not known";
+    case TOKEN_CONSUMER_MISMATCH: return "Key and token differ";
+    case PEER_MISSING: return "Client certificate required";
+    case PEER_UNKNOWN: return "Caller not known";
     default: return "";
   }
 }
 
-const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503]);
-const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14]);
+const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503, 401, 401, 401, 403, 403, 401, 403]);
+const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14, 16, 16, 16, 7, 7, 16, 7]);
 
 // @ts-ignore: decorator
 @inline

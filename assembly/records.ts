@@ -19,6 +19,10 @@ export const AUTH_KEYLESS: u32 = 0;
 export const AUTH_KEY: u32 = 1;
 export const AUTH_JWT: u32 = 2;
 export const AUTH_KEY_OR_JWT: u32 = 3;
+/** A key and a token, of the same consumer. */
+export const AUTH_BOTH: u32 = 4;
+/** The certificate of the caller's connection. */
+export const AUTH_PEER: u32 = 5;
 
 /** More segments than any path that a person writes; the router's stack is sized by it. */
 export const PATH_SEGMENTS_MAX: u32 = 48;
@@ -109,6 +113,27 @@ export function hasId(list: usize, id: u32): bool {
 @inline
 export function afterIds(list: usize): usize { return first(list) + (<usize>count(list) << 2); }
 
+// ---- CONSUMER ------------------------------------------------------------------------------------------------------------------------
+
+export const CONSUMER_HAS_IDENTITIES: u32 = 2;
+
+// @ts-ignore: decorator
+@inline
+export function consumerId(consumer: usize): usize { return consumer + 12; }
+// @ts-ignore: decorator
+@inline
+export function consumerIdBytes(consumer: usize): u32 { return load<u8>(consumer, 11); }
+
+/** The list of a consumer's identities, or 0. */
+export function consumerIdentities(consumer: usize): usize {
+  if ((load<u16>(consumer, 8) & CONSUMER_HAS_IDENTITIES) == 0) return 0;
+  let claim = consumerId(consumer) + consumerIdBytes(consumer);
+  let n = <u32>load<u16>(claim);
+  claim += 2;
+  for (; n > 0; n--) claim = next(claim + 1 + load<u8>(claim));
+  return claim;
+}
+
 // ---- KEY -----------------------------------------------------------------------------------------------------------------------------
 
 // @ts-ignore: decorator
@@ -176,7 +201,7 @@ function checkPath(): void {
 
 function checkApi(): void {
   const flags = load<u16>(at, 6);
-  if (load<u8>(at, 4) > AUTH_KEY_OR_JWT || load<u8>(at, 5) > 2) { good = false; return; }
+  if (load<u8>(at, 5) > 2) { good = false; return; }
   skip(8);
   skipText();
   skipTexts();
@@ -191,10 +216,25 @@ function checkApi(): void {
   at += 2;
   while (good && n > 0) { checkPath(); skipTexts(); skipTexts(); skip(8); n--; }
   if (flags & 1) { skipTexts(); skipTexts(); skipTexts(); skipTexts(); skip(5); }
+  if (flags & 16) checkJwt();
+}
+
+function checkJwt(): void {
+  const issuers = at;
+  skipTexts();
+  if (!good || end - at < 2 || load<u16>(at) != load<u16>(issuers)) { good = false; return; }
+  let n = <u32>load<u16>(at);
+  at += 2;
+  while (good && n > 0) { skipTexts(); n--; }
+  skipTexts();
+  skipText();
+  skipText();
+  skip(1);
 }
 
 function checkConsumer(): void {
   const idBytes = <u32>load<u8>(at, 11);
+  const identities = (load<u16>(at, 8) & CONSUMER_HAS_IDENTITIES) != 0;
   skip(12);
   skip(idBytes);
   if (!good || end - at < 2) { good = false; return; }
@@ -206,6 +246,7 @@ function checkConsumer(): void {
     skipText();
     n--;
   }
+  if (identities) skipTexts();
 }
 
 function checkKey(): void {

@@ -1,5 +1,6 @@
 /** A snapshot from the plugin's configuration: a manifest and its pages, loaded at once. */
 import { FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MANIFEST, FRAME_NEWER, FRAME_PAGE, checkFrame, frameBytes, frameEpoch, frameType, frameVersion, manifestOf, pageCount, pageIndex } from "./frame";
+import { NAMES_ALL } from "./identity/names";
 import { APPLIED, APPLY_MORE, RECORDS_GOOD, RECORDS_NEWER, Table, applyCursor, checkRecords } from "./table";
 
 let lastError: string = "";
@@ -27,7 +28,7 @@ function load(table: Table, at: usize, bytes: u32): string {
   let state = checkFrame(at, bytes);
   if (state != FRAME_GOOD || frameType(at) != FRAME_MANIFEST) return frameError(state);
   const manifest = at;
-  if (manifestOf(manifest).pageCount > bytes || !table.reserve(manifestOf(manifest), 0)) return "no memory for it";
+  if (manifestOf(manifest).pageCount > bytes || !table.reserve(manifestOf(manifest), 0, NAMES_ALL)) return "no memory for it";
   while (!table.clear()) {}
   table.epoch = frameEpoch(manifest);
   table.version = frameVersion(manifest);

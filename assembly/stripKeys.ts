@@ -37,6 +37,13 @@ function isAuthorization(name: StaticArray<u8>): bool {
   return name.length == AUTHORIZATION.length && memory.compare(changetype<usize>(name), changetype<usize>(AUTHORIZATION), name.length) == 0;
 }
 
+/** Whether what a source has of `Authorization` is no key: with an API that takes tokens, it's one. */
+export function holdsToken(config: Config, i: i32, table: Table): bool {
+  const from = unchecked(config.sources[i]);
+  if (from.kind != SOURCE_BEARER && (from.kind != SOURCE_HEADER || !isAuthorization(from.name))) return false;
+  return source(i).state != SOURCE_SEVERAL && !isKey(source(i), table);
+}
+
 /** `winner`: the source whose key was taken, or -1. */
 export function stripKeys(config: Config, how: i32, winner: i32, table: Table | null): void {
   const sources = config.sources;

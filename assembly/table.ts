@@ -2,12 +2,13 @@
  * What a worker knows of one feed: the records where they arrived, and indexes into them.
  *
  * A full snapshot is loaded into a new table aside, in slices; deltas are applied in place after the whole frame was validated. A table
- * that can't take a delta (an index is full, or much of its memory is outdated records) says so and is built anew.
+ * that can't take a delta (an index is full or lacking, or much of its memory is outdated records) says so and is built anew.
  */
 import { allocBlock, freeBlock } from "./blocks";
 import { Manifest } from "./frame";
 import { DigestIndex, IdIndex } from "./recordIndex";
 import { API, CONSUMER, COUNTER, DELETE, KEY, LIMIT, TIER, readRecord, recordBody, recordEnd, recordType, validRecord } from "./records";
+import { Names, namesNeeded } from "./identity/names";
 import { OwnerIndex } from "./limits/ownerIndex";
 import { Router } from "./routes";
 
@@ -55,6 +56,9 @@ export class Table {
   limits: IdIndex = new IdIndex();
   limitOwners: OwnerIndex = new OwnerIndex();
   router: Router = new Router();
+  names: Names = new Names();
+  /** names that an API needs and this table doesn't have: it has to be built anew with them */
+  lacks: u32 = 0;
 
   /** Identity and progress, kept by who loads it. */
   epoch: u64 = 0;
@@ -68,14 +72,15 @@ export class Table {
   private apisChanged: bool = true;
   private clearing: i32 = 0;
 
-  /** Takes memory for the indexes of a snapshot, with room for `extra` more records each of keys and consumers. */
-  reserve(manifest: Manifest, extra: u32): bool {
+  /** Takes memory for the indexes of a snapshot, of these names too, with room for `extra` more records each of keys and consumers. */
+  reserve(manifest: Manifest, extra: u32, names: u32 = 0): bool {
     this.snapshotBytes = manifest.totalBytes;
     return this.keys.reserve(manifest.keyCount + (manifest.keyCount >> 4) + extra) &&
       this.consumers.reserve(manifest.consumerCount + (manifest.consumerCount >> 4) + extra) &&
       this.tiers.reserve(manifest.tierCount * 2 + 256) &&
       this.apis.reserve(manifest.apiCount * 2 + 256) &&
-      this.limits.reserve(limitsMost(manifest, extra)) && this.limitOwners.reserve(limitsMost(manifest, extra));
+      this.limits.reserve(limitsMost(manifest, extra)) && this.limitOwners.reserve(limitsMost(manifest, extra)) &&
+      this.names.reserve(manifest, extra, names);
   }
 
   /** Clears a part of the reserved indexes; true when all are clear. */
@@ -86,7 +91,7 @@ export class Table {
       case 2: if (this.tiers.clear()) this.clearing = 3; return false;
       case 3: if (this.apis.clear()) this.clearing = 4; return false;
       case 4: if (this.limits.clear()) this.clearing = 5; return false;
-      default: return true;
+      default: return this.names.clear();
     }
   }
 
@@ -142,10 +147,10 @@ export class Table {
   private take(type: u32, body: usize): bool {
     switch (type) {
       case KEY: return load<u8>(body, 22) != 0 || this.keys.put(body);
-      case CONSUMER: return this.consumers.put(body);
-      case TIER: return this.tiers.put(body);
+      case CONSUMER: return this.names.putConsumer(body, this.consumers.get(load<u32>(body))) && this.consumers.put(body);
+      case TIER: return this.names.putTier(body, this.tiers.get(load<u32>(body))) && this.tiers.put(body);
       case LIMIT: return this.limitOwners.put(body, this.limits.get(load<u32>(body))) && this.limits.put(body);
-      case API: this.apisChanged = true; return this.apis.put(body);
+      case API: this.apisChanged = true; return this.hasNames(body) && this.apis.put(body);
       case DELETE: this.remove(load<u8>(body), body + 1); return true;
       default: return true;
     }
@@ -154,11 +159,30 @@ export class Table {
   private remove(kind: u32, what: usize): void {
     switch (kind) {
       case KEY: this.keys.remove(what); break;
-      case CONSUMER: this.consumers.remove(load<u32>(what)); break;
-      case TIER: this.tiers.remove(load<u32>(what)); break;
+      case CONSUMER: this.removeConsumer(load<u32>(what)); break;
+      case TIER: this.removeTier(load<u32>(what)); break;
       case LIMIT: this.removeLimit(load<u32>(what)); break;
       case API: this.apisChanged = true; this.apis.remove(load<u32>(what)); break;
     }
+  }
+
+  private hasNames(api: usize): bool {
+    this.lacks |= namesNeeded(api) & ~this.names.kinds;
+    return this.lacks == 0;
+  }
+
+  private removeConsumer(id: u32): void {
+    const record = this.consumers.get(id);
+    if (record == 0) return;
+    this.names.removeConsumer(record);
+    this.consumers.remove(id);
+  }
+
+  private removeTier(id: u32): void {
+    const record = this.tiers.get(id);
+    if (record == 0) return;
+    this.names.removeTier(record);
+    this.tiers.remove(id);
   }
 
   private removeLimit(id: u32): void {
@@ -187,6 +211,7 @@ export class Table {
     this.limits.free();
     this.limitOwners.free();
     this.router.free();
+    this.names.free();
     for (let i = 0; i < this.regions.length; i++) freeBlock(this.regions[i]);
     this.regions = [];
   }

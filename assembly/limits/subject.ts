@@ -19,9 +19,12 @@ export function newSubjects(): void { addressKnown = false; }
 
 /** Sets `subjectA` and `subjectB` for a kind of subject. `digest` of the key, wire ids of consumer and API. */
 export function setSubject(kind: u32, digest: usize, consumer: u32, api: u32): void {
-  if (kind == SUBJECT_KEY) {
+  // A caller of whom there is no record is a consumer of its own.
+  const alone = consumer == 0 && digest != 0 && (kind == SUBJECT_CONSUMER || kind == SUBJECT_CONSUMER_API);
+  if (kind == SUBJECT_KEY || alone) {
     subjectA = load<u64>(digest);
     subjectB = load<u64>(digest, 8);
+    if (kind == SUBJECT_CONSUMER_API) subjectB ^= <u64>api << 32;
   } else if (kind == SUBJECT_CONSUMER) set(<u64>consumer, 0);
   else if (kind == SUBJECT_API) set(<u64>api << 32, 0);
   else if (kind == SUBJECT_CONSUMER_API) set(<u64>consumer | <u64>api << 32, 0);

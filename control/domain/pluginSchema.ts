@@ -116,6 +116,12 @@ export const PluginSchema = Type.Object(
     limitHoldRequests: optional(whole(0, 8192, 1024, "How many requests each worker lets wait for allowance at a time; the API's `failureMode` applies to one more.")),
     maxCounters: optional(whole(1024, 1_048_576, 262_144, "How many counters (a limit of one caller) each worker keeps in memory. When they are in use, the API's `failureMode` applies to callers that would need one more; those that have one go on.")),
     exactResponsesPerSecond: optional(whole(0, 1_000_000, 512, "How many responses per second each worker looks at one by one for their status and time. Of more than that, one in eight, picked by chance, counts for eight: usage's `responses` and `latency` are estimates then. Admissions and refusals are always counted exactly.")),
+    peer: optional(
+      Type.Object(
+        { source: optional(oneOf(["connection", "waypoint"], "`connection`: the client's certificate, of which Envoy must have validated the chain (Istio's mTLS does). `waypoint`: the identity that Istio's ambient mesh passes on to a waypoint.")) },
+        { ...closed, description: "Where the caller's SPIFFE id comes from, for APIs with `auth.mode: peer`." },
+      ),
+    ),
     mode: optional(oneOf(["enforce", "observe"], "`observe` decides, counts and sets claims, and refuses nothing: to run ahead of a cut-over.")),
     observe: optional(
       Type.Object(

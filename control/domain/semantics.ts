@@ -1,5 +1,6 @@
 /** The rules that a schema can't say: across fields, across records. Records come with their defaults filled in. */
 import { countsCaller } from "./applicableLimits.ts";
+import { checkAuth, checkIdentities } from "./authRules.ts";
 import { parseCidr } from "./cidr.ts";
 import { hostFault, originFault, pathFault, pathWithin } from "./hostsAndPaths.ts";
 import { checkCosts } from "./limitCosts.ts";
@@ -8,6 +9,7 @@ import { nearest } from "./nearest.ts";
 import { parsePeriod } from "./period.ts";
 import { type Problem, type ProblemPath, type Report, problemList } from "./problem.ts";
 import { parseTime } from "./time.ts";
+import { checkTraffic } from "./traffic.ts";
 
 /** What records may refer to: the ids that exist once the change is made. */
 export interface KnownIds {
@@ -37,12 +39,7 @@ export function checkApi(api: Api, report: Report, path: ProblemPath = []): void
   if (keyless && api.scopes.length > 0) {
     report([...path, "scopes"], "A keyless API has no caller whose scopes could be checked.", "Remove `scopes`, or set `auth.mode` to key.");
   }
-  if (api.auth.mode === "jwt") {
-    report([...path, "auth", "mode"], "`jwt` is stored but not checked by this version: the API is closed (503 auth_mode_unsupported).", "Use key or key-or-jwt until JWTs are supported.", "warning");
-  }
-  if (api.auth.mode === "key-or-jwt") {
-    report([...path, "auth", "mode"], "`key-or-jwt` takes only keys in this version.", "Callers with a JWT alone are refused until JWTs are supported.", "warning");
-  }
+  checkAuth(api, report, [...path, "auth"]);
   api.routes.forEach((route, index) => {
     const at = [...path, "routes", index];
     const fault = pathFault(route.path);
@@ -62,6 +59,7 @@ export function checkApi(api: Api, report: Report, path: ProblemPath = []): void
   });
   checkLimits(api.limits, report, [...path, "limits"], keyless);
   if (api.cors !== undefined) checkCors(api.cors, report, [...path, "cors"]);
+  if (api.traffic !== undefined) checkTraffic(api, api.traffic, report, [...path, "traffic"]);
   checkSize(api, report, path);
 }
 
@@ -128,6 +126,8 @@ export interface Surroundings {
   ids?: KnownIds;
   /** the APIs among them */
   apis?: readonly Api[];
+  /** the consumers among them */
+  consumers?: readonly Consumer[];
   /** the keys that the file names, as they are stored */
   keys?: ReadonlyMap<string, Key>;
 }
@@ -145,6 +145,7 @@ export function checkEnvironment(spec: EnvironmentSpec, around: Surroundings = {
   checkApiPairs([...others, ...spec.apis], report, (index) => ["apis", index - others.length]);
   spec.tiers.forEach((tier, index) => checkTier(tier, known, report, ["tiers", index]));
   spec.consumers.forEach((consumer, index) => checkConsumer(consumer, known, report, ["consumers", index]));
+  checkIdentities(spec.consumers, around.consumers ?? [], report, (index) => ["consumers", index]);
   const digests = new Map<string, string>();
   spec.keys.forEach((key, index) => {
     checkKey(key, known, report, ["keys", index], around.keys?.get(key.id));

@@ -3,7 +3,7 @@
  * that most lengths need; one that turns out not to fit is written again into the next page. Nothing is allocated per record.
  */
 import { parseCidr } from "../domain/cidr.ts";
-import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "./records.ts";
+import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord } from "./records.ts";
 import { authModes, deleteKinds, failureModes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, MAX_FRAME_BYTES, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
 
 /** A record that the format can't hold: says which and why. */
@@ -114,7 +114,7 @@ function writeApi(page: Buffer, at: number, api: ApiRecord): number {
   let pos = u32(page, at, wireId(api, api.wireId));
   pos = u8(page, pos, authModes.indexOf(api.authMode));
   pos = u8(page, pos, failureModes.indexOf(api.failureMode));
-  pos = u16(page, pos, (api.cors === undefined ? 0 : 1) | (api.rateLimitHeaders === false ? 2 : 0) | (legacyHeaders.indexOf(api.legacyHeaders ?? "off") << 2));
+  pos = u16(page, pos, (api.cors === undefined ? 0 : 1) | (api.rateLimitHeaders === false ? 2 : 0) | (legacyHeaders.indexOf(api.legacyHeaders ?? "off") << 2) | (api.jwt === undefined ? 0 : 16));
   pos = str(page, pos, api.id, api);
   pos = strings(page, pos, api.hosts, api);
   pos = strings(page, pos, api.paths, api);
@@ -128,13 +128,27 @@ function writeApi(page: Buffer, at: number, api: ApiRecord): number {
     pos = u32(page, pos, bounded(api, "route cost", route.cost, 0xffffffff));
     pos = u32(page, pos, 0);
   }
-  if (api.cors === undefined) return pos;
-  pos = strings(page, pos, api.cors.allowOrigins, api);
-  pos = strings(page, pos, api.cors.allowMethods, api);
-  pos = strings(page, pos, api.cors.allowHeaders, api);
-  pos = strings(page, pos, api.cors.exposeHeaders, api);
-  pos = u32(page, pos, bounded(api, "cors.maxAgeSeconds", api.cors.maxAgeSeconds, 0xffffffff));
-  return u8(page, pos, api.cors.allowCredentials ? 1 : 0);
+  if (api.cors !== undefined) pos = writeCors(page, pos, api.cors, api);
+  return api.jwt === undefined ? pos : writeJwt(page, pos, api.jwt, api);
+}
+
+function writeCors(page: Buffer, at: number, cors: WireCors, api: ApiRecord): number {
+  let pos = strings(page, at, cors.allowOrigins, api);
+  pos = strings(page, pos, cors.allowMethods, api);
+  pos = strings(page, pos, cors.allowHeaders, api);
+  pos = strings(page, pos, cors.exposeHeaders, api);
+  pos = u32(page, pos, bounded(api, "cors.maxAgeSeconds", cors.maxAgeSeconds, 0xffffffff));
+  return u8(page, pos, cors.allowCredentials ? 1 : 0);
+}
+
+function writeJwt(page: Buffer, at: number, jwt: WireJwt, api: ApiRecord): number {
+  let pos = strings(page, at, jwt.issuers.map(({ issuer }) => issuer), api);
+  pos = u16(page, pos, jwt.issuers.length);
+  for (const { audiences } of jwt.issuers) pos = strings(page, pos, audiences, api);
+  pos = strings(page, pos, jwt.consumerClaims, api);
+  pos = str(page, pos, jwt.tierClaim, api);
+  pos = str(page, pos, jwt.scopeClaim, api);
+  return u8(page, pos, jwt.admitUnknown ? 1 : 0);
 }
 
 function writeTier(page: Buffer, at: number, tier: TierRecord): number {
@@ -148,7 +162,7 @@ function writeTier(page: Buffer, at: number, tier: TierRecord): number {
 function writeConsumer(page: Buffer, at: number, consumer: ConsumerRecord): number {
   let pos = u32(page, at, wireId(consumer, consumer.wireId));
   pos = u32(page, pos, consumer.tier);
-  pos = u16(page, pos, consumer.suspended ? 1 : 0);
+  pos = u16(page, pos, (consumer.suspended ? 1 : 0) | (consumer.identities === undefined ? 0 : 2));
   pos = u8(page, pos, 0);
   pos = shortStr(page, pos, consumer.id, consumer, "id");
   const countAt = pos;
@@ -160,7 +174,7 @@ function writeConsumer(page: Buffer, at: number, consumer: ConsumerRecord): numb
     count++;
   }
   u16(page, countAt, bounded(consumer, "claims", count, 0xffff));
-  return pos;
+  return consumer.identities === undefined ? pos : strings(page, pos, consumer.identities, consumer);
 }
 
 function writeKey(page: Buffer, at: number, key: KeyRecord): number {

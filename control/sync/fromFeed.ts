@@ -1,7 +1,8 @@
 /** From the store's view of a record to the records of the wire. */
+import type { AuthJwt } from "../domain/model.ts";
 import { parsePeriod } from "../domain/period.ts";
 import type { FeedApi, FeedConsumer, FeedKey, FeedLimit, FeedTier } from "../store/feedSource.ts";
-import type { ConsumerRecord, KeyRecord, LimitRecord, WireRecord } from "./records.ts";
+import type { ConsumerRecord, KeyRecord, LimitRecord, WireJwt, WireRecord } from "./records.ts";
 
 type Owner = Pick<LimitRecord, "ownerKind" | "owner" | "digest">;
 
@@ -24,9 +25,20 @@ export function apiRecords({ wireId, api, limits }: FeedApi): WireRecord[] {
       ...(api.rateLimitHeaders ? {} : { rateLimitHeaders: false }),
       ...(api.legacyHeaders === "off" ? {} : { legacyHeaders: api.legacyHeaders }),
       ...(api.cors === undefined ? {} : { cors: api.cors }),
+      ...(api.auth.jwt === undefined ? {} : { jwt: wireJwt(api.auth.jwt) }),
     },
     ...limits.map((limit) => limitRecord(limit, { ownerKind: limit.routeIndex === undefined ? "api" : "route", owner: wireId })),
   ];
+}
+
+function wireJwt({ issuers, consumerClaims, tierClaim, scopeClaim, unknownConsumers }: AuthJwt): WireJwt {
+  return {
+    issuers: issuers.map(({ issuer, audiences }) => ({ issuer, audiences })),
+    consumerClaims,
+    tierClaim: tierClaim ?? "",
+    scopeClaim: scopeClaim ?? "",
+    admitUnknown: unknownConsumers === "admit",
+  };
 }
 
 /** The tier, then its limits. It may name APIs that the gateway can't see. */
@@ -38,7 +50,7 @@ export function tierRecords({ wireId, tier, apiWireIds, limits }: FeedTier): Wir
 }
 
 export function consumerRecord({ wireId, tierWireId, consumer }: FeedConsumer): ConsumerRecord {
-  return { type: "consumer", wireId, id: consumer.id, tier: tierWireId, suspended: consumer.suspended, claims: consumer.claims };
+  return { type: "consumer", wireId, id: consumer.id, tier: tierWireId, suspended: consumer.suspended, claims: consumer.claims, ...(consumer.identities === undefined ? {} : { identities: consumer.identities }) };
 }
 
 export function keyRecord(key: FeedKey): KeyRecord {

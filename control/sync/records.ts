@@ -18,6 +18,16 @@ export interface WireCors {
   allowCredentials: boolean;
 }
 
+/** Whose tokens an API takes. What Envoy alone needs of it (keys, forwarding) isn't sent. */
+export interface WireJwt {
+  issuers: { issuer: string; audiences: string[] }[];
+  consumerClaims: string[];
+  /** "" : none */
+  tierClaim: string;
+  scopeClaim: string;
+  admitUnknown: boolean;
+}
+
 /** News of a counter: it was reset, or granted extra. Only in deltas. */
 export interface CounterRecord {
   type: "counter";
@@ -40,6 +50,7 @@ export interface ApiRecord {
   scopes: string[];
   routes: WireRoute[];
   cors?: WireCors;
+  jwt?: WireJwt;
   /** default: true */
   rateLimitHeaders?: boolean;
   /** default: off */
@@ -63,6 +74,8 @@ export interface ConsumerRecord {
   tier: number;
   suspended: boolean;
   claims: Record<string, string>;
+  /** SPIFFE ids; absent: none */
+  identities?: string[];
 }
 
 export interface KeyRecord {

@@ -15,6 +15,7 @@ import { askedMethod, origin } from "../../assembly/request";
 import { apiScopes } from "../../assembly/apiRecord";
 import { methodBit } from "../../assembly/methods";
 import { apiCors as corsOf } from "../../assembly/apiRecord";
+import { NAMES_ALL } from "../../assembly/identity/names";
 import { loadStandalone } from "../../assembly/standalone";
 import { APPLY_MORE, Table, applyCursor } from "../../assembly/table";
 import { ascii } from "../../assembly/text";
@@ -24,10 +25,10 @@ export {
 } from "../../assembly/frame";
 export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/keyRecord";
 export {
-  afterAddresses, afterIds, afterTexts, count, first, keyConsumer, keyFlags, keyId, keyIdBytes, next, readRecord, recordBody, recordEnd, recordType,
+  afterAddresses, afterIds, afterTexts, count, first, consumerIdentities, keyConsumer, keyFlags, keyId, keyIdBytes, next, readRecord, recordBody, recordEnd, recordType,
   text, textBytes,
 } from "../../assembly/records";
-export { apiCors, apiId, apiScopes, routeMethods, routePath, routeScopes } from "../../assembly/apiRecord";
+export { apiCors, apiId, apiJwt, apiScopes, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim, jwtTierClaim, routeMethods, routePath, routeScopes } from "../../assembly/apiRecord";
 export {
   answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict,
 } from "../../assembly/limits/leaseWire";
@@ -58,7 +59,7 @@ export function beginTable(): bool {
   table.free();
   table = new Table();
   __collect();
-  const reserved = table.reserve(counts, 64);
+  const reserved = table.reserve(counts, 64, NAMES_ALL);
   while (!table.clear()) {}
   return reserved;
 }

@@ -4,7 +4,7 @@ import asc from "assemblyscript/asc";
 import { cidrText } from "../../control/domain/cidr.ts";
 import type { LeaseAnswer } from "../../control/counters/model.ts";
 import { type DecodedFrame, decodeFrames } from "../../control/sync/reader.ts";
-import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireRecord, WireRoute } from "../../control/sync/records.ts";
+import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord, WireRoute } from "../../control/sync/records.ts";
 import { authModes, deleteKinds, failureModes, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "../../control/sync/wire.ts";
 
 type Read = (at: number) => number;
@@ -40,6 +40,14 @@ interface WireExports {
   routeMethods: Read;
   routeScopes: Read;
   keyConsumer: Read;
+  consumerIdentities: Read;
+  apiJwt: Read;
+  jwtIssuers: Read;
+  jwtAudiences: Read;
+  jwtConsumerClaims: Read;
+  jwtTierClaim: Read;
+  jwtScopeClaim: Read;
+  jwtAdmitsUnknown: Read;
   keyFlags: Read;
   keyId: Read;
   keyIdBytes: Read;
@@ -295,7 +303,24 @@ export class AssemblyReader {
     if (legacy !== "off") record.legacyHeaders = legacy;
     const cors = wasm.apiCors(api);
     if (cors !== 0) record.cors = this.#cors(cors);
+    const jwt = wasm.apiJwt(api);
+    if (jwt !== 0) record.jwt = this.#jwt(jwt);
     return record;
+  }
+
+  #jwt(jwt: number): WireJwt {
+    const { wasm } = this;
+    const lists = wasm.jwtAudiences(jwt);
+    let audiences = wasm.first(lists);
+    const issuers = this.texts(wasm.jwtIssuers(jwt)).map((issuer) => {
+      const one = { issuer, audiences: this.texts(audiences) };
+      audiences = wasm.afterTexts(audiences);
+      return one;
+    });
+    return {
+      issuers, consumerClaims: this.texts(wasm.jwtConsumerClaims(jwt)), tierClaim: this.text(wasm.jwtTierClaim(jwt)), scopeClaim: this.text(wasm.jwtScopeClaim(jwt)),
+      admitUnknown: Boolean(wasm.jwtAdmitsUnknown(jwt)),
+    };
   }
 
   #cors(origins: number): WireCors {
@@ -331,7 +356,9 @@ export class AssemblyReader {
       claims.push([this.string(claim + 1, nameBytes), this.text(value)]);
       claim = wasm.next(value);
     }
+    const identities = wasm.consumerIdentities(consumer);
     return {
+      ...(identities === 0 ? {} : { identities: this.texts(identities) }),
       type: "consumer", wireId: this.#u32(consumer), id: this.string(consumer + 12, idBytes), tier: this.#u32(consumer + 4), suspended: (this.#u16(consumer + 8) & 1) !== 0,
       claims: Object.fromEntries(claims),
     };

@@ -50,6 +50,10 @@ const fullApi: ApiRecord = {
     { path: "/orders/export", methods: ["GET", "HEAD"], scopes: ["export", "admin"], cost: 4_294_967_295 },
   ],
   cors: { allowOrigins: ["https://shop.example.com", "https://*.example.org"], allowMethods: ["GET", "POST"], allowHeaders: ["x-api-key"], exposeHeaders: ["x-request-id"], maxAgeSeconds: 600, allowCredentials: true },
+  jwt: {
+    issuers: [{ issuer: "https://login.example.com/", audiences: ["api://orders", "https://api.example.com"] }, { issuer: "https://other.example.com", audiences: [] }],
+    consumerClaims: ["client_id", "app.id"], tierClaim: "https://example.com/plan", scopeClaim: "scope", admitUnknown: true,
+  },
 };
 
 const everyField: WireRecord[] = [
@@ -59,6 +63,8 @@ const everyField: WireRecord[] = [
   { ...api, wireId: 9, id: "quiet", paths: ["/quiet"], rateLimitHeaders: false },
   { ...api, wireId: 10, id: "as-tyk", paths: ["/as-tyk"], legacyHeaders: "tyk" },
   { ...api, wireId: 11, id: "as-envoy", paths: ["/as-envoy"], rateLimitHeaders: false, legacyHeaders: "envoy", cors: { allowOrigins: ["*"], allowMethods: [], allowHeaders: [], exposeHeaders: ["ratelimit"], maxAgeSeconds: 1, allowCredentials: false } },
+  { ...api, wireId: 12, id: "both", authMode: "both", paths: ["/both"], jwt: { issuers: [{ issuer: "https://login.example.com/", audiences: [] }], consumerClaims: ["sub"], tierClaim: "", scopeClaim: "", admitUnknown: false } },
+  { ...api, wireId: 13, id: "mesh", authMode: "peer", paths: ["/mesh"] },
   { ...limit, wireId: 2, name: "per-ip", ownerKind: "api", owner: 8, subject: "ip", limit: 600, gateway: true },
   { ...limit, wireId: 3, name: "searches", ownerKind: "route", owner: 7, route: 0, subject: "consumer+api", limit: 9_007_199_254_740_991, shadow: true },
   tier,
@@ -73,6 +79,8 @@ const everyField: WireRecord[] = [
   consumer,
   { ...consumer, wireId: 2, id: "no-tier", tier: 0, suspended: true, claims: {} },
   { ...consumer, wireId: 3, id: "c".repeat(255), claims: { org: "initech", plan: "gold plus, yearly", note: "x".repeat(300) } },
+  { ...consumer, wireId: 4, id: "workload", claims: {}, identities: ["spiffe://cluster.local/ns/shop/sa/checkout", "spiffe://cluster.local/ns/shop/sa/cart"] },
+  { ...consumer, wireId: 5, id: "workload-with-claims", identities: ["spiffe://cluster.local/ns/shop/sa/mail"] },
   key,
   { ...key, id: "suspended", digest: digest("suspended"), state: "suspended" },
   { ...key, id: "revoked", digest: digest("revoked"), state: "revoked" },

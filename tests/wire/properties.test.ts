@@ -32,10 +32,11 @@ const api = plain({
   routes: fc.array(plain({ path: text, methods: texts, scopes: texts, cost: u32 }), { maxLength: 4 }),
   rateLimitHeaders: fc.constantFrom(undefined, false), legacyHeaders: fc.constantFrom(undefined, "tyk", "envoy"),
   cors: optional(plain({ allowOrigins: texts, allowMethods: texts, allowHeaders: texts, exposeHeaders: texts, maxAgeSeconds: u32, allowCredentials: fc.boolean() })),
+  jwt: optional(plain({ issuers: fc.array(plain({ issuer: text, audiences: texts }), { maxLength: 3 }), consumerClaims: texts, tierClaim: text, scopeClaim: text, admitUnknown: fc.boolean() })),
 });
 const tier = plain({ type: fc.constant("tier"), wireId, id: text, scopes: texts, apis: optional(ids) });
 const claims = fc.dictionary(fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/), text, { maxKeys: 5, noNullPrototype: true });
-const consumer = plain({ type: fc.constant("consumer"), wireId, id: short, tier: u32, suspended: fc.boolean(), claims });
+const consumer = plain({ type: fc.constant("consumer"), wireId, id: short, tier: u32, suspended: fc.boolean(), claims, identities: optional(texts) });
 const key = plain({
   type: fc.constant("key"), id: short, digest, consumer: wireId, state: fc.constantFrom(...keyStates), algorithm: optional(fc.integer({ min: 1, max: 255 })), notBeforeMs: optional(safe), expiresAtMs: optional(safe),
   tier: optional(wireId), addresses: optional(fc.array(cidr, { maxLength: 4 })), apis: optional(ids), scopes: optional(texts), limited: fc.constantFrom(undefined, true),

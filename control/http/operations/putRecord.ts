@@ -1,4 +1,5 @@
 /** Creates, replaces and deletes single records. */
+import { checkIdentities } from "../../domain/authRules.ts";
 import type { Kind, Records } from "../../domain/diff.ts";
 import { type Problem, problemList } from "../../domain/problem.ts";
 import { checkApi, checkApiPairs, checkConsumer, checkKey, checkTier, type KnownIds } from "../../domain/semantics.ts";
@@ -101,9 +102,12 @@ export async function checkRecord<K extends Kind>(reader: RecordReader, kind: K,
     case "tier":
       checkTier(record as Tier, await knownIds(reader, []), report);
       break;
-    case "consumer":
-      checkConsumer(record as Consumer, await knownIds(reader, []), report);
+    case "consumer": {
+      const consumer = record as Consumer;
+      checkConsumer(consumer, await knownIds(reader, []), report);
+      if (consumer.identities !== undefined) checkIdentities([consumer], (await reader.all("consumer")).filter(({ id }) => id !== consumer.id), report, () => []);
       break;
+    }
     default: {
       const key = record as Key;
       checkKey(key, await knownIds(reader, [key.consumer]), report, [], stored as Key | undefined);

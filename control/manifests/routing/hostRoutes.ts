@@ -41,20 +41,19 @@ export function hostRoutes(hosts: readonly string[], plan: HostPlan, delegates: 
   };
 }
 
-function rulesOfPlace({ path, points }: Place, delegates: ReadonlyMap<Api, readonly Delegate[]>, namespace: string): HttpRule[] {
+function rulesOfPlace({ path, points, shared }: Place, delegates: ReadonlyMap<Api, readonly Delegate[]>, namespace: string): HttpRule[] {
   const to = (point: Point, match: object[]): HttpRule => {
     const { name } = delegates.get(point.api)!.find(({ paths }) => paths.includes(path))!;
     return { name: point.api.id, match, delegate: { name, namespace } };
   };
   const uris = uriMatches(path);
-  const alone = points.length === 1;
-  const preflights = alone ? [] : points.filter(({ api }) => api.cors !== undefined && api.methods.length > 0);
+  const preflights = shared ? points.filter(({ api }) => api.cors !== undefined && api.methods.length > 0) : [];
   const rules = [
     // A preflight belongs to the API whose method it asks for.
     ...preflights.map((point) => to(point, uris.map((match) => ({ ...match, method: { exact: "OPTIONS" }, headers: { [askedMethodHeader]: oneOf(methodsOf(point.api)) } })))),
     ...points.map((point) => {
       const methods = methodsOf(point.api);
-      if (alone && point.api.cors !== undefined && methods.length > 0 && !methods.includes("OPTIONS")) methods.push("OPTIONS");
+      if (!shared && point.api.cors !== undefined && methods.length > 0 && !methods.includes("OPTIONS")) methods.push("OPTIONS");
       return to(point, methods.length === 0 ? uris : uris.map((match) => ({ ...match, method: oneOf(methods) })));
     }),
   ];

@@ -3,12 +3,14 @@ import { createHash } from "node:crypto";
 import type { Api } from "../../domain/model.ts";
 
 const labelMaxChars = 63;
+/** leaves room for what names add to an id */
+const idMaxChars = 40;
 
 /**
  * A DNS label that stands for this text alone: what can't be kept as it is gets a digest. It never holds `--`, which separates parts of
  * names.
  */
-export function slug(text: string, maxChars = 40): string {
+export function slug(text: string, maxChars = idMaxChars): string {
   const label = text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
   if (label === text && label.length <= maxChars) return label;
   const digest = createHash("sha256").update(text).digest("hex").slice(0, 8);
@@ -23,7 +25,7 @@ export function objectName(api: Pick<Api, "id">, index = 0): string {
 
 /** The name of a subset in a DestinationRule: of all of an API's upstream, or of one version. */
 export function subsetName(api: Pick<Api, "id">, version?: string): string {
-  return version === undefined ? slug(api.id) : `${slug(api.id, labelMaxChars - version.length - 2 > 40 ? 40 : labelMaxChars - version.length - 2)}--${version}`;
+  return version === undefined ? slug(api.id) : `${slug(api.id, Math.min(idMaxChars, labelMaxChars - version.length - 2))}--${version}`;
 }
 
 /** The name of what belongs to a host. */

@@ -21,6 +21,8 @@ export interface Point {
 export interface Place {
   path: string;
   points: readonly Point[];
+  /** whether the method decides here: APIs share the path, or the one that a version's path is in */
+  shared: boolean;
 }
 
 export interface HostPlan {
@@ -77,7 +79,8 @@ function placesOf(apis: readonly Api[], levels: readonly string[]): Place[] {
     const base = longest(bases.filter((other) => pathWithin(path, other)));
     if (base !== undefined && places.get(base)!.some((point) => point.api === api && point.base === base)) add(places, path, { api, path, base });
   }
-  return [...places].map(([path, points]) => ({ path, points })).sort((a, b) => b.path.length - a.path.length || byText(a.path, b.path));
+  const shared = ({ path, base }: Point): boolean => places.get(path)!.length > 1 || places.get(base)!.length > 1;
+  return [...places].map(([path, points]) => ({ path, points, shared: points.some(shared) })).sort((a, b) => b.path.length - a.path.length || byText(a.path, b.path));
 }
 
 /** Paths of versions that aren't the API's own. */

@@ -73,8 +73,22 @@ export class Istiod {
     }
   }
 
+  /** How often a gateway has refused what it was sent. */
+  refusals(): number {
+    return this.log().split("ACK ERROR").length - 1;
+  }
+
   log(): string {
     return readFileSync(join(this.options.folder, "istiod.log"), "utf8");
+  }
+
+  /** Stands still from now on: connections stay, nothing is answered. */
+  freeze(): void {
+    this.child!.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.child!.kill("SIGCONT");
   }
 
   async stop(): Promise<void> {

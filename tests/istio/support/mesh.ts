@@ -20,8 +20,6 @@ export interface MeshOptions {
   /** each a Service with one endpoint that echoes; version by version: endpoints with that label */
   services: { name: string; namespace: string; versions?: string[] }[];
   gatewayApi?: boolean;
-  /** default: control runs before the gateway starts */
-  controlAtStart?: boolean;
   /** default 2 */
   workers?: number;
   /** there before istiod starts: name and objects */
@@ -52,7 +50,7 @@ export class Mesh {
   }
 
   private async start(): Promise<void> {
-    const { services, gatewayApi = false, objects = {}, file, controlAtStart = true, workers = 2 } = this.options;
+    const { services, gatewayApi = false, objects = {}, file, workers = 2 } = this.options;
     const tools = (await istioTools())!;
     mkdirSync(this.cluster);
     const [adminPort = 0, httpPort = 0] = await freePorts(2);
@@ -68,7 +66,6 @@ export class Mesh {
       this.control.start().then(() => this.prepareControl(file)),
     ]);
     this.istiod = istiod;
-    if (!controlAtStart) await this.control.kill();
     const env = { TOLLGATE_GATEWAY_TOKEN: token };
     this.gateway = await MeshGateway.start({ folder: this.folder, istiodPort: istiod.grpcPort, adminPort, httpPort, workers, env });
   }

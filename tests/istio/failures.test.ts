@@ -1,0 +1,145 @@
+/** What clients see while the module, control or istiod is missing, at start and in flight: rows of the table in docs/failure-modes.md. */
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { reasonOf } from "../envoy/harness.ts";
+import { Hammer, stopHammers, type Tally } from "../envoy/support/hammer.ts";
+import type { Response } from "../envoy/support/http1.ts";
+import { until } from "../envoy/support/until.ts";
+import { shopFile, shopRoute, shopServices, wasmPlugin } from "./support/definitions.ts";
+import { Mesh } from "./support/mesh.ts";
+import { skipReason } from "./tools.ts";
+
+/** Not the default, for the sake of the test's time. */
+const configuration = { loadHoldMs: 300 };
+const missingModule = "/nowhere/tollgate.wasm";
+
+describe("a mesh in which something is missing", { skip: await skipReason() }, () => {
+  const { file, keys } = shopFile();
+  let mesh: Mesh;
+  before(async () => {
+    mesh = await Mesh.start({ file, services: shopServices, objects: { route: shopRoute() } });
+  });
+  after(async () => {
+    stopHammers();
+    await mesh?.stop();
+  });
+  beforeEach(async () => {
+    const t = Date.now();
+    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration })]);
+    await settles(200, 401);
+    console.log("before", Date.now() - t);
+  });
+
+  describe("the module", () => {
+    it("missing in a change: the gateway goes on with what it has", async () => {
+      const load = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections: 6 });
+      const refused = mesh.istiod.refusals();
+      mesh.put("plugin", [wasmPlugin({ modulePath: missingModule })]);
+      await until("Envoy's refusal", async () => (mesh.istiod.refusals()) > refused);
+      await load.admitted(load.tally.admitted + 200);
+      assertOnly(await load.stop(), 200);
+      assert.equal((await withoutKey()).status, 401);
+    });
+
+    it("missing in a plugin that is added: everything is refused, until it is there", async () => {
+      mesh.remove("plugin");
+      await settles(200, 200);
+      mesh.put("plugin", [wasmPlugin({ modulePath: missingModule, name: "never-loaded" })]);
+      await settles(500, 500);
+      mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, name: "never-loaded" })]);
+      await settles(200, 401);
+    });
+
+    it("missing when the gateway starts: everything is refused, until it is there", async () => {
+      await mesh.gateway.stop();
+      mesh.put("plugin", [wasmPlugin({ modulePath: missingModule })]);
+      await mesh.gateway.start();
+      await settles(500, 500);
+      mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration })]);
+      await settles(200, 401);
+    });
+  });
+
+  describe("control", () => {
+    it("down when the gateway starts: 503 not_ready, until it is there", async () => {
+      await mesh.gateway.stop();
+      await mesh.control.kill();
+      await mesh.gateway.start();
+      const first = await until("an answer", () => withKey());
+      assert.deepEqual([first.status, reasonOf(first), first.header("retry-after")], [503, "not_ready", "1"]);
+      await settles(503, 503);
+      await mesh.control.start();
+      await settles(200, 401);
+    });
+
+    it("killed in flight: keys go on", async () => {
+      const load = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections: 6 });
+      await load.admitted(100);
+      await mesh.control.kill();
+      await load.admitted(load.tally.admitted + 500);
+      assertOnly(await load.stop(), 200);
+      assert.equal((await withoutKey()).status, 401);
+      await mesh.control.start();
+    });
+  });
+
+  describe("istiod", () => {
+    for (const [how, leave, comeBack] of [
+      ["down", () => mesh.istiod.stop(), () => mesh.istiod.start()],
+      ["standing still", () => mesh.istiod.freeze(), () => mesh.istiod.thaw()],
+    ] as const) {
+      it(`${how} in flight: keys go on, and control's changes arrive all the same`, async () => {
+        await leave();
+        const load = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections: 6 });
+        const { id, key } = await mesh.control.call<{ id: string; key: string }>("POST", "/v1/keys", { consumer: "corner" });
+        await until("the new key", async () => (await withKey(key)).status === 200);
+        await mesh.control.call("POST", `/v1/keys/${id}/revoke`);
+        await until("its revocation", async () => reasonOf(await withKey(key)) === "key_revoked");
+        assertOnly(await load.stop(), 200);
+        await comeBack();
+        mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { claims: { prefix: `x-after-` } } })]);
+        await until("the next change", async () => (await withKey()).body.includes('"x-after-tier":"platinum"'), 60_000);
+      });
+
+      it(`${how} when the gateway starts: it listens only once istiod is there`, async () => {
+        await mesh.gateway.stop();
+        await leave();
+        await mesh.gateway.start();
+        await sleep(1000);
+        await assert.rejects(withKey(), { code: "ECONNREFUSED" });
+        await comeBack();
+        await settles(200, 401, 60_000);
+      });
+    }
+  });
+
+  function withKey(key = keys.platinum): Promise<Response> {
+    return mesh.gateway.send({ headers: [["x-api-key", key]] });
+  }
+
+  function withoutKey(): Promise<Response> {
+    return mesh.gateway.send();
+  }
+
+  /** Waits until requests with a key and without are answered with these, on every worker. */
+  async function settles(keyed: number, keyless: number, deadlineMs = 20_000): Promise<void> {
+    let seen: number[] = [];
+    try {
+      await until("the gateway to settle", async () => {
+        seen = [];
+        for (let i = 0; i < 10; i++) {
+          seen.push((await withKey()).status, (await withoutKey()).status);
+          if (seen.at(-2) !== keyed || seen.at(-1) !== keyless) return false;
+        }
+        return true;
+      }, deadlineMs);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; wanted ${keyed} and ${keyless}, the last were ${seen.join(", ")}`, { cause: error });
+    }
+  }
+});
+
+function assertOnly({ statuses, failed }: Tally, status: number): void {
+  assert.deepEqual([Object.keys(statuses), failed], [[String(status)], 0]);
+}

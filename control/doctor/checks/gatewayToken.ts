@@ -7,10 +7,13 @@ import { Stats } from "../stats.ts";
 export const gatewayToken: Check = {
   id: "gateway-token",
   look(evidence) {
-    const callers = callersOf(installed(evidence)?.plugins ?? []);
-    if (callers.length === 0 || !reached(evidence.envoy)) return [skipped("No plugin calls a control.")];
+    const found = installed(evidence);
+    const callers = callersOf(found?.plugins ?? []);
+    if (found === undefined || callers.length === 0 || !reached(evidence.envoy)) return [skipped("No plugin calls a control.")];
     const stats = new Stats(evidence.envoy);
-    return callers.map((plugin) => judge(environmentOf(plugin), clusterOf(plugin), stats, evidence.control));
+    const connected = callers.filter((plugin) => found.dump.clusters.has(clusterOf(plugin)));
+    if (connected.length === 0) return [skipped("No call reaches control: there is no cluster.")];
+    return connected.map((plugin) => judge(environmentOf(plugin), clusterOf(plugin), stats, evidence.control));
   },
 };
 

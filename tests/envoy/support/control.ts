@@ -20,7 +20,7 @@ export interface ControlOptions {
   clockAheadMs?: number;
 }
 
-const adminToken = "an-admin-token-for-tests";
+export const adminToken = "an-admin-token-for-tests";
 
 export class ControlProcess {
   private child: ChildProcess | undefined;

@@ -9,6 +9,7 @@ import { addFileCommands } from "./commands/files.ts";
 import { addImportCommands } from "./commands/importOpenapi.ts";
 import { addKeyCommands } from "./commands/keys.ts";
 import { addLocalCommands } from "./commands/local.ts";
+import { addManifestsCommand } from "./commands/manifests.ts";
 import { addQuotaCommands } from "./commands/quota.ts";
 import { addRecordCommands } from "./commands/records.ts";
 import { addRoutesCommand } from "./commands/routes.ts";
@@ -45,6 +46,7 @@ function buildProgram(context: Context): Command {
   addLocalCommands(program, context);
   addFileCommands(program, context);
   addImportCommands(program, context);
+  addManifestsCommand(program, context);
   addRoutesCommand(program, context);
   addSimulateCommand(program, context);
   addKeyCommands(program, context);

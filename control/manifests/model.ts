@@ -50,6 +50,12 @@ export interface ManifestOptions {
   keySources: PluginConfiguration["keySources"];
   /** of the mesh: the first part of its SPIFFE ids */
   trustDomain: string;
+  /** more of the plugin's configuration; not control, environment, snapshot and keySources */
+  plugin?: Readonly<Record<string, unknown>>;
+  /** the label of upstreams' pods that bears their service's name; default: app */
+  workloadLabel?: string;
+  /** a Secret in the plugin's namespace by which its image is pulled */
+  imagePullSecret?: string;
 }
 
 /** What can't be made of these definitions: `message` names the field and, where there is one, the API, and says what would do. */

@@ -1,0 +1,56 @@
+/** A second line behind the filter: a policy for each API that asks for a caller, on the headers that the filter has set. */
+import { takesTokens, type Api, type EnvironmentSpec } from "../../domain/model.ts";
+import type { ManifestDocument, ManifestOptions } from "../model.ts";
+import { objectName } from "../routing/names.ts";
+import { claimHeader, sorted } from "./names.ts";
+import { gatewayTarget } from "./plugin.ts";
+import { territory } from "./territory.ts";
+
+/** The policy of one API, or undefined where there is nothing to ask for: keyless APIs, those for callers in the mesh, a filter that only observes. */
+export function apiAuthorization(api: Api, spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument | undefined {
+  if (api.auth.mode === "keyless" || api.auth.mode === "peer" || options.plugin?.["mode"] === "observe") return undefined;
+  const to = territory(api, spec.apis.filter(({ auth }) => auth.mode !== "peer")).map((operation) => (Object.keys(operation).length === 0 ? undefined : { operation }));
+  const where = to.includes(undefined) ? {} : { to };
+  const rules: Record<string, unknown>[] = [{ ...where, when: [...conditions(api, spec, options)] }];
+  const comments = new Map<string, string>([["/spec/rules/0/when", conditionComment(spec, options)]]);
+  if (takesTokens(api.auth.mode) && api.auth.mode !== "key-or-jwt") {
+    rules.push({ from: [{ source: { notRequestPrincipals: api.auth.jwt!.issuers.map(({ issuer }) => `${issuer}/*`).sort() } }], ...where });
+    comments.set("/spec/rules/1", "Nor without a token of one of the API's issuers, which Envoy has verified.");
+  }
+  return {
+    comment: [
+      `Nobody comes to ${api.id} whom the filter hasn't let in. The filter decides and says why; this holds should it be missing or changed by mistake.`,
+      "Sound because the filter removes what clients put into these headers, before policies are asked (phase AUTHN or AUTHZ, never STATS).",
+    ].join("\n"),
+    object: {
+      apiVersion: "security.istio.io/v1",
+      kind: "AuthorizationPolicy",
+      metadata: { name: objectName(api), namespace: options.gateway.namespace },
+      spec: { ...gatewayTarget(options), action: "DENY", rules },
+    },
+    comments,
+  };
+}
+
+/** Tiers of the file whose callers may call the API; undefined when the file has none, and control alone knows them. */
+export function tiersOf(api: Api, { tiers }: Pick<EnvironmentSpec, "tiers">): string[] | undefined {
+  if (tiers.length === 0) return undefined;
+  return sorted(tiers.filter((tier) => tier.apis === undefined || tier.apis.includes(api.id)).map(({ id }) => id));
+}
+
+function conditions(api: Api, spec: EnvironmentSpec, options: ManifestOptions): Record<string, unknown>[] {
+  const tiers = tiersOf(api, spec);
+  return [
+    // A header that isn't there is not one of these either.
+    { key: `request.headers[${claimHeader("tier", options)}]`, notValues: tiers === undefined || tiers.length === 0 ? ["*"] : tiers },
+    ...(options.plugin?.["failureMode"] === "open" ? [{ key: `request.headers[${claimHeader("unchecked", options)}]`, notValues: ["*"] }] : []),
+  ];
+}
+
+function conditionComment(spec: EnvironmentSpec, options: ManifestOptions): string {
+  return [
+    spec.tiers.length === 0 ? "Every caller that the filter lets in has a tier." : "The tiers that may call it: make the manifests anew when tiers change. Without the header it's none of them.",
+    "Scopes aren't asked for here: they come in one header, and a policy can't look for a word in it. It can in a token: components/mesh-identity.",
+    ...(options.plugin?.["failureMode"] === "open" ? ["failureMode open lets requests through unchecked, and marks them."] : []),
+  ].join("\n");
+}

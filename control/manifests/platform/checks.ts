@@ -1,0 +1,46 @@
+/** What can't work is refused before anything is written. */
+import { takesTokens, type EnvironmentSpec } from "../../domain/model.ts";
+import { type ManifestFile, ManifestError, type ManifestOptions } from "../model.ts";
+
+/** Istio has the APIs security.istio.io/v1, telemetry.istio.io/v1 and networking.istio.io/v1 from here on. */
+const oldestMinor = 22;
+
+export function checkOptions(spec: EnvironmentSpec, options: ManifestOptions): void {
+  const { major, minor } = options.istioVersion;
+  if (major < 1 || (major === 1 && minor < oldestMinor)) throw new ManifestError(`Istio ${major}.${minor} has not all of the APIs that the manifests use: they need 1.${oldestMinor} or newer (--istio-version).`);
+  checkImage(options.image.module);
+  checkKeySources(spec, options);
+}
+
+function checkImage(module: string): void {
+  if (module.startsWith("file://") || /@sha256:[0-9a-f]{64}$/.test(module)) return;
+  throw new ManifestError(`The filter's image \`${module}\` has no digest: a tag can be moved, and two gateways would run different filters. Name it as <image>@sha256:<digest>; \`npm run image\` prints the digest.`);
+}
+
+/** Istio verifies what follows `Bearer` before the filter runs: a key there would be refused as a broken token. */
+function checkKeySources({ apis }: EnvironmentSpec, { keySources = [] }: ManifestOptions): void {
+  const api = apis.find(({ auth }) => takesTokens(auth.mode));
+  if (api === undefined) return;
+  const place = keySources.findIndex((source) => source.bearer === true || source.header?.toLowerCase() === "authorization");
+  if (place < 0) return;
+  const what = keySources[place]!.bearer === true ? "bearer" : "header: authorization";
+  throw new ManifestError(`keySources[${place}]: keys can't come by \`${what}\` at a gateway whose API ${api.id} takes tokens (auth.mode ${api.auth.mode}): Istio reads tokens there, and refuses a key as a broken one before the filter sees it. Use another source, such as {header: x-api-key}.`);
+}
+
+/** Two objects of one name would overwrite each other; so would two files of one path. */
+export function checkNames(files: readonly ManifestFile[]): void {
+  const paths = new Set<string>();
+  for (const { path } of files) {
+    if (paths.has(path)) throw new ManifestError(`Two files would be ${path}: give the APIs ids that differ in more than punctuation.`);
+    paths.add(path);
+  }
+  const objects = new Map<string, string>();
+  for (const { path, documents } of files) {
+    for (const { object: { apiVersion, kind, metadata } } of documents) {
+      const name = `${apiVersion.split("/")[0]} ${kind} ${metadata.namespace ?? ""}/${metadata.name}`;
+      const other = objects.get(name);
+      if (other !== undefined) throw new ManifestError(`${other} and ${path} would both hold the ${kind} ${metadata.name}: give the APIs ids that differ in more than punctuation.`);
+      objects.set(name, path);
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** Parts that not everybody wants: kustomize components, to be listed under `components` of an overlay. */
+import type { EnvironmentSpec } from "../../domain/model.ts";
+import type { ManifestFile, ManifestOptions } from "../model.ts";
+import { identityFiles } from "./identity.ts";
+import { kustomization } from "./kustomization.ts";
+import { controlHost, pluginName } from "./names.ts";
+import { trafficExtension } from "./plugin.ts";
+
+export function componentFiles(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
+  return [...extension(spec, options), ...filteredClusters(options), ...meshIdentity(spec, options)];
+}
+
+/** The same plugin by the newer API, and away with the older one's. */
+function extension(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
+  const folder = "components/traffic-extension";
+  return [
+    kustomization(folder, "The filter as TrafficExtension in place of the WasmPlugin, where Istio has it: kubectl get crd trafficextensions.extensions.istio.io", {
+      resources: ["plugin.yaml"],
+      patches: [{ path: "without-wasm-plugin.yaml" }],
+    }, "Component"),
+    { path: `${folder}/plugin.yaml`, documents: [trafficExtension(spec, options)] },
+    {
+      path: `${folder}/without-wasm-plugin.yaml`,
+      documents: [{
+        comment: "Both together would be two filters.",
+        object: { apiVersion: "extensions.istio.io/v1alpha1", kind: "WasmPlugin", metadata: { name: pluginName, namespace: options.gateway.namespace }, $patch: "delete" },
+      }],
+    },
+  ];
+}
+
+function filteredClusters(options: ManifestOptions): ManifestFile[] {
+  const folder = "components/filtered-clusters";
+  const { gateway, routing } = options;
+  return [
+    kustomization(folder, "For meshes whose istiod has PILOT_FILTER_GATEWAY_CLUSTER_CONFIG=true: gateways then get clusters of routes alone, and control has no route.", { resources: ["control-cluster.yaml"] }, "Component"),
+    {
+      path: `${folder}/control-cluster.yaml`,
+      documents: [{
+        comment: "Changes nothing in Envoy: its annotation makes istiod keep control's cluster at the gateway. A route would do so as well, and open control to the gateway's callers.",
+        object: {
+          apiVersion: "networking.istio.io/v1alpha3",
+          kind: "EnvoyFilter",
+          metadata: { name: "tollgate-control-cluster", namespace: gateway.namespace, annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
+          spec: { workloadSelector: { labels: routing === "gateway-api" ? { "gateway.networking.k8s.io/gateway-name": gateway.name } : { ...gateway.selector } } },
+        },
+      }],
+    },
+  ];
+}
+
+function meshIdentity(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
+  const folder = "components/mesh-identity";
+  const files = identityFiles(spec, options);
+  if (files.length === 0) return [];
+  return [
+    kustomization(folder, "Services decide by the internal token. From then on nobody else gets in: look at who calls them first.", { resources: files.map(({ path }) => path) }, "Component"),
+    ...files.map(({ path, documents }) => ({ path: `${folder}/${path}`, documents })),
+  ];
+}

@@ -1,0 +1,69 @@
+/** Inside the mesh: the filter on the pods of services whose APIs ask for a peer, a caller known by its certificate. */
+import type { Api, EnvironmentSpec } from "../../domain/model.ts";
+import { type ManifestDocument, ManifestError, type ManifestOptions } from "../model.ts";
+import { clusterService, controlCluster, controlName, pluginName, sorted, peerSecret, tokenVariable, gatewaySecretKey } from "./names.ts";
+import { failComment, failStrategy, moduleUrl, urlComment, vm, vmComment } from "./plugin.ts";
+
+/** Namespaces of services with APIs for peers. */
+export function peerNamespaces({ apis }: Pick<EnvironmentSpec, "apis">): string[] {
+  return sorted(apis.filter(({ auth }) => auth.mode === "peer").map((api) => serviceOf(api).namespace));
+}
+
+/** The plugin on the pods of a service: one, however many of its APIs are for peers. By service: the APIs' ids and the document. */
+export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { api: string; document: ManifestDocument }[] {
+  const services = new Map<string, Api[]>();
+  for (const api of spec.apis.filter(({ auth }) => auth.mode === "peer")) {
+    const { name, namespace } = serviceOf(api);
+    services.set(`${namespace}/${name}`, [...(services.get(`${namespace}/${name}`) ?? []), api]);
+  }
+  return [...services.values()].map((apis) => ({ api: apis[0]!.id, document: peerPlugin(apis, options) }));
+}
+
+function serviceOf(api: Api): { name: string; namespace: string } {
+  const service = clusterService(api.upstream.service);
+  if (service === undefined) throw new ManifestError(`api ${api.id}: auth.mode peer needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`);
+  return service;
+}
+
+function peerPlugin(apis: readonly Api[], options: ManifestOptions): ManifestDocument {
+  const { name, namespace } = serviceOf(apis[0]!);
+  const { workloadLabel = "app", plugin = {} } = options;
+  const { claims, ...rest } = plugin as { claims?: { prefix?: string } };
+  return {
+    comment: [
+      `The filter on the pods of ${name}, for ${apis.map(({ id }) => id).join(", ")}: callers in the mesh are known by the certificate that mutual TLS has verified, and have tiers and limits.`,
+      `Its gateway token is of a group of its own that sees these APIs alone (tollgate gateway-tokens create --group mesh${apis.map(({ id }) => ` --api ${id}`).join("")}), in the Secret ${peerSecret} of the namespace ${namespace},`,
+      `and comes to the sidecar by a container \`istio-proxy\` (image: auto) in the pods' template with ${tokenVariable} from that Secret, key ${gatewaySecretKey}.`,
+    ].join("\n"),
+    object: {
+      apiVersion: "extensions.istio.io/v1alpha1",
+      kind: "WasmPlugin",
+      metadata: { name: `tollgate-${name}`, namespace },
+      spec: {
+        selector: { matchLabels: { [workloadLabel]: name } },
+        match: [{ mode: "SERVER" }],
+        phase: "AUTHN",
+        url: moduleUrl(options.image.module),
+        ...(options.imagePullSecret === undefined ? {} : { imagePullSecret: options.imagePullSecret }),
+        pluginName,
+        failStrategy: failStrategy(options.istioVersion),
+        ...vm,
+        pluginConfig: {
+          control: { cluster: controlCluster(options), authority: `${controlName}.${options.namespace}` },
+          environment: options.environment,
+          unknownApi: "pass",
+          claims: { prefix: `${claims?.prefix ?? "x-tollgate-"}peer-` },
+          ...rest,
+        },
+      },
+    },
+    comments: new Map([
+      ["/spec/match", "What comes in alone: what the service itself calls is another's to decide."],
+      ["/spec/url", urlComment(options.image.module)],
+      ["/spec/failStrategy", failComment(options.istioVersion)],
+      ["/spec/vmConfig", vmComment],
+      ["/spec/pluginConfig/unknownApi", "The service may serve more than these APIs: the rest passes as before."],
+      ["/spec/pluginConfig/claims", "Other names than at the gateway, whose claims this plugin would remove."],
+    ]),
+  };
+}

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { Registry } from "prom-client";
 import { pluginRules, PluginSchema } from "../control/domain/pluginSchema.ts";
-import { ApiSchema, ConsumerSchema, CorsSchema, FileSchema, KeySchema, LimitSchema, RouteSchema, TierSchema } from "../control/domain/schema.ts";
+import { ApiSchema, AuthJwtSchema, ConsumerSchema, CorsSchema, FileSchema, KeySchema, LimitSchema, RouteSchema, TierSchema } from "../control/domain/schema.ts";
 import type { Services } from "../control/http/context.ts";
 import { installMetrics } from "../control/http/metrics.ts";
 import type { App } from "../control/http/typeProvider.ts";
@@ -26,6 +26,7 @@ interface ObjectSchema extends TSchema {
 const sections = new Map<unknown, string>([
   [ApiSchema.properties, "an API"],
   [RouteSchema.properties, "a route"],
+  [AuthJwtSchema.properties, "tokens"],
   [CorsSchema.properties, "CORS"],
   [TierSchema.properties, "a tier"],
   [ConsumerSchema.properties, "a consumer"],
@@ -51,6 +52,8 @@ function takes(schema: TSchema): string {
       return schema["maxLength"] === undefined || (schema["maxLength"] as number) > 10_000 ? "text" : `text (${between(schema["minLength"], schema["maxLength"])} characters)`;
     case "integer":
       return `whole number (${between(schema["minimum"], schema["maximum"] === Number.MAX_SAFE_INTEGER ? undefined : schema["maximum"])})`;
+    case "number":
+      return `number (${between(schema["minimum"], schema["maximum"])})`;
     case "boolean":
       return "`true`, `false`";
     case "array": {
@@ -92,7 +95,7 @@ function fieldTable(schema: ObjectSchema): string {
 const file = [
   "### The file\n",
   fieldTable(FileSchema),
-  ...[ApiSchema, RouteSchema, CorsSchema, TierSchema, ConsumerSchema, KeySchema, LimitSchema].flatMap((schema) => {
+  ...[ApiSchema, RouteSchema, AuthJwtSchema, CorsSchema, TierSchema, ConsumerSchema, KeySchema, LimitSchema].flatMap((schema) => {
     const name = sections.get(schema.properties)!;
     return [`\n### ${name[0]!.toUpperCase()}${name.slice(1)}\n`, `${schema.description!}\n`, fieldTable(schema)];
   }),

@@ -51,10 +51,16 @@ export function callerByToken(table: Table, jwt: usize): u32 {
   const bytes = valueBytes();
   const wireId = table.names.consumers.get(id, bytes);
   if (wireId != 0) callerConsumer = table.consumers.get(wireId);
-  else if (jwtAdmitsUnknown(jwt)) callerConsumer = unknownConsumer(id, bytes);
+  else if (jwtAdmitsUnknown(jwt) && isAscii(id, bytes)) callerConsumer = unknownConsumer(id, bytes);
   else return CONSUMER_UNKNOWN;
   if (callerConsumer == 0 || !noteSubject(JWT, text(issuer), textBytes(issuer), id, bytes)) return CONSUMER_UNKNOWN;
   return openToken(table, jwt);
+}
+
+/** What goes into a header must be. */
+function isAscii(at: usize, bytes: u32): bool {
+  for (let i: u32 = 0; i < bytes; i++) if (load<u8>(at + i) > 0x7e) return false;
+  return true;
 }
 
 /** Whether the token is of the consumer that the key has named. NO_FAULT, or what is wrong. */

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
+import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { ApiInput, AuthJwtInput, FileInput } from "../../control/domain/schema.ts";
 import type { Properties } from "./host.ts";
-import { basicSpec, keyRecord } from "./support.ts";
+import { basicSpec, keyRecord, type Gateway } from "./support.ts";
 
 export const issuer = "https://login.example.com/";
 export const otherIssuer = "https://other.example.com";
@@ -73,4 +74,10 @@ function packed(value: unknown): string | Buffer {
 /** What such a caller is counted by. */
 export function subjectOf(kind: "jwt" | "peer", ...parts: string[]): string {
   return createHash("sha256").update([kind, ...parts].join("\0")).digest("hex").slice(0, 32);
+}
+
+/** Applies a file to the simulated control, and lets the change arrive. */
+export function applySpec(gateway: Gateway, file: FileInput): void {
+  gateway.control.change(() => fillEnvironment(file, "default"));
+  gateway.envoy.advance(1000);
 }

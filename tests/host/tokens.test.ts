@@ -1,15 +1,23 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
+import type { AuthJwtInput } from "../../control/domain/schema.ts";
 import type { Properties, Stream } from "./host.ts";
-import { assertSound, keyNamed, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
-import { apiOf, issuer, otherIssuer, tokenOf, tokenProperties, tokenSpec } from "./tokenSupport.ts";
+import { minute } from "./limitsSupport.ts";
+import { assertSound, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import { apiOf, applySpec, issuer, otherIssuer, subjectOf, tokenOf, tokenProperties, tokenSpec } from "./tokenSupport.ts";
 
 afterEach(assertSound);
 
-const keyed = (id: string) => ({ "x-api-key": keyNamed(id) });
 const claimsOf = (stream: Stream) => Object.fromEntries(stream.headers.pairs.filter(([name]) => name.startsWith("x-tollgate")));
 const call = (gateway: Gateway, path: string, properties: Properties = {}, headers: Record<string, string> = {}) => gateway.get(path, headers, { properties });
 const reason = (...all: Parameters<typeof call>) => outcome(call(...all));
+const challenges = (stream: Stream) => stream.localResponse!.headers.filter(([name]) => name === "www-authenticate").map(([, value]) => value);
+const key = (id: string) => ({ "x-api-key": keyNamed(id) });
+
+/** A gateway whose jwt API has these settings. */
+function withTokens(jwt: Partial<AuthJwtInput>, scopes: string[] = []): Gateway {
+  return readyGateway({ spec: tokenSpec([apiOf("jwt", { jwt, scopes })]) });
+}
 
 describe("auth.mode jwt", () => {
   test("takes the consumer, its tier and claims from the record that a claim names, and no key id", () => {
@@ -18,12 +26,272 @@ describe("auth.mode jwt", () => {
     assert.deepEqual(claimsOf(stream), { "x-tollgate-consumer": "beta", "x-tollgate-tier": "gold", "x-tollgate-scopes": "read write", "x-tollgate-claim-org": "beta-inc" });
   });
 
-  test("believes the metadata alone: a token in a header proves nothing", () => {
+  test("believes the metadata alone: a token in a header proves nothing, and forged claims are gone", () => {
     const gateway = readyGateway({ spec: tokenSpec() });
     const text = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
     const token = `${text({ alg: "none" })}.${text({ iss: issuer, aud: "api://orders", client_id: "beta" })}.`;
-    const stream = call(gateway, "/jwt/x", {}, { authorization: `Bearer ${token}`, "x-tollgate-consumer": "beta" });
+    const stream = call(gateway, "/jwt/x", {}, { authorization: `Bearer ${token}`, "x-tollgate-consumer": "beta", x_tollgate_tier: "gold" });
     assert.equal(outcome(stream), "token_missing");
-    assert.deepEqual(stream.localResponse!.headers.filter(([name]) => name === "www-authenticate"), [["www-authenticate", 'Bearer realm="tollgate"']]);
+    assert.deepEqual(claimsOf(stream), {});
+    assert.deepEqual(challenges(stream), ['Bearer realm="tollgate"']);
+    const admitted = call(gateway, "/jwt/x", tokenOf("acme"), { "x-tollgate-consumer": "beta", "X_Tollgate-Key-Id": "beta-1", "x-tollgate-tier": "gold" });
+    assert.deepEqual(claimsOf(admitted), { "x-tollgate-consumer": "acme", "x-tollgate-tier": "bronze", "x-tollgate-scopes": "read", "x-tollgate-claim-org": "acme-corp" });
+    assert.equal(admitted.headers.first("X_Tollgate-Key-Id"), undefined);
+  });
+
+  test("leaves the token to the upstream, and takes keys out", () => {
+    const stream = call(readyGateway({ spec: tokenSpec() }), "/jwt/x", tokenOf("beta"), { authorization: "Bearer e30.e30.sig", ...key("acme-1") });
+    assert.equal(outcome(stream), "admitted");
+    assert.equal(stream.headers.first("authorization"), "Bearer e30.e30.sig");
+    assert.equal(stream.headers.first("x-api-key"), undefined);
+    assert.equal(claimsOf(stream)["x-tollgate-consumer"], "beta");
+  });
+
+  test("takes no key in a token's place", () => {
+    const gateway = readyGateway({ spec: tokenSpec() });
+    assert.equal(reason(gateway, "/jwt/x", {}, key("acme-1")), "token_missing");
+    assert.equal(reason(gateway, "/jwt/x", {}, { authorization: `Bearer ${keyNamed("acme-1")}` }), "token_missing");
+  });
+
+  const ladder: [what: string, payload: Record<string, unknown>, reason: string][] = [
+    ["of another issuer", { iss: "https://evil.example.com", aud: "api://orders", client_id: "beta" }, "token_issuer"],
+    ["of an issuer but for the last slash", { iss: issuer.slice(0, -1), aud: "api://orders", client_id: "beta" }, "token_issuer"],
+    ["without an issuer", { aud: "api://orders", client_id: "beta" }, "token_issuer"],
+    ["for another audience", { iss: issuer, aud: "api://billing", client_id: "beta" }, "token_audience"],
+    ["for other audiences", { iss: issuer, aud: ["api://billing", "api://orders/"], client_id: "beta" }, "token_audience"],
+    ["without an audience", { iss: issuer, client_id: "beta" }, "token_audience"],
+    ["with an empty list of audiences", { iss: issuer, aud: [], client_id: "beta" }, "token_audience"],
+    ["with audiences that aren't texts", { iss: issuer, aud: [1, true, ["api://orders"]], client_id: "beta" }, "token_audience"],
+    ["with the audience among others", { iss: issuer, aud: ["a", "b", "c", "api://orders"], client_id: "beta" }, "admitted"],
+    ["of an issuer for any audience", { iss: otherIssuer, client_id: "beta" }, "admitted"],
+    ["without a claim that names the consumer", { iss: issuer, aud: "api://orders" }, "consumer_unknown"],
+    ["of nobody", { iss: issuer, aud: "api://orders", client_id: "nobody" }, "consumer_unknown"],
+    ["of a consumer in capitals", { iss: issuer, aud: "api://orders", client_id: "BETA" }, "consumer_unknown"],
+    ["of a number", { iss: issuer, aud: "api://orders", client_id: 12 }, "consumer_unknown"],
+    ["of a list", { iss: issuer, aud: "api://orders", client_id: ["beta"] }, "consumer_unknown"],
+    ["whose first claim names nobody, though a later one does", { iss: issuer, aud: "api://orders", client_id: "nobody", sub: "beta" }, "consumer_unknown"],
+    ["whose first claim isn't there", { iss: issuer, aud: "api://orders", azp: "beta", sub: "acme" }, "admitted"],
+    ["whose first claims are empty", { iss: issuer, aud: "api://orders", client_id: "", azp: "", sub: "beta" }, "admitted"],
+    ["of one that is suspended", { iss: issuer, aud: "api://orders", client_id: "halted" }, "consumer_suspended"],
+    ["of one without a tier", { iss: issuer, aud: "api://orders", client_id: "poor" }, "tier_missing"],
+  ];
+  for (const [what, payload, expected] of ladder) {
+    test(`a token ${what}: ${expected}`, () => {
+      const stream = call(readyGateway({ spec: tokenSpec() }), "/jwt/x", tokenProperties(payload));
+      assert.equal(outcome(stream), expected);
+      if (/^token_/.test(expected)) assert.deepEqual(challenges(stream), ['Bearer realm="tollgate", error="invalid_token"']);
+    });
+  }
+
+  test("reads a claim by its whole name first, then by the path that dots make", () => {
+    const gateway = withTokens({ consumerClaims: ["app.id"] });
+    assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: otherIssuer, app: { id: "beta" } })), "admitted");
+    assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: otherIssuer, app: "beta" })), "consumer_unknown");
+    const namespaced = withTokens({ consumerClaims: ["https://shop.example.com/app"] });
+    assert.equal(claimsOf(call(namespaced, "/jwt", tokenProperties({ iss: otherIssuer, "https://shop.example.com/app": "beta" })))["x-tollgate-consumer"], "beta");
+  });
+
+  test("a tier's claim wins over the record's tier; one that names no tier refuses; none leaves the record's", () => {
+    const gateway = withTokens({ tierClaim: "plan" });
+    const tier = (more: Record<string, unknown>) => claimsOf(call(gateway, "/jwt", tokenOf("beta", more)))["x-tollgate-tier"];
+    assert.equal(tier({ plan: "bronze" }), "bronze");
+    assert.equal(tier({}), "gold");
+    for (const plan of ["platinum", "", 1, ["bronze"]]) assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan })), "tier_missing", JSON.stringify(plan));
+  });
+
+  test("scopes of a claim narrow the tier's, as a text or a list; without the claim there are none", () => {
+    const gateway = withTokens({ scopeClaim: "scp" }, ["read"]);
+    const scopes = (scp: unknown) => {
+      const stream = call(gateway, "/jwt", tokenOf("beta", { scp }));
+      return outcome(stream) === "admitted" ? claimsOf(stream)["x-tollgate-scopes"] : outcome(stream);
+    };
+    assert.equal(scopes("read"), "read");
+    assert.equal(scopes("  openid   write read "), "write read");
+    assert.equal(scopes(["write", "read", "admin"]), "write read");
+    assert.equal(scopes("write"), "scope_missing");
+    assert.equal(scopes("readwrite"), "scope_missing");
+    assert.equal(scopes(""), "scope_missing");
+    assert.equal(scopes([]), "scope_missing");
+    assert.equal(scopes(["read write"]), "scope_missing");
+    assert.equal(reason(gateway, "/jwt", tokenOf("beta")), "scope_missing");
+  });
+
+  test("a star among a token's scopes gives no more than the tier has", () => {
+    const gateway = withTokens({ scopeClaim: "scope" });
+    assert.equal(claimsOf(call(gateway, "/jwt", tokenOf("beta", { scope: "*" })))["x-tollgate-scopes"], undefined);
+  });
+});
+
+describe("unknownConsumers", () => {
+  const admit = { unknownConsumers: "admit", tierClaim: "plan" } as const;
+
+  test("admit: the claim names the caller, the tier is the token's", () => {
+    const gateway = withTokens(admit);
+    const stream = call(gateway, "/jwt", tokenOf("user-17", { plan: "gold" }));
+    assert.deepEqual(claimsOf(stream), { "x-tollgate-consumer": "user-17", "x-tollgate-tier": "gold", "x-tollgate-scopes": "read write" });
+    assert.equal(claimsOf(call(gateway, "/jwt", tokenOf("acme", { plan: "gold" })))["x-tollgate-claim-org"], "acme-corp");
+    assert.equal(reason(gateway, "/jwt", tokenOf("user-17")), "tier_missing");
+    assert.equal(reason(gateway, "/jwt", tokenOf("halted", { plan: "gold" })), "consumer_suspended");
+  });
+
+  test("admit: what can't be a header's value names nobody", () => {
+    const gateway = withTokens(admit);
+    for (const id of ["two words", "line\nbreak", "nul\0", "ümlaut", "x".repeat(256), ["a"]]) {
+      assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: issuer, aud: "api://orders", client_id: id, plan: "gold" })), "consumer_unknown", JSON.stringify(id));
+    }
+  });
+
+  test("each has limits of its own, per key and per consumer, by issuer and name", () => {
+    for (const subject of ["key", "consumer", "consumer+api"] as const) {
+      const spec = tokenSpec([apiOf("jwt", { jwt: admit })]);
+      spec.tiers!.find(({ id }) => id === "gold")!.limits = [minute(2, { subject })];
+      const gateway = readyGateway({ spec });
+      const ask = (id: string, iss = issuer) => {
+        const stream = call(gateway, "/jwt", tokenOf(id, { plan: "gold", iss }));
+        gateway.envoy.until(() => stream.state !== "held", 5000, 1);
+        return outcome(stream);
+      };
+      assert.deepEqual([ask("u1"), ask("u1"), ask("u1")], ["admitted", "admitted", "rate_limited"], subject);
+      assert.equal(ask("u2"), "admitted", subject);
+      assert.equal(ask("u1", otherIssuer), "admitted", subject);
+    }
+  });
+});
+
+describe("auth.mode key-or-jwt", () => {
+  test("a key decides where there is one, and the token only passes on", () => {
+    const gateway = readyGateway({ spec: tokenSpec() });
+    const stream = call(gateway, "/key-or-jwt", tokenOf("beta"), { ...key("acme-1"), authorization: "Bearer e30.e30.sig" });
+    assert.equal(claimsOf(stream)["x-tollgate-consumer"], "acme");
+    assert.equal(claimsOf(stream)["x-tollgate-key-id"], "acme-1");
+    assert.equal(stream.headers.first("authorization"), "Bearer e30.e30.sig");
+    assert.equal(stream.headers.first("x-api-key"), undefined);
+    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), { "x-api-key": "no-such-key" }), "key_unknown");
+  });
+
+  test("without a key the token decides, where it stands as Bearer too; without either it's the token that is missing", () => {
+    const gateway = readyGateway({ spec: tokenSpec() });
+    for (const authorization of ["Bearer short", `Bearer ${"x".repeat(2000)}`]) {
+      const stream = call(gateway, "/key-or-jwt", tokenOf("beta"), { authorization });
+      assert.equal(claimsOf(stream)["x-tollgate-consumer"], "beta");
+      assert.equal(claimsOf(stream)["x-tollgate-key-id"], undefined);
+      assert.equal(stream.headers.first("authorization"), authorization);
+    }
+    assert.equal(reason(gateway, "/key-or-jwt"), "token_missing");
+  });
+
+  test("a key as Bearer is a key, imported ones too", () => {
+    const spec = tokenSpec();
+    const imported = { ...keyRecord("old", "beta") };
+    spec.keys!.push(imported);
+    const gateway = readyGateway({ spec });
+    const stream = call(gateway, "/key-or-jwt", {}, { authorization: `Bearer ${keyNamed("acme-1")}` });
+    assert.equal(claimsOf(stream)["x-tollgate-key-id"], "acme-1");
+    assert.equal(stream.headers.first("authorization"), undefined);
+    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), { authorization: `Bearer ${keyNamed("nobody")}` }), "key_unknown");
+  });
+});
+
+describe("auth.mode both", () => {
+  test("a key and a token of the same consumer; claims and limits are the key's", () => {
+    const stream = call(readyGateway({ spec: tokenSpec() }), "/both", tokenOf("acme", { plan: "gold" }), key("acme-1"));
+    assert.deepEqual(claimsOf(stream), { "x-tollgate-consumer": "acme", "x-tollgate-tier": "bronze", "x-tollgate-key-id": "acme-1", "x-tollgate-scopes": "read", "x-tollgate-claim-org": "acme-corp" });
+  });
+
+  test("one of them alone, or of somebody else, is not enough", () => {
+    const gateway = readyGateway({ spec: tokenSpec() });
+    assert.equal(reason(gateway, "/both", tokenOf("acme")), "key_missing");
+    assert.equal(reason(gateway, "/both", {}, key("acme-1")), "token_missing");
+    assert.equal(reason(gateway, "/both", tokenOf("beta"), key("acme-1")), "token_consumer_mismatch");
+    assert.equal(reason(gateway, "/both", tokenOf("acme-"), key("acme-1")), "token_consumer_mismatch");
+    assert.equal(reason(gateway, "/both", tokenProperties({ iss: issuer, aud: "api://orders" }), key("acme-1")), "token_consumer_mismatch");
+    assert.equal(reason(gateway, "/both", tokenOf("acme", { aud: "else" }), key("acme-1")), "token_audience");
+    assert.equal(reason(gateway, "/both", tokenOf("acme", { iss: "else" }), key("acme-1")), "token_issuer");
+    assert.equal(reason(gateway, "/both", tokenOf("acme"), { "x-api-key": keyNamed("nobody") }), "key_unknown");
+  });
+});
+
+describe("as with keys", () => {
+  test("limits are counted by the digest of issuer and consumer, shared by all that are it", () => {
+    const spec = tokenSpec();
+    spec.tiers!.find(({ id }) => id === "gold")!.limits = [minute(3)];
+    const gateway = readyGateway({ spec, workers: 2 });
+    const ask = (worker: number, properties: Properties) => {
+      const stream = gateway.get("/jwt", {}, { worker, properties });
+      gateway.envoy.until(() => stream.state !== "held", 5000, 1);
+      return outcome(stream);
+    };
+    const outcomes = [0, 1, 0, 1, 0].map((worker) => ask(worker, tokenOf("beta")));
+    assert.deepEqual(outcomes, ["admitted", "admitted", "admitted", "rate_limited", "rate_limited"]);
+    assert.equal(ask(0, tokenOf("beta", { iss: otherIssuer })), "admitted");
+  });
+
+  test("a limit per consumer counts keys and tokens together", () => {
+    const spec = tokenSpec();
+    spec.tiers!.find(({ id }) => id === "gold")!.limits = [minute(2, { subject: "consumer" })];
+    const gateway = readyGateway({ spec });
+    const settle = (stream: Stream) => {
+      gateway.envoy.until(() => stream.state !== "held", 5000, 1);
+      return outcome(stream);
+    };
+    assert.equal(settle(call(gateway, "/jwt", tokenOf("beta"))), "admitted");
+    assert.equal(settle(call(gateway, "/key-or-jwt", {}, key("beta-1"))), "admitted");
+    assert.equal(settle(call(gateway, "/jwt", tokenOf("beta"))), "rate_limited");
+    assert.equal(settle(call(gateway, "/key-or-jwt", {}, key("beta-1"))), "rate_limited");
+  });
+
+  test("usage is of the consumer, and of the digest", () => {
+    const gateway = readyGateway({ spec: tokenSpec() });
+    call(gateway, "/jwt", tokenOf("beta"));
+    call(gateway, "/jwt", tokenOf("halted"));
+    gateway.envoy.advance(3000);
+    const digests = gateway.control.counters.usage.map(({ digest, consumer, counts }) => [digest, consumer !== 0, counts.map(([metric]) => metric).includes(0)]);
+    assert.deepEqual(digests.filter(([digest]) => digest !== "0".repeat(32)).sort(), [
+      [subjectOf("jwt", issuer, "beta"), true, true],
+      [subjectOf("jwt", issuer, "halted"), true, false],
+    ].sort());
+  });
+
+  test("observe refuses nothing, and says nothing of the caller where it would", () => {
+    const gateway = readyGateway({ spec: tokenSpec(), configuration: pluginConfiguration({ mode: "observe" }) });
+    const good = call(gateway, "/jwt", tokenOf("beta"));
+    assert.equal(claimsOf(good)["x-tollgate-consumer"], "beta");
+    const bad = call(gateway, "/jwt", tokenOf("beta", { aud: "else" }), { "x-tollgate-consumer": "forged" });
+    assert.equal(outcome(bad), "admitted");
+    assert.deepEqual(claimsOf(bad), {});
+    assert.equal(counters(gateway)["observed.token_audience"], 1);
+  });
+
+  test("a consumer that comes, is renamed or goes is known at once, and so is a tier", () => {
+    const gateway = readyGateway({ spec: tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan" } })]) });
+    const spec = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan" } })]);
+    assert.equal(reason(gateway, "/jwt", tokenOf("fresh")), "consumer_unknown");
+    spec.consumers!.push({ id: "fresh", tier: "bronze" });
+    spec.tiers!.push({ id: "silver" });
+    applySpec(gateway, spec);
+    assert.equal(reason(gateway, "/jwt", tokenOf("fresh")), "admitted");
+    assert.equal(reason(gateway, "/jwt", tokenOf("fresh", { plan: "silver" })), "admitted");
+    spec.consumers = spec.consumers!.filter(({ id }) => id !== "fresh");
+    spec.tiers = spec.tiers!.filter(({ id }) => id !== "silver");
+    applySpec(gateway, spec);
+    assert.equal(reason(gateway, "/jwt", tokenOf("fresh")), "consumer_unknown");
+    assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: "silver" })), "tier_missing");
+  });
+
+  test("the first API with tokens that comes has all names there are, while the others go on", () => {
+    const gateway = readyGateway({ spec: tokenSpec([]) });
+    assert.equal(reason(gateway, "/jwt", tokenOf("beta")), "key_missing");
+    applySpec(gateway, tokenSpec());
+    gateway.envoy.until(() => reason(gateway, "/jwt", tokenOf("beta")) === "admitted", 5000, 10);
+    assert.equal(reason(gateway, "/x", {}, key("acme-1")), "admitted");
+    assert.equal(reason(gateway, "/peer", { "connection.uri_san_peer_certificate": "spiffe://cluster.local/ns/shop/sa/beta" }), "admitted");
+  });
+
+  test("an API whose mode says tokens and that names no issuer is closed; with keys too, it takes these", () => {
+    const gateway = readyGateway({ spec: tokenSpec([{ ...apiOf("jwt"), auth: { mode: "jwt" } }, { ...apiOf("both"), auth: { mode: "both" } }, { ...apiOf("key-or-jwt"), auth: { mode: "key-or-jwt" } }]) });
+    assert.equal(reason(gateway, "/jwt", tokenOf("beta")), "auth_mode_unsupported");
+    assert.equal(reason(gateway, "/both", tokenOf("acme"), key("acme-1")), "auth_mode_unsupported");
+    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta")), "key_missing");
+    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), key("acme-1")), "admitted");
   });
 });

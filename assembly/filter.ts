@@ -12,7 +12,7 @@ import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "./keyRecor
 import { PATH_DECODE, PATH_INVALID as PATH_REFUSED, decodePath, pathBytes, scanPath } from "./path";
 import {
   ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, KEY_MISSING, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
-  LIMIT_UNAVAILABLE, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, UNKNOWN_API,
+  LIMIT_UNAVAILABLE, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
 } from "./reasons";
 import {
   AUTH_BOTH, AUTH_JWT, AUTH_KEYLESS, AUTH_PEER, KEY_HAS_LIMITS, afterTexts, count, first, hasId, keyConsumer, keyFlags, next, text, textBytes,
@@ -29,6 +29,8 @@ import { API_FOUND, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRou
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
 import { noteRequest } from "./responses";
 import { Table } from "./table";
+import { TOKEN_COMING, TOKEN_READY, findToken, setToken } from "./tokens/internalToken";
+import { waitForToken } from "./tokens/waiting";
 import { ADMITTED, KEYLESS, LOCAL_SHARE, OVERSHOOT, PASSED, PREFLIGHT, UNCHECKED } from "./telemetry";
 import { USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED } from "./usage";
 
@@ -39,6 +41,7 @@ export const PAUSE: i32 = 1;
 const GO_ON: i32 = 2;
 
 const NO_ROUTE: u32 = 0xffffffff;
+const FAILURE_CLOSED: u32 = 0;
 const FAILURE_OPEN: u32 = 1;
 const FAILURE_LOCAL: u32 = 2;
 
@@ -132,6 +135,12 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   }
   if (addresses != 0 && !addressAllowed()) return refuse(root, ADDRESS_NOT_ALLOWED, cors, STRIP_KEYED, winner);
 
+  // ---- internal token, ahead of the limits: a request that waits for it has taken nothing yet
+  if (config.tokenHeader.length > 0) {
+    const fetched = internalToken(root, table, api, tier, tierId, mode == AUTH_PEER, deadlineNs, winner);
+    if (fetched != GO_ON) return fetched;
+  }
+
   // ---- limits
   callerAt = consumer;
   callerTierAt = tier;
@@ -141,8 +150,26 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   // ---- claims
   if (!config.observeForwardsKey) stripKeys(config, STRIP_KEYED, winner, table);
   setClaims(config, key, consumer, tier, ownScopes);
+  if (config.tokenHeader.length > 0) setToken(config);
   root.meter.count(ADMITTED);
   return CONTINUE;
+}
+
+/** GO_ON: the caller's token is here, or the request may go on without; else what `decide` gives. */
+function internalToken(root: Root, table: Table, api: usize, tier: usize, tierId: u32, peer: bool, deadlineNs: u64, winner: i32): i32 {
+  const feed = root.feed;
+  if (feed == null) return GO_ON;
+  const config = root.config;
+  const found = findToken(feed, table, theKey, callerConsumer, tier, tierId, ownScopes, peer);
+  if (found == TOKEN_READY) return GO_ON;
+  if (config.observe) {
+    root.meter.observed(TOKEN_UNAVAILABLE, 1);
+    return GO_ON;
+  }
+  if (found == TOKEN_COMING && waitForToken(root, theContext, deadlineNs)) return PAUSE;
+  if (load<u8>(api, 5) == FAILURE_CLOSED) return refuse(root, TOKEN_UNAVAILABLE, apiCors(api), STRIP_KEYED, winner);
+  setUnchecked(config, codeOf(TOKEN_UNAVAILABLE));
+  return GO_ON;
 }
 
 /**
@@ -179,9 +206,9 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   const would: u32 = shadowed ? 1 + <u32>shadowDebt : 0;
   if (would > 0) root.meter.observed(shadowedRate ? RATE_LIMITED : QUOTA_EXCEEDED, would);
   if (!feed.isLocal) {
-    feed.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
     if (would > 0) feed.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
-    noteRequest(theContext, root.id, config.exactResponsesPerSecond, theApi, theRoute, theConsumer, theKey, feed.counters.era, limitCount > 0 ? decidedNs : 0);
+    const cell = feed.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
+    noteRequest(theContext, root.id, config.exactResponsesPerSecond, cell, theApi, theRoute, theConsumer, theKey, feed.counters.era, limitCount > 0 ? decidedNs : 0);
   }
   return GO_ON;
 }

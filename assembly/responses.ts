@@ -1,11 +1,11 @@
 /**
  * Responses: the headers that were noted for them, and how often which status came after how long.
  *
- * Asking the host for a status costs more than all the rest. So each is looked at only up to a number per second; of the others one in
- * eight, picked by chance, counts for eight.
+ * Asking the host for a status costs more than all the rest. So each response is looked at only up to a number per second; beyond that, of
+ * each usage cell the first one, and of the others one in eight, picked by chance.
  *
  * ```
- *   in the stream's slot, at 4:  u32 weight, 0: not looked at | u32 root | u32 api | u32 route | u32 consumer | u32 era | u32 0 | u64 decidedNs | 16 digest
+ *   in the stream's slot, at 4:  u32 1: looked at | u32 root | u32 api | u32 route | u32 consumer | u32 era | u32 0 | u64 decidedNs | 16 digest
  * ```
  */
 import { MAP_RESPONSE_HEADERS, header, value, valueBytes } from "./abi/host";
@@ -14,6 +14,7 @@ import { addNoted } from "./limits/rateLimitHeaders";
 import { rootById } from "./root";
 import { findSlot, freeSlot, takeSlot } from "./streamSlots";
 import { ascii } from "./text";
+import { hasLooks, noteLook } from "./usage";
 
 const NO_ROUTE: u32 = 0xffffffff;
 const SECOND_NS: u64 = 1_000_000_000;
@@ -33,27 +34,29 @@ export function renewLooks(now: u64): void {
   if (chance == 0) chance = <u32>random64() | 1;
 }
 
-/** For how many responses the next one counts; 0: it isn't looked at. */
-function weigh(exactPerSecond: u32): u32 {
+function looks(cell: usize, exactPerSecond: u32): bool {
   if (lookedAt < exactPerSecond) {
     lookedAt++;
-    return 1;
+    return true;
   }
+  if (cell != 0 && !hasLooks(cell)) return true;
   // Marsaglia's xorshift32: clients that send their keys in turn must not fall into step with what is picked.
   chance ^= chance << 13;
   chance ^= chance >> 17;
   chance ^= chance << 5;
-  return (chance & (SHARE - 1)) == 0 ? SHARE : 0;
+  return (chance & (SHARE - 1)) == 0;
 }
 
 /**
- * Notes an admitted request. `digest` 0: nobody's; `era`: as long as it's the feed's, the wire ids mean the same; `ns` 0: the time isn't known.
+ * Notes an admitted request. `cell`: its usage's, or 0; `digest` 0: nobody's; `era`: as long as it's the feed's, the wire ids mean the same;
+ * `ns` 0: the time isn't known.
  */
-export function noteRequest(context: u32, root: u32, exactPerSecond: u32, api: u32, route: u32, consumer: u32, digest: usize, era: u32, ns: u64): void {
-  const weight = weigh(exactPerSecond);
-  if (weight == 0) return;
+export function noteRequest(context: u32, root: u32, exactPerSecond: u32, cell: usize, api: u32, route: u32, consumer: u32, digest: usize, era: u32, ns: u64): void {
+  const looked = looks(cell, exactPerSecond);
+  if (cell != 0) noteLook(cell, looked);
+  if (!looked) return;
   const slot = takeSlot(context);
-  store<u32>(slot, weight, 4);
+  store<u32>(slot, 1, 4);
   store<u32>(slot, root, 8);
   store<u32>(slot, api, 12);
   store<u32>(slot, route, 16);
@@ -70,14 +73,13 @@ export function respond(context: u32): void {
   if (slot == 0) return;
   addNoted(slot);
   freeSlot(slot);
-  const weight = load<u32>(slot, 4);
-  if (weight == 0) return;
+  if (load<u32>(slot, 4) == 0) return;
   const root = rootById(load<u32>(slot, 8));
   if (root == null) return;
   const feed = root.feed;
   if (feed == null || feed.isLocal || !header(MAP_RESPONSE_HEADERS, changetype<usize>(STATUS), STATUS.length)) return;
   const status = valueBytes() == 3 ? (<u32>load<u8>(value()) - 48) * 100 : 0;
   const tookNs = monotonicNs() - load<u64>(slot, 32);
-  if (load<u32>(slot, 24) != feed.counters.era) feed.usage.respond(0, NO_ROUTE, 0, 0, status, tookNs, weight);
-  else feed.usage.respond(load<u32>(slot, 12), load<u32>(slot, 16), load<u32>(slot, 20), slot + 40, status, tookNs, weight);
+  if (load<u32>(slot, 24) != feed.counters.era) feed.usage.respond(0, NO_ROUTE, 0, 0, status, tookNs);
+  else feed.usage.respond(load<u32>(slot, 12), load<u32>(slot, 16), load<u32>(slot, 20), slot + 40, status, tookNs);
 }

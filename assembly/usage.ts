@@ -4,7 +4,8 @@
  *
  * ```
  *   cell, 152 bytes:  u32 minute | u32 api | u32 route | u32 consumer | 16 digest | u32 metric of a lone count, or ALL | u32 hash |
- *                     28 u32 counts: admitted, cost, overshoot, shadowed, local, 5 status classes, 14 latency buckets, 4 unused
+ *                     28 u32 counts: admitted, cost, overshoot, shadowed, local, 5 status classes, 14 latency buckets, responses that aren't looked at,
+ *                     responses that are to be, 2 unused
  * ```
  */
 import { wallNs } from "./abi/host";
@@ -17,6 +18,10 @@ const FULL: u32 = 8192;
 const CELL_BYTES: u32 = 152;
 const COUNTS_AT: u32 = 40;
 const COUNTS: u32 = 24;
+/** Of admissions whose responses aren't looked at, the cell's others tell how they went. */
+const UNSEEN: u32 = 24;
+const LOOKS: u32 = 25;
+const KEPT: u32 = 26;
 const NO_ROUTE: u32 = 0xffffffff;
 /** The cell counts admissions; others count one metric. */
 const ALL: u32 = 0xffffffff;
@@ -27,7 +32,9 @@ export const USAGE_OVERSHOOT: u32 = 2;
 export const USAGE_SHADOWED: u32 = 3;
 export const USAGE_LOCAL: u32 = 4;
 const STATUS: u32 = 5;
+const STATUSES: u32 = 5;
 const LATENCY: u32 = 10;
+const LATENCIES: u32 = 14;
 /** On the wire: status classes from here, latencies from there, refusals by reason, refusals that were only noted. */
 const WIRE_STATUS: u32 = 8;
 const WIRE_LATENCY: u32 = 16;
@@ -43,6 +50,9 @@ export class Usage {
   private list: usize = 0;
   used: u32 = 0;
   private minute: u32 = 0;
+  /** status class and latency bucket of the response that was looked at last, as counts' indexes */
+  private lastStatus: u32 = 0;
+  private lastLatency: u32 = 0;
 
   /** Looks at the wall clock: a minute is as exact as a tick is. */
   tick(): void {
@@ -51,13 +61,14 @@ export class Usage {
 
   get crowded(): bool { return this.used >= CROWDED; }
 
-  /** Counts an admission of `cost`; `digest` 0: nobody's. Gives its cell, or 0. */
-  admit(api: u32, route: u32, consumer: u32, digest: usize, cost: u32, extra: u32): void {
+  /** Counts an admission of `cost`; `digest` 0: nobody's. Gives its cell, which the next admission may move; 0: there is none. */
+  admit(api: u32, route: u32, consumer: u32, digest: usize, cost: u32, extra: u32): usize {
     const cell = this.cell(api, route, consumer, digest, ALL);
-    if (cell == 0) return;
+    if (cell == 0) return 0;
     add(cell, USAGE_ADMITTED, 1);
     add(cell, USAGE_COST, cost);
     if (extra != 0) add(cell, extra, 1);
+    return cell;
   }
 
   /** A shadow limit would have refused what was admitted, so many times. */
@@ -72,16 +83,20 @@ export class Usage {
     if (cell != 0) add(cell, 0, 1);
   }
 
-  /** Counts a response, or as many as `weight` says that are like it: its status and how long it took. */
-  respond(api: u32, route: u32, consumer: u32, digest: usize, status: u32, ns: u64, weight: u32): void {
+  /** Counts a response: its status and how long it took. */
+  respond(api: u32, route: u32, consumer: u32, digest: usize, status: u32, ns: u64): void {
     const cell = this.cell(api, route, consumer, digest, ALL);
     if (cell == 0) return;
     const hundreds = status / 100;
-    if (hundreds >= 1 && hundreds <= 5) add(cell, STATUS + hundreds - 1, weight);
+    if (hundreds >= 1 && hundreds <= STATUSES) {
+      this.lastStatus = STATUS + hundreds - 1;
+      add(cell, this.lastStatus, 1);
+    }
     const ms = (ns + 999_999) / 1_000_000;
     let bucket: u32 = 0;
     while (bucket < 13 && ms > <u64>load<u32>(BUCKETS + (<usize>bucket << 2))) bucket++;
-    add(cell, LATENCY + bucket, weight);
+    this.lastLatency = LATENCY + bucket;
+    add(cell, this.lastLatency, 1);
   }
 
   private cell(api: u32, route: u32, consumer: u32, digest: usize, metric: u32): usize {
@@ -134,6 +149,8 @@ export class Usage {
     let at = to;
     while (written < this.used && at + ENTRY_MOST <= to + max) {
       const cell = this.cells + <usize>load<u32>(this.list + (<usize>written << 2)) * CELL_BYTES;
+      share(cell, STATUS, STATUSES, this.lastStatus);
+      share(cell, LATENCY, LATENCIES, this.lastLatency);
       at = writeEntry(at, cell);
       written++;
     }
@@ -169,7 +186,7 @@ export class Usage {
       this.minute = load<u32>(old);
       const cell = disowned ? this.cell(0, NO_ROUTE, 0, old + 16, load<u32>(old, 32)) :
         this.cell(load<u32>(old, 4), load<u32>(old, 8), load<u32>(old, 12), old + 16, load<u32>(old, 32));
-      for (let n: u32 = 0; n < COUNTS; n++) add(cell, n, load<u32>(old + COUNTS_AT + (<usize>n << 2)));
+      for (let n: u32 = 0; n < KEPT; n++) add(cell, n, load<u32>(old + COUNTS_AT + (<usize>n << 2)));
     }
     this.minute = minute;
     freeBlock(kept);
@@ -186,6 +203,40 @@ export class Usage {
 
 /** Entries that the last `drain` wrote. */
 export let written: u32 = 0;
+
+/** Whether a response of this cell was, or will be, looked at. */
+export function hasLooks(cell: usize): bool { return load<u32>(cell + COUNTS_AT + (LOOKS << 2)) != 0; }
+
+/** An admission's response will be looked at, or won't. */
+export function noteLook(cell: usize, looks: bool): void {
+  add(cell, looks ? LOOKS : UNSEEN, 1);
+}
+
+/** Spreads what wasn't looked at over counts from `first` on, as those stand to each other; where there are none, all goes to `otherwise`. */
+function share(cell: usize, first: u32, counts: u32, otherwise: u32): void {
+  const unseen = load<u32>(cell + COUNTS_AT + (UNSEEN << 2));
+  if (unseen == 0) return;
+  let seen: u64 = 0;
+  let most = otherwise;
+  let mostCount: u32 = 0;
+  for (let n = first; n < first + counts; n++) {
+    const count = load<u32>(cell + COUNTS_AT + (<usize>n << 2));
+    seen += count;
+    if (count > mostCount) {
+      mostCount = count;
+      most = n;
+    }
+  }
+  if (most == 0) return;
+  let left = unseen;
+  for (let n = first; n < first + counts && seen > 0; n++) {
+    const count = load<u32>(cell + COUNTS_AT + (<usize>n << 2));
+    const part = <u32>(<u64>unseen * count / seen);
+    add(cell, n, part);
+    left -= part;
+  }
+  add(cell, most, left);
+}
 
 // @ts-ignore: decorator
 @inline

@@ -88,6 +88,13 @@ const ClaimsSchema = Type.Object(
       }),
     ),
     names: optional(ClaimNamesSchema),
+    token: optional(
+      Type.String({
+        pattern: token,
+        not: { pattern: `^(?:${[...messageHeaders, "authorization"].map(folded).join("|")})$` },
+        description: "The header of the internal token that control signs for each caller, usually `x-tollgate-token`; like a claim's, and removed from requests as those are. Absent: none is fetched. Excludes `snapshot`.",
+      }),
+    ),
   },
   { ...closed, description: "The headers that tell an upstream who calls." },
 );
@@ -115,7 +122,7 @@ export const PluginSchema = Type.Object(
     limitHoldMs: optional(whole(0, 10_000, 1000, "How long a request waits for allowance that is being fetched, in milliseconds, before the API's `failureMode` applies. 0: not at all.")),
     limitHoldRequests: optional(whole(0, 8192, 1024, "How many requests each worker lets wait for allowance at a time; the API's `failureMode` applies to one more.")),
     maxCounters: optional(whole(1024, 1_048_576, 262_144, "How many counters (a limit of one caller) each worker keeps in memory. When they are in use, the API's `failureMode` applies to callers that would need one more; those that have one go on.")),
-    exactResponsesPerSecond: optional(whole(0, 1_000_000, 512, "How many responses per second each worker looks at one by one for their status and time. Of more than that, one in eight, picked by chance, counts for eight: usage's `responses` and `latency` are estimates then. Admissions and refusals are always counted exactly.")),
+    exactResponsesPerSecond: optional(whole(0, 1_000_000, 512, "How many responses per second each worker looks at one by one for their status and time. Beyond that it looks at each caller's first one of a batch of usage and at one in eight of the others, and counts the rest as these went: `responses` and `latency` of busy callers are estimates then. Admissions and refusals are always counted exactly.")),
     peer: optional(
       Type.Object(
         { source: optional(oneOf(["connection", "waypoint"], "`connection`: the client's certificate, of which Envoy must have validated the chain (Istio's mTLS does). `waypoint`: the identity that Istio's ambient mesh passes on to a waypoint.")) },
@@ -153,9 +160,10 @@ export const pluginRules: readonly string[] = [
   "A field may be given once.",
   "Names of headers are compared as a backend may confuse them: any case, and every byte but letters and digits counts as `-`. So compared, no two header sources may be the same.",
   "No header source may begin with `claims.prefix` or be a header of `claims.names`.",
-  "No two claims may go into one header, the ones that were not renamed and `<prefix>unchecked` included; and none that is named may begin with `<prefix>claim-`.",
+  "No two claims may go into one header, the ones that were not renamed, `<prefix>unchecked` and the internal token included; and none that is named may begin with `<prefix>claim-`.",
   "At most 64 of a consumer's own claims (`claim-<name>`) can be renamed.",
   "A query parameter's name has at most 128 bytes of UTF-8, not characters.",
   "`snapshot` has at most 131072 bytes once decoded, and is what `tollgate compile` of this version writes.",
+  "`claims.token` goes with `control` alone: a standalone gateway has nobody who signs.",
   "With `control`, the variable that `control.tokenEnv` names must be there and not empty: in `vm_config.environment_variables` (Istio: `vmConfig.env`), and where Envoy starts.",
 ];

@@ -1,4 +1,4 @@
-import { ENTRY_MOST, USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED, Usage, written } from "../../../assembly/usage";
+import { ENTRY_MOST, USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED, Usage, hasLooks, noteLook, written } from "../../../assembly/usage";
 import { clock, startHost } from "../core/host";
 import { digestOf } from "../core/wire";
 
@@ -100,14 +100,37 @@ describe("usage", () => {
   it("counts responses by status class and by time", () => {
     const usage = begin();
     const statuses: u32[] = [100, 200, 204, 301, 404, 503, 599, 0, 999];
-    for (let i = 0; i < statuses.length; i++) usage.respond(1, NO_ROUTE, 3, digestOf(4), statuses[i], 0, 1);
+    for (let i = 0; i < statuses.length; i++) usage.respond(1, NO_ROUTE, 3, digestOf(4), statuses[i], 0);
     expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 8=1 9=2 10=1 11=1 12=2 16=9");
     const bounds: u64[] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000];
     for (let i = 0; i < bounds.length; i++) {
-      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000, 1);
-      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000 + 1, 1);
+      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000);
+      usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000 + 1);
     }
     expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 16=1 17=2 18=2 19=2 20=2 21=2 22=2 23=2 24=2 25=2 26=2 27=2 28=2 29=1");
+    usage.free();
+  });
+
+  it("spreads what isn't looked at as the cell's others stand, and the rest to the most frequent", () => {
+    const usage = begin();
+    const cell = usage.admit(1, NO_ROUTE, 3, digestOf(4), 1, 0);
+    expect(hasLooks(cell)).toBeFalsy();
+    noteLook(cell, true);
+    expect(hasLooks(cell)).toBeTruthy();
+    for (let i = 0; i < 3; i++) usage.respond(1, NO_ROUTE, 3, digestOf(4), 200, 0);
+    usage.respond(1, NO_ROUTE, 3, digestOf(4), 503, 3_000_000);
+    for (let i = 0; i < 10; i++) noteLook(cell, false);
+    expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 0=1 1=1 9=11 12=3 16=11 18=3");
+    usage.free();
+  });
+
+  it("takes the response that was looked at last where a cell has none, and nothing where there was none at all", () => {
+    const usage = begin();
+    noteLook(usage.admit(1, NO_ROUTE, 3, digestOf(4), 1, 0), false);
+    expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 0=1 1=1");
+    usage.respond(2, NO_ROUTE, 3, digestOf(5), 404, 3_000_000);
+    noteLook(usage.admit(1, NO_ROUTE, 3, digestOf(4), 1, 0), false);
+    expect(drained(usage)[1]).toBe("1000 1 - 3 " + hexOf(4) + ": 0=1 1=1 11=1 18=1");
     usage.free();
   });
 
@@ -193,7 +216,7 @@ describe("usage", () => {
     const usage = new Usage();
     usage.admit(1, NO_ROUTE, 3, 0, 1, 0);
     usage.refuse(1, NO_ROUTE, 3, 0, USAGE_REFUSED);
-    usage.respond(1, NO_ROUTE, 3, 0, 200, 0, 8);
+    usage.respond(1, NO_ROUTE, 3, 0, 200, 0);
     usage.shadowed(1, NO_ROUTE, 3, 0, 1);
     expect(usage.used).toBe(0);
     expect(drained(usage).length).toBe(0);

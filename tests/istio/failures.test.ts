@@ -25,10 +25,8 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
     await mesh?.stop();
   });
   beforeEach(async () => {
-    const t = Date.now();
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration })]);
     await settles(200, 401);
-    console.log("before", Date.now() - t);
   });
 
   describe("the module", () => {

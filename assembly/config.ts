@@ -208,5 +208,6 @@ function readSnapshot(fields: FieldReader, path: string): StaticArray<u8> | null
 function checkOrigin(fields: FieldReader, config: Config): void {
   if (!config.hasControl && !config.snapshot) fields.refuse("control", "required, or else snapshot");
   if (config.hasControl && config.snapshot) fields.refuse("snapshot", "not together with control: keys come from one of them");
+  if (config.snapshot && config.tokenHeader.length) fields.refuse("claims.token", "not with snapshot: control signs the tokens");
   if (!config.environment.length) fields.refuse("environment", "1 to 32 of a-z, 0-9 and - are required");
 }

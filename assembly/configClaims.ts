@@ -7,8 +7,9 @@ import { childPath, equalsText, FieldReader, Members, printable, unknownName } f
 import { JsonKind } from "./json";
 import { ascii } from "./text";
 
-const CLAIMS_FIELDS: StaticArray<string> = ["prefix", "names"];
+const CLAIMS_FIELDS: StaticArray<string> = ["prefix", "names", "token"];
 const PREFIX: i32 = 0;
+const NAMES: i32 = 1;
 
 /** the claims that every caller has; consumers' own are named `claim-<name>` */
 const FIXED_CLAIMS: StaticArray<string> = ["consumer", "tier", "key-id", "scopes"];
@@ -19,7 +20,8 @@ export function readClaims(fields: FieldReader, path: string, config: Config): v
   const members = new Members(fields, path, CLAIMS_FIELDS);
   while (members.next()) {
     if (members.index == PREFIX) readPrefix(fields, members.path, config);
-    else readNames(fields, members.path, config);
+    else if (members.index == NAMES) readNames(fields, members.path, config);
+    else config.tokenHeader = readHeader(fields, members.path);
   }
 }
 
@@ -37,6 +39,7 @@ export function completeClaims(fields: FieldReader, config: Config): void {
     config.uncheckedHeader, config.consumerHeader, config.tierHeader, config.keyIdHeader, config.scopesHeader,
   ];
   for (let i = 0; i < config.renames.length; i++) headers.push(config.renames[i].header);
+  if (config.tokenHeader.length) headers.push(config.tokenHeader);
   const ownClaims = prefixed(prefix, OWN_CLAIM);
   for (let i = 0; i < headers.length; i++) {
     const header = headers[i];

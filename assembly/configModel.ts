@@ -45,6 +45,8 @@ export class Config {
   keyIdHeader: StaticArray<u8> = NOTHING;
   scopesHeader: StaticArray<u8> = NOTHING;
   uncheckedHeader: StaticArray<u8> = NOTHING;
+  /** the internal token's; empty: none is set */
+  tokenHeader: StaticArray<u8> = NOTHING;
   renames: Array<Rename> = [];
   /** claim headers that don't begin with the prefix, which must be stripped from requests too */
   ownedNames: Array<StaticArray<u8>> = [];

@@ -28,6 +28,7 @@ import { Outbox } from "./outbox";
 import { Table } from "./table";
 import { Meter } from "./telemetry";
 import { Text } from "./text";
+import { TokenCalls } from "./tokens/calls";
 import { Usage } from "./usage";
 
 const HEAD_MAGIC: u32 = 0x31484754;
@@ -102,6 +103,7 @@ export class Feed {
   lane: Lane = new Lane();
   usage: Usage = new Usage();
   outbox: Outbox = new Outbox();
+  tokens: TokenCalls = new TokenCalls();
 
   /** No control is behind it: the gateway is standalone, and only counts together with the other workers. */
   get isLocal(): bool { return this.cluster.length == 0; }
@@ -174,6 +176,7 @@ export class Feed {
     this.leader.free();
     this.lane.free();
     this.usage.free();
+    this.tokens.free();
     this.counters.slab.clear();
     heap.free(changetype<usize>(this.head));
   }

@@ -13,6 +13,7 @@ import { renewLooks } from "./responses";
 import { loadStandalone, standaloneError } from "./standalone";
 import { GAUGE_AGE, GAUGE_COUNTERS, GAUGE_KEYS, GAUGE_VERSION, Meter, error, say } from "./telemetry";
 import { Text, ascii } from "./text";
+import { anyWaitingForToken, resumeWaitingForToken } from "./tokens/waiting";
 
 /** While nothing loads or waits. Ticks are only the fallback: changes wake. */
 const TICK_MS: u32 = 200;
@@ -59,6 +60,7 @@ export function configure(id: u32, bytes: u32): bool {
   const feed = root.feed;
   if (feed != null) {
     feed.counters.slab.most = config.maxCounters;
+    if (config.tokenHeader.length > 0) feed.tokens.wanted = true;
     const own = root.standalone;
     if (own != null && own.limits.count > 0) feed.counters.prepare();
   }
@@ -170,10 +172,11 @@ export function tick(id: u32): void {
     const maxAge = root.config.maxSnapshotAgeSeconds;
     if (feed.follower.upToDate(feed)) feed.confirmedNs = feed.head.contactNs;
     root.stale = maxAge != 0 && feed.table != null && now > feed.confirmedNs && (now - feed.confirmedNs) / 1_000_000_000 > maxAge;
-    root.setTick(feed.head.generation == 0 && !feed.leader.waiting(now) || feed.serving && feed.follower.behind(feed) || anyHeld() || anyWaiting() ? TICK_BUSY_MS : TICK_MS);
+    root.setTick(feed.head.generation == 0 && !feed.leader.waiting(now) || feed.serving && feed.follower.behind(feed) || anyHeld() || anyWaiting() || anyWaitingForToken() ? TICK_BUSY_MS : TICK_MS);
   } else root.setTick(TICK_MS);
   if (anyHeld() && resume(now) && feed != null) feed.wakeSelf();
   if (anyWaiting() && resumeWaiting(now) && feed != null) feed.wakeSelf();
+  if (anyWaitingForToken() && resumeWaitingForToken(now) && feed != null) feed.wakeSelf();
   if (now - sweptAtNs > SWEEP_EVERY_NS) {
     sweptAtNs = now;
     showGauges(now);
@@ -219,6 +222,7 @@ function keepFeed(feed: Feed, root: Root, now: u64): void {
     feed.owner = root.id;
     feed.leader.forgetCalls();
     feed.lane.forgetCall();
+    feed.tokens.forgetCall();
     feed.outbox.forgetCall();
   }
   feed.ownerTickNs = now;
@@ -232,6 +236,7 @@ function keepFeed(feed: Feed, root: Root, now: u64): void {
     feed.usage.tick();
     renewLooks(now);
     feed.lane.pump(feed, now, true);
+    feed.tokens.pump(feed, now);
   }
   // The leader sends what VMs that are gone have left, too.
   if (feed.serving || feed.leader.leads) feed.outbox.pump(feed, now);
@@ -252,7 +257,9 @@ function keepLocal(feed: Feed, root: Root, now: u64): void {
 function prepare(feed: Feed): void {
   const table = feed.table;
   if (feed.counters.slab.places > 0 || (table != null && table.limits.count > 0)) feed.counters.prepare();
-  if (!feed.isLocal) feed.usage.begin();
+  if (feed.isLocal) return;
+  feed.usage.begin();
+  feed.tokens.prepare();
 }
 
 function followOn(feed: Feed): void {
@@ -266,6 +273,7 @@ function followOn(feed: Feed): void {
   if (before != null && feed.tableEpoch != table.epoch) {
     feed.outbox.close(feed, monotonicNs());
     feed.lane.startOver(feed, monotonicNs());
+    feed.tokens.startOver();
   } else feed.counters.distrust();
   feed.tableEpoch = table.epoch;
 }
@@ -285,9 +293,11 @@ export function woken(id: u32, token: u32): void {
     heedRecalls(feed, now);
     if (anyHeld() && resume(now)) feed.wakeSelf();
     if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();
+    if (anyWaitingForToken() && resumeWaitingForToken(now)) feed.wakeSelf();
     setEffectiveContext(id);
     if (!feed.isLocal && feed.owner == id) {
       feed.lane.pump(feed, now, false);
+      feed.tokens.pump(feed, now);
       feed.outbox.pump(feed, now);
     }
     // What was applied is told to the leader without waiting for a tick.
@@ -308,6 +318,13 @@ export function answered(id: u32, token: u32, headers: u32, bodyBytes: u32): voi
       setEffectiveContext(id);
       // What those who went on have used up is asked for at once.
       feed.lane.pump(feed, now, false);
+      return;
+    }
+    if (feed.tokens.answered(feed, token, headers, bodyBytes, now)) {
+      release(room);
+      if (anyWaitingForToken() && resumeWaitingForToken(now)) feed.wakeSelf();
+      setEffectiveContext(id);
+      feed.tokens.pump(feed, now);
       return;
     }
     if (feed.outbox.answered(feed, token, headers, bodyBytes, now)) return;

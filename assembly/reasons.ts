@@ -34,8 +34,9 @@ export const CONSUMER_UNKNOWN: u32 = 30;
 export const TOKEN_CONSUMER_MISMATCH: u32 = 31;
 export const PEER_MISSING: u32 = 32;
 export const PEER_UNKNOWN: u32 = 33;
+export const TOKEN_UNAVAILABLE: u32 = 34;
 
-export const REASONS: u32 = 34;
+export const REASONS: u32 = 35;
 
 /** The public code of a reason. */
 export function reasonCode(reason: u32): string {
@@ -74,6 +75,7 @@ export function reasonCode(reason: u32): string {
     case TOKEN_CONSUMER_MISMATCH: return "token_consumer_mismatch";
     case PEER_MISSING: return "peer_missing";
     case PEER_UNKNOWN: return "peer_unknown";
+    case TOKEN_UNAVAILABLE: return "token_unavailable";
     default: return "";
   }
 }
@@ -115,12 +117,13 @@ export function reasonTitle(reason: u32): string {
     case TOKEN_CONSUMER_MISMATCH: return "Key and token differ";
     case PEER_MISSING: return "Client certificate required";
     case PEER_UNKNOWN: return "Caller not known";
+    case TOKEN_UNAVAILABLE: return "Identity not available";
     default: return "";
   }
 }
 
-const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503, 401, 401, 401, 403, 403, 401, 403]);
-const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14, 16, 16, 16, 7, 7, 16, 7]);
+const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503, 401, 401, 401, 403, 403, 401, 403, 503]);
+const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14, 16, 16, 16, 7, 7, 16, 7, 14]);
 
 // @ts-ignore: decorator
 @inline

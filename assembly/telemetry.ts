@@ -22,7 +22,9 @@ export const USAGE_FAILED: u32 = 11;
 export const OVERSHOOT: u32 = 12;
 /** Admitted on a share that was charged beforehand. */
 export const LOCAL_SHARE: u32 = 13;
-const REFUSED: u32 = 14;
+export const TOKENS_OK: u32 = 14;
+export const TOKENS_FAILED: u32 = 15;
+const REFUSED: u32 = 16;
 const OBSERVED: u32 = REFUSED + REASONS;
 const COUNTERS: u32 = OBSERVED + REASONS;
 
@@ -41,7 +43,7 @@ export class Meter {
   private gauges: StaticArray<u32> = new StaticArray<u32>(GAUGES);
 
   constructor(public environment: StaticArray<u8>) {
-    const plain = ["admitted", "keyless", "passed", "preflight", "held", "unchecked", "sync_ok", "sync_failed", "leases_ok", "leases_failed", "usage_ok", "usage_failed", "overshoot", "local_share"];
+    const plain = ["admitted", "keyless", "passed", "preflight", "held", "unchecked", "sync_ok", "sync_failed", "leases_ok", "leases_failed", "usage_ok", "usage_failed", "overshoot", "local_share", "tokens_ok", "tokens_failed"];
     for (let i = 0; i < plain.length; i++) this.counters[i] = this.counter("", plain[i]);
     for (let r: u32 = 0; r < REASONS; r++) {
       this.counters[REFUSED + r] = this.counter("refused.", reasonCode(r));

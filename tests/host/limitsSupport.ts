@@ -71,7 +71,7 @@ export function replaceWorker(gateway: Gateway, worker: number): void {
 }
 
 /** Calls of one kind since a moment. */
-export function calls(gateway: Gateway, kind: "leases" | "usage", sinceMs = 0): number {
+export function calls(gateway: Gateway, kind: "leases" | "usage" | "tokens", sinceMs = 0): number {
   return gateway.control.of(kind).filter(({ atMs }) => atMs >= sinceMs).length;
 }
 

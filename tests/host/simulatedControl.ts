@@ -11,10 +11,11 @@ import { CONTENT_TYPE, HEADER_BYTES } from "../../control/sync/wire.ts";
 import type { ClusterHandler, Envoy, EventLoop, HttpAnswer, HttpCall } from "./host.ts";
 import { difference, limitId, recordsOf, shapesOf, WireIds } from "./recordSet.ts";
 import { SimulatedCounters } from "./simulatedCounters.ts";
+import { SimulatedTokens } from "./simulatedTokens.ts";
 
 /** A request as it came, and what it asked for. */
 export interface SyncRequest {
-  kind: "watch" | "page" | "report" | "leases" | "usage" | "other";
+  kind: "watch" | "page" | "report" | "leases" | "usage" | "tokens" | "other";
   atMs: number;
   path: string;
   query: URLSearchParams;
@@ -72,6 +73,7 @@ export class SimulatedControl {
   version = 1n;
   spec: EnvironmentSpec;
   counters: SimulatedCounters;
+  readonly tokens = new SimulatedTokens();
   readonly #options: { recordsPerPage: number; recordsPerDelta: number; leaseMs: number | undefined };
   #shapes: Map<number, LimitShape>;
   #clock: { loop: EventLoop; wallStartMs: number } | undefined;
@@ -218,7 +220,7 @@ export class SimulatedControl {
     const { kind, query, call } = request;
     if (request.authorization !== `Bearer ${this.token}`) return problem(401);
     if (query.get("environment") !== this.environment) return problem(403);
-    const posts = kind === "leases" || kind === "usage";
+    const posts = kind === "leases" || kind === "usage" || kind === "tokens";
     if (call.method !== (posts ? "POST" : "GET") || (query.get("gateway") ?? "") === "") return problem(400);
     if (posts && (call.headers.first("content-type") !== CONTENT_TYPE || !/^[0-9a-f]{16}$/.test(query.get("epoch") ?? ""))) return problem(400);
     switch (kind) {
@@ -233,6 +235,10 @@ export class SimulatedControl {
       case "usage": {
         const applied = this.counters.apply(call.body);
         return typeof applied === "number" ? problem(applied) : this.#frames(applied, request);
+      }
+      case "tokens": {
+        const answered = this.tokens.answer(call.body, this.spec, this.#ids, this.epoch, this.nowMs);
+        return typeof answered === "number" ? problem(answered) : this.#frames(answered, request);
       }
       case "other":
         return problem(404);
@@ -367,7 +373,7 @@ export class SimulatedControl {
 function kindOf(path: string): SyncRequest["kind"] {
   if (path.startsWith("/sync/v1/pages/")) return "page";
   const name = path.replace("/sync/v1/", "");
-  return name === "watch" || name === "report" || name === "leases" || name === "usage" ? name : "other";
+  return name === "watch" || name === "report" || name === "leases" || name === "usage" || name === "tokens" ? name : "other";
 }
 
 function problem(status: number): HttpAnswer {

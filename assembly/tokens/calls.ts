@@ -1,0 +1,208 @@
+/**
+ * A worker's calls to control for internal tokens. Asks gather while a call is under way and go with the next one. Control keeps nothing of
+ * these calls: what was lost is simply asked again, by the requests that need it.
+ */
+import { callResponseBody, value, valueBytes } from "../abi/host";
+import { mark, release } from "../abi/memory";
+import { random64 } from "../abi/wasi";
+import { callPost, responseStatus } from "../controlCalls";
+import { Feed } from "../feed";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_TOKENS, FRAME_TOKENS_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
+import { ClockBounds } from "../limits/clockBounds";
+import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";
+import { ANSWER_OFF, ANSWER_REFUSED, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "./cache";
+import {
+  ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, VERDICT_GRANTED, VERDICT_OFF, VERDICT_TOO_LARGE, answerExpiresMs, answerRefreshMs, answerToken,
+  answerTokenBytes, answerVerdict, answersWhole, writeAsk,
+} from "./tokenWire";
+
+const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
+/** Of the asks of one call. The last one always has room for its scopes. */
+const ASKS_MOST_BYTES: u32 = 65536;
+const BODY_BYTES: u32 = HEAD_BYTES + ASKS_MOST_BYTES + ASK_BYTES + SCOPES_MOST_BYTES;
+const TIMEOUT_FIRST_MS: u32 = 1000;
+const TIMEOUT_LEAST_MS: u32 = 300;
+const TIMEOUT_MOST_MS: u32 = 2000;
+const TIMEOUT_OF_LAST: u64 = 4;
+const CALL_GRACE_NS: u64 = 1_000_000_000;
+const RETRY_LEAST_NS: u64 = 20_000_000;
+const RETRY_MOST_NS: u64 = 1_000_000_000;
+/** So long a caller whom control refuses a token isn't asked for again; one of an environment that issues none for longer. */
+const REFUSED_NS: u64 = 1_000_000_000;
+const OFF_NS: u64 = 5_000_000_000;
+/** A token is on its way for a while: it isn't used up to its last moment. */
+const MARGIN_MS: u64 = 1000;
+
+export class TokenCalls {
+  readonly cache: TokenCache = new TokenCache();
+  private clock: ClockBounds = new ClockBounds();
+  /** some root of the feed sets tokens */
+  wanted: bool = false;
+
+  /** asks that gather, and those of the call that is under way */
+  private gathering: usize = 0;
+  private gathered: u32 = 0;
+  private gatheredBytes: u32 = 0;
+  private sent: usize = 0;
+  private sentAsks: u32 = 0;
+
+  private lane: u64 = 0;
+  private seq: u64 = 0;
+  private call: u32 = 0;
+  private sentNs: u64 = 0;
+  private timeoutMs: u32 = TIMEOUT_FIRST_MS;
+  private retryAtNs: u64 = 0;
+  private retryNs: u64 = 0;
+  private wakeAsked: bool = false;
+  /** when calls began to fail; 0 = the last one was answered */
+  failingSinceNs: u64 = 0;
+
+  /** Takes memory ahead of need. */
+  prepare(): void {
+    if (!this.wanted) return;
+    this.cache.prepare();
+    if (this.gathering != 0) return;
+    this.gathering = heap.alloc(BODY_BYTES);
+    this.sent = heap.alloc(BODY_BYTES);
+  }
+
+  /** Asks for a caller's token with the next call. False: there are too many asks at once. */
+  ask(feed: Feed, entry: TokenEntry, consumer: u32, tier: u32, kind: u32, scopes: usize): bool {
+    if (this.gathering == 0 || this.gathered == ASKS_MOST || this.gatheredBytes > ASKS_MOST_BYTES) return false;
+    this.gatheredBytes += writeAsk(this.gathering + HEAD_BYTES + this.gatheredBytes, entry.idA, entry.idB, consumer, tier, kind, scopes);
+    this.gathered++;
+    entry.flags |= ASKED;
+    if (!this.wakeAsked && this.call == 0) {
+      this.wakeAsked = true;
+      feed.wakeSelf();
+    }
+    return true;
+  }
+
+  /** Starts the next call when one is due. The effective context must be the feed's owner. */
+  pump(feed: Feed, now: u64): void {
+    this.wakeAsked = false;
+    if (this.call != 0) {
+      if (now - this.sentNs < <u64>this.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
+      this.failed(feed, now, "no answer");
+    }
+    const table = feed.table;
+    if (this.gathered == 0 || now < this.retryAtNs || table == null) return;
+    if (this.lane == 0) this.lane = random64() | 1;
+    const body = this.gathering;
+    this.gathering = this.sent;
+    this.sent = body;
+    this.sentAsks = this.gathered;
+    const payload = 8 + this.gatheredBytes;
+    this.gathered = 0;
+    this.gatheredBytes = 0;
+    store<u32>(body + FRAME_HEAD_BYTES, this.sentAsks);
+    store<u32>(body + FRAME_HEAD_BYTES, 0, 4);
+    sealFrame(body, FRAME_TOKENS, payload, table.epoch, ++this.seq, this.lane);
+    const room = mark();
+    this.sentNs = now;
+    this.call = callPost(feed, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.timeoutMs);
+    release(room);
+    if (this.call == 0) this.failed(feed, now, "Envoy has no such cluster, or refused the call");
+  }
+
+  /** The root on which the call was made is no more. */
+  forgetCall(): void {
+    if (this.call == 0) return;
+    this.call = 0;
+    this.release();
+  }
+
+  /** The call's answer came, or its failure (`headers` 0). True when it was this one's: the caller pumps once those who waited went on. */
+  answered(feed: Feed, token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
+    if (token == 0 || token != this.call) return false;
+    this.call = 0;
+    const status = headers == 0 ? 0 : responseStatus();
+    if (status == 200 && this.take(feed, bodyBytes, now)) {
+      this.release();
+      this.retryNs = 0;
+      this.retryAtNs = 0;
+      feed.meter.count(TOKENS_OK);
+      if (this.failingSinceNs != 0) info(say("internal tokens come again from ").array(feed.cluster));
+      this.failingSinceNs = 0;
+      const enoughMs = (now - this.sentNs) * TIMEOUT_OF_LAST / 1_000_000;
+      this.timeoutMs = enoughMs < TIMEOUT_LEAST_MS ? TIMEOUT_LEAST_MS : enoughMs > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : <u32>enoughMs;
+    } else this.failed(feed, now, status == 0 ? "no answer" : "an error status");
+    return true;
+  }
+
+  private failed(feed: Feed, now: u64, why: string): void {
+    this.call = 0;
+    this.release();
+    feed.meter.count(TOKENS_FAILED);
+    this.timeoutMs = this.timeoutMs * 2 > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : this.timeoutMs * 2;
+    const doubled = this.retryNs * 2;
+    this.retryNs = doubled == 0 ? RETRY_LEAST_NS : doubled > RETRY_MOST_NS ? RETRY_MOST_NS : doubled;
+    this.retryAtNs = now + this.retryNs / 2 + random64() % (this.retryNs / 2 + 1);
+    if (this.failingSinceNs != 0) return;
+    this.failingSinceNs = now;
+    warn(say("internal tokens of environment ").array(feed.environment).add(" from ").array(feed.cluster).add(" failed (").add(why).add("); it is tried again"));
+  }
+
+  /** Whose tokens were asked for may be asked for again. */
+  private release(): void {
+    let at = this.sent + HEAD_BYTES;
+    for (; this.sentAsks > 0; this.sentAsks--) {
+      const entry = this.cache.find(load<u64>(at), load<u64>(at, 8));
+      if (entry != null) entry.flags &= ~ASKED;
+      at += ASK_BYTES + load<u16>(at, 26);
+    }
+  }
+
+  /** Wire ids mean something else from now on. */
+  startOver(): void {
+    this.call = 0;
+    this.gathered = 0;
+    this.gatheredBytes = 0;
+    this.sentAsks = 0;
+    this.cache.clear();
+  }
+
+  private take(feed: Feed, bodyBytes: u32, now: u64): bool {
+    if (bodyBytes < HEAD_BYTES || !callResponseBody(0, bodyBytes)) return false;
+    const frame = value();
+    if (checkFrame(frame, valueBytes()) != FRAME_GOOD || frameType(frame) != FRAME_TOKENS_ANSWER || frameVersion(frame) != this.seq ||
+      frameBase(frame) != this.lane || frameBytes(frame) < HEAD_BYTES || load<u32>(frame, FRAME_HEAD_BYTES) != this.sentAsks) return false;
+    let answer = frame + HEAD_BYTES;
+    if (!answersWhole(answer, frame + frameBytes(frame), this.sentAsks)) return false;
+    this.clock.learn(frameTimeMs(frame), this.sentNs, now);
+    let ask = this.sent + HEAD_BYTES;
+    for (let n = this.sentAsks; n > 0; n--) {
+      const entry = this.cache.find(load<u64>(ask), load<u64>(ask, 8));
+      if (entry != null && load<u64>(answer) == entry.idA && load<u64>(answer, 8) == entry.idB) this.takeOne(feed, entry, answer, now);
+      ask += ASK_BYTES + load<u16>(ask, 26);
+      answer += ANSWER_BYTES + answerTokenBytes(answer);
+    }
+    return true;
+  }
+
+  private takeOne(feed: Feed, entry: TokenEntry, answer: usize, now: u64): void {
+    const verdict = answerVerdict(answer);
+    if (verdict == VERDICT_GRANTED && this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))) {
+      entry.answer = ANSWER_TOKEN;
+      const expiresMs = answerExpiresMs(answer);
+      entry.endNs = this.clock.earliestNs(expiresMs > MARGIN_MS ? expiresMs - MARGIN_MS : 0);
+      entry.refreshNs = this.clock.earliestNs(answerRefreshMs(answer));
+      entry.retryNs = 0;
+      return;
+    }
+    entry.bytes = 0;
+    entry.answer = verdict == VERDICT_OFF ? ANSWER_OFF : ANSWER_REFUSED;
+    entry.retryNs = now + (verdict == VERDICT_OFF ? OFF_NS : REFUSED_NS);
+    if (verdict == VERDICT_TOO_LARGE) warn(say("an internal token of environment ").array(feed.environment).add(" would be too large for a header: its consumer has too many claims"));
+  }
+
+  free(): void {
+    this.cache.free();
+    if (this.gathering == 0) return;
+    heap.free(this.gathering);
+    heap.free(this.sent);
+    this.gathering = 0;
+    this.sent = 0;
+  }
+}

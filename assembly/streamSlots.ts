@@ -8,9 +8,9 @@
  * ```
  */
 const NEAR: u32 = 128;
-const FAR: u32 = 2048;
+const FAR: u32 = 8192;
 const SLOT_BYTES: u32 = 576;
-const slots = memory.data((128 + 2048) * 576, 8);
+const slots = memory.data((128 + 8192) * 576, 8);
 /** The last stream that found its near slot taken. */
 let lastFar: u32 = 0;
 

@@ -86,7 +86,7 @@ describe("what is noted for a response", () => {
     noteHeaders(7, true, LEGACY_OFF);
     expect(added(8)).toBe("");
     expect(added(7 + 128)).toBe("");
-    expect(added(7 + 2048)).toBe("");
+    expect(added(7 + 8192)).toBe("");
     noteHeaders(7 + 128, true, LEGACY_OFF);
     noteHeaders(7 + 256, true, LEGACY_OFF);
     expect(added(7 + 128).length > 0).toBeTruthy();
@@ -103,11 +103,11 @@ describe("what is noted for a response", () => {
     take(1);
     noteHeaders(7, true, LEGACY_OFF);
     noteHeaders(7 + 128, true, LEGACY_OFF);
-    noteHeaders(7 + 2048, true, LEGACY_OFF);
+    noteHeaders(7 + 8192, true, LEGACY_OFF);
     expect(added(7)).toBe("");
-    expect(added(7 + 2048).length > 0).toBeTruthy();
-    noteHeaders(7 + 2048 + 128, true, LEGACY_OFF);
-    expect(added(7 + 2048 + 128).length > 0).toBeTruthy();
+    expect(added(7 + 8192).length > 0).toBeTruthy();
+    noteHeaders(7 + 8192 + 128, true, LEGACY_OFF);
+    expect(added(7 + 8192 + 128).length > 0).toBeTruthy();
     end();
   });
 

@@ -22,7 +22,7 @@ import { routingFiles } from "./routing/routes.ts";
 export function manifestFiles(file: FileInput, options: ManifestOptions): ManifestFile[] {
   const spec = fillEnvironment(file, options.environment);
   checkOptions(spec, options);
-  const base = inOrder([...platformFiles(spec, options), ...withGatewayPods(routingFiles(file, options), options)]);
+  const base = inOrder([...platformFiles(spec, options), ...withGatewayPods(routingFiles(atGateway(file), options), options)]);
   checkNames(base);
   return inOrder([
     ...base.map((one) => ({ ...one, path: `base/${one.path}` })),
@@ -47,6 +47,11 @@ export function platformFiles(spec: EnvironmentSpec, options: ManifestOptions): 
     ...spec.apis.flatMap((api) => one(`apis/${api.id}/authorization.yaml`, apiAuthorization(api, spec, options))),
     ...peerPlugins(spec, options).flatMap(({ api, document }) => one(`apis/${api}/plugin.yaml`, document)),
   ];
+}
+
+/** Services call APIs for peers as they call each other anyway: those get no routes at the gateway. */
+function atGateway(file: FileInput): FileInput {
+  return file.apis === undefined ? file : { ...file, apis: file.apis.filter(({ auth }) => auth?.mode !== "peer") };
 }
 
 function inOrder(files: readonly ManifestFile[]): ManifestFile[] {

@@ -14,12 +14,13 @@ export function apiAuthorization(api: Api, spec: EnvironmentSpec, options: Manif
   const rules: Record<string, unknown>[] = [{ ...where, when: [...conditions(api, spec, options)] }];
   const comments = new Map<string, string>([["/spec/rules/0/when", conditionComment(spec, options)]]);
   if (takesTokens(api.auth.mode) && api.auth.mode !== "key-or-jwt") {
-    rules.push({ from: [{ source: { notRequestPrincipals: api.auth.jwt!.issuers.map(({ issuer }) => `${issuer}/*`).sort() } }], ...where });
-    comments.set("/spec/rules/1", "Nor without a token of one of the API's issuers, which Envoy has verified.");
+    rules.push({ ...where, when: [{ key: "request.auth.claims[iss]", notValues: sorted(api.auth.jwt!.issuers.map(({ issuer }) => issuer)) }] });
+    comments.set("/spec/rules/1", "Nor without a token of one of the API's issuers, which Envoy has verified. By its claim, since a principal would need `sub` as well.");
   }
   return {
     comment: [
       `Nobody comes to ${api.id} whom the filter hasn't let in. The filter decides and says why; this holds should it be missing or changed by mistake.`,
+      "It's about HTTP alone: a gateway that also listens for TCP needs `ports` in every rule, or those connections are refused.",
       "Sound because the filter removes what clients put into these headers, before policies are asked (phase AUTHN or AUTHZ, never STATS).",
     ].join("\n"),
     object: {

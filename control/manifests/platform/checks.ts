@@ -10,6 +10,8 @@ export function checkOptions(spec: EnvironmentSpec, options: ManifestOptions): v
   if (major < 1 || (major === 1 && minor < oldestMinor)) throw new ManifestError(`Istio ${major}.${minor} has not all of the APIs that the manifests use: they need 1.${oldestMinor} or newer (--istio-version).`);
   checkImage(options.image.module);
   checkKeySources(spec, options);
+  const routed = spec.apis.find(({ auth, traffic }) => auth.mode === "peer" && traffic !== undefined);
+  if (routed !== undefined) throw new ManifestError(`API \`${routed.id}\`: traffic has no meaning with auth.mode peer: the API isn't at the gateway, services call it as they call each other anyway. Leave it out.`);
 }
 
 function checkImage(module: string): void {
@@ -24,7 +26,7 @@ function checkKeySources({ apis }: EnvironmentSpec, { keySources = [] }: Manifes
   const place = keySources.findIndex((source) => source.bearer === true || source.header?.toLowerCase() === "authorization");
   if (place < 0) return;
   const what = keySources[place]!.bearer === true ? "bearer" : "header: authorization";
-  throw new ManifestError(`keySources[${place}]: keys can't come by \`${what}\` at a gateway whose API ${api.id} takes tokens (auth.mode ${api.auth.mode}): Istio reads tokens there, and refuses a key as a broken one before the filter sees it. Use another source, such as {header: x-api-key}.`);
+  throw new ManifestError(`keySources[${place}]: keys can't come by \`${what}\` at a gateway whose API \`${api.id}\` takes tokens (auth.mode ${api.auth.mode}): Istio reads tokens there, and refuses a key as a broken one before the filter sees it. Use another source, such as {header: x-api-key}.`);
 }
 
 /** Two objects of one name would overwrite each other; so would two files of one path. */

@@ -1,4 +1,5 @@
 /** Parts that not everybody wants: kustomize components, to be listed under `components` of an overlay. */
+import { stringify } from "yaml";
 import type { EnvironmentSpec } from "../../domain/model.ts";
 import type { ManifestFile, ManifestOptions } from "../model.ts";
 import { identityFiles } from "./identity.ts";
@@ -16,16 +17,9 @@ function extension(spec: EnvironmentSpec, options: ManifestOptions): ManifestFil
   return [
     kustomization(folder, "The filter as TrafficExtension in place of the WasmPlugin, where Istio has it: kubectl get crd trafficextensions.extensions.istio.io", {
       resources: ["plugin.yaml"],
-      patches: [{ path: "without-wasm-plugin.yaml" }],
-    }, "Component"),
+      patches: [{ patch: stringify({ $patch: "delete", apiVersion: "extensions.istio.io/v1alpha1", kind: "WasmPlugin", metadata: { name: pluginName, namespace: options.gateway.namespace } }) }],
+    }, "Component", new Map([["/patches", "Both together would be two filters."]])),
     { path: `${folder}/plugin.yaml`, documents: [trafficExtension(spec, options)] },
-    {
-      path: `${folder}/without-wasm-plugin.yaml`,
-      documents: [{
-        comment: "Both together would be two filters.",
-        object: { apiVersion: "extensions.istio.io/v1alpha1", kind: "WasmPlugin", metadata: { name: pluginName, namespace: options.gateway.namespace }, $patch: "delete" },
-      }],
-    },
   ];
 }
 

@@ -62,7 +62,7 @@ function deployment(settings: Record<string, string>, { namespace, image }: Mani
         selector: { matchLabels: controlSelector },
         template: {
           metadata: {
-            labels: { ...labels, app: controlName, "sidecar.istio.io/inject": "true" },
+            labels: { ...labels, app: controlName, version: versionOf(image.control), "sidecar.istio.io/inject": "true" },
             annotations: {
               "proxy.istio.io/config": "holdApplicationUntilProxyStarts: true",
               "prometheus.io/scrape": "true",
@@ -97,6 +97,7 @@ function deployment(settings: Record<string, string>, { namespace, image }: Mani
     },
     comments: new Map([
       ["/spec/strategy", "One after the other: two processes must not write one SQLite file. Overlays with PostgreSQL replace it."],
+      ["/spec/template/metadata/labels/app", "With `version`, what Kiali and Istio's metrics call it."],
       ["/spec/template/metadata/annotations/proxy.istio.io~1config", "Control asks its database at the start: not before the sidecar lets it out."],
       ["/spec/template/metadata/annotations/prometheus.io~1scrape", "The sidecar's agent adds control's metrics to its own: PeerAuthentication STRICT keeps Prometheus from the port itself."],
       ["/spec/template/metadata/annotations/tollgate.dev~1settings", "Of the ConfigMap: other settings roll the pods."],
@@ -108,6 +109,12 @@ function deployment(settings: Record<string, string>, { namespace, image }: Mani
       [`${container}/volumeMounts`, "The only folder that control writes; with PostgreSQL it must be there as well."],
     ]),
   };
+}
+
+/** What telemetry calls the running version: the image's tag, or the beginning of its digest. */
+function versionOf(image: string): string {
+  const [, tag, digest] = /^[^@]*?(?::([A-Za-z0-9][A-Za-z0-9._-]{0,62}))?(?:@sha256:([0-9a-f]{12})[0-9a-f]*)?$/.exec(image) ?? [];
+  return (tag ?? digest ?? "unknown").replace(/[._-]+$/, "");
 }
 
 /** A variable of control's container from its Secret. */

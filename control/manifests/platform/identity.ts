@@ -2,7 +2,7 @@
 import type { Api, EnvironmentSpec, InternalToken } from "../../domain/model.ts";
 import type { ManifestDocument, ManifestFile, ManifestOptions } from "../model.ts";
 import { tiersOf } from "./authorization.ts";
-import { clusterService, controlHost, syncPort } from "./names.ts";
+import { clusterService, controlHost, sorted, syncPort } from "./names.ts";
 import { pathForms } from "./territory.ts";
 
 /** The header that carries the internal token to services. */
@@ -27,7 +27,8 @@ export function identityFiles(spec: EnvironmentSpec, options: ManifestOptions): 
   }
   return [...services].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, service]) => ({
     path: `${id}.yaml`,
-    documents: [verification(service, token, options), authorization(service, token, spec, options)],
+    // Callers of APIs for peers bring a certificate, no token.
+    documents: [...(service.apis.some(({ auth }) => auth.mode !== "peer") ? [verification(service, token, options)] : []), authorization(service, token, spec, options)],
   }));
 }
 
@@ -82,6 +83,10 @@ function authorization(service: Service, token: InternalToken, spec: Environment
       add({ from: [{ source: { namespaces: [options.gateway.namespace] } }], ...operation(pathsOf(api), []) }, `${api.id}: keyless, so whatever comes through the gateway.`);
       continue;
     }
+    if (api.auth.mode === "peer") {
+      add({ from: [{ source: { principals: peersOf(api, spec) } }], ...operation(pathsOf(api), []) }, `${api.id}: callers by their certificates, the identities of consumers who may call it. The filter on these pods does the rest.`);
+      continue;
+    }
     const caller = { from: [{ source: { requestPrincipals: [`${token.issuer}/*`] } }] };
     const tiers = tiersOf(api, spec);
     const byTier = tiers === undefined || tiers.length === 0 ? [] : [{ key: "request.auth.claims[tier]", values: tiers }];
@@ -102,10 +107,13 @@ function authorization(service: Service, token: InternalToken, spec: Environment
       }
     }
   }
+  const byCertificate = service.apis.every(({ auth }) => auth.mode === "peer");
   return {
     comment: [
-      `The service ${service.name} decides by the token's claims, whoever calls and from wherever: a header could be forged inside the mesh, the token can't.`,
-      "With this policy nothing else gets in: callers in the mesh that bring no token need a policy ALLOW of their own, by source.principals.",
+      byCertificate
+        ? `The service ${service.name} lets in those whom their certificates name.`
+        : `The service ${service.name} decides by the token's claims, whoever calls and from wherever: a header could be forged inside the mesh, the token can't.`,
+      byCertificate ? "With this policy nobody else gets in." : "With this policy nothing else gets in: callers in the mesh that bring no token need a policy ALLOW of their own, by source.principals.",
     ].join("\n"),
     object: {
       apiVersion: "security.istio.io/v1",
@@ -115,6 +123,14 @@ function authorization(service: Service, token: InternalToken, spec: Environment
     },
     comments,
   };
+}
+
+/** Identities as Istio writes them, without `spiffe://`; any when the file names none, and control alone knows them. */
+function peersOf(api: Api, spec: EnvironmentSpec): string[] {
+  const tiers = tiersOf(api, spec);
+  const allowed = spec.consumers.filter(({ suspended, tier }) => !suspended && (tiers === undefined || (tier !== undefined && tiers.includes(tier))));
+  const identities = sorted(allowed.flatMap(({ identities = [] }) => identities.map((identity) => identity.replace(/^spiffe:\/\//, ""))));
+  return identities.length === 0 ? ["*"] : identities;
 }
 
 /** Does the service see other paths than the gateway? */

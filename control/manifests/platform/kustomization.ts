@@ -2,7 +2,7 @@
 import type { ManifestFile } from "../model.ts";
 
 /** `content`: resources, patches and components of the folder, in the order in which they are to be read. */
-export function kustomization(folder: string, comment: string, content: { resources?: readonly string[]; components?: readonly string[]; patches?: readonly unknown[] }, kind: "Kustomization" | "Component" = "Kustomization"): ManifestFile {
+export function kustomization(folder: string, comment: string, content: { resources?: readonly string[]; components?: readonly string[]; patches?: readonly unknown[] }, kind: "Kustomization" | "Component" = "Kustomization", comments?: ReadonlyMap<string, string>): ManifestFile {
   return {
     path: `${folder}/kustomization.yaml`,
     documents: [{
@@ -13,6 +13,7 @@ export function kustomization(folder: string, comment: string, content: { resour
         metadata: { name: `tollgate-${folder.split("/").at(-1)!}` },
         ...content,
       },
+      ...(comments === undefined ? {} : { comments }),
     }],
   };
 }

@@ -21,7 +21,7 @@ export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { 
 
 function serviceOf(api: Api): { name: string; namespace: string } {
   const service = clusterService(api.upstream.service);
-  if (service === undefined) throw new ManifestError(`api ${api.id}: auth.mode peer needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`);
+  if (service === undefined) throw new ManifestError(`API \`${api.id}\`: auth.mode peer needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`);
   return service;
 }
 

@@ -61,7 +61,7 @@ function mergeIssuers(apis: readonly Api[]): Issuer[] {
 
 function merge(known: Issuer, own: TokenIssuer, api: Api): void {
   const fail = (field: string, remedy: string): never => {
-    throw new ManifestError(`apis ${known.apis[0]} and ${api.id}: auth.jwt has the issuer ${own.issuer} with different ${field}. A gateway verifies each issuer's tokens in one way: ${remedy}`);
+    throw new ManifestError(`APIs \`${known.apis[0]}\` and \`${api.id}\`: auth.jwt has the issuer ${own.issuer} with different ${field}. A gateway verifies each issuer's tokens in one way: ${remedy}`);
   };
   if (known.jwksUri !== own.jwksUri || known.jwks !== own.jwks) fail("keys", "give both the same jwksUri or jwks.");
   if (known.forward !== api.auth.jwt!.forwardToken) fail("forwardToken", "give both the same.");

@@ -19,7 +19,7 @@ const isBase = ({ path, base }: Point): boolean => path === base;
 /** An API's delegates: one for all paths whose rules are the same. Paths that no request reaches have none. */
 export function delegatesOf(api: Api, points: readonly Point[]): Delegate[] {
   const found = new Map<string, { paths: string[]; rules: Rule[] }>();
-  const own = points.filter((point) => point.api === api);
+  const own = points.filter((point) => point.api === api && point.preflight === undefined);
   for (const point of [...own.filter(isBase), ...own.filter((point) => !isBase(point))]) {
     const rules = rulesAt(point);
     const key = JSON.stringify(rules.map(({ headers, targets, rewrite }) => [headers, targets.map(({ version, weight }) => [version?.name, weight]), rewrite]));

@@ -43,7 +43,7 @@ export function hostRoutes(hosts: readonly string[], plan: HostPlan, delegates: 
 
 function rulesOfPlace({ path, points, shared }: Place, delegates: ReadonlyMap<Api, readonly Delegate[]>, namespace: string): HttpRule[] {
   const to = (point: Point, match: object[]): HttpRule => {
-    const { name } = delegates.get(point.api)!.find(({ paths }) => paths.includes(path))!;
+    const { name } = delegates.get(point.api)!.find(({ paths }) => paths.includes(point.preflight === true ? point.base : path))!;
     return { name: point.api.id, match, delegate: { name, namespace } };
   };
   const uris = uriMatches(path);
@@ -51,7 +51,7 @@ function rulesOfPlace({ path, points, shared }: Place, delegates: ReadonlyMap<Ap
   const rules = [
     // A preflight belongs to the API whose method it asks for.
     ...preflights.map((point) => to(point, uris.map((match) => ({ ...match, method: { exact: "OPTIONS" }, headers: { [askedMethodHeader]: oneOf(methodsOf(point.api)) } })))),
-    ...points.map((point) => {
+    ...points.filter(({ preflight }) => preflight === undefined).map((point) => {
       const methods = methodsOf(point.api);
       if (!shared && point.api.cors !== undefined && methods.length > 0 && !methods.includes("OPTIONS")) methods.push("OPTIONS");
       return to(point, methods.length === 0 ? uris : uris.map((match) => ({ ...match, method: oneOf(methods) })));

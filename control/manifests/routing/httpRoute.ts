@@ -8,7 +8,7 @@ import { duration } from "./duration.ts";
 import { askedMethodHeader, corsMethods, methodsOf } from "./methods.ts";
 import { objectName, ownLabels } from "./names.ts";
 import type { HostPlan, Point } from "./plan.ts";
-import type { Rule } from "./versions.ts";
+import { type Rule, rulesAt } from "./versions.ts";
 
 /** What an HTTPRoute may hold at most. */
 const maxHostnames = 16;
@@ -56,38 +56,55 @@ function surfacesOf(api: Api, plans: readonly HostPlan[], sectionsOf: (host: str
     const surface = surfaces.get(key);
     if (surface !== undefined) surface.hostnames.push(host);
     else {
-      const points = own.map((place) => place.points.find((point) => point.api === api)!);
+      const points = own.flatMap((place) => place.points.filter((point) => point.api === api));
       surfaces.set(key, { hostnames: host === "*" ? [] : [host], sections, points, shared: new Set(shared) });
     }
   }
   return [...surfaces.values()];
 }
 
+/** A match, and its path. */
+type Matched = readonly [path: string, match: object];
+
 function rulesOf(api: Api, { points, shared }: Surface): HttpRouteRule[] {
-  return delegatesOf(api, points).flatMap(({ paths, rules }) =>
-    rules.flatMap((rule) => {
-      const rest = { backendRefs: rule.targets.map(({ version, weight }) => backendRef(destinationOf(api, "gateway-api", version), rule.targets.length === 1 ? undefined : weight)), ...timeouts(api.traffic) };
-      const matches = paths.flatMap((path) => matchesOf(api, path, rule, shared.has(path)).map((match) => ({ path, match })));
-      // A rule that rewrites its prefix may have one match only.
-      if (rule.rewrite !== undefined) return matches.map(({ path, match }) => ({ matches: [match], ...filters(api, rule, path), ...rest }));
-      return chunks(matches.map(({ match }) => match), maxRuleMatches).map((some) => ({ matches: some, ...filters(api, rule), ...rest }));
-    }),
+  const ordinary = delegatesOf(api, points).flatMap(({ paths, rules }) =>
+    rules.flatMap((rule) => routeRules(api, rule, paths.flatMap((path) => matchesOf(api, path, rule, shared.has(path)).map((match): Matched => [path, match])))),
   );
+  const preflights = points.flatMap((point) => {
+    if (point.preflight === undefined) return [];
+    // A preflight has none of the headers by which versions are chosen: the last rule takes it.
+    return routeRules(api, rulesAt({ api, path: point.base, base: point.base }).at(-1)!, preflightMatches(api, point.path).map((match): Matched => [point.path, match]));
+  });
+  return [...ordinary, ...preflights];
+}
+
+function routeRules(api: Api, rule: Rule, matches: readonly Matched[]): HttpRouteRule[] {
+  const rest = { backendRefs: rule.targets.map(({ version, weight }) => backendRef(destinationOf(api, "gateway-api", version), rule.targets.length === 1 ? undefined : weight)), ...timeouts(api.traffic) };
+  // A rule that rewrites its prefix may have one match only.
+  if (rule.rewrite !== undefined) return matches.map(([path, match]) => ({ matches: [match], ...filters(api, rule, path), ...rest }));
+  return chunks(matches.map(([, match]) => match), maxRuleMatches).map((some) => ({ matches: some, ...filters(api, rule), ...rest }));
+}
+
+/** A preflight belongs to the API whose method it asks for. */
+function preflightMatches(api: Api, path: string): object[] {
+  return methodsOf(api).map((method) => routeMatch(path, [[askedMethodHeader, method]], "OPTIONS"));
+}
+
+function routeMatch(path: string, headers: readonly (readonly [string, string])[], method?: string): object {
+  return {
+    path: { type: "PathPrefix", value: path },
+    ...(headers.length === 0 ? {} : { headers: headers.map(([name, value]) => ({ type: "Exact", name, value })) }),
+    ...(method === undefined ? {} : { method }),
+  };
 }
 
 function matchesOf(api: Api, path: string, rule: Rule, shared: boolean): object[] {
-  const headers = Object.entries(rule.headers).map(([name, value]) => ({ type: "Exact", name, value }));
-  const match = (method?: string, more: object[] = []): object => ({
-    path: { type: "PathPrefix", value: path },
-    ...(headers.length + more.length === 0 ? {} : { headers: [...headers, ...more] }),
-    ...(method === undefined ? {} : { method }),
-  });
+  const headers = Object.entries(rule.headers);
   const methods = methodsOf(api);
+  for (const method of shared ? methods : []) if (!routeMethods.has(method)) refuse(api, "methods", `an HTTPRoute can't match the method ${method}, and another API has the same path. Give this one a path of its own`);
   // Elsewhere a method that the API doesn't take must not fall to a shorter path: the filter refuses it.
-  if (methods.length === 0 || !shared) return [match()];
-  // A preflight belongs to the API whose method it asks for. It has none of the headers by which versions are chosen.
-  const preflight = api.cors !== undefined && headers.length === 0;
-  return [...methods.map((method) => match(method)), ...(preflight ? methods.map((method) => match("OPTIONS", [{ type: "Exact", name: askedMethodHeader, value: method }])) : [])];
+  if (methods.length === 0 || !shared) return [routeMatch(path, headers)];
+  return [...methods.map((method) => routeMatch(path, headers, method)), ...(api.cors !== undefined && headers.length === 0 ? preflightMatches(api, path) : [])];
 }
 
 function backendRef({ host, port, service }: Destination, weight: number | undefined): object {
@@ -180,22 +197,23 @@ function chunks<T>(items: readonly T[], size: number): T[][] {
 
 const routeMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]);
 
+function refuse(api: Api, field: string, why: string): never {
+  throw new ManifestError(`API \`${api.id}\`: ${field}: ${why}, or use --routing istio.`);
+}
+
 /** Throws a ManifestError for what the Gateway API's standard channel has no words for. */
 export function checkHttpRoute(api: Api): void {
-  const refuse = (field: string, why: string): never => {
-    throw new ManifestError(`API \`${api.id}\`: ${field}: ${why}, or use --routing istio.`);
-  };
-  if (api.traffic?.retries !== undefined) refuse("traffic.retries", "an HTTPRoute has no retries in the Gateway API's standard channel. Leave it out");
+  if (api.traffic?.retries !== undefined) refuse(api, "traffic.retries", "an HTTPRoute has no retries in the Gateway API's standard channel. Leave it out");
   api.traffic?.versions?.forEach(({ labels }, index) => {
-    if (labels !== undefined) refuse(`traffic.versions[${index}].labels`, "an HTTPRoute sends to Services, not to some of their pods. Give the version a Service and name it in `upstream`");
+    if (labels !== undefined) refuse(api, `traffic.versions[${index}].labels`, "an HTTPRoute sends to Services, not to some of their pods. Give the version a Service and name it in `upstream`");
   });
-  for (const method of [...api.methods, ...(api.cors?.allowMethods ?? [])]) if (!routeMethods.has(method)) refuse("methods", `an HTTPRoute can't match the method ${method}. Leave \`methods\` out`);
+  for (const method of api.cors === undefined ? [] : corsMethods(api)) if (!routeMethods.has(method)) refuse(api, "cors.allowMethods", `an HTTPRoute can't allow the method ${method}. Leave it out`);
   const paths = [...api.paths, ...(api.traffic?.versions ?? []).flatMap(({ match }) => match?.path ?? [])];
-  for (const path of paths) if (!/^[-A-Za-z0-9/._~!$&'()*+,;=:@]+$/.test(path)) refuse("paths", `an HTTPRoute can't match \`${path}\`. Choose a path of letters, digits and -._~!$&'()+,=:@`);
+  for (const path of paths) if (!/^[-A-Za-z0-9/._~!$&'()*+,;=:@]+$/.test(path)) refuse(api, "paths", `an HTTPRoute can't match \`${path}\`. Choose a path of letters, digits and -._~!$&'()+,=:@`);
   for (const origin of api.cors?.allowOrigins ?? []) {
-    if (origin !== "*" && !/^https?:\/\/(?:\*\.)?[a-z0-9.-]+(?::\d+)?$/.test(origin)) refuse("cors.allowOrigins", `an HTTPRoute can't allow \`${origin}\`. Name an origin of http or https and a host's name`);
+    if (origin !== "*" && !/^https?:\/\/(?:\*\.)?[a-z0-9.-]+(?::\d+)?$/.test(origin)) refuse(api, "cors.allowOrigins", `an HTTPRoute can't allow \`${origin}\`. Name an origin of http or https and a host's name`);
   }
   for (const field of ["allowOrigins", "allowHeaders", "exposeHeaders"] as const) {
-    if ((api.cors?.[field].length ?? 0) > 64) refuse(`cors.${field}`, "an HTTPRoute takes at most 64. Name fewer");
+    if ((api.cors?.[field].length ?? 0) > 64) refuse(api, `cors.${field}`, "an HTTPRoute takes at most 64. Name fewer");
   }
 }

@@ -15,6 +15,8 @@ export interface Point {
   path: string;
   /** the API's path that `path` is in; the same but for a version's */
   base: string;
+  /** at the path of a version: a preflight alone, which the rules of `base` take, so that the version's API doesn't get it */
+  preflight?: true;
 }
 
 /** All points of a path; several when APIs share it by their methods. */
@@ -43,7 +45,7 @@ export function planHosts(apis: readonly Api[]): HostPlan[] {
 export function groupHosts<T extends HostPlan>(plans: readonly T[], also: (plan: T) => string = () => ""): { hosts: string[]; plan: T }[] {
   const groups = new Map<string, { hosts: string[]; plan: T }>();
   for (const plan of plans) {
-    const key = JSON.stringify([also(plan), plan.places.map(({ path, points }) => [path, points.map(({ api }) => api.id)])]);
+    const key = JSON.stringify([also(plan), plan.places.map(({ path, points }) => [path, points.map(({ api, preflight }) => [api.id, preflight])])]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { hosts: [plan.host], plan });
     else group.hosts.push(plan.host);
@@ -77,7 +79,13 @@ function placesOf(apis: readonly Api[], levels: readonly string[]): Place[] {
   const bases = [...places.keys()];
   for (const { api, path } of apis.flatMap((api) => versionPaths(api).map((path) => ({ api, path })))) {
     const base = longest(bases.filter((other) => pathWithin(path, other)));
-    if (base !== undefined && places.get(base)!.some((point) => point.api === api && point.base === base)) add(places, path, { api, path, base });
+    if (base !== undefined && places.get(base)!.some((point) => point.api === api)) add(places, path, { api, path, base });
+  }
+  for (const [path, points] of places) {
+    const { base } = points[0]!;
+    const sharers = places.get(base)!;
+    if (path === base || sharers.length === 1) continue;
+    points.push(...sharers.filter(({ api }) => api.cors !== undefined).map(({ api }): Point => ({ api, path, base, preflight: true })));
   }
   const shared = ({ path, base }: Point): boolean => places.get(path)!.length > 1 || places.get(base)!.length > 1;
   return [...places].map(([path, points]) => ({ path, points, shared: points.some(shared) })).sort((a, b) => b.path.length - a.path.length || byText(a.path, b.path));
@@ -90,7 +98,7 @@ function versionPaths(api: Api): string[] {
 }
 
 function checkVersionPaths(api: Api, plans: readonly HostPlan[]): void {
-  const reached = new Set(plans.flatMap(({ places }) => places.flatMap(({ points }) => points.filter((point) => point.api === api).map(({ path }) => path))));
+  const reached = new Set(plans.flatMap(({ places }) => places.flatMap(({ points }) => points.filter((point) => point.api === api && point.preflight === undefined).map(({ path }) => path))));
   api.traffic?.versions?.forEach(({ match }, index) => {
     if (match?.path === undefined || reached.has(match.path)) return;
     throw new ManifestError(`API \`${api.id}\`: traffic.versions[${index}].match.path \`${match.path}\` belongs to another API, whose path is the longer one. Choose a path that is this API's.`);

@@ -1,4 +1,5 @@
 /** An API's rules at one point: which requests go to which version, the most particular first. */
+import { pathWithin } from "../../domain/hostsAndPaths.ts";
 import type { Api } from "../../domain/model.ts";
 import type { TrafficVersion } from "../../domain/trafficSchema.ts";
 import type { Point } from "./plan.ts";
@@ -13,17 +14,17 @@ export interface Rule {
 }
 
 /**
- * The rules whose path is this point. What none of them takes goes on to a shorter path: of an API's versions the one with the longer path
- * wins, then the one with more headers, then the earlier one, as the Gateway API orders routes.
+ * The rules whose path is this point. What none of them takes goes on to a shorter path. So a version with a path of its own wins over
+ * those of the API's path; then the one with more headers, then the one with the longer path, then the earlier one: as the Gateway API
+ * orders routes, whatever the order in which they are written.
  */
 export function rulesAt(point: Point): Rule[] {
   const { api, path, base } = point;
   const versions = api.traffic?.versions ?? [];
   const isBase = path === base;
   const matched = versions
-    .filter(({ match }) => match !== undefined && (match.path === path || (isBase && match.path === undefined)))
-    // At the API's own path a version with that path and one without are alike but for their headers.
-    .sort((a, b) => headerCount(b) - headerCount(a))
+    .filter(({ match }) => match !== undefined && (match.path === path || (isBase && (match.path === undefined || pathWithin(path, match.path)))))
+    .sort((a, b) => headerCount(b) - headerCount(a) || (b.match!.path?.length ?? 0) - (a.match!.path?.length ?? 0))
     .map((version): Rule => ({ headers: version.match!.header ?? {}, targets: [{ version, weight: 100 }], rewrite: rewriteOf(api, base, version) }));
   const end = matched.findIndex(({ headers }) => Object.keys(headers).length === 0);
   if (end >= 0) return matched.slice(0, end + 1);

@@ -1,0 +1,72 @@
+/** Which upstream a request gets by the routes that were made: Istio's and the Gateway API's rules for choosing, in a few lines each. */
+import type { ManifestFile } from "../../../control/manifests/model.ts";
+
+export interface Asked {
+  host: string;
+  path: string;
+  method: string;
+  headers: Readonly<Record<string, string>>;
+}
+
+/** Hosts of the upstreams that may get it, with their shares; or a status that the gateway answers with. */
+export type Outcome = { upstreams: string[]; weights: number[] } | { status: number };
+
+type Fields = Record<string, any>;
+
+const objectsOf = (files: readonly ManifestFile[], kind: string): Fields[] => files.flatMap(({ documents }) => documents.map(({ object }) => object as Fields)).filter((object) => object["kind"] === kind);
+
+/** The most particular of the hosts that take the name, as Envoy chooses a virtual host: it never looks at another one. */
+function virtualHost(hosts: readonly string[], name: string): string | undefined {
+  if (hosts.includes(name)) return name;
+  const suffixes = hosts.filter((host) => host.startsWith("*.") && name.endsWith(host.slice(1))).sort((a, b) => b.length - a.length);
+  return suffixes[0] ?? hosts.find((host) => host === "*");
+}
+
+/** Gateway, VirtualServices and what they delegate to. */
+export function byVirtualServices(files: readonly ManifestFile[], asked: Asked): Outcome {
+  const services = objectsOf(files, "VirtualService");
+  const roots = services.filter(({ spec }) => spec.hosts !== undefined);
+  const host = virtualHost(roots.flatMap(({ spec }) => spec.hosts as string[]), asked.host);
+  const root = roots.find(({ spec }) => host !== undefined && spec.hosts.includes(host));
+  for (const rule of (root?.["spec"].http ?? []) as Fields[]) {
+    if (!(rule["match"] as Fields[]).some((match) => istioMatches(match, asked))) continue;
+    if (rule["directResponse"] !== undefined) return { status: rule["directResponse"].status };
+    const delegate = services.find(({ metadata, spec }) => spec.hosts === undefined && metadata.name === rule["delegate"].name && metadata.namespace === rule["delegate"].namespace)!;
+    // What a delegate doesn't take goes on: istiod puts its rules in place of the root's.
+    const inner = (delegate["spec"].http as Fields[]).find(({ match }) => match === undefined || match.some((one: Fields) => istioMatches(one, asked)));
+    if (inner !== undefined) return { upstreams: inner["route"].map(({ destination }: Fields) => destination.host), weights: inner["route"].map(({ weight }: Fields) => weight ?? 100) };
+  }
+  return { status: 404 };
+}
+
+function istioMatches(match: Fields, { path, method, headers }: Asked): boolean {
+  const text = (rule: Fields | undefined, value: string | undefined): boolean => {
+    if (rule === undefined) return true;
+    if (value === undefined) return false;
+    if (rule["exact"] !== undefined) return rule["exact"] === value;
+    if (rule["prefix"] !== undefined) return value.startsWith(rule["prefix"]);
+    return new RegExp(`^(?:${rule["regex"]})$`).test(value);
+  };
+  return text(match["uri"], path) && text(match["method"], method) && Object.entries((match["headers"] ?? {}) as Record<string, Fields>).every(([name, rule]) => text(rule, headers[name]));
+}
+
+/** HTTPRoutes, by the precedence that the Gateway API demands: path, method, headers. */
+export function byHttpRoutes(files: readonly ManifestFile[], asked: Asked): Outcome {
+  const routes = objectsOf(files, "HTTPRoute").filter(({ spec }) => spec.rules.some((rule: Fields) => rule["backendRefs"] !== undefined));
+  const hostsOf = ({ spec }: Fields): string[] => spec.hostnames ?? ["*"];
+  const host = virtualHost(routes.flatMap(hostsOf), asked.host);
+  const candidates = routes
+    .filter((route) => host !== undefined && hostsOf(route).includes(host))
+    .flatMap(({ spec }) => (spec.rules as Fields[]).flatMap((rule) => (rule["matches"] as Fields[]).map((match) => ({ rule, match }))))
+    .filter(({ match }) => routeMatches(match, asked))
+    .sort((a, b) => b.match["path"].value.length - a.match["path"].value.length || Number(b.match["method"] !== undefined) - Number(a.match["method"] !== undefined) || (b.match["headers"] ?? []).length - (a.match["headers"] ?? []).length);
+  if (candidates[0] === undefined) return { status: 404 };
+  const refs = candidates[0].rule["backendRefs"] as Fields[];
+  return { upstreams: refs.map(({ name, namespace }) => (namespace === undefined ? name : `${name}.${namespace}.svc.cluster.local`)), weights: refs.map(({ weight }) => weight ?? 100) };
+}
+
+function routeMatches(match: Fields, { path, method, headers }: Asked): boolean {
+  const prefix = match["path"].value as string;
+  const within = prefix === "/" || path === prefix || path.startsWith(`${prefix}/`);
+  return within && (match["method"] === undefined || match["method"] === method) && ((match["headers"] ?? []) as Fields[]).every(({ name, value }) => headers[name] === value);
+}

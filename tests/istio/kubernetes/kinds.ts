@@ -1,9 +1,9 @@
-/** The kinds of Kubernetes objects that istiod asks for: group, version and the name in paths. */
+/** The kinds of Kubernetes objects that the stand-in knows: what istiod asks for, and what manifests have beside it. */
 
 const groups: Record<string, Record<string, string>> = {
   v1: {
-    ConfigMap: "configmaps", Endpoints: "endpoints", Event: "events", Namespace: "namespaces", Node: "nodes", Pod: "pods", Secret: "secrets",
-    Service: "services", ServiceAccount: "serviceaccounts",
+    ConfigMap: "configmaps", Endpoints: "endpoints", Event: "events", Namespace: "namespaces", Node: "nodes", PersistentVolumeClaim: "persistentvolumeclaims",
+    Pod: "pods", Secret: "secrets", Service: "services", ServiceAccount: "serviceaccounts",
   },
   "admissionregistration.k8s.io/v1": { MutatingWebhookConfiguration: "mutatingwebhookconfigurations", ValidatingWebhookConfiguration: "validatingwebhookconfigurations" },
   "apiextensions.k8s.io/v1": { CustomResourceDefinition: "customresourcedefinitions" },

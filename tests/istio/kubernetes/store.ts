@@ -124,7 +124,7 @@ export class Store {
       generation: entry.source === known?.source && known !== undefined ? known.object.metadata["generation"] : version,
       resourceVersion: String(version),
     };
-    const object = { ...entry.object, metadata };
+    const object = withAddress({ ...entry.object, metadata });
     this.entries.set(key, { ...entry, object });
     this.tell(known === undefined ? "ADDED" : "MODIFIED", entry.place, object);
     return object;
@@ -152,6 +152,16 @@ function definitions(gatewayApi: boolean): StoredObject[] {
     metadata: { name: `${kind.plural}.${kind.group}`, annotations: { "gateway.networking.k8s.io/bundle-version": gatewayApiVersion, "gateway.networking.k8s.io/channel": "standard" } },
     spec: { group: kind.group, names: { kind: kind.kind, plural: kind.plural }, versions: [{ name: kind.version, served: true, storage: true }] },
   }));
+}
+
+/** A Service gets an address, the same for the same name. */
+function withAddress(object: StoredObject): StoredObject {
+  const spec = object["spec"] as { clusterIP?: string } | undefined;
+  if (object.kind !== "Service" || spec?.clusterIP !== undefined) return object;
+  let sum = 0;
+  for (const character of `${object.metadata.namespace}/${object.metadata.name}`) sum = (sum * 31 + character.charCodeAt(0)) % 65_000;
+  const clusterIP = `10.96.${sum >> 8}.${(sum & 255) || 1}`;
+  return { ...object, spec: { type: "ClusterIP", ...spec, clusterIP, clusterIPs: [clusterIP] } };
 }
 
 function placeOf({ apiVersion, kind, metadata }: StoredObject): Place {

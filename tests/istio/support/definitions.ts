@@ -2,7 +2,7 @@
 import { randomInt } from "node:crypto";
 import { digestHex, issueKey } from "../../../control/domain/keys.ts";
 import type { FileInput } from "../../../control/domain/schema.ts";
-import { gatewayLabels, gatewayNamespace } from "./gateway.ts";
+import { gatewayNamespace, installedGateway } from "./gateway.ts";
 
 export type Phase = "AUTHN" | "AUTHZ" | "STATS";
 
@@ -30,7 +30,7 @@ export const shopServices = [{ name: "orders", namespace: "shop" }];
 /** A Gateway for all hosts, and a route to orders. */
 export function shopRoute(): object[] {
   return [
-    istio("networking.istio.io/v1", "Gateway", "tollgate", { selector: gatewayLabels, servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] }] }),
+    istio("networking.istio.io/v1", "Gateway", "tollgate", { selector: installedGateway.labels, servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] }] }),
     istio("networking.istio.io/v1", "VirtualService", "orders", { hosts: ["*"], gateways: ["tollgate"], http: [{ route: [{ destination: { host: "orders.shop.svc.cluster.local", port: { number: 8080 } } }] }] }),
   ];
 }
@@ -45,7 +45,7 @@ export interface PluginObjectOptions {
 
 export function wasmPlugin({ modulePath, phase = "AUTHN", name = "tollgate", configuration = {} }: PluginObjectOptions): object {
   return istio("extensions.istio.io/v1alpha1", "WasmPlugin", name, {
-    selector: { matchLabels: gatewayLabels },
+    selector: { matchLabels: installedGateway.labels },
     url: `file://${modulePath}`,
     phase,
     failStrategy: "FAIL_CLOSE",
@@ -61,7 +61,7 @@ export function wasmPlugin({ modulePath, phase = "AUTHN", name = "tollgate", con
 /** Refuses paths under /paid unless the header says the tier. */
 export function paidPolicy(tier: string): object {
   return istio("security.istio.io/v1", "AuthorizationPolicy", "paid", {
-    selector: { matchLabels: gatewayLabels },
+    selector: { matchLabels: installedGateway.labels },
     action: "DENY",
     rules: [{ to: [{ operation: { paths: ["/paid*"] } }], when: [{ key: "request.headers[x-tollgate-tier]", notValues: [tier] }] }],
   });

@@ -11,10 +11,22 @@ import { until } from "../../envoy/support/until.ts";
 
 /** Differs from every endpoint's address: istiod takes a node with an endpoint's address for that endpoint, and gives it no listeners. */
 export const gatewayAddress = "10.9.9.9";
-export const gatewayLabels = { app: "istio-ingressgateway", istio: "ingressgateway" };
-export const gatewayNamespace = "istio-system";
+export const gatewayNamespace = "istio-ingress";
+
+/** How istiod and policies know a gateway. */
+export interface GatewayKind {
+  /** its Service */
+  service: string;
+  labels: Record<string, string>;
+}
+
+/** One that was installed by itself. */
+export const installedGateway: GatewayKind = { service: "tollgate", labels: { app: "tollgate", istio: "ingressgateway" } };
+/** One that istiod would have made of the Gateway API's object `tollgate`. */
+export const madeGateway: GatewayKind = { service: "tollgate-istio", labels: { "gateway.networking.k8s.io/gateway-name": "tollgate" } };
 
 export interface GatewayOptions {
+  kind: GatewayKind;
   folder: string;
   istiodPort: number;
   adminPort: number;
@@ -95,14 +107,14 @@ interface ListenersDump {
   configs?: { active_state?: { listener: { address?: { socket_address?: { port_value: number } }; filter_chains?: { filters: { typed_config: { http_filters?: { name: string }[] } }[] }[] } } }[];
 }
 
-function bootstrap({ istiodPort, adminPort }: GatewayOptions): object {
+function bootstrap({ kind, istiodPort, adminPort }: GatewayOptions): object {
   const ads = { ads: {}, resource_api_version: "V3" };
   return {
     node: {
       id: `router~${gatewayAddress}~gateway.${gatewayNamespace}~${gatewayNamespace}.svc.cluster.local`,
-      cluster: "istio-ingressgateway",
+      cluster: kind.service,
       metadata: {
-        CLUSTER_ID: "Kubernetes", INSTANCE_IPS: gatewayAddress, ISTIO_VERSION: "1.31.0", LABELS: gatewayLabels, MESH_ID: "cluster.local",
+        CLUSTER_ID: "Kubernetes", INSTANCE_IPS: gatewayAddress, ISTIO_VERSION: "1.31.0", LABELS: kind.labels, MESH_ID: "cluster.local",
         NAME: "gateway", NAMESPACE: gatewayNamespace, SERVICE_ACCOUNT: "gateway",
       },
     },

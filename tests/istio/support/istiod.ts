@@ -29,6 +29,8 @@ export interface IstiodOptions {
   folder: string;
   kubeconfig: string;
   gatewayApi: boolean;
+  /** more of the mesh's configuration */
+  meshConfig: object;
 }
 
 export class Istiod {
@@ -45,9 +47,9 @@ export class Istiod {
 
   /** Starts it, again on the same ports, and waits until it is ready. */
   async start(): Promise<void> {
-    const { binary, folder, kubeconfig, gatewayApi } = this.options;
+    const { binary, folder, kubeconfig, gatewayApi, meshConfig } = this.options;
     // Certificates come to a gateway from Istio's agent, which isn't here: an Envoy that was told to use them would wait for them for ever.
-    const mesh = { enableAutoMtls: false, defaultProviders: {}, accessLogFile: "", enableTracing: false, enablePrometheusMerge: false, defaultConfig: { discoveryAddress: `127.0.0.1:${this.grpcPort}` } };
+    const mesh = { ...meshConfig, enableAutoMtls: false, defaultProviders: {}, accessLogFile: "", enableTracing: false, enablePrometheusMerge: false, defaultConfig: { discoveryAddress: `127.0.0.1:${this.grpcPort}` } };
     writeFileSync(join(folder, "mesh.yaml"), stringify(mesh));
     writeFileSync(join(folder, "kubeconfig"), kubeconfig);
     const log = openSync(join(folder, "istiod.log"), "a");

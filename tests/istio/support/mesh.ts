@@ -9,9 +9,9 @@ import { freePorts } from "../../envoy/support/ports.ts";
 import { filterModule } from "../../envoy/support/wasm.ts";
 import { KubernetesApi } from "../kubernetes/server.ts";
 import { istioTools } from "../tools.ts";
-import { MeshGateway } from "./gateway.ts";
+import { installedGateway, madeGateway, MeshGateway } from "./gateway.ts";
 import { Istiod } from "./istiod.ts";
-import { gatewayService, service, type Endpoint } from "./objects.ts";
+import { controlEndpoint, controlService, gatewayService, service, type Endpoint } from "./objects.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 
 export interface MeshOptions {
@@ -19,7 +19,12 @@ export interface MeshOptions {
   file: FileInput;
   /** each a Service with one endpoint that echoes; version by version: endpoints with that label */
   services: { name: string; namespace: string; versions?: string[] }[];
+  /** the Gateway API is there, and the gateway is one of its own */
   gatewayApi?: boolean;
+  /** `tollgate manifests` writes control's Service and all that is Tollgate's */
+  manifests?: boolean;
+  /** more of the mesh's configuration */
+  meshConfig?: object;
   /** default 2 */
   workers?: number;
   /** there before istiod starts: name and objects */
@@ -50,24 +55,26 @@ export class Mesh {
   }
 
   private async start(): Promise<void> {
-    const { services, gatewayApi = false, objects = {}, file, workers = 2 } = this.options;
+    const { services, gatewayApi = false, manifests = false, meshConfig = {}, objects = {}, file, workers = 2 } = this.options;
     const tools = (await istioTools())!;
     mkdirSync(this.cluster);
     const [adminPort = 0, httpPort = 0] = await freePorts(2);
     [this.control, this.modulePath] = await Promise.all([ControlProcess.prepare(), filterModule()]);
-    this.put("gateway", gatewayService(httpPort));
-    this.put("control", service({ name: "tollgate-control", namespace: "tollgate", port: 8091, endpoints: [{ port: this.control.syncPort }] }));
+    const kind = gatewayApi ? madeGateway : installedGateway;
+    this.put("gateway", gatewayService(kind, httpPort));
+    this.put("control-endpoint", [controlEndpoint(this.control.syncPort)]);
+    if (!manifests) this.put("control", [controlService()]);
     for (const { name, namespace, versions } of services) await this.addService(name, namespace, versions);
     for (const [name, some] of Object.entries(objects)) this.put(name, some);
     this.kubernetes = await KubernetesApi.start({ folder: this.cluster, gatewayApi });
     const kubeconfig = this.kubernetes.kubeconfig();
     const [istiod, token] = await Promise.all([
-      Istiod.start({ binary: tools.pilotDiscovery, folder: this.folder, kubeconfig, gatewayApi }),
+      Istiod.start({ binary: tools.pilotDiscovery, folder: this.folder, kubeconfig, gatewayApi, meshConfig }),
       this.control.start().then(() => this.prepareControl(file)),
     ]);
     this.istiod = istiod;
     const env = { TOLLGATE_GATEWAY_TOKEN: token };
-    this.gateway = await MeshGateway.start({ folder: this.folder, istiodPort: istiod.grpcPort, adminPort, httpPort, workers, env });
+    this.gateway = await MeshGateway.start({ kind, folder: this.folder, istiodPort: istiod.grpcPort, adminPort, httpPort, workers, env });
   }
 
   /** Writes a file of objects, or replaces it. */
@@ -96,7 +103,7 @@ export class Mesh {
       this.upstreams.set(fullName, upstream);
       endpoints.push({ port: upstream.port, address, ...(version === undefined ? {} : { version }) });
     }
-    this.put(`service-${name}`, service({ name, namespace, port: 8080, endpoints }));
+    this.put(`service-${name}`, service(name, namespace, 8080, endpoints));
   }
 
   private async prepareControl(file: FileInput): Promise<string> {

@@ -1,13 +1,5 @@
-/** Kubernetes objects that a cluster has before Tollgate comes: services, their endpoints, the gateway's own. */
-import { gatewayAddress, gatewayLabels, gatewayNamespace } from "./gateway.ts";
-
-interface ServiceOptions {
-  name: string;
-  namespace: string;
-  /** the Service's; `endpoints` have their own */
-  port: number;
-  endpoints: Endpoint[];
-}
+/** Kubernetes objects that a cluster has before Tollgate comes, and what its controllers would add: services, their endpoints, the gateway's own. */
+import { gatewayAddress, gatewayNamespace, type GatewayKind } from "./gateway.ts";
 
 export interface Endpoint {
   port: number;
@@ -16,32 +8,36 @@ export interface Endpoint {
   version?: string;
 }
 
-/** A Service, and an EndpointSlice for each of its processes on this machine. */
-export function service({ name, namespace, port, endpoints }: ServiceOptions): object[] {
-  const selector = { app: name };
+/** A Service, and its endpoints. */
+export function service(name: string, namespace: string, port: number, endpoints: readonly Endpoint[]): object[] {
   return [
-    { apiVersion: "v1", kind: "Service", metadata: { name, namespace }, spec: { type: "ClusterIP", clusterIP: clusterAddress(name), clusterIPs: [clusterAddress(name)], selector, ports: [{ name: "http", protocol: "TCP", port, targetPort: port }] } },
+    { apiVersion: "v1", kind: "Service", metadata: { name, namespace }, spec: { selector: { app: name }, ports: [{ name: "http", protocol: "TCP", port, targetPort: port }] } },
     ...endpoints.flatMap((endpoint, index) => endpointObjects(name, namespace, index, endpoint)),
   ];
 }
 
+/** Control's Service, as `tollgate manifests` writes it. */
+export function controlService(): object {
+  return { apiVersion: "v1", kind: "Service", metadata: { name: "tollgate-control", namespace: "tollgate" }, spec: { ports: [{ name: "http-sync", port: 8091, targetPort: "sync" }] } };
+}
+
+export function controlEndpoint(port: number): object {
+  return endpointSlice("tollgate-control", "tollgate", 0, { port, name: "http-sync", address: "127.0.0.1" });
+}
+
 /** The gateway's Pod and Service; istiod learns from them that its port 80 is `httpPort` in the pod. */
-export function gatewayService(httpPort: number): object[] {
-  const name = "istio-ingressgateway";
-  const port = { name: "http2", protocol: "TCP", port: 80 };
-  const metadata = { name, namespace: gatewayNamespace };
+export function gatewayService({ service: name, labels }: GatewayKind, httpPort: number): object[] {
   return [
-    { apiVersion: "v1", kind: "Service", metadata: { ...metadata, labels: gatewayLabels }, spec: { type: "ClusterIP", clusterIP: clusterAddress(name), clusterIPs: [clusterAddress(name)], selector: gatewayLabels, ports: [{ ...port, targetPort: httpPort }] } },
-    pod("gateway", gatewayNamespace, gatewayLabels, gatewayAddress),
-    endpointSlice(name, gatewayNamespace, 0, { port: httpPort, name: port.name, address: gatewayAddress, pod: "gateway" }),
+    { apiVersion: "v1", kind: "Service", metadata: { name, namespace: gatewayNamespace, labels }, spec: { selector: labels, ports: [{ name: "http2", protocol: "TCP", port: 80, targetPort: httpPort }] } },
+    pod("gateway", gatewayNamespace, labels, gatewayAddress),
+    endpointSlice(name, gatewayNamespace, 0, { port: httpPort, name: "http2", address: gatewayAddress, pod: "gateway" }),
   ];
 }
 
 function endpointObjects(name: string, namespace: string, index: number, { port, address = "127.0.0.1", version }: Endpoint): object[] {
   const podName = `${name}-${index}`;
-  const labels = { app: name, ...(version === undefined ? {} : { version }) };
   const slice = endpointSlice(name, namespace, index, { port, name: "http", address, ...(version === undefined ? {} : { pod: podName }) });
-  return version === undefined ? [slice] : [slice, pod(podName, namespace, labels, address)];
+  return version === undefined ? [slice] : [slice, pod(podName, namespace, { app: name, version }, address)];
 }
 
 function pod(name: string, namespace: string, labels: Record<string, string>, address: string): object {
@@ -67,11 +63,4 @@ function endpointSlice(service: string, namespace: string, index: number, endpoi
     }],
     ports: [{ name: endpoint.name, protocol: "TCP", port: endpoint.port }],
   };
-}
-
-/** Any address of 10.96.0.0/16, the same for the same name. */
-function clusterAddress(name: string): string {
-  let sum = 0;
-  for (const character of name) sum = (sum * 31 + character.charCodeAt(0)) % 65_000;
-  return `10.96.${sum >> 8}.${(sum & 255) || 1}`;
 }

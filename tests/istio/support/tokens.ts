@@ -1,6 +1,6 @@
 /** An issuer of tokens: what it signs, the keys that verify it, and Istio's object that has Envoy do so. */
 import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from "jose";
-import { gatewayLabels, gatewayNamespace } from "./gateway.ts";
+import { gatewayNamespace, installedGateway } from "./gateway.ts";
 
 type PrivateKey = Awaited<ReturnType<typeof generateKeyPair>>["privateKey"];
 
@@ -26,6 +26,6 @@ export function requestAuthentication(...issuers: Issuer[]): object {
     apiVersion: "security.istio.io/v1",
     kind: "RequestAuthentication",
     metadata: { name: "tokens", namespace: gatewayNamespace },
-    spec: { selector: { matchLabels: gatewayLabels }, jwtRules: issuers.map(({ url, jwks }) => ({ issuer: url, jwks, forwardOriginalToken: true })) },
+    spec: { selector: { matchLabels: installedGateway.labels }, jwtRules: issuers.map(({ url, jwks }) => ({ issuer: url, jwks, forwardOriginalToken: true })) },
   };
 }

@@ -1,6 +1,7 @@
 import { Document, isScalar, visit } from "yaml";
 import type { EnvironmentSpec } from "../domain/model.ts";
 import { envoyBootstrap, type EnvoyObject } from "../envoy/bootstrap.ts";
+import { jwtAuthn } from "../envoy/jwtAuthn.ts";
 import { routesOf } from "../envoy/routesOf.ts";
 import { controlCluster, pluginConfiguration } from "../stack/gateway.ts";
 
@@ -28,6 +29,8 @@ const comments: Record<string, string> = {
   normalize_path: "Path matching is only as good as the path: Envoy and the filter must see what the upstream sees.",
   use_remote_address: "The caller's address is that of the connection; of X-Forwarded-For only as many hops as xff_num_trusted_hops says.",
   http_protocol_options: "Trailers may hold forged claims too: Envoy passes them on, the filter removes those.",
+  providers: "Whose tokens are taken. Envoy verifies them and leaves their claims in the request's metadata, where the filter looks; audiences are compared there, by API.",
+  rules: "As the filter finds APIs: a bad token is refused here, a missing one by the filter. Make this file again when an API's issuers change.",
   host_env_keys: "The gateway token comes from Envoy's environment, never from this file. Envoy refuses the filter where it's unset.",
   configuration: "The plugin's configuration, as JSON.",
   failure_policy: "Should the filter trap, requests are refused until a new instance is there.",
@@ -36,6 +39,7 @@ const comments: Record<string, string> = {
 /** An Envoy configuration for the file's APIs: the filter, a route to each API's upstream, the way to control. */
 export function envoyConfigYaml(input: EnvoyConfigInput): string {
   const routes = input.upstream === undefined ? routesOf(input.spec.apis) : undefined;
+  const tokens = jwtAuthn(input.spec.apis);
   const bootstrap = envoyBootstrap({
     adminHost: input.admin.host,
     adminPort: input.admin.port,
@@ -44,6 +48,7 @@ export function envoyConfigYaml(input: EnvoyConfigInput): string {
       ...input.listen,
       accessLog: input.accessLog,
       trustedHops: input.trustedHops,
+      ...(tokens === undefined ? {} : { filtersBefore: [tokens.filter] }),
       plugin: {
         wasmPath: input.wasmPath,
         configuration: pluginConfiguration({ environment: input.spec.environment, plugin: input.plugin, ...(input.snapshot === undefined ? {} : { snapshot: input.snapshot }) }),
@@ -53,6 +58,7 @@ export function envoyConfigYaml(input: EnvoyConfigInput): string {
     }],
     clusters: [
       ...(routes?.clusters ?? [{ name: "upstream", ...input.upstream! }]),
+      ...(tokens?.clusters ?? []),
       ...(input.sync === undefined ? [] : [{ name: controlCluster, ...input.sync }]),
     ],
   });

@@ -9,6 +9,7 @@ const types = {
   wasm: "envoy.extensions.filters.http.wasm.v3.Wasm",
   fileLog: "envoy.extensions.access_loggers.file.v3.FileAccessLog",
   stdoutLog: "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+  upstreamTls: "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
   httpOptions: "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
   listener: "envoy.config.listener.v3.Listener",
   extension: "envoy.config.core.v3.TypedExtensionConfig",
@@ -63,6 +64,8 @@ export interface ListenerOptions {
   accessLogHeaders?: string[];
   /** headers of a request, beyond which Envoy itself refuses it; default: Envoy's, 100 */
   headersMax?: number;
+  /** TLS on the listener, in Envoy's form */
+  transportSocket?: EnvoyObject;
   /** proxies before Envoy whose X-Forwarded-For is believed; default 0 */
   trustedHops?: number;
 }
@@ -73,6 +76,8 @@ export interface ClusterOptions {
   port: number;
   /** default: http1 */
   protocol?: "http1" | "http2";
+  /** TLS to a server that proves this name by a certificate of these authorities (a PEM file) */
+  tls?: { serverName: string; trustedCaPath: string };
 }
 
 export interface BootstrapOptions {
@@ -124,6 +129,7 @@ export function envoyListener(options: ListenerOptions, defaultCluster?: string)
     name,
     address: socketAddress(options.host ?? "127.0.0.1", options.port),
     filter_chains: [{
+      ...(options.transportSocket === undefined ? {} : { transport_socket: options.transportSocket }),
       filters: [{
         name: "envoy.filters.network.http_connection_manager",
         typed_config: {
@@ -206,9 +212,23 @@ function envoyCluster(cluster: ClusterOptions): EnvoyObject {
     typed_extension_protocol_options: {
       "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": { "@type": typeUrl(types.httpOptions), explicit_http_config: protocol },
     },
+    ...(cluster.tls === undefined ? {} : { transport_socket: upstreamTls(cluster.tls) }),
     load_assignment: {
       cluster_name: cluster.name,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(cluster.host, cluster.port) } }] }],
+    },
+  };
+}
+
+function upstreamTls({ serverName, trustedCaPath }: NonNullable<ClusterOptions["tls"]>): EnvoyObject {
+  return {
+    name: "envoy.transport_sockets.tls",
+    typed_config: {
+      "@type": typeUrl(types.upstreamTls),
+      sni: serverName,
+      common_tls_context: {
+        validation_context: { trusted_ca: { filename: trustedCaPath }, match_typed_subject_alt_names: [{ san_type: "DNS", matcher: { exact: serverName } }] },
+      },
     },
   };
 }

@@ -16,17 +16,27 @@ export function routesOf(apis: readonly Api[]): { virtualHosts: EnvoyObject[]; c
   return { virtualHosts, clusters: [...clusters.values()] };
 }
 
+/** The APIs with what leads to them, the first match first: exact hosts before suffixes before any; within a host the longest path. */
+export function routeMatches(apis: readonly Api[]): { host: string; api: Api; match: EnvoyObject }[] {
+  const hosts = [...new Set(apis.flatMap((api) => api.hosts))].sort((a, b) => Number(a.startsWith("*")) - Number(b.startsWith("*")) || byLength(a, b));
+  return hosts.flatMap((host) => matchesOfHost(apis, host).map((one) => ({ host, ...one })));
+}
+
 function routesOfHost(apis: readonly Api[], host: string): EnvoyObject[] {
+  return matchesOfHost(apis, host).map(({ api, match }) => ({ match, route: { cluster: clusterName(api.upstream) } }));
+}
+
+function matchesOfHost(apis: readonly Api[], host: string): { api: Api; match: EnvoyObject }[] {
   return apis
     .filter((api) => api.hosts.includes(host))
-    .flatMap((api) => api.paths.map((path) => ({ path, methods: api.methods, cluster: clusterName(api.upstream) })))
-    .sort((a, b) => byLength(a.path, b.path) || b.methods.length - a.methods.length)
-    .map(({ path, methods, cluster }) => ({
+    .flatMap((api) => api.paths.map((path) => ({ path, api })))
+    .sort((a, b) => byLength(a.path, b.path) || b.api.methods.length - a.api.methods.length)
+    .map(({ path, api }) => ({
+      api,
       match: {
         ...(path === "/" ? { prefix: "/" } : { path_separated_prefix: path }),
-        ...(methods.length === 0 ? {} : { headers: [{ name: ":method", string_match: { safe_regex: { regex: methodPattern(methods) } } }] }),
+        ...(api.methods.length === 0 ? {} : { headers: [{ name: ":method", string_match: { safe_regex: { regex: methodPattern(api.methods) } } }] }),
       },
-      route: { cluster },
     }));
 }
 

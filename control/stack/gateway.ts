@@ -1,3 +1,5 @@
+import type { Api } from "../domain/model.ts";
+import { jwtAuthn } from "../envoy/jwtAuthn.ts";
 import type { BootstrapOptions, EnvoyObject } from "../envoy/bootstrap.ts";
 
 export const controlCluster = "tollgate-control";
@@ -17,6 +19,8 @@ export interface GatewayOptions {
   accessLog: string;
   /** on top of what is said above, e.g. keySources */
   plugin?: EnvoyObject;
+  /** whose tokens Envoy verifies; other changes of APIs arrive without a restart, these don't */
+  apis?: readonly Api[];
 }
 
 /** Where callers may put a key on a local gateway: everywhere. In production header and bearer alone are the default. */
@@ -35,6 +39,7 @@ export function pluginConfiguration(options: Pick<GatewayOptions, "environment" 
 
 /** One listener with the plugin, an upstream and the way to control. */
 export function gatewayBootstrapOptions(options: GatewayOptions): BootstrapOptions {
+  const tokens = jwtAuthn(options.apis ?? []);
   return {
     adminPort: options.envoyAdminPort,
     listeners: [{
@@ -42,6 +47,7 @@ export function gatewayBootstrapOptions(options: GatewayOptions): BootstrapOptio
       host: options.host,
       port: options.gatewayPort,
       accessLog: options.accessLog,
+      ...(tokens === undefined ? {} : { filtersBefore: [tokens.filter] }),
       plugin: {
         wasmPath: options.wasmPath,
         configuration: pluginConfiguration(options),
@@ -51,6 +57,7 @@ export function gatewayBootstrapOptions(options: GatewayOptions): BootstrapOptio
     }],
     clusters: [
       { name: "upstream", ...options.upstream },
+      ...(tokens?.clusters ?? []),
       ...(options.sync === undefined ? [] : [{ name: controlCluster, ...options.sync }]),
     ],
   };

@@ -55,7 +55,7 @@ export async function runStack(options: RunOptions): Promise<void> {
     await stack.until(applyDemo(control, spec.environment, text));
     const keys = await stack.until(issueDemoKeys(control, spec));
     const token = await stack.until(issueGatewayToken(control, spec.environment));
-    await stack.startGateway(envoy.path, token, spec.environment);
+    await stack.startGateway(envoy.path, token, spec);
     await stack.gatewayAnswers(keys);
     say(banner({ settings, envoy, keys, accessLog: stack.accessLog }));
     await stack.until(new Promise<never>(() => undefined));
@@ -116,7 +116,7 @@ class Stack {
     return new AdminClient({ url: `http://${host}:${ports.control}`, token: adminToken });
   }
 
-  async startGateway(envoyPath: string, token: string, environment: string): Promise<void> {
+  async startGateway(envoyPath: string, token: string, { environment, apis }: EnvironmentSpec): Promise<void> {
     const { ports, dataDir, concurrency } = this.#settings;
     const upstream = await this.until(startDemoUpstream(ports.upstream, host));
     this.#closeUpstream = () => upstream.close();
@@ -131,6 +131,7 @@ class Stack {
       sync: { host, port: ports.sync },
       accessLog: this.accessLog,
       plugin: { keySources: localKeySources },
+      apis,
     }));
     await writeFile(configPath, JSON.stringify(bootstrap, null, 2));
     const child = this.#start("Envoy", { command: envoyPath, args: [...envoyArguments(configPath, concurrency), "--file-flush-interval-msec", "500"] }, { TOLLGATE_GATEWAY_TOKEN: token });

@@ -1,6 +1,6 @@
 /** A gateway for a test: a real Envoy with the filter, an upstream behind it, and what each of them saw of a request. */
 import { randomUUID } from "node:crypto";
-import type { ListenerOptions, PluginOptions } from "../../control/envoy/bootstrap.ts";
+import type { ClusterOptions, ListenerOptions, PluginOptions } from "../../control/envoy/bootstrap.ts";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import { startDemoUpstream, type DemoUpstream, type EchoedRequest } from "../../control/stack/demoUpstream.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
@@ -21,6 +21,8 @@ export interface GatewayOptions {
   http2UpstreamPort?: number;
   /** the port of another upstream in place of the echo */
   upstreamPort?: number;
+  /** more clusters */
+  clusters?: ClusterOptions[];
   gatewayToken?: string;
   /** what control calls this gateway begins with it; default: the bootstrap's */
   nodeId?: string;
@@ -69,6 +71,7 @@ export class Gateway {
             options.http2UpstreamPort === undefined
               ? { name: "upstream", host: "127.0.0.1", port: options.upstreamPort ?? upstream.port }
               : { name: "upstream", host: "127.0.0.1", port: options.http2UpstreamPort, protocol: "http2" },
+            ...(options.clusters ?? []),
             ...(options.syncPort === undefined ? [] : [{ name: "control", host: "127.0.0.1", port: options.syncPort }]),
           ],
         },

@@ -132,6 +132,8 @@ const counters: Record<string, string> = {
   usage_failed: "Calls with usage that failed, and batches that had to be given up.",
   overshoot: "Requests that went on without allowance, because their API's `failureMode` is `open`.",
   local_share: "Requests that went on by a share that was charged beforehand, with `failureMode: local`.",
+  tokens_ok: "Calls for internal tokens that control answered.",
+  tokens_failed: "Calls for internal tokens that failed, and answers that could not be used.",
 };
 const gauges: Record<string, string> = {
   snapshot_version: "The version by which a worker decides. Every serving worker sets it in turn.",

@@ -32,6 +32,9 @@ export { apiCors, apiId, apiJwt, apiScopes, jwtAdmitsUnknown, jwtAudiences, jwtC
 export {
   answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict,
 } from "../../assembly/limits/leaseWire";
+export {
+  answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes, answerVerdict as tokenVerdict, answersWhole as tokensWhole,
+} from "../../assembly/tokens/tokenWire";
 export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/routes";
 export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/table";
 

@@ -6,6 +6,7 @@ import type { LeaseAnswer } from "../../control/counters/model.ts";
 import { type DecodedFrame, decodeFrames } from "../../control/sync/reader.ts";
 import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord, WireRoute } from "../../control/sync/records.ts";
 import { authModes, deleteKinds, failureModes, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "../../control/sync/wire.ts";
+import { tokenVerdicts, type WireTokenAnswer } from "../../control/sync/tokenPayload.ts";
 
 type Read = (at: number) => number;
 type ReadLong = (at: number) => bigint;
@@ -77,6 +78,12 @@ interface WireExports {
   ownApis: Variable<number>;
   ownScopes: Variable<number>;
   answerVerdict: Read;
+  tokensWhole(at: number, end: number, count: number): number;
+  tokenVerdict: Read;
+  tokenRefreshMs: ReadLong;
+  tokenExpiresMs: ReadLong;
+  tokenText: Read;
+  tokenBytes: Read;
   answerGeneration: Read;
   answerGranted: ReadLong;
   answerStartMs: ReadLong;
@@ -220,13 +227,14 @@ export class AssemblyReader {
         return { ...stamp, type, counters: this.#entries(at, 28).map((entry) => ({ wireId: this.#u32(entry), subject: this.bytes(entry + 4, 16).toString("hex"), windowStartMs: this.#u64(entry + 20) })) };
       case "leasesAnswer":
         return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)), answers: this.#entries(at, 72).map((entry) => this.#answer(entry)) };
+      case "tokensAnswer":
+        return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)), answers: this.#tokens(at, at + frameBytes) };
       case "usageAnswer":
         return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)) };
       case "leases":
       case "usage":
       case "tokens":
-      case "tokensAnswer":
-        // The filter writes these and never reads them; what it reads of tokens, the unit tests of its cache read too.
+        // The filter writes these and never reads them.
         return decodeFrames(this.bytes(at, frameBytes)).frames[0]!;
     }
   }
@@ -234,6 +242,20 @@ export class AssemblyReader {
   /** Where the entries of a payload lie that begins with their count. */
   #entries(frame: number, entryBytes: number): number[] {
     return Array.from({ length: this.#u32(frame + HEADER_BYTES) }, (_, index) => frame + HEADER_BYTES + 8 + index * entryBytes);
+  }
+
+  /** Answers of calls for tokens, one after another. */
+  #tokens(frame: number, end: number): WireTokenAnswer[] {
+    const { wasm } = this;
+    let at = frame + HEADER_BYTES + 8;
+    const count = this.#u32(frame + HEADER_BYTES);
+    if (wasm.tokensWhole(at, end, count) === 0) throw new Error("the answers don't fill the frame");
+    return Array.from({ length: count }, () => {
+      const token = this.string(wasm.tokenText(at), wasm.tokenBytes(at));
+      const answer: WireTokenAnswer = { id: this.bytes(at, 16).toString("hex"), verdict: tokenVerdicts[wasm.tokenVerdict(at)]!, refreshAtMs: Number(wasm.tokenRefreshMs(at)), expiresAtMs: Number(wasm.tokenExpiresMs(at)), token };
+      at = wasm.tokenText(at) + wasm.tokenBytes(at);
+      return answer;
+    });
   }
 
   #answer(at: number): LeaseAnswer {

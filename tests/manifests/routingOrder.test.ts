@@ -127,6 +127,10 @@ function outcome(api: Api, path: string, headers: Asked["headers"]): Outcome {
   return { upstreams: shares.map((share) => share.upstream!.service), weights: shares.map(({ weight }) => weight ?? 0) };
 }
 
+function apisOf(outcome: Outcome): unknown {
+  return "status" in outcome ? outcome : [...new Set(outcome.upstreams.map((host) => host.split(".")[1]))];
+}
+
 function property(routing: "istio" | "gateway-api", simulate: (files: readonly ManifestFile[], request: Asked) => Outcome): void {
   let [routed, refused] = [0, 0];
   fc.assert(
@@ -139,7 +143,10 @@ function property(routing: "istio" | "gateway-api", simulate: (files: readonly M
         const wanted = expected(apis, router, request)!;
         // The filter answers these itself. An HTTPRoute can't; and OPTIONS may be for CORS, of which the filter knows more.
         if ("status" in wanted && wanted.status === 405 && (routing === "gateway-api" || request.method === "OPTIONS")) continue;
-        assert.deepEqual(simulate(files, request), wanted, JSON.stringify(request));
+        const got = simulate(files, request);
+        // Envoy answers preflights by the API's CORS rules: no version gets them.
+        if (request.headers["access-control-request-method"] === undefined) assert.deepEqual(got, wanted, JSON.stringify(request));
+        else assert.deepEqual(apisOf(got), apisOf(wanted), JSON.stringify(request));
         if ("status" in wanted) refused++;
         else routed++;
       }

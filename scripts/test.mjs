@@ -4,11 +4,15 @@
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { checkNode, ensureBuilt, ensureInstalled, root } from "./prepare.mjs";
 
 const testTimeoutMs = 1_200_000;
+/** Files of these suites run side by side: they wait for windows, leases and processes more than they compute, and share no file that they write. */
+const sideBySide = new Set(["host", "control", "control-sync", "counters", "usage", "cli", "envoy"]);
+const filesAtOnce = Math.min(3, availableParallelism());
 
 checkNode();
 const { values } = parseArgs({ options: { only: { type: "string", multiple: true }, list: { type: "boolean" } } });
@@ -60,7 +64,7 @@ function nodeSuites() {
     .map(({ name }) => ({ name, files: testFiles(join("tests", name)) }))
     .filter(({ files }) => files.length > 0)
     .sort((a, b) => place(a.name) - place(b.name) || (a.name < b.name ? -1 : 1));
-  return Object.fromEntries(folders.map(({ name, files }) => [name, () => runNodeTests(files)]));
+  return Object.fromEntries(folders.map(({ name, files }) => [name, () => runNodeTests(files, sideBySide.has(name) ? filesAtOnce : 1)]));
 
   function place(name) {
     return order.includes(name) ? order.indexOf(name) : order.length;
@@ -74,12 +78,12 @@ function testFiles(folder) {
     .sort();
 }
 
-async function runNodeTests(files) {
+async function runNodeTests(files, atOnce) {
   const results = join(root, "build", "test-results");
   mkdirSync(results, { recursive: true });
   const countsPath = join(results, `${process.pid}.json`);
   const { code } = await run([
-    process.execPath, "--import", "tsx", "--test", `--test-timeout=${testTimeoutMs}`,
+    process.execPath, "--import", "tsx", "--test", `--test-timeout=${testTimeoutMs}`, `--test-concurrency=${atOnce}`,
     "--test-reporter=spec", "--test-reporter-destination=stdout",
     "--test-reporter=./scripts/countReporter.mjs", `--test-reporter-destination=${countsPath}`,
     ...files,

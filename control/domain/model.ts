@@ -78,6 +78,11 @@ export function takesTokens(mode: AuthMode): boolean {
   return mode === "jwt" || mode === "key-or-jwt" || mode === "both";
 }
 
+/** Is there nobody who may call, because the API wants tokens and doesn't say whose? */
+export function isClosed({ auth: { mode, jwt } }: Pick<Api, "auth">): boolean {
+  return (mode === "jwt" || mode === "both") && jwt === undefined;
+}
+
 /** Does the mode take keys? */
 export function takesKeys(mode: AuthMode): boolean {
   return mode === "key" || mode === "key-or-jwt" || mode === "both";

@@ -1,7 +1,7 @@
 /** From a line of a log to a request that limits decide, or to the reason why they don't: the ladder of `assembly/filter.ts` as far as a log tells. */
 import { byteText } from "../domain/requestPath.ts";
 import type { ApiRouter, Place } from "../domain/matching.ts";
-import type { EnvironmentSpec } from "../domain/model.ts";
+import { type Api, type EnvironmentSpec, isClosed, takesKeys } from "../domain/model.ts";
 import { reasons } from "../domain/reasons.ts";
 import { addressSubject, addressWithin, bareAddress, forwardedAddress } from "./addresses.ts";
 import type { Caller, Callers } from "./callers.ts";
@@ -118,7 +118,7 @@ export class RequestReader {
     const place = this.#router.match(host, target, method);
     if (typeof place === "string") return { what: "refused", reason: place };
     const { mode } = place.api.auth;
-    if (mode === "jwt") return { what: "refused", reason: "auth_mode_unsupported" };
+    if (isClosed(place.api)) return { what: "refused", reason: "auth_mode_unsupported" };
     const bare = this.#bareAddress(entry);
     const address = bare === undefined ? undefined : this.#subjects.of(bare);
     if (address === undefined) this.lacks.address++;
@@ -127,12 +127,14 @@ export class RequestReader {
       const caller = this.#callers.of({ key: undefined, secret: undefined, consumer: undefined, tier: undefined, address });
       return { timeMs, place, caller, address, gateway };
     }
-    if (!named) {
+    // Where keys don't count, a line's key says nothing of its caller.
+    const byKey = takesKeys(mode);
+    if (byKey ? !named : consumerText === undefined) {
       if (then !== undefined) return limitedThen;
-      if (this.#options.withoutKey === "refuse") return { what: "refused", reason: "key_missing" };
+      if (this.#options.withoutKey === "refuse") return { what: "refused", reason: missingReason(place.api) };
       this.lacks.identity++;
     }
-    const caller = this.#callers.of({ key: keyText, secret, consumer: consumerText, tier: entry.get(s.tier), address });
+    const caller = this.#callers.of({ key: byKey ? keyText : undefined, secret: byKey ? secret : undefined, consumer: consumerText, tier: entry.get(s.tier), address });
     const reason = refusalOf(caller, place, timeMs, bare);
     if (reason !== undefined) return { what: "refused", reason };
     if (caller.tier === undefined) this.lacks.tier++;
@@ -161,6 +163,12 @@ export class RequestReader {
     const hop = forwarded === undefined ? undefined : forwardedAddress(forwarded, this.#options.trustedHops);
     return hop === undefined ? undefined : bareAddress(hop);
   }
+}
+
+/** What a request without any identity is refused by. */
+function missingReason({ auth: { mode, jwt } }: Api): string {
+  if (mode === "peer") return "peer_missing";
+  return jwt !== undefined && mode !== "both" ? "token_missing" : "key_missing";
 }
 
 /** `*`, the very origin, or `https://*.suffix` for any host below the suffix. */

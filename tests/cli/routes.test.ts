@@ -23,7 +23,7 @@ apis:
       - {path: /orders/export, methods: [GET], cost: 50, scopes: [export], limits: [{name: minute, kind: rate, limit: 2, windowSeconds: 60, subject: consumer}]}
       - {path: /orders/old, methods: [GET]}
   - {id: old, hosts: [api.example.com], paths: [/orders/old], methods: [GET], upstream: {service: old, port: 80}, auth: {mode: keyless}, limits: [{name: ip, kind: rate, limit: 5, windowSeconds: 1, subject: ip, enforcement: gateway}]}
-  - {id: tokens, hosts: ["*.example.com", "*"], paths: [/], upstream: {service: tokens, port: 80}, auth: {mode: jwt}, routes: [{path: /, methods: [PUT], scopes: [write]}]}
+  - {id: tokens, hosts: ["*.example.com", "*"], paths: [/], upstream: {service: tokens, port: 80}, auth: {mode: jwt, jwt: {issuers: [{issuer: "https://login.example.com", jwksUri: "https://login.example.com/keys"}]}}, routes: [{path: /, methods: [PUT], scopes: [write]}]}
 tiers:
   - {id: bronze, scopes: [orders], apis: [orders], limits: [{name: minute, kind: rate, limit: 60, windowSeconds: 60, smoothing: {perSecond: 5, burst: 10}}, {name: day, kind: quota, limit: 1000, period: day, subject: consumer}]}
   - {id: gold, scopes: ["*"]}
@@ -78,8 +78,8 @@ test("a line for each route and what is left of a path: who may call it, by tier
     ["orders", "/orders/export", "GET", "orders,export", 50, "gold acme initech-1"],
     ["old", "/orders/old", "GET", "", 1, ""],
     ["orders", "/orders/old", "GET", "orders", 1, "bronze initech; gold acme initech-1"],
-    ["tokens", "/", "", "", 1, "gold acme initech-1"],
-    ["tokens", "/", "PUT", "write", 1, "gold acme initech-1"],
+    ["tokens", "/", "", "", 1, "gold acme"],
+    ["tokens", "/", "PUT", "write", 1, "gold acme"],
   ]);
   assert.equal(lines[5]!.otherMethods, true);
 });
@@ -197,4 +197,24 @@ test("wrong questions end with 2, a wrong file with 1", async () => {
   assert.equal((await cli(["routes", "-f", shop, "--tier", "gold", "--key", "acme-1"])).code, 2);
   assert.equal((await cli(["routes"])).code, 2);
   assert.equal((await cli(["routes", "-f", writeIn(folder, "bad.yaml", "version: 2\n")])).code, 1);
+});
+
+test("APIs by token and by certificate: keys don't count, identities do", async () => {
+  const file = writeIn(folder, "mesh.yaml", `version: 1
+apis:
+  - {id: mesh, hosts: ["*"], paths: [/mesh], upstream: {service: mesh, port: 80}, auth: {mode: peer}}
+  - {id: both, hosts: ["*"], paths: [/both], upstream: {service: both, port: 80}, auth: {mode: both, jwt: {issuers: [{issuer: i, jwksUri: "https://i.example.com/keys"}]}}}
+  - {id: closed, hosts: ["*"], paths: [/closed], upstream: {service: closed, port: 80}, auth: {mode: jwt}}
+tiers: [{id: gold}]
+consumers:
+  - {id: workload, tier: gold, identities: ["spiffe://cluster.local/ns/shop/sa/checkout"]}
+  - {id: person, tier: gold}
+keys: [{id: key-1, consumer: person, sha256: "${"d".repeat(64)}", tier: gold}]
+`);
+  const of = async (...args: string[]): Promise<Result> => JSON.parse((await cli(["routes", "-f", file, "--json", ...args])).stdout) as Result;
+  assert.deepEqual((await of()).routes.map((line) => brief(line).at(-1)), ["gold workload person key-1", "", "gold workload"]);
+  const refusals = async (...args: string[]) => (await of(...args)).routes.map(({ api, refused }) => [api, refused?.reason]);
+  assert.deepEqual(await refusals("--key", "key-1"), [["both", undefined], ["closed", "auth_mode_unsupported"], ["mesh", "peer_missing"]]);
+  assert.deepEqual(await refusals("--consumer", "person"), [["both", undefined], ["closed", "auth_mode_unsupported"], ["mesh", "peer_unknown"]]);
+  assert.deepEqual(await refusals("--consumer", "workload"), [["both", undefined], ["closed", "auth_mode_unsupported"], ["mesh", undefined]]);
 });

@@ -1,7 +1,7 @@
 /** Who may call what, as the filter decides it (`assembly/filter.ts`): each route, the tiers and consumers that may, the limits there. */
 import { applicableLimits, type ApplicableLimit, routeName } from "../../domain/applicableLimits.ts";
 import { ApiRouter, type Misplaced, type Place } from "../../domain/matching.ts";
-import type { Api, AuthMode, Consumer, Key, Limit, Route, Tier } from "../../domain/model.ts";
+import { type Api, type AuthMode, type Consumer, isClosed, type Key, type Limit, type Route, takesKeys, type Tier } from "../../domain/model.ts";
 
 export interface Rights {
   apis: readonly Api[];
@@ -62,7 +62,7 @@ export interface RouteAccess {
 
 export interface Refusal {
   /** by the codes of reasons.ts */
-  reason: "tier_missing" | "api_not_allowed" | "scope_missing" | "key_missing";
+  reason: "tier_missing" | "api_not_allowed" | "scope_missing" | "key_missing" | "token_missing" | "peer_missing" | "peer_unknown" | "auth_mode_unsupported";
   message: string;
 }
 
@@ -126,21 +126,23 @@ function callersOf(api: Api, route: Route | undefined, scopes: readonly string[]
   if (asker !== undefined) {
     const tier = asker.tier!;
     const key = asker.kind === "key" ? asker.key : undefined;
-    const consumers = asker.kind === "consumer" ? [asker.consumer.id] : asker.kind === "tier" ? consumersOf(rights, tier) : [asker.key.consumer];
+    const consumers = asker.kind === "consumer" ? [asker.consumer.id] : asker.kind === "tier" ? consumersOf(rights, tier, api) : [asker.key.consumer];
     return [{ tier: tier.id, consumers, keys: key === undefined ? [] : [key.id], limits: limitsOf(applicableLimits({ tier, api, route, key })) }];
   }
+  if (isClosed(api)) return [];
   return rights.tiers
     .filter((tier) => tierRefusal(api, scopes, tier) === undefined)
     .map((tier) => ({
       tier: tier.id,
-      consumers: consumersOf(rights, tier),
-      keys: rights.keys.filter((key) => key.tier === tier.id && isActive(key, rights) && keyRefusal(api, scopes, key) === undefined).map(({ id }) => id),
+      consumers: consumersOf(rights, tier, api),
+      keys: (takesKeys(api.auth.mode) ? rights.keys : []).filter((key) => key.tier === tier.id && isActive(key, rights) && keyRefusal(api, scopes, key) === undefined).map(({ id }) => id),
       limits: limitsOf(applicableLimits({ tier, api, route })),
     }));
 }
 
-function consumersOf({ consumers }: Rights, tier: Tier): string[] {
-  return consumers.filter((consumer) => consumer.tier === tier.id && !consumer.suspended).map(({ id }) => id);
+/** Those that may call now; by certificate only who has an identity. */
+function consumersOf({ consumers }: Rights, tier: Tier, { auth }: Api): string[] {
+  return consumers.filter((consumer) => consumer.tier === tier.id && !consumer.suspended && (auth.mode !== "peer" || consumer.identities !== undefined)).map(({ id }) => id);
 }
 
 function isActive(key: Key, { consumers }: Rights): boolean {
@@ -148,8 +150,11 @@ function isActive(key: Key, { consumers }: Rights): boolean {
 }
 
 function refusalOf(api: Api, scopes: readonly string[], asker: Asker): Refusal | undefined {
+  const { mode } = api.auth;
+  if (isClosed(api)) return { reason: "auth_mode_unsupported", message: "the API doesn't say whose tokens it takes" };
   if (asker.tier === undefined) return { reason: "tier_missing", message: "it has no tier" };
-  if (asker.kind === "key" && api.auth.mode === "jwt") return { reason: "key_missing", message: "the API takes no keys" };
+  if (asker.kind === "key" && !takesKeys(mode)) return { reason: mode === "peer" ? "peer_missing" : "token_missing", message: "the API takes no keys" };
+  if (asker.kind === "consumer" && mode === "peer" && asker.consumer.identities === undefined) return { reason: "peer_unknown", message: "it has no identity" };
   return tierRefusal(api, scopes, asker.tier) ?? (asker.kind === "key" ? keyRefusal(api, scopes, asker.key) : undefined);
 }
 

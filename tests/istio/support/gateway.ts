@@ -54,8 +54,8 @@ export class MeshGateway {
     writeFileSync(configPath, JSON.stringify(bootstrap(this.options)));
     const log = openSync(join(folder, "envoy.log"), "a");
     // As Istio's agent starts it: a connection of a listener that was replaced is closed with its next answer.
-    const draining = ["--drain-strategy", "immediate", "--drain-time-s", "45"];
-    const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...draining], { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
+    const more = ["--drain-strategy", "immediate", "--drain-time-s", "45", "--file-flush-interval-msec", "20"];
+    const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...more], { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
     endWithUs(child);
     this.child = child;
     await until("Envoy's admin to answer", async () => {

@@ -12,6 +12,7 @@ import { failurePolicy } from "./checks/failurePolicy.ts";
 import { gatewayKnown } from "./checks/gatewayKnown.ts";
 import { gatewayToken } from "./checks/gatewayToken.ts";
 import { gatewayTokens } from "./checks/gatewayTokens.ts";
+import { internalTokens } from "./checks/internalTokens.ts";
 import { leases } from "./checks/leases.ts";
 import { moduleDigest } from "./checks/moduleDigest.ts";
 import { pluginConfiguration } from "./checks/pluginConfiguration.ts";
@@ -27,7 +28,7 @@ import { vmTraps } from "./checks/vmTraps.ts";
 export const checks: readonly Check[] = [
   envoyReachable, controlReachable,
   pluginLoaded, pluginConfiguration, moduleDigest, pluginPhase, tokenVerification, bearerKeys, sharedNames, failurePolicy, tokenVariable,
-  controlCluster, controlClusterHealth, gatewayToken, syncCalls, snapshot, gatewayKnown, gatewayTokens, leases,
+  controlCluster, controlClusterHealth, gatewayToken, syncCalls, snapshot, gatewayKnown, gatewayTokens, leases, internalTokens,
   clocks, certificates, vmTraps,
 ];
 

@@ -67,7 +67,7 @@ describe("a gateway and its control", () => {
     const gateway = await start(withControl());
     await serves(gateway);
     const outcome = await doctor(gateway, ["--module", await filterModule()], env);
-    assert.equal(outcome.stdout, "Nothing is wrong: 22 ok, 0 skipped.\n");
+    assert.equal(outcome.stdout, "Nothing is wrong: 23 ok, 0 skipped.\n");
     assert.equal(outcome.code, 0);
     assert.equal(outcome.stderr, "");
     const all = await doctor(gateway, ["--all"], env);

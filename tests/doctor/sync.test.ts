@@ -8,6 +8,7 @@ import { envoyReachable } from "../../control/doctor/checks/envoyReachable.ts";
 import { gatewayKnown } from "../../control/doctor/checks/gatewayKnown.ts";
 import { gatewayToken } from "../../control/doctor/checks/gatewayToken.ts";
 import { gatewayTokens } from "../../control/doctor/checks/gatewayTokens.ts";
+import { internalTokens } from "../../control/doctor/checks/internalTokens.ts";
 import { leases } from "../../control/doctor/checks/leases.ts";
 import { snapshot } from "../../control/doctor/checks/snapshot.ts";
 import { syncCalls } from "../../control/doctor/checks/syncCalls.ts";
@@ -213,5 +214,21 @@ describe("leases", () => {
     const evidence = later({ leases_failed: 4 });
     evidence.envoy.stats = { ...evidence.envoy.later!.stats };
     says(leases, evidence, "ok", /succeed; 4 have failed/);
+  });
+});
+
+describe("internal-tokens", () => {
+  const failing = (grown: Record<string, number>): Recorded => {
+    const evidence = recorded("healthy");
+    reconfigure(evidence, (configuration) => ({ ...configuration, claims: { token: "x-tollgate-token" } }));
+    evidence.envoy.later = { afterMs: 6000, stats: { ...evidence.envoy.stats, ...grown } };
+    return evidence;
+  };
+  it("has nothing to find where none are set, and is content where they come", () => {
+    says(internalTokens, recorded("healthy"), "ok", /No plugin sets/);
+    says(internalTokens, failing({}), "ok", /are had/);
+  });
+  it("finds calls that fail and requests that are refused for it", () => {
+    says(internalTokens, failing({ "wasmcustom.tollgate.shop.tokens_failed": 3, "wasmcustom.tollgate.shop.refused.token_unavailable": 8 }), "fault", /3 calls failed and 8 requests were refused/);
   });
 });

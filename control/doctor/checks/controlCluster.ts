@@ -21,7 +21,7 @@ function remedyFor(cluster: string): string {
   const service = /^outbound\|(\d+)\|[^|]*\|(.+)$/.exec(cluster);
   if (service === null) return "Name it in the plugin's `control.cluster` as Envoy's /clusters shows it; in Istio: outbound|8091||<service>.<namespace>.svc.cluster.local.";
   const [, port, host] = service;
-  return `Either there is no Service ${host} with the port ${port}, or it isn't exported to the gateway's namespace (\`exportTo\`, a Sidecar), or istiod was started with PILOT_FILTER_GATEWAY_CLUSTER_CONFIG=true and leaves out clusters that no route names: then switch it off, or give the gateway a route to control.`;
+  return `Either there is no Service ${host} with the port ${port}, or it isn't exported to the gateway's namespace (\`exportTo\`, a Sidecar), or istiod was started with PILOT_FILTER_GATEWAY_CLUSTER_CONFIG=true and leaves out clusters that no route names: then switch it off, or apply components/filtered-clusters of what tollgate manifests writes.`;
 }
 
 /** A name that was probably meant. */

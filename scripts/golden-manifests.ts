@@ -1,7 +1,10 @@
-/** Makes `manifests/` of examples/istio/tollgate.yaml, by the command itself: what docs/manifests.md says is what is written. */
+/** Makes `manifests/` of examples/istio/tollgate.yaml, by the command itself, and the goldens of tests/manifests/platform. */
 import { runCli } from "../control/cli/program.ts";
+import { platformGoldens } from "../tests/manifests/platformGoldens.ts";
+import { publish } from "./generated.ts";
 
-export const arguments_ = [
+/** The command that `manifests/` is made by. */
+export const command = [
   "manifests",
   "-f", "examples/istio/tollgate.yaml",
   "-o", "manifests",
@@ -11,9 +14,10 @@ export const arguments_ = [
 ];
 
 if (process.argv[1] === import.meta.filename) {
-  process.exitCode = await runCli([...arguments_, ...(process.argv.includes("--check") ? ["--check"] : [])], {
+  process.exitCode = await runCli([...command, ...(process.argv.includes("--check") ? ["--check"] : [])], {
     env: {},
     streams: { out: (text) => void process.stdout.write(text), err: (text) => void process.stderr.write(text) },
     readInput: async () => "",
   });
+  publish(platformGoldens().map(({ output, text }) => [output, text] as const));
 }

@@ -6,11 +6,13 @@ import { claimHeader, sorted } from "./names.ts";
 import { gatewayTarget } from "./plugin.ts";
 import { territory } from "./territory.ts";
 
-/** The policy of one API, or undefined where there is nothing to ask for: keyless APIs, those for callers in the mesh, a filter that only observes. */
+/** The policy of one API, or undefined where there is nothing to ask for: keyless APIs, those for callers in the mesh, a filter that only observes, an API whose requests a policy can't tell from others'. */
 export function apiAuthorization(api: Api, spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument | undefined {
   if (api.auth.mode === "keyless" || api.auth.mode === "peer" || options.plugin?.["mode"] === "observe") return undefined;
-  const to = territory(api, spec.apis.filter(({ auth }) => auth.mode !== "peer")).map((operation) => (Object.keys(operation).length === 0 ? undefined : { operation }));
-  const where = to.includes(undefined) ? {} : { to };
+  const operations = territory(api, spec.apis.filter(({ auth }) => auth.mode !== "peer"));
+  if (operations.length === 0) return undefined;
+  // An operation that asks for nothing is any request.
+  const where = operations.some((operation) => Object.keys(operation).length === 0) ? {} : { to: operations.map((operation) => ({ operation })) };
   const rules: Record<string, unknown>[] = [{ ...where, when: [...conditions(api, spec, options)] }];
   const comments = new Map<string, string>([["/spec/rules/0/when", conditionComment(spec, options)]]);
   if (takesTokens(api.auth.mode) && api.auth.mode !== "key-or-jwt") {

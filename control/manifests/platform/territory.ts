@@ -14,24 +14,30 @@ export interface Operation {
   notMethods?: string[];
 }
 
-/** One operation for each host of the API. */
+/** One operation for each of the API's hosts, those that differ in nothing else together. Empty: nothing surely belongs to it. */
 export function territory(api: Api, apis: readonly Api[]): Operation[] {
-  return groupByRest(api.hosts.map((host) => territoryAt(host, api, apis)));
+  return groupByRest(api.hosts.flatMap((host) => territoryAt(host, api, apis) ?? []));
 }
 
-function territoryAt(host: string, api: Api, apis: readonly Api[]): Operation {
+function territoryAt(host: string, api: Api, apis: readonly Api[]): Operation | undefined {
   const others = apis.filter((other) => other !== api);
   // A more exact host comes first, and may pass the request on: its requests are left to the filter.
-  const exactHosts = others.flatMap(({ hosts }) => hosts.filter((one) => one !== host && within(one, host)));
+  const closer = others.map((other) => ({ ...other, hosts: other.hosts.filter((one) => one !== host && within(one, host)) })).filter(({ hosts }) => hosts.length > 0);
+  const exact = closer.flatMap(({ hosts }) => hosts.filter((one) => !one.startsWith("*")));
   const rivals = others.filter(({ hosts }) => hosts.includes(host));
-  const deeper = rivals.flatMap(({ paths }) => paths.filter((path) => api.paths.some((own) => own !== path && under(path, own))));
+  const taken = [
+    ...rivals.flatMap(({ paths }) => paths.filter((path) => api.paths.some((own) => own !== path && under(path, own)))),
+    // `*.example.com` with a port can't be excluded by name.
+    ...closer.filter(({ hosts }) => hosts.some((one) => one.startsWith("*"))).flatMap(({ paths }) => paths),
+  ];
+  if (taken.includes("/")) return undefined;
   // APIs at the same path differ by method, and the filter alone knows HEAD and preflights of both.
   const shared = rivals.some(({ paths }) => paths.some((path) => api.paths.includes(path)));
   return {
     ...(host === "*" ? {} : { hosts: hostForms([host]) }),
-    ...(exactHosts.length === 0 ? {} : { notHosts: hostForms(sorted(exactHosts)) }),
+    ...(exact.length === 0 ? {} : { notHosts: hostForms(sorted(exact)) }),
     ...(api.paths.includes("/") ? {} : { paths: pathForms(api.paths) }),
-    ...(deeper.length === 0 ? {} : { notPaths: pathForms(sorted(deeper)) }),
+    ...(taken.length === 0 ? {} : { notPaths: pathForms(sorted(taken)) }),
     ...methodsOf(api, shared),
   };
 }

@@ -13,7 +13,8 @@ import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";
 import { ANSWER_OFF, ANSWER_REFUSED, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "./cache";
 import {
   ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, VERDICT_GRANTED, VERDICT_OFF, VERDICT_TOO_LARGE, answerExpiresMs, answerRefreshMs, answerToken,
-  answerTokenBytes, answerVerdict, answersWhole, writeAsk,
+  answerTokenBytes, answerVerdict, answersWhole, tokenSound,
+  writeAsk,
 } from "./tokenWire";
 
 const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
@@ -183,7 +184,7 @@ export class TokenCalls {
 
   private takeOne(feed: Feed, entry: TokenEntry, answer: usize, now: u64): void {
     const verdict = answerVerdict(answer);
-    if (verdict == VERDICT_GRANTED && this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))) {
+    if (verdict == VERDICT_GRANTED && tokenSound(answer) && this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))) {
       entry.answer = ANSWER_TOKEN;
       const expiresMs = answerExpiresMs(answer);
       entry.endNs = this.clock.earliestNs(expiresMs > MARGIN_MS ? expiresMs - MARGIN_MS : 0);

@@ -67,6 +67,14 @@ export function answerTokenBytes(at: usize): u32 { return load<u16>(at, 34); }
 @inline
 export function answerToken(at: usize): usize { return at + ANSWER_BYTES; }
 
+/** Whether the token may be a header's value: there is one, of visible ASCII alone. */
+export function tokenSound(at: usize): bool {
+  const bytes = answerTokenBytes(at);
+  const token = answerToken(at);
+  for (let i: u32 = 0; i < bytes; i++) if (<u32>load<u8>(token + i) - 0x21 > 0x5d) return false;
+  return bytes > 0;
+}
+
 /** Whether so many answers lie between `at` and `end`, and nothing else. */
 export function answersWhole(at: usize, end: usize, n: u32): bool {
   for (; n > 0; n--) {

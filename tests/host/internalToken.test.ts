@@ -1,10 +1,12 @@
 /** Internal tokens: fetched for callers that are active, set as a claim, renewed ahead, and what happens without control. */
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
+import fc from "fast-check";
 import type { FileInput } from "../../control/domain/schema.ts";
+import { checksum } from "../../control/sync/frames.ts";
 import type { HeaderInput, Properties, Stream } from "./host.ts";
 import { calls, minute, settle, tally } from "./limitsSupport.ts";
-import { assertSound, basicSpec, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway, type GatewayOptions } from "./support.ts";
+import { assertSound, basicSpec, counters, endGateway, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway, type GatewayOptions } from "./support.ts";
 import { apiOf, tokenOf, tokenSpec } from "./tokenSupport.ts";
 
 afterEach(assertSound);
@@ -334,6 +336,52 @@ describe("the cache", () => {
     round(8000);
     assert.equal(vm.memoryBytes, before);
     assert.deepEqual(gateway.envoy.traps, []);
+  });
+});
+
+describe("any answer", () => {
+  test("changed on its way counts as none, and tokens are still whose they are", () => {
+    fc.assert(
+      fc.property(fc.infiniteStream(fc.tuple(fc.nat(), fc.nat(7), fc.boolean())), (damage) => {
+        const gateway = tokenGateway({ spec: crowd(10) });
+        let times = 5;
+        gateway.control.tamper = (body, { kind }) => {
+          if (kind !== "tokens" || times-- <= 0) return body;
+          const [at, bit, cut] = damage.next().value;
+          if (cut) return body.subarray(0, at % body.length);
+          body[at % body.length]! ^= 1 << bit;
+          return body;
+        };
+        for (let i = 0; i < 20; i++) send(gateway, { key: `c${i % 10}` });
+        gateway.envoy.advance(3000);
+        for (let i = 0; i < 10; i++) assert.match(ask(gateway, { key: `c${i}` }).token!, new RegExp(`^c${i}\\.`));
+        endGateway(gateway);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("of any content with a right checksum never traps, and puts nothing but visible ASCII into the header", () => {
+    fc.assert(
+      fc.property(fc.infiniteStream(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 10 }), fc.boolean())), (damage) => {
+        const gateway = tokenGateway({ spec: crowd(10), configuration: configuration({ limitHoldMs: 200 }) });
+        gateway.control.tamper = (body, { kind }) => {
+          if (kind !== "tokens") return body;
+          const [at, patch, whole] = damage.next().value;
+          if (whole && body.length > 56) body.fill(patch[0]!, 56);
+          body.set(patch.subarray(0, body.length - (at % body.length)), at % body.length);
+          if (body.readUInt32LE(8) + 48 === body.length) body.writeUInt32LE(checksum(body, body.subarray(48)), 12);
+          return body;
+        };
+        for (let i = 0; i < 40; i++) {
+          const { outcome, token = "t" } = ask(gateway, { key: `c${i % 10}` });
+          assert.notEqual(outcome, "trap");
+          assert.match(token, /^[\x21-\x7e]+$/);
+        }
+        endGateway(gateway);
+      }),
+      { numRuns: 30 },
+    );
   });
 });
 

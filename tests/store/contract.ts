@@ -618,6 +618,58 @@ export function storeContract(name: string, databases: Databases): void {
       assert.deepEqual((await store.gateways(environment)).map(({ id }) => id), ["node~3"]);
     });
 
+    it("signing keys are replaced whole, under the lock, and are the same from every replica", async () => {
+      const { store, reopen } = await ready();
+      const other = await reopen();
+      const signing = (kid: string, signsFromMs: number) => ({ kid, jwk: { kty: "EC", d: kid }, createdAtMs: context.nowMs, signsFromMs });
+      assert.deepEqual(await store.identity(environment), { keys: [] });
+      assert.equal(await store.identity("nope"), undefined);
+      assert.equal(await store.changeSigningKeys("nope", () => assert.fail("must not be called")), undefined);
+      // As replicas do that find none.
+      await Promise.all([0, 1, 2].map((i) => store.changeSigningKeys(environment, (keys) => (keys.length > 0 ? keys : [signing(`first-${i}`, 1)]))));
+      const { keys } = (await other.identity(environment))!;
+      assert.equal(keys.length, 1);
+      const added = await store.changeSigningKeys(environment, (all) => [...all, signing("second", 2)], { context, action: "rotate", id: "second" });
+      assert.deepEqual(added, [keys[0], signing("second", 2)]);
+      assert.deepEqual((await other.changeSigningKeys(environment, (all) => all.slice(1)))!, [signing("second", 2)]);
+      assert.deepEqual((await store.identity(environment))!.keys, [signing("second", 2)]);
+      const [entry] = (await store.audit({ limit: 1 }, { kind: "token-key" })).items;
+      assert.deepEqual([entry?.action, entry?.id, entry?.after], ["rotate", "second", { added: ["second"], removed: [] }]);
+    });
+
+    it("what an environment says of internal tokens makes no version, and one audit entry for each change", async () => {
+      const { store, reopen } = await ready();
+      const settings = { enabled: true, issuer: "tollgate", audiences: ["mesh"], lifetimeSeconds: 300 };
+      assert.equal(await change(store, (writer) => writer.putInternalToken(settings)), 0);
+      assert.equal(await change(store, (writer) => writer.putInternalToken({ ...settings, lifetimeSeconds: 60 })), 0);
+      assert.equal(await change(store, (writer) => writer.putInternalToken({ ...settings, lifetimeSeconds: 60 })), 0);
+      const later = await reopen();
+      assert.deepEqual((await later.identity(environment))?.settings, { ...settings, lifetimeSeconds: 60 });
+      assert.deepEqual((await later.spec(environment))?.internalToken, { ...settings, lifetimeSeconds: 60 });
+      const { items } = await later.audit({ limit: 10 }, { kind: "internal-token" });
+      assert.deepEqual(items.map(({ action, before, after }) => [action, before, after]), [["update", { lifetimeSeconds: 300 }, { lifetimeSeconds: 60 }], ["create", null, settings]]);
+    });
+
+    it("callers are found by digest or by wire ids, with the tier that counts", async () => {
+      const { store } = await withAcme();
+      await change(store, async (writer) => {
+        await writer.put("tier", tier("gold"));
+        await writer.put("consumer", consumer("lost"));
+        await writer.put("key", key("k1"));
+        await writer.put("key", key("k2", { tier: "gold" }));
+        await writer.put("key", key("k3", { consumer: "lost" }));
+      });
+      const ids = await snapshot(store, async (reader) => ({ acme: (await reader.consumerById("acme"))!.wireId, gold: (await reader.tierById("gold"))!.wireId }));
+      const of = (id: string) => ({ kind: "key" as const, digest: digest(id).slice(0, 32) });
+      const callers = await store.callers(environment, [of("k2"), of("nobody"), of("k1"), of("k3"), of("k1"), { kind: "token", consumer: ids.acme, tier: ids.gold }, { kind: "peer", consumer: ids.acme, tier: 999_999 }]);
+      assert.deepEqual(
+        callers.map((caller) => caller && [caller.key?.id, caller.consumer.id, caller.tier.id]),
+        [["k2", "acme", "gold"], undefined, ["k1", "acme", "bronze"], undefined, ["k1", "acme", "bronze"], [undefined, "acme", "gold"], undefined],
+      );
+      assert.deepEqual(await store.callers("nope", [of("k1")]), [undefined]);
+      assert.deepEqual(await store.callers(environment, []), []);
+    });
+
     it("answers a ping", async () => {
       const { store } = await databases.open();
       await store.ping();

@@ -8,14 +8,19 @@ import { controlHost, pluginName } from "./names.ts";
 import { trafficExtension } from "./plugin.ts";
 
 export function componentFiles(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
-  return [...extension(spec, options), ...filteredClusters(options), ...meshIdentity(spec, options)];
+  return [...(hasTrafficExtension(options) ? extension(spec, options) : []), ...filteredClusters(options), ...meshIdentity(spec, options)];
+}
+
+/** Istio 1.29 hasn't got it yet. */
+function hasTrafficExtension({ istioVersion: { major, minor } }: ManifestOptions): boolean {
+  return major > 1 || minor >= 30;
 }
 
 /** The same plugin by the newer API, and away with the older one's. */
 function extension(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
   const folder = "components/traffic-extension";
   return [
-    kustomization(folder, "The filter as TrafficExtension in place of the WasmPlugin, where Istio has it: kubectl get crd trafficextensions.extensions.istio.io", {
+    kustomization(folder, "The filter as TrafficExtension in place of the WasmPlugin. See first whether Istio has it: kubectl get crd trafficextensions.extensions.istio.io", {
       resources: ["plugin.yaml"],
       patches: [{ patch: stringify({ $patch: "delete", apiVersion: "extensions.istio.io/v1alpha1", kind: "WasmPlugin", metadata: { name: pluginName, namespace: options.gateway.namespace } }) }],
     }, "Component", new Map([["/patches", "Both together would be two filters."]])),

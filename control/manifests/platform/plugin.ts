@@ -44,7 +44,7 @@ export function wasmPlugin(spec: EnvironmentSpec, options: ManifestOptions): Man
   return {
     comment: [
       "The filter on the gateway: keys, tiers, limits and claims. One for all APIs: a second one would remove the claims that the first has set.",
-      "components/traffic-extension has the same for the API that succeeds WasmPlugin: apply one of the two, never both.",
+      "components/traffic-extension (Istio newer than 1.29) has the same for the API that succeeds WasmPlugin: apply one of the two, never both.",
     ].join("\n"),
     object: {
       apiVersion: "extensions.istio.io/v1alpha1",

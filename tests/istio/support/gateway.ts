@@ -1,4 +1,4 @@
-/** A real Envoy as a mesh's ingress gateway: it gets listeners, routes, clusters and plugins from istiod over ADS. */
+/** A real Envoy as a proxy of a mesh, its ingress gateway or a service's sidecar: it gets listeners, routes, clusters and plugins from istiod over ADS. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync, writeFileSync } from "node:fs";
@@ -25,34 +25,47 @@ export const installedGateway: GatewayKind = { service: "tollgate", labels: { ap
 /** One that istiod would have made of the Gateway API's object `tollgate`. */
 export const madeGateway: GatewayKind = { service: "tollgate-istio", labels: { "gateway.networking.k8s.io/gateway-name": "tollgate" } };
 
-export interface GatewayOptions {
-  kind: GatewayKind;
+/** What istiod knows a proxy by. */
+export interface ProxyNode {
+  type: "router" | "sidecar";
+  /** its Pod's */
+  name: string;
+  namespace: string;
+  address: string;
+  labels: Record<string, string>;
+}
+
+export const gatewayNode = ({ labels }: GatewayKind): ProxyNode => ({ type: "router", name: "gateway", namespace: gatewayNamespace, address: gatewayAddress, labels });
+
+export interface ProxyOptions {
+  node: ProxyNode;
+  /** keeps its files and log */
   folder: string;
   istiodPort: number;
   adminPort: number;
-  /** where the listener for the Gateway's port 80 listens, by its Service's target port */
+  /** where istiod will have it listen for HTTP: a gateway by its Service's target port, a sidecar by its Sidecar object */
   httpPort: number;
   workers: number;
   env: Record<string, string>;
 }
 
-export class MeshGateway {
+export class MeshProxy {
   private child: ChildProcess | undefined;
 
-  private constructor(private readonly options: GatewayOptions) {}
+  private constructor(private readonly options: ProxyOptions) {}
 
   /** Starts Envoy and waits until it lives; its listeners come when istiod sends them. */
-  static async start(options: GatewayOptions): Promise<MeshGateway> {
-    const gateway = new MeshGateway(options);
-    await gateway.start();
-    return gateway;
+  static async start(options: ProxyOptions): Promise<MeshProxy> {
+    const proxy = new MeshProxy(options);
+    await proxy.start();
+    return proxy;
   }
 
   async start(): Promise<void> {
-    const { folder, workers, env, adminPort } = this.options;
-    const configPath = join(folder, "envoy.json");
+    const { workers, env, adminPort } = this.options;
+    const configPath = this.path("json");
     writeFileSync(configPath, JSON.stringify(bootstrap(this.options)));
-    const log = openSync(join(folder, "envoy.log"), "a");
+    const log = openSync(this.path("log"), "a");
     // As Istio's agent starts it: a connection of a listener that was replaced is closed with its next answer.
     const more = ["--drain-strategy", "immediate", "--drain-time-s", "45", "--file-flush-interval-msec", "20"];
     const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...more], { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
@@ -91,7 +104,11 @@ export class MeshGateway {
   }
 
   log(): string {
-    return readFileSync(join(this.options.folder, "envoy.log"), "utf8");
+    return readFileSync(this.path("log"), "utf8");
+  }
+
+  private path(ending: string): string {
+    return join(this.options.folder, `envoy-${this.options.node.name}.${ending}`);
   }
 
   async stop(): Promise<void> {
@@ -107,15 +124,15 @@ interface ListenersDump {
   configs?: { active_state?: { listener: { address?: { socket_address?: { port_value: number } }; filter_chains?: { filters: { typed_config: { http_filters?: { name: string }[] } }[] }[] } } }[];
 }
 
-function bootstrap({ kind, istiodPort, adminPort }: GatewayOptions): object {
+function bootstrap({ node, istiodPort, adminPort }: ProxyOptions): object {
   const ads = { ads: {}, resource_api_version: "V3" };
   return {
     node: {
-      id: `router~${gatewayAddress}~gateway.${gatewayNamespace}~${gatewayNamespace}.svc.cluster.local`,
-      cluster: kind.service,
+      id: `${node.type}~${node.address}~${node.name}.${node.namespace}~${node.namespace}.svc.cluster.local`,
+      cluster: node.name,
       metadata: {
-        CLUSTER_ID: "Kubernetes", INSTANCE_IPS: gatewayAddress, ISTIO_VERSION: "1.31.0", LABELS: kind.labels, MESH_ID: "cluster.local",
-        NAME: "gateway", NAMESPACE: gatewayNamespace, SERVICE_ACCOUNT: "gateway",
+        CLUSTER_ID: "Kubernetes", INSTANCE_IPS: node.address, INTERCEPTION_MODE: "NONE", ISTIO_VERSION: "1.31.0", LABELS: node.labels, MESH_ID: "cluster.local",
+        NAME: node.name, NAMESPACE: node.namespace, SERVICE_ACCOUNT: node.name,
       },
     },
     admin: { address: { socket_address: { address: "127.0.0.1", port_value: adminPort } } },

@@ -31,6 +31,8 @@ export interface IstiodOptions {
   gatewayApi: boolean;
   /** more of the mesh's configuration */
   meshConfig: object;
+  /** more of its environment */
+  env: Record<string, string>;
 }
 
 export class Istiod {
@@ -47,7 +49,7 @@ export class Istiod {
 
   /** Starts it, again on the same ports, and waits until it is ready. */
   async start(): Promise<void> {
-    const { binary, folder, kubeconfig, gatewayApi, meshConfig } = this.options;
+    const { binary, folder, kubeconfig, gatewayApi, meshConfig, env } = this.options;
     // Certificates come to a gateway from Istio's agent, which isn't here: an Envoy that was told to use them would wait for them for ever.
     const mesh = { ...meshConfig, enableAutoMtls: false, defaultProviders: {}, accessLogFile: "", enableTracing: false, enablePrometheusMerge: false, defaultConfig: { discoveryAddress: `127.0.0.1:${this.grpcPort}` } };
     writeFileSync(join(folder, "mesh.yaml"), stringify(mesh));
@@ -61,7 +63,7 @@ export class Istiod {
     const child = spawn(binary, args, {
       cwd: folder,
       stdio: ["ignore", log, log],
-      env: { ...process.env, ...environment, HOME: folder, PILOT_ENABLE_GATEWAY_API: String(gatewayApi) },
+      env: { ...process.env, ...environment, ...env, HOME: folder, PILOT_ENABLE_GATEWAY_API: String(gatewayApi) },
     });
     endWithUs(child);
     this.child = child;

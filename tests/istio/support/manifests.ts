@@ -20,6 +20,8 @@ export interface Manifests {
   objects: object[];
   /** of Istio's installation */
   meshConfig: object;
+  /** istiod's environment, of the same */
+  istiodEnv: Record<string, string>;
 }
 
 /** A gateway's Envoy reads the module from a file: in a cluster it's Istio's agent that fetches the image and gives Envoy its file. */
@@ -33,8 +35,9 @@ export async function manifestsOf(file: FileInput, routing: Routing, components:
     const overlay = join(output, "overlays", "tests");
     mkdirSync(overlay);
     writeFileSync(join(overlay, "kustomization.yaml"), stringify({ apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", resources: ["../sqlite"], components: components.map((name) => `../../components/${name}`) }));
-    const install = parse(readFileSync(join(output, "istio", "install.yaml"), "utf8")) as { spec: { meshConfig: object } };
-    return { objects: await build(overlay), meshConfig: install.spec.meshConfig };
+    const install = parse(readFileSync(join(output, "istio", "install.yaml"), "utf8")) as { spec: { meshConfig: object; values: { pilot: { env: Record<string, string> } } } };
+    const { meshConfig, values } = install.spec;
+    return { objects: await build(overlay), meshConfig, istiodEnv: values.pilot.env };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

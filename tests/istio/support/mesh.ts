@@ -9,22 +9,36 @@ import { freePorts } from "../../envoy/support/ports.ts";
 import { filterModule } from "../../envoy/support/wasm.ts";
 import { KubernetesApi } from "../kubernetes/server.ts";
 import { istioTools } from "../tools.ts";
-import { installedGateway, madeGateway, MeshGateway } from "./gateway.ts";
+import { gatewayNode, installedGateway, madeGateway, MeshProxy } from "./gateway.ts";
 import { Istiod } from "./istiod.ts";
-import { controlEndpoint, controlService, gatewayService, service, type Endpoint } from "./objects.ts";
+import { controlEndpoint, controlService, gatewayService, service, sidecar, type Endpoint } from "./objects.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
+
+/** As a gateway's, it is no endpoint's. */
+const sidecarAddress = "10.9.9.10";
+
+/** A Service that echoes. */
+export interface ServiceOptions {
+  name: string;
+  namespace: string;
+  /** an endpoint for each, whose pod has it as label; default: one endpoint without */
+  versions?: string[];
+  /** a proxy stands before its one endpoint, as the pod's sidecar; default false */
+  sidecar?: boolean;
+}
 
 export interface MeshOptions {
   /** what control has in the environment `default` */
   file: FileInput;
-  /** each a Service with one endpoint that echoes; version by version: endpoints with that label */
-  services: { name: string; namespace: string; versions?: string[] }[];
+  services: ServiceOptions[];
   /** the Gateway API is there, and the gateway is one of its own */
   gatewayApi?: boolean;
   /** `tollgate manifests` writes control's Service and all that is Tollgate's */
   manifests?: boolean;
   /** more of the mesh's configuration */
   meshConfig?: object;
+  /** more of istiod's environment */
+  istiodEnv?: Record<string, string>;
   /** default 2 */
   workers?: number;
   /** there before istiod starts: name and objects */
@@ -35,10 +49,13 @@ export class Mesh {
   readonly upstreams = new Map<string, Upstream>();
   kubernetes!: KubernetesApi;
   istiod!: Istiod;
-  gateway!: MeshGateway;
+  gateway!: MeshProxy;
+  /** by service */
+  readonly sidecars = new Map<string, MeshProxy>();
   control!: ControlProcess;
   modulePath = "";
   readonly folder = mkdtempSync(join(tmpdir(), "tollgate-mesh-"));
+  private readonly sidecarPorts = new Map<string, { namespace: string; port: number }>();
   private readonly cluster = join(this.folder, "cluster");
 
   private constructor(private readonly options: MeshOptions) {}
@@ -55,7 +72,7 @@ export class Mesh {
   }
 
   private async start(): Promise<void> {
-    const { services, gatewayApi = false, manifests = false, meshConfig = {}, objects = {}, file, workers = 2 } = this.options;
+    const { services, gatewayApi = false, manifests = false, meshConfig = {}, istiodEnv = {}, objects = {}, file, workers = 2 } = this.options;
     const tools = (await istioTools())!;
     mkdirSync(this.cluster);
     const [adminPort = 0, httpPort = 0] = await freePorts(2);
@@ -64,17 +81,23 @@ export class Mesh {
     this.put("gateway", gatewayService(kind, httpPort));
     this.put("control-endpoint", [controlEndpoint(this.control.syncPort)]);
     if (!manifests) this.put("control", [controlService()]);
-    for (const { name, namespace, versions } of services) await this.addService(name, namespace, versions);
+    const sidecarPorts = await freePorts(2 * services.length);
+    for (const one of services) await (one.sidecar === true ? this.addSidecarService(one, sidecarPorts.pop()!) : this.addService(one));
     for (const [name, some] of Object.entries(objects)) this.put(name, some);
     this.kubernetes = await KubernetesApi.start({ folder: this.cluster, gatewayApi });
     const kubeconfig = this.kubernetes.kubeconfig();
     const [istiod, token] = await Promise.all([
-      Istiod.start({ binary: tools.pilotDiscovery, folder: this.folder, kubeconfig, gatewayApi, meshConfig }),
+      Istiod.start({ binary: tools.pilotDiscovery, folder: this.folder, kubeconfig, gatewayApi, meshConfig, env: istiodEnv }),
       this.control.start().then(() => this.prepareControl(file)),
     ]);
     this.istiod = istiod;
     const env = { TOLLGATE_GATEWAY_TOKEN: token };
-    this.gateway = await MeshGateway.start({ kind, folder: this.folder, istiodPort: istiod.grpcPort, adminPort, httpPort, workers, env });
+    const common = { folder: this.folder, istiodPort: istiod.grpcPort, workers, env };
+    this.gateway = await MeshProxy.start({ ...common, node: gatewayNode(kind), adminPort, httpPort });
+    for (const [name, { namespace, port }] of this.sidecarPorts) {
+      const node = { type: "sidecar", name, namespace, address: sidecarAddress, labels: { app: name } } as const;
+      this.sidecars.set(name, await MeshProxy.start({ ...common, node, adminPort: sidecarPorts.pop()!, httpPort: port }));
+    }
   }
 
   /** Writes a file of objects, or replaces it. */
@@ -89,12 +112,12 @@ export class Mesh {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.gateway?.stop(), this.istiod?.stop(), this.control?.remove(), ...[...this.upstreams.values()].map((one) => one.close())]);
+    await Promise.all([this.gateway?.stop(), ...[...this.sidecars.values()].map((one) => one.stop()), this.istiod?.stop(), this.control?.remove(), ...[...this.upstreams.values()].map((one) => one.close())]);
     await this.kubernetes?.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private async addService(name: string, namespace: string, versions?: string[]): Promise<void> {
+  private async addService({ name, namespace, versions }: ServiceOptions): Promise<void> {
     const endpoints: Endpoint[] = [];
     for (const version of versions ?? [undefined]) {
       const fullName = version === undefined ? name : `${name}-${version}`;
@@ -104,6 +127,13 @@ export class Mesh {
       endpoints.push({ port: upstream.port, address, ...(version === undefined ? {} : { version }) });
     }
     this.put(`service-${name}`, service(name, namespace, 8080, endpoints));
+  }
+
+  private async addSidecarService({ name, namespace }: ServiceOptions, port: number): Promise<void> {
+    const upstream = await startUpstream(name, "127.0.0.1");
+    this.upstreams.set(name, upstream);
+    this.sidecarPorts.set(name, { namespace, port });
+    this.put(`service-${name}`, [...service(name, namespace, 8080, [{ port }]), ...sidecar(name, namespace, port, upstream.port)]);
   }
 
   private async prepareControl(file: FileInput): Promise<string> {

@@ -34,6 +34,22 @@ export function gatewayService({ service: name, labels }: GatewayKind, httpPort:
   ];
 }
 
+/**
+ * The service's pods have a proxy that listens on `port` itself, since no traffic is redirected to it here, and goes on to `upstreamPort`. Without
+ * TLS: certificates come from Istio's agent.
+ */
+export function sidecar(name: string, namespace: string, port: number, upstreamPort: number): object[] {
+  return [
+    {
+      apiVersion: "networking.istio.io/v1",
+      kind: "Sidecar",
+      metadata: { name, namespace },
+      spec: { workloadSelector: { labels: { app: name } }, ingress: [{ port: { number: port, name: "http", protocol: "HTTP" }, bind: "127.0.0.1", defaultEndpoint: `127.0.0.1:${upstreamPort}` }] },
+    },
+    { apiVersion: "security.istio.io/v1", kind: "PeerAuthentication", metadata: { name, namespace }, spec: { selector: { matchLabels: { app: name } }, mtls: { mode: "DISABLE" } } },
+  ];
+}
+
 function endpointObjects(name: string, namespace: string, index: number, { port, address = "127.0.0.1", version }: Endpoint): object[] {
   const podName = `${name}-${index}`;
   const slice = endpointSlice(name, namespace, index, { port, name: "http", address, ...(version === undefined ? {} : { pod: podName }) });

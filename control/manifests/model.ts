@@ -52,7 +52,9 @@ export interface ManifestOptions {
   trustDomain: string;
   /** more of the plugin's configuration; not control, environment, snapshot and keySources */
   plugin?: Readonly<Record<string, unknown>>;
-  /** the label of upstreams' pods that bears their service's name; default: app */
+  /** what stands before services in the mesh; default: sidecar */
+  meshProxy?: "sidecar" | "waypoint";
+  /** the label of upstreams' pods that bears their service's name, where sidecars are; default: app */
   workloadLabel?: string;
   /** a Secret in the plugin's namespace by which its image is pulled */
   imagePullSecret?: string;

@@ -27,6 +27,7 @@ interface Options extends GlobalOptions {
   controlImage?: string;
   imagePullSecret?: string;
   trustDomain: string;
+  mesh: "sidecar" | "waypoint";
   workloadLabel: string;
   pluginConfig?: string;
   check?: boolean;
@@ -48,7 +49,8 @@ export function addManifestsCommand(program: Command, context: Context): void {
     .option("--control-image <image>", "control's image")
     .option("--image-pull-secret <name>", "a Secret by which the filter's image is pulled", dnsLabel)
     .option("--trust-domain <name>", "the mesh's", "cluster.local")
-    .option("--workload-label <label>", "the label of services' pods that bears the service's name", "app")
+    .option("--mesh <proxies>", "what stands before services in the mesh: sidecar or waypoint", meshProxy, "sidecar")
+    .option("--workload-label <label>", "the label of services' pods that bears the service's name, with --mesh sidecar", "app")
     .option("--plugin-config <path>", "YAML or JSON with more of the plugin's configuration, e.g. keySources")
     .option("--check", "write nothing, and end with 1 when the folder isn't what would be written")
     .action(async (_options, command: Command) => {
@@ -78,6 +80,7 @@ async function filesOf(context: Context, options: Options): Promise<ManifestFile
     keySources,
     trustDomain: options.trustDomain,
     plugin,
+    meshProxy: options.mesh,
     workloadLabel: options.workloadLabel,
     ...(options.imagePullSecret === undefined ? {} : { imagePullSecret: options.imagePullSecret }),
   };
@@ -117,6 +120,11 @@ function report({ output, check }: Options, files: readonly ManifestFile[], chan
 
 function flavour(text: string): RoutingFlavour {
   if (text !== "istio" && text !== "gateway-api") throw new InvalidArgumentError("Give istio or gateway-api.");
+  return text;
+}
+
+function meshProxy(text: string): Options["mesh"] {
+  if (text !== "sidecar" && text !== "waypoint") throw new InvalidArgumentError("Give sidecar or waypoint.");
   return text;
 }
 

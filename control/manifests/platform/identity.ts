@@ -3,6 +3,7 @@ import type { Api, EnvironmentSpec, InternalToken } from "../../domain/model.ts"
 import type { ManifestDocument, ManifestFile, ManifestOptions } from "../model.ts";
 import { tiersOf } from "./authorization.ts";
 import { clusterService, controlHost, sorted, syncPort } from "./names.ts";
+import { type Service, serviceTarget, targetComment } from "./services.ts";
 import { pathForms } from "./territory.ts";
 
 /** The header that carries the internal token to services. */
@@ -32,20 +33,11 @@ export function identityFiles(spec: EnvironmentSpec, options: ManifestOptions): 
   }));
 }
 
-interface Service {
-  name: string;
-  namespace: string;
+interface ServiceOfApis extends Service {
   apis: readonly Api[];
 }
 
-function workload({ name }: Service, { workloadLabel = "app" }: ManifestOptions): { selector: { matchLabels: Record<string, string> } } {
-  return { selector: { matchLabels: { [workloadLabel]: name } } };
-}
-
-const selectorComment = ({ name }: Service, { workloadLabel = "app" }: ManifestOptions): string =>
-  `The pods behind the service ${name} must bear this label, else nothing is asked of their callers: \`kubectl get pods -l ${workloadLabel}=${name}\`. Another label: --workload-label.`;
-
-function verification(service: Service, token: InternalToken, options: ManifestOptions): ManifestDocument {
+function verification(service: ServiceOfApis, token: InternalToken, options: ManifestOptions): ManifestDocument {
   return {
     comment: `The service ${service.name} takes the tokens that control signs for callers of its APIs.`,
     object: {
@@ -53,7 +45,7 @@ function verification(service: Service, token: InternalToken, options: ManifestO
       kind: "RequestAuthentication",
       metadata: { name: `tollgate-${service.name}`, namespace: service.namespace },
       spec: {
-        ...workload(service, options),
+        ...serviceTarget(service, options),
         jwtRules: [{
           issuer: token.issuer,
           audiences: [...token.audiences],
@@ -64,16 +56,16 @@ function verification(service: Service, token: InternalToken, options: ManifestO
       },
     },
     comments: new Map([
-      ["/spec/selector", selectorComment(service, options)],
+      targetComment(service, options),
       ["/spec/jwtRules/0/jwksUri", "Fetched by the service's proxy over mutual TLS: istiod, which isn't in the mesh, can't. For that it needs PILOT_JWT_ENABLE_REMOTE_JWKS=hybrid (istio/install.yaml)."],
       ["/spec/jwtRules/0/forwardOriginalToken", "So that the service can read it, and pass it on to services that it calls."],
     ]),
   };
 }
 
-function authorization(service: Service, token: InternalToken, spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument {
+function authorization(service: ServiceOfApis, token: InternalToken, spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument {
   const rules: Record<string, unknown>[] = [];
-  const comments = new Map<string, string>([["/spec/selector", selectorComment(service, options)]]);
+  const comments = new Map<string, string>([targetComment(service, options)]);
   const add = (rule: Record<string, unknown>, comment: string) => {
     comments.set(`/spec/rules/${rules.length}`, comment);
     rules.push(rule);
@@ -119,7 +111,7 @@ function authorization(service: Service, token: InternalToken, spec: Environment
       apiVersion: "security.istio.io/v1",
       kind: "AuthorizationPolicy",
       metadata: { name: `tollgate-${service.name}`, namespace: service.namespace },
-      spec: { ...workload(service, options), action: "ALLOW", rules },
+      spec: { ...serviceTarget(service, options), action: "ALLOW", rules },
     },
     comments,
   };

@@ -2,6 +2,7 @@
 import type { Api, EnvironmentSpec } from "../../domain/model.ts";
 import { type ManifestDocument, ManifestError, type ManifestOptions } from "../model.ts";
 import { clusterService, controlCluster, controlName, pluginName, sorted, peerSecret, tokenVariable, gatewaySecretKey } from "./names.ts";
+import { type Service, serviceTarget, targetComment } from "./services.ts";
 import { failComment, failStrategy, moduleUrl, urlComment, vm, vmComment } from "./plugin.ts";
 
 /** Namespaces of services with APIs for peers. */
@@ -19,29 +20,33 @@ export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { 
   return [...services.values()].map((apis) => ({ api: apis[0]!.id, document: peerPlugin(apis, options) }));
 }
 
-function serviceOf(api: Api): { name: string; namespace: string } {
+function serviceOf(api: Api): Service {
   const service = clusterService(api.upstream.service);
   if (service === undefined) throw new ManifestError(`API \`${api.id}\`: auth.mode peer needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`);
   return service;
 }
 
 function peerPlugin(apis: readonly Api[], options: ManifestOptions): ManifestDocument {
-  const { name, namespace } = serviceOf(apis[0]!);
-  const { workloadLabel = "app", plugin = {} } = options;
-  const { claims, ...rest } = plugin as { claims?: { prefix?: string } };
+  const service = serviceOf(apis[0]!);
+  const { name, namespace } = service;
+  const { claims, ...rest } = (options.plugin ?? {}) as { claims?: { prefix?: string } };
+  const waypoint = options.meshProxy === "waypoint";
   return {
     comment: [
-      `The filter on the pods of ${name}, for ${apis.map(({ id }) => id).join(", ")}: callers in the mesh are known by the certificate that mutual TLS has verified, and have tiers and limits.`,
-      `Its gateway token is of a group of its own that sees these APIs alone (tollgate gateway-tokens create --group mesh${apis.map(({ id }) => ` --api ${id}`).join("")}), in the Secret ${peerSecret} of the namespace ${namespace},`,
-      `and comes to the sidecar by a container \`istio-proxy\` (image: auto) in the pods' template with ${tokenVariable} from that Secret, key ${gatewaySecretKey}.`,
+      `The filter ${waypoint ? `at the waypoint of ${name}` : `on the pods of ${name}`}, for ${apis.map(({ id }) => id).join(", ")}: callers in the mesh are known by the certificate that mutual TLS has verified, and have tiers and limits.`,
+      `Its gateway token is of a group of its own that sees these APIs alone (tollgate gateway-tokens create --group mesh${apis.map(({ id }) => ` --api ${id}`).join("")}), in the Secret ${peerSecret} of the namespace ${namespace}, key ${gatewaySecretKey}.`,
+      waypoint
+        ? `It comes to the waypoint as ${tokenVariable} by a ConfigMap that the waypoint's Gateway names in infrastructure.parametersRef, as base/platform/gateway-pods.yaml does for --routing gateway-api.`
+        : `It comes to the sidecar by a container \`istio-proxy\` (image: auto) in the pods' template with ${tokenVariable} from that Secret.`,
     ].join("\n"),
     object: {
       apiVersion: "extensions.istio.io/v1alpha1",
       kind: "WasmPlugin",
       metadata: { name: `tollgate-${name}`, namespace },
       spec: {
-        selector: { matchLabels: { [workloadLabel]: name } },
-        match: [{ mode: "SERVER" }],
+        ...serviceTarget(service, options),
+        // A waypoint has no other direction.
+        ...(waypoint ? {} : { match: [{ mode: "SERVER" }] }),
         phase: "AUTHN",
         url: moduleUrl(options.image.module),
         ...(options.imagePullSecret === undefined ? {} : { imagePullSecret: options.imagePullSecret }),
@@ -53,12 +58,16 @@ function peerPlugin(apis: readonly Api[], options: ManifestOptions): ManifestDoc
           environment: options.environment,
           unknownApi: "pass",
           claims: { prefix: `${claims?.prefix ?? "x-tollgate-"}peer-` },
+          ...(waypoint ? { peer: { source: "waypoint" } } : {}),
           ...rest,
         },
       },
     },
     comments: new Map([
-      ["/spec/match", "What comes in alone: what the service itself calls is another's to decide."],
+      targetComment(service, options),
+      ...(waypoint
+        ? [["/spec/pluginConfig/peer", "The connection here is the waypoint's own; the mesh hands the caller's identity on."] as const]
+        : [["/spec/match", "What comes in alone: what the service itself calls is another's to decide."] as const]),
       ["/spec/url", urlComment(options.image.module)],
       ["/spec/failStrategy", failComment(options.istioVersion)],
       ["/spec/vmConfig", vmComment],

@@ -34,13 +34,14 @@ const apiInputs: fc.Arbitrary<ApiInput[]> = fc
       cors: fc.boolean(),
       /** has the hosts and paths of the one before, which then has GET, this one POST and OPTIONS */
       twin: fc.boolean(),
+      tls: fc.option(fc.record({ credentialName: fc.constantFrom("one", "two"), redirect: fc.boolean() }), { nil: undefined, freq: 2 }),
       rewrite: fc.option(fc.constantFrom("/", "/v2"), { nil: undefined }),
       versions: fc.array(version, { maxLength: 4 }),
     }),
     { minLength: 1, maxLength: 5 },
   )
   .map((drafts) =>
-    drafts.map(({ versions, cors, rewrite, twin, ...own }, index): ApiInput => {
+    drafts.map(({ versions, cors, rewrite, tls, twin, ...own }, index): ApiInput => {
       const draft = twin && index > 0 ? { ...drafts[index - 1]!, methods: ["POST", "OPTIONS"] } : drafts[index + 1]?.twin === true ? { ...own, methods: ["GET"] } : own;
       const shares = versions.filter(({ share }) => share).length;
       const made = versions.map(({ path, headers, share }, at) => ({
@@ -56,7 +57,7 @@ const apiInputs: fc.Arbitrary<ApiInput[]> = fc
         methods: draft.methods,
         upstream: upstream(index),
         ...(cors ? { cors: { allowOrigins: ["*"] } } : {}),
-        traffic: { ...(made.length === 0 ? {} : { versions: made }), ...(rewrite === undefined ? {} : { rewrite: { prefix: rewrite } }) },
+        traffic: { ...(made.length === 0 ? {} : { versions: made }), ...(rewrite === undefined ? {} : { rewrite: { prefix: rewrite } }), ...(tls === undefined ? {} : { tls }) },
       };
     }),
   );
@@ -65,7 +66,8 @@ const apiInputs: fc.Arbitrary<ApiInput[]> = fc
 function sound(inputs: readonly ApiInput[]): FileInput {
   const kept: ApiInput[] = [];
   for (const input of inputs) {
-    for (const variant of [input, { ...input, traffic: {} }]) {
+    const { tls: _tls, ...rest } = input.traffic!;
+    for (const variant of [input, { ...input, traffic: rest }, { ...input, traffic: {} }]) {
       const file: FileInput = { version: 1, apis: [...kept, variant] };
       if (checkEnvironment(fillEnvironment(file, "default")).some(({ severity }) => severity === "error") || made(file, "gateway-api") === undefined) continue;
       kept.push(variant);
@@ -91,12 +93,14 @@ const asked: fc.Arbitrary<Asked> = fc
     method: fc.constantFrom("GET", "HEAD", "POST", "DELETE", "OPTIONS"),
     headers: fc.subarray(["x-version", "x-beta"]),
     preflight: fc.option(fc.constantFrom("GET", "POST", "DELETE"), { nil: undefined }),
+    sni: fc.option(fc.constantFrom("shop.example.com", "a.shop.example.com", "b.a.shop.example.com", "x.example.com", "other.org", "never.net"), { nil: undefined }),
   })
-  .map(({ headers, preflight, method, ...rest }) =>
-    preflight === undefined
+  .map(({ headers, preflight, method, sni, host, path }) => {
+    const rest = { host, path, ...(sni === undefined ? {} : { sni }) };
+    return preflight === undefined
       ? { ...rest, method, headers: Object.fromEntries(headers.map((name) => [name, "1"])) }
-      : { ...rest, method: "OPTIONS", headers: { origin: "https://app.example.com", "access-control-request-method": preflight } },
-  );
+      : { ...rest, method: "OPTIONS", headers: { origin: "https://app.example.com", "access-control-request-method": preflight } };
+  });
 
 /** The API by the filter's rules, the version by the words of docs/traffic.md. */
 function expected(apis: readonly Api[], router: ApiRouter, { host, path, method, headers }: Asked): Outcome | undefined {
@@ -127,12 +131,18 @@ function outcome(api: Api, path: string, headers: Asked["headers"]): Outcome {
   return { upstreams: shares.map((share) => share.upstream!.service), weights: shares.map(({ weight }) => weight ?? 0) };
 }
 
+/** Whether a name is served by HTTPS: by a certificate of its host's, or of one that covers that. */
+function tlsOf(apis: readonly Api[], name: string): "redirect" | "both" | undefined {
+  const covering = apis.flatMap((api) => api.hosts.filter((host) => host === "*" || host === name || (host.startsWith("*.") && name.endsWith(host.slice(1)))).map(() => api.traffic?.tls)).filter((tls) => tls !== undefined);
+  return covering.length === 0 ? undefined : covering.some(({ redirect }) => redirect !== false) ? "redirect" : "both";
+}
+
 function apisOf(outcome: Outcome): unknown {
   return "status" in outcome ? outcome : [...new Set(outcome.upstreams.map((host) => host.split(".")[1]))];
 }
 
 function property(routing: "istio" | "gateway-api", simulate: (files: readonly ManifestFile[], request: Asked) => Outcome): void {
-  let [routed, refused] = [0, 0];
+  let [routed, refused, elsewhere] = [0, 0, 0];
   fc.assert(
     fc.property(apiInputs, fc.array(asked, { minLength: 20, maxLength: 20 }), (inputs, requests) => {
       const file = sound(inputs);
@@ -144,6 +154,14 @@ function property(routing: "istio" | "gateway-api", simulate: (files: readonly M
         // The filter answers these itself. An HTTPRoute can't; and OPTIONS may be for CORS, of which the filter knows more.
         if ("status" in wanted && wanted.status === 405 && (routing === "gateway-api" || request.method === "OPTIONS")) continue;
         const got = simulate(files, request);
+        // Hosts without HTTPS, those that HTTP leads there, and requests on a connection for another host: answered by no upstream, or by the right one.
+        const tls = tlsOf(apis, request.host);
+        if (request.sni === undefined) assert.equal("status" in got && got.status === 301, tls === "redirect", `redirected? ${JSON.stringify(request)}`);
+        else assert.ok(!("status" in got && got.status === 301), `a redirect on HTTPS: ${JSON.stringify(request)}`);
+        if (request.sni === undefined ? tls === "redirect" : "status" in got && got.status === 404 && !(request.sni === request.host && tls !== undefined)) {
+          elsewhere++;
+          continue;
+        }
         // Envoy answers preflights by the API's CORS rules: no version gets them.
         if (request.headers["access-control-request-method"] === undefined) assert.deepEqual(got, wanted, JSON.stringify(request));
         else assert.deepEqual(apisOf(got), apisOf(wanted), JSON.stringify(request));
@@ -153,8 +171,10 @@ function property(routing: "istio" | "gateway-api", simulate: (files: readonly M
     }),
     { numRuns: 1000 },
   );
-  assert.ok(routed > 1000 && refused > 200, `${routed} routed and ${refused} refused: too few to say anything`);
+  assert.ok(routed > 1000 && refused > 200 && elsewhere > 200, `${routed} routed, ${refused} refused, ${elsewhere} elsewhere: too few to say anything`);
 }
 
-test("VirtualServices lead to the API that the filter finds", () => property("istio", byVirtualServices));
+for (const reverse of [false, true]) {
+  test(`VirtualServices lead to the API that the filter finds, ${reverse ? "the last" : "the first"} first`, () => property("istio", (files, request) => byVirtualServices(files, request, reverse)));
+}
 test("HTTPRoutes lead to the API that the filter finds", () => property("gateway-api", byHttpRoutes));

@@ -70,7 +70,7 @@ function redirects(tls: ReadonlyMap<string, HostTls | undefined>, options: Manif
   const named = hosts.filter((host) => host !== "*");
   const groups: string[][] = [...Array.from({ length: Math.ceil(named.length / 16) }, (_, index) => named.slice(index * 16, index * 16 + 16)), ...(hosts.includes("*") ? [[]] : [])];
   return groups.map((hostnames, index) => ({
-    comment: "A key must not travel in the clear: these hosts answer plain HTTP with a redirect alone.",
+    comment: "A key must not travel in the clear: on plain HTTP these hosts lead to HTTPS alone.",
     object: {
       apiVersion: "gateway.networking.k8s.io/v1",
       kind: "HTTPRoute",

@@ -14,7 +14,7 @@ interface HttpRule {
   headers?: object;
 }
 
-export function hostRoutes(hosts: readonly string[], plan: HostPlan, delegates: ReadonlyMap<Api, readonly Delegate[]>, { gateway }: ManifestOptions): ManifestDocument {
+export function hostRoutes(hosts: readonly string[], gateways: readonly string[], plan: HostPlan, delegates: ReadonlyMap<Api, readonly Delegate[]>, { gateway }: ManifestOptions): ManifestDocument {
   const http: HttpRule[] = [];
   const comments = new Map<string, string>();
   for (const place of plan.places) {
@@ -35,7 +35,7 @@ export function hostRoutes(hosts: readonly string[], plan: HostPlan, delegates: 
       apiVersion: "networking.istio.io/v1",
       kind: "VirtualService",
       metadata: { name: hostName(plan.host), namespace: gateway.namespace, labels: { ...ownLabels } },
-      spec: { hosts: [...hosts], gateways: [`${gateway.namespace}/${gateway.name}`], exportTo: ["."], http },
+      spec: { hosts: [...hosts], gateways: [...gateways], exportTo: ["."], http },
     },
     comments,
   };

@@ -203,6 +203,7 @@ function refuse(api: Api, field: string, why: string): never {
 
 /** Throws a ManifestError for what the Gateway API's standard channel has no words for. */
 export function checkHttpRoute(api: Api): void {
+  for (const host of api.hosts) if (/^[\d.]+$/.test(host)) refuse(api, "hosts", `an HTTPRoute takes no address such as ${host}. Use a name`);
   if (api.traffic?.retries !== undefined) refuse(api, "traffic.retries", "an HTTPRoute has no retries in the Gateway API's standard channel. Leave it out");
   api.traffic?.versions?.forEach(({ labels }, index) => {
     if (labels !== undefined) refuse(api, `traffic.versions[${index}].labels`, "an HTTPRoute sends to Services, not to some of their pods. Give the version a Service and name it in `upstream`");

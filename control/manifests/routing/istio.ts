@@ -4,7 +4,7 @@ import type { ManifestFile, ManifestOptions } from "../model.ts";
 import { delegatesOf } from "./delegates.ts";
 import { subsetRules } from "./destinationRule.ts";
 import { hostRoutes } from "./hostRoutes.ts";
-import { istioGateway } from "./istioGateway.ts";
+import { gatewaysOf, istioGateways } from "./istioGateway.ts";
 import { groupHosts, planHosts } from "./plan.ts";
 import { serviceEntries } from "./serviceEntry.ts";
 import { tlsOfHosts } from "./tls.ts";
@@ -14,10 +14,12 @@ export function istioFiles(apis: readonly Api[], options: ManifestOptions): Mani
   const plans = planHosts(apis);
   const points = plans.flatMap(({ places }) => places.flatMap((place) => place.points));
   const delegates = new Map(apis.map((api) => [api, delegatesOf(api, points)]));
+  const allHosts = plans.map(({ host }) => host);
+  const hostGroups = groupHosts(plans, ({ host }) => JSON.stringify(gatewaysOf(host, allHosts, options)));
   const entries = serviceEntries(apis, options);
   return [
-    { path: "platform/gateway.yaml", documents: [istioGateway(tlsOfHosts(apis), options)] },
-    { path: "platform/hosts.yaml", documents: groupHosts(plans).map(({ hosts, plan }) => hostRoutes(hosts, plan, delegates, options)) },
+    { path: "platform/gateway.yaml", documents: istioGateways(tlsOfHosts(apis), options) },
+    { path: "platform/hosts.yaml", documents: hostGroups.map(({ hosts, plan }) => hostRoutes(hosts, gatewaysOf(plan.host, allHosts, options), plan, delegates, options)) },
     ...apis.flatMap((api) => [
       { path: `apis/${api.id}/route.yaml`, documents: virtualServices(api, delegates.get(api)!, options) },
       { path: `apis/${api.id}/destination.yaml`, documents: subsetRules(api, options) },

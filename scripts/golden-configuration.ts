@@ -9,6 +9,7 @@ import type { TSchema } from "@sinclair/typebox";
 import { Registry } from "prom-client";
 import { pluginRules, PluginSchema } from "../control/domain/pluginSchema.ts";
 import { ApiSchema, AuthJwtSchema, ConsumerSchema, CorsSchema, FileSchema, KeySchema, LimitSchema, RouteSchema, TierSchema } from "../control/domain/schema.ts";
+import { TrafficSchema, VersionSchema } from "../control/domain/trafficSchema.ts";
 import type { Services } from "../control/http/context.ts";
 import { installMetrics } from "../control/http/metrics.ts";
 import type { App } from "../control/http/typeProvider.ts";
@@ -28,6 +29,8 @@ const sections = new Map<unknown, string>([
   [RouteSchema.properties, "a route"],
   [AuthJwtSchema.properties, "tokens"],
   [CorsSchema.properties, "CORS"],
+  [TrafficSchema.properties, "traffic"],
+  [VersionSchema.properties, "a version"],
   [TierSchema.properties, "a tier"],
   [ConsumerSchema.properties, "a consumer"],
   [KeySchema.properties, "a key"],
@@ -95,7 +98,7 @@ function fieldTable(schema: ObjectSchema): string {
 const file = [
   "### The file\n",
   fieldTable(FileSchema),
-  ...[ApiSchema, RouteSchema, AuthJwtSchema, CorsSchema, TierSchema, ConsumerSchema, KeySchema, LimitSchema].flatMap((schema) => {
+  ...[ApiSchema, RouteSchema, AuthJwtSchema, CorsSchema, TrafficSchema, VersionSchema, TierSchema, ConsumerSchema, KeySchema, LimitSchema].flatMap((schema) => {
     const name = sections.get(schema.properties)!;
     return [`\n### ${name[0]!.toUpperCase()}${name.slice(1)}\n`, `${schema.description!}\n`, fieldTable(schema)];
   }),

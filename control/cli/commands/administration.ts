@@ -104,7 +104,7 @@ export function addAdministrationCommands(program: Command, context: Context): v
     .description("show who changed what, newest first; of every environment unless one is named")
     .option("--actor <name>", "only what was done with the admin token of this name")
     .option("--action <action>", "only create, update, delete, apply, issue, rotate, revoke, …")
-    .option("--kind <kind>", "only api, tier, consumer, key, environment, gateway-token or admin-token")
+    .option("--kind <kind>", "only api, tier, consumer, key, environment, gateway-token, admin-token, internal-token or token-key")
     .option("--id <id>", "only this record")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ limit: number; actor?: string; action?: string; kind?: string; id?: string }>(command);

@@ -11,7 +11,7 @@ import { checkNode, ensureBuilt, ensureInstalled, root } from "./prepare.mjs";
 
 const testTimeoutMs = 1_200_000;
 /** Files of these suites run side by side: they wait for windows, leases and processes more than they compute, and share no file that they write. */
-const sideBySide = new Set(["host", "control", "control-sync", "counters", "usage", "cli", "envoy"]);
+const sideBySide = new Set(["host", "control", "control-sync", "counters", "usage", "cli", "envoy", "istio"]);
 const filesAtOnce = Math.min(3, availableParallelism());
 
 checkNode();

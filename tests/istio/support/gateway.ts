@@ -54,6 +54,10 @@ export class MeshProxy {
 
   private constructor(private readonly options: ProxyOptions) {}
 
+  get adminPort(): number {
+    return this.options.adminPort;
+  }
+
   /** Starts Envoy and waits until it lives; its listeners come when istiod sends them. */
   static async start(options: ProxyOptions): Promise<MeshProxy> {
     const proxy = new MeshProxy(options);

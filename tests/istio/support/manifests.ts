@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parse, parseAllDocuments, stringify } from "yaml";
+import { runCli } from "../../../control/cli/program.ts";
 import type { FileInput } from "../../../control/domain/schema.ts";
-import { projectRoot } from "../../../control/envoy/paths.ts";
 import { filterModule } from "../../envoy/support/wasm.ts";
 import { istioTools } from "../tools.ts";
 import { gatewayNamespace } from "./gateway.ts";
@@ -51,5 +51,8 @@ export async function build(folder: string): Promise<object[]> {
 }
 
 async function command(...args: string[]): Promise<void> {
-  await run(process.execPath, ["--import", "tsx", "control/cli/main.ts", ...args], { cwd: projectRoot(), maxBuffer: 1 << 26 });
+  let output = "";
+  const say = (text: string): void => void (output += text);
+  const code = await runCli(args, { env: {}, streams: { out: say, err: say }, readInput: async () => "" });
+  if (code !== 0) throw new Error(`tollgate ${args.join(" ")} ended with ${code}: ${output}`);
 }

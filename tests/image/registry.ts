@@ -1,21 +1,14 @@
 /** A real OCI registry (CNCF distribution) and crane, built by Go from tests/registry/go.mod and kept in .tollgate/. */
-import { execFile, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { promisify } from "node:util";
-import { withLock } from "../../control/envoy/lock.ts";
 import { until } from "../envoy/support/until.ts";
+import { goTools } from "../goTools.ts";
 
-const root = resolve(import.meta.dirname, "../..");
-const moduleFolder = join(root, "tests", "registry");
 const packages = ["github.com/distribution/distribution/v3/cmd/registry", "github.com/google/go-containerregistry/cmd/crane"];
-const buildTimeoutMs = 900_000;
-const run = promisify(execFile);
 
 export interface Tools {
   registry: string;
@@ -24,24 +17,8 @@ export interface Tools {
 
 /** The tools, or undefined when there is no Go to build them with. A build that fails throws. */
 export async function ensureTools(): Promise<Tools | undefined> {
-  const sum = createHash("sha256").update(readFileSync(join(moduleFolder, "go.mod"))).update(readFileSync(join(moduleFolder, "go.sum"))).digest("hex").slice(0, 16);
-  const home = join(root, ".tollgate", "registry");
-  const folder = join(home, sum);
-  const tools = { registry: join(folder, "registry"), crane: join(folder, "crane") };
-  if (existsSync(folder)) return tools;
-  if (!(await run("go", ["version"]).then(() => true, () => false))) return undefined;
-  await mkdir(home, { recursive: true });
-  return withLock(join(home, `.lock-${sum}`), buildTimeoutMs, async () => {
-    if (existsSync(folder)) return tools;
-    const scratch = await mkdtemp(join(home, ".build-"));
-    try {
-      await run("go", ["build", "-mod=readonly", "-buildvcs=false", "-o", `${scratch}/`, ...packages], { cwd: moduleFolder, timeout: buildTimeoutMs, maxBuffer: 1 << 26 });
-      await rename(scratch, folder);
-    } finally {
-      await rm(scratch, { recursive: true, force: true });
-    }
-    return tools;
-  });
+  const found = await goTools("registry", packages);
+  return found && { registry: found["registry"]!, crane: found["crane"]! };
 }
 
 /** Starts an empty registry for one test; gives its host and port. */

@@ -2,6 +2,7 @@
 import { stringify } from "yaml";
 import type { EnvironmentSpec } from "../../domain/model.ts";
 import type { ManifestFile, ManifestOptions } from "../model.ts";
+import { gatewayLabels } from "./hosts.ts";
 import { identityFiles } from "./identity.ts";
 import { kustomization } from "./kustomization.ts";
 import { controlHost, pluginName } from "./names.ts";
@@ -30,7 +31,7 @@ function extension(spec: EnvironmentSpec, options: ManifestOptions): ManifestFil
 
 function filteredClusters(options: ManifestOptions): ManifestFile[] {
   const folder = "components/filtered-clusters";
-  const { gateway, routing } = options;
+  const { gateway } = options;
   return [
     kustomization(folder, "For meshes whose istiod has PILOT_FILTER_GATEWAY_CLUSTER_CONFIG=true: gateways then get clusters of routes alone, and control has no route.", { resources: ["control-cluster.yaml"] }, "Component"),
     {
@@ -41,7 +42,7 @@ function filteredClusters(options: ManifestOptions): ManifestFile[] {
           apiVersion: "networking.istio.io/v1alpha3",
           kind: "EnvoyFilter",
           metadata: { name: "tollgate-control-cluster", namespace: gateway.namespace, annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
-          spec: { workloadSelector: { labels: routing === "gateway-api" ? { "gateway.networking.k8s.io/gateway-name": gateway.name } : { ...gateway.selector } } },
+          spec: { workloadSelector: { labels: gatewayLabels(options) } },
         },
       }],
     },

@@ -49,6 +49,8 @@ describe("plugin-loaded", () => {
   it("says when Envoy refused an update by discovery, or of a listener", () => {
     const evidence = recorded("standalone");
     evidence.envoy.stats["extension_config_discovery.http_filter.tollgate.config_reject"] = 2;
+    says(pluginLoaded, evidence, "fault", /has taken no configuration of tollgate since it started \(config_reject\)/);
+    evidence.envoy.stats["extension_config_discovery.http_filter.tollgate.config_reload"] = 1;
     says(pluginLoaded, evidence, "warning", /refused a configuration of tollgate .*config_reject/);
     const other = recorded("standalone");
     const section = (other.envoy.configDump["configs"] as Record<string, unknown>[]).find((one) => String(one["@type"]).endsWith("ListenersConfigDump"))!;

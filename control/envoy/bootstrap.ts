@@ -138,6 +138,7 @@ export function envoyListener(options: ListenerOptions, defaultCluster?: string)
           codec_type: "AUTO",
           normalize_path: options.normalizePath ?? true,
           merge_slashes: options.mergeSlashes ?? true,
+          strip_trailing_host_dot: true,
           path_with_escaped_slashes_action: options.escapedSlashes ?? "UNESCAPE_AND_FORWARD",
           use_remote_address: true,
           xff_num_trusted_hops: options.trustedHops ?? 0,

@@ -23,7 +23,7 @@ export async function askEnvoy(url: string, waitMs: number): Promise<EnvoyEviden
   try {
     const { answer, clock } = await ask(`${base}/server_info`);
     if (answer.status !== 200 || !answer.body.startsWith("{")) return { url, unreached: `it answered ${answer.status}, and not as Envoy's admin page does` };
-    const [configDump, clusters, certs, stats] = await Promise.all([read("/config_dump"), read("/clusters?format=json"), read("/certs"), read(statsPath).then(values)]);
+    const [configDump, clusters, certs, stats] = await Promise.all([read("/config_dump"), read("/clusters?format=json"), read("/certs"), read(statsPath)]);
     const evidence: EnvoyEvidence = {
       url,
       clock,
@@ -31,10 +31,11 @@ export async function askEnvoy(url: string, waitMs: number): Promise<EnvoyEviden
       configDump: slimDump(configDump),
       clusters,
       certs,
-      stats,
+      stats: values(stats),
+      texts: texts(stats),
       moduleFiles: await digests(configDump),
     };
-    if (waitMs > 0 && worthASecondLook(stats)) {
+    if (waitMs > 0 && worthASecondLook(evidence.stats)) {
       const startMs = performance.now();
       await sleep(waitMs);
       evidence.later = { stats: values(await read(statsPath)), afterMs: Math.round(performance.now() - startMs) };
@@ -49,6 +50,12 @@ function values(stats: JsonObject): Record<string, number> {
   const found: Record<string, number> = {};
   // Most counters are zero, which is what a missing one counts as; not so those of the Wasm runtime.
   for (const { name, value } of list(stats["stats"])) if (typeof name === "string" && typeof value === "number" && (value !== 0 || name.startsWith("wasm."))) found[name] = value;
+  return found;
+}
+
+function texts(stats: JsonObject): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const { name, value } of list(stats["stats"])) if (typeof name === "string" && typeof value === "string" && name.endsWith(".version_text")) found[name] = value;
   return found;
 }
 

@@ -28,6 +28,8 @@ export interface Refusal {
 export interface Dump {
   chains: Chain[];
   clusters: Set<string>;
+  /** the newest version of what came by discovery, by name, whether Envoy has taken it or not */
+  extensionVersions: Map<string, string>;
   /** updates that Envoy refused and whose predecessor is in force */
   refusals: Refusal[];
 }
@@ -38,10 +40,12 @@ export function readDump(dump: JsonObject): Dump {
   const sections = list(dump["configs"]);
   const of = (type: string): JsonObject[] => sections.filter((section) => text(section["@type"]).endsWith(`.${type}`));
   const extensions = new Map<string, { type: string; config: JsonObject }>();
+  const extensionVersions = new Map<string, string>();
   for (const section of of("EcdsConfigDump")) {
     for (const entry of list(section["ecds_filters"])) {
       const extension = object(entry["ecds_filter"]);
       extensions.set(text(extension["name"]), unwrap(extension["typed_config"]));
+      extensionVersions.set(text(extension["name"]), text(entry["version_info"]));
     }
   }
   const listeners = of("ListenersConfigDump");
@@ -49,6 +53,7 @@ export function readDump(dump: JsonObject): Dump {
   return {
     chains: listeners.flatMap((section) => listenersOf(section)).flatMap((listener) => chainsOf(listener, extensions)),
     clusters: new Set(clusters.flatMap(clusterNames)),
+    extensionVersions,
     refusals: [
       ...listeners.flatMap((section) => refusalsOf("listener", list(section["dynamic_listeners"]))),
       ...clusters.flatMap((section) => refusalsOf("cluster", [...list(section["dynamic_active_clusters"]), ...list(section["dynamic_warming_clusters"])])),

@@ -38,6 +38,8 @@ export interface EnvoyEvidence {
   clusters: JsonObject;
   certs: JsonObject;
   stats: Record<string, number>;
+  /** what Envoy says in words: versions that are in force */
+  texts?: Record<string, string>;
   /** the same counters a moment later; absent when nothing had failed so far */
   later?: { afterMs: number; stats: Record<string, number> };
   /** digests of the modules whose files this machine has as well, by file name */

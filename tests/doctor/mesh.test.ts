@@ -70,6 +70,12 @@ describe("a gateway of a mesh", { skip: await skipReason() }, () => {
     await becomes(mesh, []);
   });
 
+  it("has refused a change of the plugin", async () => {
+    mesh.put("plugin", [wasmPlugin({ modulePath: "/nowhere/tollgate.wasm" })]);
+    await until("the refusal to be found", async () => (await doctor(mesh, "--wait", "0")).some(({ id, status, words }) => id === "plugin-loaded" && status === "fault" && /refused the newest/.test(words)));
+    assert.equal((await mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] })).status, 200);
+  });
+
   it("has no plugin, or one whose module is missing", async () => {
     mesh.remove("plugin");
     await becomes(mesh, ["fault plugin-loaded"]);

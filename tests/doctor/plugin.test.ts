@@ -48,10 +48,14 @@ describe("plugin-loaded", () => {
 
   it("says when Envoy refused an update by discovery, or of a listener", () => {
     const evidence = recorded("standalone");
-    evidence.envoy.stats["extension_config_discovery.http_filter.tollgate.config_reject"] = 2;
-    says(pluginLoaded, evidence, "fault", /has taken no configuration of tollgate since it started \(config_reject\)/);
-    evidence.envoy.stats["extension_config_discovery.http_filter.tollgate.config_reload"] = 1;
-    says(pluginLoaded, evidence, "warning", /refused a configuration of tollgate .*config_reject/);
+    const stat = (counter: string): string => `extension_config_discovery.http_filter.tollgate.${counter}`;
+    evidence.envoy.stats[stat("update_rejected")] = 2;
+    says(pluginLoaded, evidence, "fault", /has taken no configuration of tollgate since it started \(update_rejected\)/);
+    evidence.envoy.stats[stat("update_success")] = 1;
+    says(pluginLoaded, evidence, "warning", /it has taken one since/);
+    evidence.envoy.texts = { [stat("version_text")]: "3" };
+    (evidence.envoy.configDump["configs"] as object[]).push({ "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump", ecds_filters: [{ version_info: "4", ecds_filter: { name: "tollgate" } }] });
+    says(pluginLoaded, evidence, "fault", /refused the newest configuration of tollgate; the one before is in force/);
     const other = recorded("standalone");
     const section = (other.envoy.configDump["configs"] as Record<string, unknown>[]).find((one) => String(one["@type"]).endsWith("ListenersConfigDump"))!;
     section["dynamic_listeners"] = [{ name: "0.0.0.0_9090", error_state: { details: "Unable to create Wasm plugin tollgate" } }];

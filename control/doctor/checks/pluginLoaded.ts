@@ -46,12 +46,15 @@ function refused({ dump, plugins }: Installed, envoy: EnvoyEvidence): Said[] {
   const stats = new Stats(envoy);
   const names = new Set([...plugins.map(({ name }) => name), ...dump.chains.flatMap(({ filters }) => filters.filter(isOurs).map(({ name }) => name))]);
   const byDiscovery = [...names].flatMap((name) => {
-    const of = (counter: string): number => stats.value(`extension_config_discovery.http_filter.${name}.${counter}`) ?? 0;
+    const prefix = `extension_config_discovery.http_filter.${name}`;
+    const of = (counter: string): number => stats.value(`${prefix}.${counter}`) ?? 0;
     const failed = ["config_reject", "config_conflict", "config_fail", "update_rejected"].filter((counter) => of(counter) > 0);
     if (failed.length === 0) return [];
-    // What /config_dump shows is what came last, taken or not.
-    if (of("config_reload") === 0) return [fault(`Envoy has taken no configuration of ${name} since it started (${failed.join(", ")}): requests are answered 500.`, "Its module isn't there or doesn't load, or the filter refuses its configuration: Envoy's log has the reason.")];
-    return [warning(`Envoy has refused a configuration of ${name} since it started (${failed.join(", ")}); what it had before is in force.`, "Envoy's log has `tollgate: configuration refused: <field>: <reason>`, or says what is wrong with the module.")];
+    if (of("update_success") === 0) return [fault(`Envoy has taken no configuration of ${name} since it started (${failed.join(", ")}): requests are answered 500.`, "Its module isn't there or doesn't load, or the filter refuses its configuration: Envoy's log has the reason.")];
+    const inForce = envoy.texts?.[`${prefix}.version_text`];
+    const newest = dump.extensionVersions.get(name);
+    if (inForce !== undefined && newest !== undefined && inForce !== newest) return [fault(`Envoy refused the newest configuration of ${name}; the one before is in force, and isn't what /config_dump and this report show.`, "Envoy's log has `tollgate: configuration refused: <field>: <reason>`, or says what is wrong with the module. Apply one that is good, or the former one.")];
+    return [warning(`Envoy has refused a configuration of ${name} since it started (${failed.join(", ")}); it has taken one since.`, "Envoy's log says what was wrong with it. This counts from Envoy's start.")];
   });
   const byListener = dump.refusals
     .filter(({ details }) => /wasm|tollgate/i.test(details))

@@ -240,6 +240,16 @@ describe("as with keys", () => {
     assert.equal(settle(call(gateway, "/key-or-jwt", {}, key("beta-1"))), "rate_limited");
   });
 
+  test("no memory is taken, whatever the tokens", () => {
+    const gateway = readyGateway({ spec: tokenSpec([apiOf("jwt", { jwt: { unknownConsumers: "admit", tierClaim: "plan", scopeClaim: "scp" } })]) });
+    gateway.envoy.recording = false;
+    const { vm } = gateway.workers[0]!;
+    const tokens = [tokenOf("beta", { scp: "read write" }), tokenOf("beta", { aud: ["a", "b", "api://orders"], scp: Array.from({ length: 200 }, (_, i) => `s${i}`) }), tokenOf("x".repeat(255), { plan: "gold" }), tokenOf("nobody"), {}];
+    const before = vm.memoryBytes;
+    for (let i = 0; i < 5000; i++) vm.end(call(gateway, "/jwt", tokens[i % tokens.length]));
+    assert.equal(vm.memoryBytes, before);
+  });
+
   test("usage is of the consumer, and of the digest", () => {
     const gateway = readyGateway({ spec: tokenSpec() });
     call(gateway, "/jwt", tokenOf("beta"));

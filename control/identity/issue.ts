@@ -1,6 +1,5 @@
 /** One internal token: what it says, and its signature. */
-import { randomUUID } from "node:crypto";
-import { importJWK, SignJWT } from "jose";
+import { createPrivateKey, type JsonWebKey, type KeyObject, randomUUID, sign } from "node:crypto";
 import type { InternalToken } from "../domain/model.ts";
 import { parseTime } from "../domain/time.ts";
 import { algorithm } from "./signingKeys.ts";
@@ -18,9 +17,8 @@ export interface Issued {
   expiresAtMs: number;
 }
 
-type PrivateKey = Awaited<ReturnType<typeof importJWK>>;
 /** by kid: importing costs more than signing */
-const imported = new Map<string, Promise<PrivateKey>>();
+const imported = new Map<string, KeyObject>();
 const importedMost = 64;
 
 /** Whether the caller's key and consumer are in force. */
@@ -42,35 +40,43 @@ export function scopesOf({ key, tier }: Caller, narrowed?: readonly string[]): s
 }
 
 /** Signs a caller's token. `undefined`: it would be too large for a header. `spread`: 0 to 1, when in its span it's renewed. */
-export async function issue(environment: string, settings: InternalToken, signedBy: SigningKey, caller: Caller, scopes: readonly string[], nowMs: number, spread = Math.random()): Promise<Issued | undefined> {
+export function issue(environment: string, settings: InternalToken, signedBy: SigningKey, caller: Caller, scopes: readonly string[], nowMs: number, spread = Math.random()): Issued | undefined {
   const { key, consumer, tier } = caller;
   const issuedAt = Math.floor(nowMs / 1000);
   const expiresAt = Math.min(issuedAt + settings.lifetimeSeconds, key === undefined ? Infinity : Math.floor(keyEndMs(key) / 1000));
-  const token = await new SignJWT({
+  const token = signed(signedBy, {
+    iss: settings.issuer,
+    aud: settings.audiences,
+    sub: consumer.id,
+    iat: issuedAt,
+    exp: expiresAt,
+    jti: randomUUID(),
     tier: tier.id,
     scope: scopes.join(" "),
     ...(key === undefined ? {} : { key_id: key.id }),
     env: environment,
     ...(Object.keys(consumer.claims).length === 0 ? {} : { claims: consumer.claims }),
-  })
-    .setProtectedHeader({ alg: algorithm, kid: signedBy.kid, typ: "JWT" })
-    .setIssuer(settings.issuer)
-    .setAudience(settings.audiences)
-    .setSubject(consumer.id)
-    .setIssuedAt(issuedAt)
-    .setExpirationTime(expiresAt)
-    .setJti(randomUUID())
-    .sign(await privateKey(signedBy));
+  });
   if (token.length > tokenMostBytes) return undefined;
   const expiresAtMs = expiresAt * 1000;
   return { token, expiresAtMs, refreshAtMs: Math.floor(nowMs + (expiresAtMs - nowMs) * (refreshFrom + refreshSpread * spread)) };
 }
 
-function privateKey({ kid, jwk }: SigningKey): Promise<PrivateKey> {
+/** A JWS in its compact form (RFC 7515). Node's own signing, in place: a fifth of what WebCrypto takes for it, and there are thousands a second. */
+function signed(key: SigningKey, payload: object): string {
+  const text = `${base64url({ alg: algorithm, kid: key.kid, typ: "JWT" })}.${base64url(payload)}`;
+  return `${text}.${sign("sha256", Buffer.from(text), { key: privateKey(key), dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
+}
+
+function base64url(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
+}
+
+function privateKey({ kid, jwk }: SigningKey): KeyObject {
   let key = imported.get(kid);
   if (key === undefined) {
     if (imported.size >= importedMost) imported.clear();
-    imported.set(kid, (key = importJWK(jwk, algorithm)));
+    imported.set(kid, (key = createPrivateKey({ key: jwk as JsonWebKey, format: "jwk" })));
   }
   return key;
 }

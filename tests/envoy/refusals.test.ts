@@ -39,9 +39,11 @@ const cases: { reason: string; request: Http1Request }[] = [
 const ofTheGateway = ["not_configured", "not_ready", "snapshot_stale"];
 /** And these on what was admitted before: limitsGateway.test.ts, limitsExact.test.ts, limitsFailure.test.ts. */
 const ofLimits = ["rate_limited", "quota_exceeded", "limit_unavailable"];
+/** These need tokens and certificates: tokens.test.ts, peers.test.ts, internalToken.test.ts. */
+const ofIdentities = ["token_missing", "token_issuer", "token_audience", "consumer_unknown", "token_consumer_mismatch", "peer_missing", "peer_unknown", "token_unavailable"];
 
 it("has a case for every reason", () => {
-  assert.deepEqual(reasons.map(({ code }) => code).sort(), [...cases.map(({ reason }) => reason), ...ofTheGateway, ...ofLimits].sort());
+  assert.deepEqual(reasons.map(({ code }) => code).sort(), [...cases.map(({ reason }) => reason), ...ofTheGateway, ...ofLimits, ...ofIdentities].sort());
 });
 
 for (const setup of everySetup) {

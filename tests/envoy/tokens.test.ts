@@ -5,6 +5,7 @@ import type { JWTPayload } from "jose";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { ApiInput, AuthJwtInput, FileInput } from "../../control/domain/schema.ts";
 import { checkEnvironment } from "../../control/domain/semantics.ts";
+import type { EnvoyObject } from "../../control/envoy/bootstrap.ts";
 import { jwtAuthn } from "../../control/envoy/jwtAuthn.ts";
 import { Gateway, reasonOf, standalone } from "./harness.ts";
 import { environment, host, makeFixture } from "./support/fixture.ts";
@@ -17,6 +18,13 @@ const upstream = { service: "echo.demo.svc.cluster.local", port: 8080 };
 const audience = "api://orders";
 /** as long as no test lasts */
 const windowSeconds = 86_400;
+
+/** The same issuers, and one rule for every request. */
+function forAllApis(filter: EnvoyObject): EnvoyObject {
+  const config = filter["typed_config"] as EnvoyObject & { providers: object };
+  const requirements = [...Object.keys(config.providers).map((name) => ({ provider_name: name })), { allow_missing: {} }];
+  return { ...filter, typed_config: { ...config, rules: [{ match: { prefix: "/" }, requires: { requires_any: { requirements } } }] } };
+}
 
 for (const setup of twoSetups) {
   describe(setup.name, () => {
@@ -49,7 +57,8 @@ for (const setup of twoSetups) {
       const spec = fillEnvironment(tokens, environment);
       assert.deepEqual(checkEnvironment(spec).filter(({ severity }) => severity === "error"), []);
       const { filter, clusters } = jwtAuthn(spec.apis)!;
-      gateway = await Gateway.start({ setup, clusters, listeners: [{ configuration: standalone(spec), plugin: { hostEnvironment: [] }, listener: { filtersBefore: [filter] } }] });
+      const listener = (filtersBefore: EnvoyObject[]) => ({ configuration: standalone(spec), plugin: { hostEnvironment: [] }, listener: { filtersBefore } });
+      gateway = await Gateway.start({ setup, clusters, listeners: [listener([filter]), listener([forAllApis(filter)])] });
     });
     after(async () => {
       await gateway?.stop();
@@ -57,8 +66,8 @@ for (const setup of twoSetups) {
     });
 
     const bearer = (token: string): Pair => ["Authorization", `Bearer ${token}`];
-    const call = async (path: string, headers: Pair[]) => {
-      const { response, seen } = await gateway.exchange({ path, headers });
+    const call = async (path: string, headers: Pair[], listener = 0) => {
+      const { response, seen } = await gateway.exchange({ path, headers }, listener);
       return { response, outcome: seen === undefined ? (reasonOf(response) ?? `${response.status} ${response.body}`) : "admitted", headers: seen?.headers ?? {} };
     };
     const claimsOf = (headers: Record<string, unknown>) => Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith("x-tollgate")));
@@ -109,6 +118,13 @@ for (const setup of twoSetups) {
       assert.equal((await sign({ client_id: "solo" })).outcome, "api_not_allowed");
       // Envoy itself refuses a token of an issuer that the API doesn't name.
       assert.equal((await call("/partners", [bearer(await login.sign(good))])).response.status, 401);
+    });
+
+    it("jwt: where Envoy takes every issuer everywhere, as Istio's RequestAuthentication has it, the API's own still decide", async () => {
+      const token = bearer(await login.sign(good));
+      assert.equal((await call("/partners", [token], 1)).outcome, "token_issuer");
+      assert.equal((await call("/jwt", [token], 1)).outcome, "admitted");
+      assert.equal((await call("/jwt", [], 1)).outcome, "token_missing");
     });
 
     it("jwt: a token may stay at the gateway", async () => {

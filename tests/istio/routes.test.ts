@@ -41,6 +41,9 @@ const orders: ApiInput = {
   },
 };
 
+/** Its certificate isn't there; the redirect of plain HTTP needs none. */
+const secure: ApiInput = { id: "secure", hosts: ["secure.example.com"], paths: ["/"], upstream: service("web"), auth: { mode: "keyless" }, traffic: { tls: { credentialName: "secure-example-com" } } };
+
 /** Envoy resolves what ends with `.localhost` by itself (RFC 6761). TLS to the outside needs Istio's agent, for the system's authorities. */
 const outsideHost = "partner.localhost";
 
@@ -71,7 +74,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
       await until("all hosts' routes", async () => {
         for (const [host, path] of [["elsewhere.org", "/"], ["shop.example.com", "/v1/orders"], ["a.labs.example.com", "/status"]] as const) if ((await call(host, path)).status !== 200) return false;
         return true;
-      });
+      }, 60_000);
     });
     after(async () => {
       await mesh?.stop();
@@ -131,6 +134,17 @@ for (const routing of ["istio", "gateway-api"] as const) {
     it("sends to an upstream outside the mesh, by its own name", async () => {
       const { upstream, path, headers } = echo(await call("shop.example.com", "/partner/7?a=b", "GET", [["x-internal", "1"]]), "partner");
       assert.deepEqual([upstream, path, headers["host"], headers["x-internal"]], ["outside", "/7?a=b", outsideHost, undefined]);
+    });
+
+    it("leads plain HTTP to HTTPS where a host has a certificate, and nowhere else", async () => {
+      const { objects } = await manifestsOf({ ...file, apis: [...file.apis!, secure] }, routing);
+      mesh.put("tollgate", objects);
+      const response = await until("the redirect", async () => {
+        const response = await call("secure.example.com", "/status?a=b");
+        return response.status === 301 && response;
+      }, 60_000);
+      assert.equal(header(response, "location"), "https://secure.example.com/status?a=b");
+      assert.equal((await call("secure2.example.com", "/status")).status, 200);
     });
 
     function call(host: string, path: string, method = "GET", more: Pair[] = []): Promise<Response> {

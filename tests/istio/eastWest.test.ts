@@ -25,7 +25,7 @@ describe("the plugin on a sidecar", { skip: await skipReason() }, () => {
   const checkout = authority.issue(identity("checkout"));
   let mesh: Mesh;
   before(async () => {
-    const { objects, meshConfig, istiodEnv } = await manifestsOf(shop(), "istio");
+    const { objects, meshConfig, istiodEnv } = await manifestsOf(shop(), "istio", ["mesh-identity"]);
     mesh = await Mesh.start({
       file: shop(),
       manifests: true,
@@ -114,6 +114,7 @@ function mutualTls(authority: Authority): object {
 function shop(): FileInput {
   return {
     version: 1,
+    internalToken: { issuer: "https://tollgate.test" }, // with it, mesh-identity has a policy by certificate for stock
     apis: [
       { id: "orders", hosts: ["shop.example.com"], paths: ["/orders"], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 } },
       { id: "stock", hosts: ["stock", "stock.shop", host], paths: ["/"], upstream: { service: host, port: 8080 }, auth: { mode: "peer" }, routes: [{ path: "/free", cost: 0 }] },

@@ -77,6 +77,18 @@ export class Istiod {
     }
   }
 
+  /**
+   * Of the one proxy that is connected: the push that it has taken; undefined while something is on its way, or was refused. Clusters don't count:
+   * Envoy says that it took them once all are warm, and one with TLS waits for certificates that come from Istio's agent.
+   */
+  async taken(): Promise<string | undefined> {
+    const [proxy] = (await (await fetch(`http://127.0.0.1:${this.httpPort}/debug/syncz`)).json()) as Record<string, string>[];
+    if (proxy === undefined || ["listener", "route"].some((kind) => proxy[`${kind}_sent`] === undefined || proxy[`${kind}_sent`] !== proxy[`${kind}_acked`])) return undefined;
+    // A version is the push's, with a UUID of each answer behind it.
+    const [listeners, routes] = [proxy["listener_sent"]!.slice(0, -36), proxy["route_sent"]!.slice(0, -36)];
+    return listeners === routes ? listeners : undefined;
+  }
+
   /** How often a gateway has refused what it was sent. */
   refusals(): number {
     return this.log().split("ACK ERROR").length - 1;

@@ -12,6 +12,8 @@ import { skipReason } from "./tools.ts";
 
 /** Refused in a row, each on a connection of its own, until every worker is taken to have the plugin. */
 const inARow = 20;
+/** Of clients with a key, and of those without. */
+const connections = 6;
 
 describe("the plugin under load, by istiod", { skip: await skipReason() }, () => {
   const { file, keys } = shopFile();
@@ -30,8 +32,10 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
     await load.flows();
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath })]);
     await answers(undefined, 401);
+    const atFirst = load.withoutKey.tally.admitted;
     await load.flows(); // what was connected before has its last answer without the plugin
     const { admitted } = load.withoutKey.tally;
+    assert.ok(admitted - atFirst <= connections, `${admitted - atFirst} passed on ${connections} connections`);
     await load.flows();
     assert.equal(load.withoutKey.tally.admitted, admitted, "nobody passes without a key");
     const { withKey, withoutKey } = await load.stop();
@@ -74,8 +78,8 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
 
   /** Clients with a key and clients without one. */
   class Load {
-    readonly withKey = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections: 6 });
-    readonly withoutKey = new Hammer([mesh.gateway], { path: "/", connections: 6 });
+    readonly withKey = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections });
+    readonly withoutKey = new Hammer([mesh.gateway], { path: "/", connections });
 
     /** Until so many more were answered. */
     async flows(): Promise<void> {

@@ -1,6 +1,8 @@
 /** The command against real Envoys and a real control in which something was really broken. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -152,6 +154,26 @@ describe("a gateway and its control", () => {
     const outcome = await doctor(gateway, ["--json"], env);
     assert.deepEqual(wrong(outcome), ["fault control", "fault control-cluster-health", "fault sync-calls"]);
     assert.equal(outcome.code, 1);
+  });
+});
+
+describe("a clock that is off", () => {
+  it("is read from answers' Date", async () => {
+    const server = createServer((_request, response) => {
+      response.setHeader("date", new Date(Date.now() + 120_000).toUTCString());
+      response.setHeader("content-type", "application/json");
+      response.end('{"status":"ok"}');
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const { code, stdout } = await doctor(undefined, ["--json", "--no-envoy"], { TOLLGATE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+      const clocks = (JSON.parse(stdout) as Finding[]).find(({ id }) => id === "clocks")!;
+      assert.equal(clocks.status, "fault");
+      assert.match(clocks.words, /^Control's clock is (?:119 s|2 min) ahead of/);
+      assert.equal(code, 1);
+    } finally {
+      server.close();
+    }
   });
 });
 

@@ -37,6 +37,8 @@ let matchedNode: usize = 0;
 /** Segment borders of the path that is being matched: u32 hash, u32 length. */
 const borders = memory.data(<i32>((48 + 2) * 8), 8);
 const hostRoom = memory.data(256);
+/** One more than an API's host may have: what was cut to it equals none. */
+const hostMaxBytes: u32 = 255;
 
 // ---- hashing -------------------------------------------------------------------------------------------------------------------------
 
@@ -304,18 +306,23 @@ export class Router {
   }
 }
 
-/** Writes the host in lower case, without port and final dot, to `hostRoom` + 1; its length, 0 when it's no host. */
+/**
+ * Writes the host in lower case, without port, to `hostRoom` + 1; its length, 0 when it's no host. It must be read as Envoy's routes read it
+ * (`ignore_port_in_host_matching`), or a request is admitted as one API's and sent to another's upstream: so the port is whatever follows the last
+ * colon, and a final dot stays (Envoy may take it away before, `strip_trailing_host_dot`). Of a longer host than any API has only the end counts.
+ */
 function normalizeHost(at: usize, bytes: u32): u32 {
-  if (bytes == 0 || bytes > 254) return 0;
   let n = bytes;
-  let i = bytes;
-  while (i > 0) {
+  for (let i = bytes; i > 0; i--) {
     const c = load<u8>(at + i - 1);
     if (c == 0x3a) { n = i - 1; break; }
-    if (c < 0x30 || c > 0x39) break;
-    i--;
+    // the end of an IPv6 address
+    if (c == 0x5d) break;
   }
-  if (n > 0 && load<u8>(at + n - 1) == 0x2e) n--;
+  if (n > hostMaxBytes) {
+    at += n - hostMaxBytes;
+    n = hostMaxBytes;
+  }
   for (let j: u32 = 0; j < n; j++) {
     const c = load<u8>(at + j);
     store<u8>(hostRoom + 1 + j, c - 65 < 26 ? c | 32 : c);

@@ -27,7 +27,7 @@ export interface EnvoyConfigInput {
 const comments: Record<string, string> = {
   admin: "Envoy's own page: keep it private, it shows this configuration.",
   normalize_path: "Path matching is only as good as the path: Envoy and the filter must see what the upstream sees.",
-  strip_trailing_host_dot: "`api.example.com.` is `api.example.com`, to the filter and so to the routes: else one API could admit what goes to another's upstream.",
+  strip_trailing_host_dot: "`api.example.com.` is `api.example.com`, to the filter and to the routes alike.",
   use_remote_address: "The caller's address is that of the connection; of X-Forwarded-For only as many hops as xff_num_trusted_hops says.",
   http_protocol_options: "Trailers may hold forged claims too: Envoy passes them on, the filter removes those.",
   providers: "Whose tokens are taken. Envoy verifies them and leaves their claims in the request's metadata, where the filter looks; audiences are compared there, by API.",

@@ -142,11 +142,11 @@ export class ApiRouter {
   }
 }
 
-/** The host in lower case, without port and final dot; empty when it's no host. */
+/** The host in lower case, without what follows the last colon, as Envoy's routes read it; empty when it's no host. Of one longer than any API's only the end counts. */
 function normalHost(host: string): string {
-  if (host.length > 254) return "";
-  const name = host.replace(/:\d*$/, "");
-  return (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
+  const colon = host.lastIndexOf(":");
+  const name = colon > host.lastIndexOf("]") ? host.slice(0, colon) : host;
+  return name.slice(-255).toLowerCase();
 }
 
 function methodSet(methods: readonly string[]): ReadonlySet<string> {

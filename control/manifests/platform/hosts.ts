@@ -1,12 +1,12 @@
 /** Filter and routes must find the same API for a request: what Istio leaves to them to read alike. */
 import type { ManifestDocument, ManifestOptions } from "../model.ts";
 
-/** `api.example.com.` is the host `api.example.com` to the filter, and another one to Envoy's routes, which would give it to an API of all hosts. */
+/** `api.example.com.` is `api.example.com`: Envoy can say so to the filter and to its routes at once. */
 export function hostDots(options: ManifestOptions): ManifestDocument {
   return {
     comment: [
-      "A host with a final dot is the host without, for DNS and for the filter; Envoy's routes compare it as it stands. Without this a request could be admitted as one of an API that asks for nothing,",
-      "and be routed as one of an API of all hosts (`*`). Istio has no setting of its own for it; the field is one of Envoy's stable API.",
+      "`api.example.com.` is the host `api.example.com`, as for DNS: Envoy takes the dot away before filter and routes look. Without this both would take it for another host, of APIs of all hosts (`*`) alone.",
+      "Istio has no setting of its own for it; the field is one of Envoy's stable API.",
     ].join("\n"),
     object: {
       apiVersion: "networking.istio.io/v1alpha3",

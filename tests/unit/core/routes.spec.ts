@@ -160,16 +160,16 @@ describe("hosts", () => {
     for (let i = 0; i < others.length; i++) expect(api(others[i], "/")).toBe(0, others[i]);
   });
 
-  it("are matched without port, capitals and final dot", () => {
+  it("are matched without port and capitals, as Envoy's routes match them", () => {
     begin();
     add(simple(1, "api.example.com", "/"));
     add(simple(2, "*.example.org", "/"));
     build();
-    const same: StaticArray<string> = ["api.example.com", "API.Example.COM", "api.example.com:443", "api.example.com:", "api.example.com.", "Api.example.com.:65535"];
+    const same: StaticArray<string> = ["api.example.com", "API.Example.COM", "api.example.com:443", "api.example.com:", "Api.example.com:65535", "api.example.com:80a", "api.example.com:+1"];
     for (let i = 0; i < same.length; i++) expect(api(same[i], "/")).toBe(1, same[i]);
     expect(api("B.EXAMPLE.ORG:10000", "/")).toBe(2);
-    expect(api("api.example.com:80a", "/")).toBe(0);
-    expect(api("api.example.com..", "/")).toBe(0);
+    const others: StaticArray<string> = ["api.example.com.", "api.example.com..", "api.example.com.:80", "api.example.com:80:80", "b.example.org."];
+    for (let i = 0; i < others.length; i++) expect(api(others[i], "/")).toBe(0, others[i]);
   });
 
   it("may be addresses", () => {
@@ -185,14 +185,20 @@ describe("hosts", () => {
     expect(api("[2001:db8::11]", "/")).toBe(0);
   });
 
-  it("that are longer than any are matched by any host only", () => {
+  it("that are longer than any are matched by their end, or by any host", () => {
     const label = "a".repeat(250);
     only(simple(1, label + ".com", "/"));
     expect(api(label + ".com", "/")).toBe(1);
-    expect(api(label + ".com:1", "/")).toBe(0);
+    expect(api(label + ".com:1", "/")).toBe(1);
+    expect(api(label + ".com:" + "1".repeat(300), "/")).toBe(1);
+    expect(api("a" + label + ".com", "/")).toBe(0);
     expect(api("x".repeat(70000), "/")).toBe(0);
-    only(simple(2, "*", "/"));
+    begin();
+    add(simple(2, "*", "/"));
+    add(simple(3, "*.example.org", "/"));
+    build();
     expect(api("x".repeat(70000), "/")).toBe(2);
+    expect(api("x".repeat(70000) + ".example.org:80", "/")).toBe(3);
   });
 
   it("are left for a wider one when they have no API at the path", () => {

@@ -1,0 +1,59 @@
+/**
+ * The filter and Envoy's routes must find the same API for every spelling of a host, else a request is admitted as one of an API that asks for
+ * nothing and sent to the upstream of one that asks for a key.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, test } from "node:test";
+import { envoyArguments } from "../../control/envoy/bootstrap.ts";
+import { findEnvoy } from "../../control/envoy/find.ts";
+import { reasonOf } from "../envoy/harness.ts";
+import { send } from "../envoy/support/http1.ts";
+import { freePort } from "./gateway.ts";
+import { cli, eventually, temporaryFolder, writeIn } from "./support.ts";
+
+const folder = temporaryFolder();
+const upstreams = { keyed: await upstream("keyed"), free: await upstream("free") };
+
+/** At each path one API asks for a key and one doesn't: which is which differs between the exact host, those below a wildcard, and all others. */
+const file = `version: 1
+apis:
+  - {id: a, hosts: ["*"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.keyed}}}
+  - {id: b, hosts: [api.example.com, "*.example.org"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: keyless}}
+  - {id: c, hosts: ["*"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: keyless}}
+  - {id: d, hosts: [api.example.com, "*.example.org"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.keyed}}}
+`;
+
+const long = "x".repeat(300);
+const hosts = ["api.example.com", "a.example.org"].flatMap((host) => [
+  host, host.toUpperCase(), ...[":80", ":", ":99999", ":abc", ":8x", ":+80", ":80:80", ":80.", `:${"1".repeat(300)}`, ".", "..", "...", ".:80", "..:80", ".:abc", ":80..", "%2e", ","].map((end) => `${host}${end}`),
+  `user@${host}`, `x.${host}`, `.${host}`, `${long}.${host}`, `[${host}]:80`,
+]);
+
+test("no spelling of a host reaches an upstream without the key that its API asks for", async () => {
+  const [port, admin] = [await freePort(), await freePort()];
+  const made = await cli(["envoy-config", "-f", writeIn(folder, "tollgate.yaml", file), "--standalone", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${admin}`, "--access-log", "/dev/null"]);
+  assert.equal(made.code, 0, made.stderr);
+  const envoy = spawn((await findEnvoy()).path, envoyArguments(writeIn(folder, "envoy.yaml", made.stdout), 1), { stdio: "ignore" });
+  after(() => envoy.kill());
+  const ask = (host: string, path: string) => send(port, { path, headers: [["Host", host]] });
+  await eventually("the filter's answer", async () => ((await ask("x.net", "/one").then(reasonOf, () => undefined)) === "key_missing" ? true : undefined));
+  let served = 0;
+  for (const host of hosts) for (const path of ["/one", "/two"]) {
+    const response = await ask(host, path);
+    // Envoy itself refuses what is no host at all.
+    assert.ok(response.status === 401 || response.status === 400 || (response.status === 200 && response.body === "free"), `${host}${path}: ${response.status} ${response.body}`);
+    if (response.status === 200) served++;
+  }
+  assert.ok(served > hosts.length / 2, `${served} were served`);
+  assert.equal((await ask("api.example.com.", "/one")).body, "free", "the final dot of DNS");
+});
+
+async function upstream(name: string): Promise<number> {
+  const server: Server = createServer((_request, response) => void response.end(name));
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}

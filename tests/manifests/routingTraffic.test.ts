@@ -7,6 +7,7 @@ import { diff } from "../../control/domain/diff.ts";
 import { exportYaml } from "../../control/domain/exportYaml.ts";
 import type { ApiInput } from "../../control/domain/schema.ts";
 import { loadFile } from "../../control/domain/yamlFile.ts";
+import { compileSnapshot } from "../../control/sync/compile.ts";
 
 const api: ApiInput = { id: "a", hosts: ["a.example.com"], paths: ["/a"], upstream: { service: "a.shop.svc.cluster.local", port: 80 } };
 
@@ -51,6 +52,11 @@ test("keeps it through export and a second file, in one spelling", () => {
 test("a change of it is a change of the API", () => {
   const [before, after] = [{ timeoutSeconds: 1 }, { timeoutSeconds: 2 }].map((traffic) => fillEnvironment({ version: 1, apis: [{ ...api, traffic }] }, "default"));
   assert.deepEqual(diff(before!, after!, new Set()), [{ action: "update", kind: "api", id: "a", fields: ["traffic"] }]);
+});
+
+test("it's no part of the snapshot", () => {
+  const compiled = [{}, { traffic: whole as ApiInput["traffic"] & object }].map((more) => compileSnapshot(fillEnvironment({ version: 1, apis: [{ ...api, ...more }] }, "default")));
+  assert.deepEqual(compiled[0], compiled[1]);
 });
 
 const faults: [what: string, traffic: object, problem: RegExp, rest?: Partial<ApiInput>][] = [

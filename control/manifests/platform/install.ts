@@ -20,7 +20,7 @@ export function installFile(spec: EnvironmentSpec, options: ManifestOptions): Ma
     path: "istio/install.yaml",
     documents: [{
       comment: [
-        "What Tollgate needs of Istio: istioctl install -f istio/install.yaml. Put your own settings into a second file, `-f` may be repeated.",
+        "What Tollgate needs of Istio: istioctl install -f istio/install.yaml. A second `-f` adds settings, but its lists (ingressGateways, env) replace these: write such changes here.",
         ...(ownGateway ? [`Make the namespace ${gateway.namespace} and its Secret ${gatewaySecret} first: the gateway doesn't start without.`] : ["The gateway itself comes by the Gateway API (base/platform)."]),
       ].join("\n"),
       object: {

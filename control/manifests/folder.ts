@@ -1,7 +1,7 @@
 /** A folder of manifests on disk: written anew as a whole, or only compared. Files in it that were made otherwise are nobody's business here. */
 import { mkdir, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
-import type { ManifestFile } from "./model.ts";
+import { ManifestError, type ManifestFile } from "./model.ts";
 import { heading, manifestText } from "./write.ts";
 
 export interface FolderChange {
@@ -18,15 +18,19 @@ export async function compareFolder(folder: string, files: readonly ManifestFile
     if (found !== manifestText(file)) changes.push({ kind: found === undefined ? "missing" : "different", path: file.path });
   }
   const wanted = new Set(files.map(({ path }) => path));
-  for (const path of await yamlFiles(folder)) {
+  for (const path of await yamlFiles(folder, tops(files))) {
     if (!wanted.has(path) && (await readFile(join(folder, path), "utf8")).startsWith(heading)) changes.push({ kind: "stale", path });
   }
   return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Makes the folder as the files say, and tells what that changed. */
+/** Makes the folder as the files say, and tells what that changed. Throws a ManifestError, and changes nothing, when a file of another's making is in the way. */
 export async function writeFolder(folder: string, files: readonly ManifestFile[]): Promise<FolderChange[]> {
   const changes = await compareFolder(folder, files);
+  for (const { kind, path } of changes) {
+    if (kind !== "different" || (await readFile(join(folder, path), "utf8")).startsWith(heading)) continue;
+    throw new ManifestError(`${join(folder, path)} is there already, and this command hasn't made it: its first line isn't the one that says so. Move it away, or name another folder.`);
+  }
   const texts = new Map(files.map((file) => [file.path, manifestText(file)]));
   for (const { kind, path } of changes) {
     const target = join(folder, path);
@@ -42,9 +46,18 @@ export async function writeFolder(folder: string, files: readonly ManifestFile[]
   return changes;
 }
 
-async function yamlFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true }).catch(absent);
-  return (entries ?? []).filter((path) => path.endsWith(".yaml")).map((path) => path.split(sep).join("/"));
+/** The first folder of each path. Nothing is looked for beside them: what else is in the user's folder may be manifests of another file. */
+function tops(files: readonly ManifestFile[]): ReadonlySet<string> {
+  return new Set(files.map(({ path }) => path.split("/")[0]!));
+}
+
+async function yamlFiles(folder: string, within: ReadonlySet<string>): Promise<string[]> {
+  const paths: string[] = [];
+  for (const top of within) {
+    const entries = await readdir(join(folder, top), { recursive: true }).catch(absent);
+    paths.push(...(entries ?? []).filter((path) => path.endsWith(".yaml")).map((path) => [top, ...path.split(sep)].join("/")));
+  }
+  return paths;
 }
 
 function absent(error: NodeJS.ErrnoException): undefined {

@@ -53,6 +53,23 @@ test("a folder is written, compared, and written again without what is gone", as
   assert.equal(readFileSync(join(output, "own.yaml"), "utf8"), "mine: true\n", "what others made stays");
 });
 
+test("what others made is neither replaced nor removed", async () => {
+  const output = join(folder, "foreign");
+  const one = join(output, "one");
+  assert.equal((await cli([...basics, "-o", one])).code, 0);
+  const before = filesIn(output);
+  mkdirSync(join(output, "base/platform"), { recursive: true });
+  writeIn(join(output, "base/platform"), "plugin.yaml", "mine: true\n");
+  const { code, stderr } = await cli([...basics, "-o", output]);
+  assert.equal(code, 1);
+  assert.match(stderr, /base\/platform\/plugin\.yaml is there already, and this command hasn't made it/);
+  assert.deepEqual(filesIn(output), ["base/platform/plugin.yaml", ...before], "nothing was written");
+
+  rmSync(join(output, "base/platform/plugin.yaml"));
+  assert.equal((await cli([...basics, "-o", output])).code, 0);
+  assert.deepEqual(filesIn(one).map((path) => `one/${path}`), before, "the manifests of another folder inside it stay");
+});
+
 test("kustomizations list every file of their folder", async () => {
   const output = join(folder, "listed");
   assert.equal((await cli([...basics, "-o", output])).code, 0);
@@ -101,6 +118,10 @@ apis:
     [[...usual, "-f", demo, "--gateway", "edge"], 2, /Give namespace\/name, such as istio-ingress\/tollgate\./],
     [[...usual, "-f", demo, "--gateway-selector", "edge"], 2, /Give labels such as istio=ingressgateway/],
     [[...usual, "-f", demo, "--routing", "gateway-api", "--gateway-selector", "a=b"], 2, /--gateway-selector is for --routing istio/],
+    [[...usual, "-f", demo, "--trust-domain", "two words"], 2, /Give a trust domain such as cluster\.local/],
+    [[...usual, "-f", demo, "--workload-label", "app=x"], 2, /Give the name of a label/],
+    [["manifests", "-f", demo, "--image", image, "-o", bearer], 1, /^\S+bearer\.yaml can't be written: /],
+    [["manifests", "-f", demo, "--image", image, "-o", bearer, "--check"], 1, /^\S+bearer\.yaml can't be read: /],
     [["manifests", "-f", demo], 2, /required option '-o, --output <folder>'/],
   ];
   for (const [args, code, words] of refusals) {

@@ -197,6 +197,9 @@ test("what can't work is refused, with what would do", () => {
   refused(fileOf(keyApi), { istioVersion: { major: 1, minor: 21 } }, /Istio 1\.21 has not all of the APIs.*1\.22 or newer/);
   refused(fileOf({ ...keyApi, auth: { mode: "peer" }, upstream: { service: "example.net", port: 443 } }), {}, /API `keys`: auth\.mode peer needs an upstream in the mesh/);
   refused(fileOf({ ...keyApi, auth: { mode: "peer" }, traffic: { timeoutSeconds: 1 } }), {}, /API `keys`: traffic has no meaning with auth\.mode peer/);
+  for (const mode of ["jwt", "key-or-jwt", "both"] as const) {
+    refused(fileOf(keyApi, { ...keyApi, id: "closed", paths: ["/c"], auth: { mode } }), {}, new RegExp(`API \`closed\`: auth\\.mode ${mode} says not whose tokens it takes.*Add auth\\.jwt`));
+  }
   const other = tokenApi("jwt", { id: "more", paths: ["/m"], auth: { mode: "jwt", jwt: { issuers: [{ issuer: "https://id.example.com/", jwksUri: "https://id.example.com/keys" }] } } });
   refused(fileOf(tokenApi("jwt"), other), {}, /APIs `tokens` and `more`: auth\.jwt has the issuer https:\/\/id\.example\.com\/ with different keys/);
 });

@@ -48,9 +48,9 @@ export function addManifestsCommand(program: Command, context: Context): void {
     .option("--image <image@sha256:…>", "the filter's image, by digest; or file://… in Envoy's container, to try it out")
     .option("--control-image <image>", "control's image")
     .option("--image-pull-secret <name>", "a Secret by which the filter's image is pulled", dnsLabel)
-    .option("--trust-domain <name>", "the mesh's", "cluster.local")
+    .option("--trust-domain <name>", "the mesh's", trustDomain, "cluster.local")
     .option("--mesh <proxies>", "what stands before services in the mesh: sidecar or waypoint", meshProxy, "sidecar")
-    .option("--workload-label <label>", "the label of services' pods that bears the service's name, with --mesh sidecar", "app")
+    .option("--workload-label <label>", "the label of services' pods that bears the service's name, with --mesh sidecar", labelName, "app")
     .option("--plugin-config <path>", "YAML or JSON with more of the plugin's configuration, e.g. keySources")
     .option("--check", "write nothing, and end with 1 when the folder isn't what would be written")
     .action(async (_options, command: Command) => {
@@ -59,7 +59,11 @@ export function addManifestsCommand(program: Command, context: Context): void {
         throw new UsageError("--gateway-selector is for --routing istio: with the Gateway API a gateway's pods are known by the Gateway's name.");
       }
       const files = await filesOf(context, options);
-      const changes = options.check === true ? await compareFolder(options.output, files) : await writeFolder(options.output, files);
+      const changes = await (options.check === true ? compareFolder : writeFolder)(options.output, files).catch((error: NodeJS.ErrnoException) => {
+        if (error instanceof ManifestError) throw new RefusedError(error.message);
+        if (error.syscall !== undefined) throw new RefusedError(`${options.output} can't be ${options.check === true ? "read" : "written"}: ${error.message}`);
+        throw error;
+      });
       print(context, options, { folder: options.output, files: files.map(({ path }) => path), changes }, () => report(options, files, changes));
       if (options.check === true && changes.length > 0) throw new RefusedError("");
     });
@@ -138,6 +142,16 @@ const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 function dnsLabel(text: string): string {
   if (!label.test(text)) throw new InvalidArgumentError("Give a name of lower-case letters, digits and `-`.");
+  return text;
+}
+
+function trustDomain(text: string): string {
+  if (!/^[a-z0-9._-]{1,255}$/.test(text)) throw new InvalidArgumentError("Give a trust domain such as cluster.local: lower-case letters, digits, `.`, `_` and `-`.");
+  return text;
+}
+
+function labelName(text: string): string {
+  if (!/^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/.test(text)) throw new InvalidArgumentError("Give the name of a label, such as app or app.kubernetes.io/name.");
   return text;
 }
 

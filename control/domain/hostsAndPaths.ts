@@ -25,9 +25,11 @@ export function pathFault(path: string): Fault | undefined {
   const fault = (message: string, remedy: string): Fault => ({ message: `Path \`${path}\` ${message}.`, remedy });
   if (!path.startsWith("/")) return fault("doesn't begin with `/`", `Write \`/${path}\`.`);
   if (!/^[\x21-\x7e]+$/.test(path)) return fault("holds a space or a character outside ASCII", "Use printable ASCII.");
-  const special = /[%;\\?#*]/.exec(path)?.[0];
+  const special = /[%;\\?#*{}]/.exec(path)?.[0];
   if (special === "?" || special === "#") return fault(`holds \`${special}\``, "Give the path alone, without a query or a fragment.");
   if (special === "*") return fault("holds `*`", "Paths are prefixes already: leave the `*` out.");
+  // A template taken to the letter would match no request; Istio's policies refuse braces besides.
+  if (special === "{" || special === "}") return fault(`holds \`${special}\``, "Paths are prefixes, not templates: give what comes before the parameter.");
   if (special !== undefined) return fault(`holds \`${special}\``, "Escapes, parameters and backslashes aren't taken in paths; choose a prefix without them.");
   if (path.includes("//")) return fault("holds `//`", "Write one `/`.");
   if (path.split("/").some((segment) => segment === "." || segment === "..")) return fault("has a `.` or `..` segment", "Write the path that it means.");

@@ -200,6 +200,9 @@ test("what can't work is refused, with what would do", () => {
   for (const mode of ["jwt", "key-or-jwt", "both"] as const) {
     refused(fileOf(keyApi, { ...keyApi, id: "closed", paths: ["/c"], auth: { mode } }), {}, new RegExp(`API \`closed\`: auth\\.mode ${mode} says not whose tokens it takes.*Add auth\\.jwt`));
   }
+  for (const scope of ["read*", "*read", "*"]) {
+    refused({ ...fileOf({ ...keyApi, scopes: [scope] }), internalToken: { issuer: "https://tokens.example.com" } }, {}, /can't be asked for in an AuthorizationPolicy of services/);
+  }
   const other = tokenApi("jwt", { id: "more", paths: ["/m"], auth: { mode: "jwt", jwt: { issuers: [{ issuer: "https://id.example.com/", jwksUri: "https://id.example.com/keys" }] } } });
   refused(fileOf(tokenApi("jwt"), other), {}, /APIs `tokens` and `more`: auth\.jwt has the issuer https:\/\/id\.example\.com\/ with different keys/);
 });

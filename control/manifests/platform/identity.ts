@@ -1,6 +1,6 @@
 /** Services that verify the internal token themselves, and let nobody in who comes without one: a policy for each upstream in the cluster. */
 import type { Api, EnvironmentSpec, InternalToken } from "../../domain/model.ts";
-import type { ManifestDocument, ManifestFile, ManifestOptions } from "../model.ts";
+import { type ManifestDocument, ManifestError, type ManifestFile, type ManifestOptions } from "../model.ts";
 import { tiersOf } from "./authorization.ts";
 import { clusterService, controlHost, sorted, syncPort } from "./names.ts";
 import { type Service, serviceTarget, targetComment } from "./services.ts";
@@ -152,9 +152,13 @@ function when(conditions: readonly unknown[]): { when?: readonly unknown[] } {
 
 /**
  * One scope among those of the token. Whoever has every scope has `*`; a lone `*` would mean any value in a policy, and `**` means one that ends
- * with `*`. So that counts only where no tier has a scope that ends so and means less.
+ * with `*`. So that counts only where no tier has a scope that ends so and means less. A scope with `*` at an end can't be said: the policy would
+ * let in those who have another that merely begins or ends like it.
  */
 function byScope(scope: string, { tiers }: Pick<EnvironmentSpec, "tiers">): Record<string, unknown> {
+  if (scope.startsWith("*") || scope.endsWith("*")) {
+    throw new ManifestError(`The scope \`${scope}\` can't be asked for in an AuthorizationPolicy of services (internalToken): there a \`*\` at an end stands for anything. Name the scope without it.`);
+  }
   const starred = tiers.some(({ scopes }) => scopes.some((one) => one !== "*" && one.endsWith("*")));
   return { key: "request.auth.claims[scope]", values: starred || !tiers.some(({ scopes }) => scopes.includes("*")) ? [scope] : [scope, "**"] };
 }

@@ -178,6 +178,20 @@ test("one rule for each issuer, with the audiences of all its APIs", () => {
   assert.equal(platform(fileOf(keyApi)).find(({ kind }) => kind === "RequestAuthentication"), undefined);
 });
 
+test("services that get nothing of an API have no rule for its callers", () => {
+  const version = (name: string, over: object) => ({ name, upstream: { service: `${name}.shop.svc`, port: 80 }, ...over });
+  const policies = (versions: object[]) => {
+    const file = { ...fileOf({ ...keyApi, traffic: { versions } } as ApiInput), internalToken: { issuer: "https://tokens.example.com" } };
+    const made = manifestFiles(file, manifestOptions({})).filter(({ path }) => path.startsWith("components/mesh-identity/") && !path.endsWith("kustomization.yaml"));
+    return made.map(({ path }) => path.slice(path.lastIndexOf("/") + 1, -".yaml".length));
+  };
+  const own = policies([]);
+  assert.equal(own.length, 1);
+  assert.deepEqual(policies([version("one", { weight: 40 }), version("two", { weight: 60 })]), ["shop.one", "shop.two"]);
+  assert.deepEqual(policies([version("one", { match: { header: { "x-v": "1" } } })]).sort(), [...own, "shop.one"].sort(), "the rest goes to the API's upstream");
+  assert.deepEqual(policies([version("one", { weight: 40 }), { name: "two", labels: { version: "two" }, weight: 60 }]).sort(), [...own, "shop.one"].sort(), "labels are of its pods");
+});
+
 test("a policy for each API with callers, none where nothing is asked for or refused", () => {
   const open: ApiInput = { ...keyApi, id: "open", paths: ["/open"], auth: { mode: "keyless" } };
   const names = (file: FileInput, options?: Partial<ManifestOptions>) => platform(file, options).filter(({ kind, metadata }) => kind === "AuthorizationPolicy" && metadata.namespace === "istio-ingress").map(({ metadata }) => metadata.name);

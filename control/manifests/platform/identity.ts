@@ -17,7 +17,7 @@ export function identityFiles(spec: EnvironmentSpec, options: ManifestOptions): 
   if (token === undefined || !token.enabled) return [];
   const services = new Map<string, { name: string; namespace: string; apis: Api[] }>();
   for (const api of spec.apis) {
-    for (const host of new Set([api.upstream.service, ...(api.traffic?.versions ?? []).flatMap(({ upstream }) => upstream?.service ?? [])])) {
+    for (const host of upstreamsOf(api)) {
       const service = clusterService(host);
       if (service === undefined) continue;
       const id = `${service.namespace}.${service.name}`;
@@ -115,6 +115,13 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
     },
     comments,
   };
+}
+
+/** Where requests of an API go. Not to its own upstream when versions of their own take every share: a policy there would let its callers in for nothing. */
+function upstreamsOf({ upstream, traffic }: Api): ReadonlySet<string> {
+  const versions = traffic?.versions ?? [];
+  const elsewhere = versions.some(({ match }) => match === undefined) && versions.every((version) => version.upstream !== undefined);
+  return new Set([...(elsewhere ? [] : [upstream.service]), ...versions.flatMap((version) => version.upstream?.service ?? [])]);
 }
 
 /** Identities as Istio writes them, without `spiffe://`; any when the file names none, and control alone knows them. */

@@ -47,7 +47,7 @@ export function platformFiles(spec: EnvironmentSpec, options: ManifestOptions): 
     ...one("platform/telemetry.yaml", telemetry(options)),
     ...(options.routing === "gateway-api" ? one("platform/gateway-pods.yaml", gatewayPods(options)) : []),
     ...spec.apis.flatMap((api) => one(`apis/${api.id}/authorization.yaml`, apiAuthorization(api, spec, options))),
-    ...peerPlugins(spec, options).flatMap(({ api, document }) => one(`apis/${api}/plugin.yaml`, document)),
+    ...peerPlugins(spec, options).map(({ api, documents }) => ({ path: `apis/${api}/plugin.yaml`, documents })),
   ];
 }
 

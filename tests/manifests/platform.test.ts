@@ -178,6 +178,16 @@ test("one rule for each issuer, with the audiences of all its APIs", () => {
   assert.equal(platform(fileOf(keyApi)).find(({ kind }) => kind === "RequestAuthentication"), undefined);
 });
 
+test("a waypoint with the filter is given control's cluster, which istiod keeps from it otherwise", () => {
+  const peers = fileOf({ ...keyApi, id: "peers", hosts: ["peers.shop"], auth: { mode: "peer" } });
+  const filters = (meshProxy: "sidecar" | "waypoint") => platform(peers, { meshProxy }).filter(({ kind, metadata }) => kind === "EnvoyFilter" && metadata.name.endsWith("-control")) as Loose[];
+  const [filter] = filters("waypoint");
+  const plugin = platform(peers, { meshProxy: "waypoint" }).find(({ kind, metadata }) => kind === "WasmPlugin" && metadata.name !== "tollgate") as Loose;
+  assert.equal(plugin.spec.pluginConfig.control.cluster, `outbound|8091||${filter!.metadata.annotations["envoyfilter.istio.io/referenced-services"]}`);
+  assert.deepEqual([filter!.metadata.namespace, filter!.spec.targetRefs[0].kind], ["istio-system", "GatewayClass"], "istiod matches no EnvoyFilter of a Service when it makes clusters");
+  assert.deepEqual(filters("sidecar"), [], "sidecars get every cluster");
+});
+
 test("services that get nothing of an API have no rule for its callers", () => {
   const version = (name: string, over: object) => ({ name, upstream: { service: `${name}.shop.svc`, port: 80 }, ...over });
   const policies = (versions: object[]) => {

@@ -1,7 +1,7 @@
 /** Inside the mesh: the filter on the pods of services whose APIs ask for a peer, a caller known by its certificate. */
 import type { Api, EnvironmentSpec } from "../../domain/model.ts";
 import { type ManifestDocument, ManifestError, type ManifestOptions } from "../model.ts";
-import { clusterService, controlCluster, controlName, pluginName, sorted, peerSecret, tokenVariable, gatewaySecretKey } from "./names.ts";
+import { clusterService, controlCluster, controlHost, controlName, pluginName, sorted, peerSecret, tokenVariable, gatewaySecretKey } from "./names.ts";
 import { type Service, serviceTarget, targetComment } from "./services.ts";
 import { failComment, failStrategy, moduleUrl, urlComment, vm, vmComment } from "./plugin.ts";
 
@@ -10,14 +10,31 @@ export function peerNamespaces({ apis }: Pick<EnvironmentSpec, "apis">): string[
   return sorted(apis.filter(({ auth }) => auth.mode === "peer").map((api) => serviceOf(api).namespace));
 }
 
-/** The plugin on the pods of a service: one, however many of its APIs are for peers. By service: the APIs' ids and the document. */
-export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { api: string; document: ManifestDocument }[] {
+/** The plugin on the pods of a service: one, however many of its APIs are for peers. By service: the first API's id and the documents. */
+export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { api: string; documents: ManifestDocument[] }[] {
   const services = new Map<string, Api[]>();
   for (const api of spec.apis.filter(({ auth }) => auth.mode === "peer")) {
     const { name, namespace } = serviceOf(api);
     services.set(`${namespace}/${name}`, [...(services.get(`${namespace}/${name}`) ?? []), api]);
   }
-  return [...services.values()].map((apis) => ({ api: apis[0]!.id, document: peerPlugin(apis, options) }));
+  return [...services.values()].map((apis) => ({
+    api: apis[0]!.id,
+    documents: [peerPlugin(apis, options), ...(options.meshProxy === "waypoint" ? [waypointCluster(serviceOf(apis[0]!), options)] : [])],
+  }));
+}
+
+/** A waypoint gets clusters of its own services and of what routes name alone: without this the filter there would never reach control. */
+function waypointCluster(service: Service, options: ManifestOptions): ManifestDocument {
+  return {
+    comment: "Changes nothing in Envoy: its annotation makes istiod give control's cluster to the waypoint, which otherwise gets those of its own services alone.",
+    object: {
+      apiVersion: "networking.istio.io/v1alpha3",
+      kind: "EnvoyFilter",
+      metadata: { name: `tollgate-${service.namespace}-${service.name}-control`, namespace: "istio-system", annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
+      spec: { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "GatewayClass", name: "istio-waypoint" }] },
+    },
+    comments: new Map([["/spec/targetRefs", "Clusters are of a waypoint as a whole, so naming the Service here would be in vain. All waypoints can only be named in Istio's own namespace."]]),
+  };
 }
 
 function serviceOf(api: Api): Service {

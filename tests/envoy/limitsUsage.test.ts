@@ -68,7 +68,9 @@ describe("usage", () => {
     };
     await until("all usage to be delivered", async () => {
       const now = await counted();
-      return Object.entries(all).every(([name, { admitted, refused }]) => now[name]!.admitted >= admitted && now[name]!.refused >= refused);
+      return Object.entries(all).every(
+        ([name, { admitted, refused, responses }]) => now[name]!.admitted >= admitted && now[name]!.refused >= refused && now[name]!.responses["2xx"]! >= responses["2xx"]!,
+      );
     });
     await sleep(1500);
     assert.deepEqual(await counted(), all);

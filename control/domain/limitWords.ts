@@ -1,5 +1,5 @@
 /** Limits, and what changes about them, in words. */
-import { routeName } from "./applicableLimits.ts";
+import { type LimitOwner, routeName } from "./applicableLimits.ts";
 import type { Api, Key, Limit, Tier } from "./model.ts";
 
 const lengths: Record<number, string> = { 1: "second", 60: "minute", 3600: "hour", 86_400: "day" };
@@ -15,6 +15,20 @@ export function limitText(limit: Limit): string {
     limit.mode === "shadow" ? "shadow" : undefined,
   ];
   return [`${limit.limit} per ${per} by ${limit.subject}`, ...more.filter((word) => word !== undefined)].join(", ");
+}
+
+/** `tier bronze`, `route POST /search of echo`. */
+export function ownerText(owner: LimitOwner): string {
+  switch (owner.kind) {
+    case "tier":
+      return `tier ${owner.tier}`;
+    case "api":
+      return `api ${owner.api}`;
+    case "route":
+      return `route ${owner.route} of ${owner.api}`;
+    case "key":
+      return `key ${owner.key}`;
+  }
 }
 
 /** What becomes of a record's limits, one line each: `+` added, `-` removed, `~` changed. */

@@ -179,20 +179,6 @@ export function makeReport(input: ReportInput): Report {
   };
 }
 
-/** `tier bronze`, `route POST /search of echo`. */
-export function ownerText(owner: LimitOwner): string {
-  switch (owner.kind) {
-    case "tier":
-      return `tier ${owner.tier}`;
-    case "api":
-      return `api ${owner.api}`;
-    case "route":
-      return `route ${owner.route} of ${owner.api}`;
-    case "key":
-      return `key ${owner.key}`;
-  }
-}
-
 function perText({ windowSeconds, period, anchor }: Limit): string {
   if (windowSeconds !== undefined) return `${windowSeconds} s`;
   return anchor === "firstUse" && /\d/.test(period ?? "") ? `${period} from first use` : (period ?? "");

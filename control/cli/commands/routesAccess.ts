@@ -1,5 +1,6 @@
 /** Who may call what, as the filter decides it (`assembly/filter.ts`): each route, the tiers and consumers that may, the limits there. */
 import { applicableLimits, type ApplicableLimit, routeName } from "../../domain/applicableLimits.ts";
+import { ownerText } from "../../domain/limitWords.ts";
 import { ApiRouter, type Misplaced, type Place } from "../../domain/matching.ts";
 import { type Api, type AuthMode, type Consumer, isClosed, type Key, type Limit, type Route, takesKeys, type Tier } from "../../domain/model.ts";
 
@@ -186,22 +187,9 @@ function limitsOf(limits: readonly ApplicableLimit[]): LimitHere[] {
       enforcement,
       mode,
       ...(smoothing === undefined ? {} : { smoothing }),
-      from: ownerName(owner),
+      from: ownerText(owner),
     };
   });
-}
-
-function ownerName(owner: ApplicableLimit["owner"]): string {
-  switch (owner.kind) {
-    case "tier":
-      return `tier ${owner.tier}`;
-    case "api":
-      return `api ${owner.api}`;
-    case "route":
-      return `route ${owner.route} of ${owner.api}`;
-    case "key":
-      return `key ${owner.key}`;
-  }
 }
 
 /** A method that no API names, for places that take any. */

@@ -1,5 +1,6 @@
 /** A simulation's report for people, and its callers as CSV. */
-import { type CallerReport, ownerText, type Report, type WindowReport } from "../../simulate/report.ts";
+import { ownerText } from "../../domain/limitWords.ts";
+import { type CallerReport, type Report, type WindowReport } from "../../simulate/report.ts";
 import { table } from "../output.ts";
 
 const number = (value: number) => value.toLocaleString("en-US");

@@ -4,7 +4,7 @@
  */
 import { OK, callResponseBody, getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release } from "./abi/memory";
-import { random64 } from "./abi/wasi";
+import { Retry } from "./retry";
 import { callPage, callReport, callWatch, responseStatus } from "./controlCalls";
 import { Feed, Head, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "./feed";
 import { appendLog } from "./feedLog";
@@ -60,8 +60,7 @@ export class Leader {
   private calling: i32 = NOTHING;
   private call: u32 = 0;
   private callDeadlineNs: u64 = 0;
-  private retryAtNs: u64 = 0;
-  private retryNs: u64 = 0;
+  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
   private pageFailures: u32 = 0;
   /** ask for a snapshot whatever version is there */
   private fresh: bool = false;
@@ -87,7 +86,7 @@ export class Leader {
       else if (this.calling == WATCH) this.report(feed, now);
       return;
     }
-    if (now < this.retryAtNs) return;
+    if (now < this.retry.atNs) return;
     this.heedResync(feed);
     if (this.stage.active) this.start(feed, now, PAGE, feed.timeoutMs, callPage(feed, this.stage.nextPage, this.stage.epoch, this.stage.version));
     else this.watch(feed, now);
@@ -97,7 +96,7 @@ export class Leader {
 
   /** Whether control failed lately, so that the next call is still some time away. */
   waiting(now: u64): bool {
-    return now < this.retryAtNs || (this.calling == WATCH && this.retryNs > 0);
+    return now < this.retry.atNs || (this.calling == WATCH && this.retry.whileNs > 0);
   }
 
   /** Gives the lead up at once, so that another VM need not wait for the lease's end. */
@@ -132,8 +131,7 @@ export class Leader {
     if (!feed.readHead() && feed.head.generation == 0) memory.fill(changetype<usize>(feed.head), 0, offsetof<Head>());
     feed.head.term++;
     feed.writeHead();
-    this.retryNs = 0;
-    this.retryAtNs = 0;
+    this.retry.answered();
     this.stage.resume(feed);
   }
 
@@ -207,14 +205,14 @@ export class Leader {
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200) {
       if (what == WATCH ? this.watched(feed, bodyBytes, now) : this.paged(feed, bodyBytes, now)) {
-        this.retryAtNs = 0;
+        this.retry.atNs = 0;
         feed.meter.count(SYNC_OK);
         // On with the next call in this very callback: a page or a change must not wait for a tick.
         this.lead(feed, now);
       }
     } else if (what == PAGE && status == 410) {
       this.stage.drop(feed);
-      this.retryAtNs = now + RETRY_LEAST_NS;
+      this.retry.atNs = now + RETRY_LEAST_NS;
     } else if (status == 401 || status == 403) {
       this.failed(feed, now, STATUS_REFUSED, status == 401 ? "401: the gateway token is refused" : "403: the gateway token is of another environment");
       this.abstainUntilNs = now + ABSTAIN_NS;
@@ -228,9 +226,7 @@ export class Leader {
     this.calling = NOTHING;
     this.call = 0;
     feed.meter.count(SYNC_FAILED);
-    const doubled = this.retryNs * 2;
-    this.retryNs = doubled == 0 ? RETRY_LEAST_NS : doubled > RETRY_MOST_NS ? RETRY_MOST_NS : doubled;
-    this.retryAtNs = now + this.retryNs / 2 + random64() % (this.retryNs / 2 + 1);
+    this.retry.failed(now);
     if (this.said != status) {
       this.said = status;
       warn(say("sync of environment ").array(feed.environment).add(" with ").array(feed.cluster).add(" failed (").add(why).add("); what is loaded stays in force"));
@@ -255,7 +251,7 @@ export class Leader {
   private contact(feed: Feed, now: u64): void {
     feed.head.contactNs = now;
     feed.head.status = STATUS_OK;
-    this.retryNs = 0;
+    this.retry.whileNs = 0;
     if (this.said != STATUS_OK) {
       this.said = STATUS_OK;
       info(say("in sync with ").array(feed.cluster).add(", environment ").array(feed.environment));

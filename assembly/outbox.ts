@@ -11,6 +11,7 @@
 import { OK, callResponseBody, cas, getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
 import { random64 } from "./abi/wasi";
+import { Retry } from "./retry";
 import { callPost, responseStatus } from "./controlCalls";
 import { Feed } from "./feed";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_USAGE, FRAME_USAGE_ANSWER, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "./frame";
@@ -47,8 +48,7 @@ export class Outbox {
   private sendNext: u64 = 0;
   private call: u32 = 0;
   private sentNs: u64 = 0;
-  private retryAtNs: u64 = 0;
-  private retryNs: u64 = 0;
+  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
   private orphansNs: u64 = 0;
 
   /** Makes a batch when one is due, and sends what is there. The effective context must be the feed's owner. */
@@ -151,7 +151,7 @@ export class Outbox {
       if (now - this.sentNs < <u64>TIMEOUT_MS * 1_000_000 + GRACE_NS) return;
       this.failed(feed, now);
     }
-    if (now < this.retryAtNs) return;
+    if (now < this.retry.atNs) return;
     if (this.sendPlace == NO_PLACE) {
       if (this.oldest < this.next) {
         this.sendPlace = this.place;
@@ -192,8 +192,7 @@ export class Outbox {
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200 && bodyBytes >= FRAME_HEAD_BYTES && callResponseBody(0, FRAME_HEAD_BYTES) && checkFrame(value(), valueBytes()) == FRAME_GOOD &&
       frameType(value()) == FRAME_USAGE_ANSWER && frameVersion(value()) == this.sendOldest) {
-      this.retryNs = 0;
-      this.retryAtNs = 0;
+      this.retry.answered();
       feed.meter.count(USAGE_OK);
       this.acknowledged(feed);
       this.pump(feed, now);
@@ -235,8 +234,6 @@ export class Outbox {
   private failed(feed: Feed, now: u64): void {
     this.call = 0;
     feed.meter.count(USAGE_FAILED);
-    const doubled = this.retryNs * 2;
-    this.retryNs = doubled == 0 ? RETRY_LEAST_NS : doubled > RETRY_MOST_NS ? RETRY_MOST_NS : doubled;
-    this.retryAtNs = now + this.retryNs / 2 + random64() % (this.retryNs / 2 + 1);
+    this.retry.failed(now);
   }
 }

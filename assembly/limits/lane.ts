@@ -5,6 +5,8 @@
 import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { random64 } from "../abi/wasi";
+import { Patience } from "../patience";
+import { Retry } from "../retry";
 import { callPost, responseStatus } from "../controlCalls";
 import { Feed } from "../feed";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_LEASES, FRAME_LEASES_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
@@ -20,14 +22,7 @@ const OPS_MOST: u32 = 1024;
 const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 const RETRY_LEAST_NS: u64 = 20_000_000;
 const RETRY_MOST_NS: u64 = 1_000_000_000;
-/**
- * A call that takes several times as long as the last one did is lost: it's sent again, while those who wait still may. Each one that
- * fails allows the next one twice as long, so that a link that has become slow is not mistaken for ever.
- */
-const TIMEOUT_FIRST_MS: u32 = 1000;
 const TIMEOUT_LEAST_MS: u32 = 500;
-const TIMEOUT_MOST_MS: u32 = 2000;
-const TIMEOUT_OF_LAST: u64 = 4;
 /** So much that can wait is worth a call before the next tick. */
 const LATER_MOST: u32 = 512;
 const CALL_GRACE_NS: u64 = 1_000_000_000;
@@ -47,11 +42,10 @@ export class Lane {
 
   private call: u32 = 0;
   private sentNs: u64 = 0;
-  private timeoutMs: u32 = TIMEOUT_FIRST_MS;
+  private patience: Patience = new Patience(TIMEOUT_LEAST_MS);
   /** when the call of the body's number was sent for the first time: the answer may tell control's time of then */
   private firstSentNs: u64 = 0;
-  private retryAtNs: u64 = 0;
-  private retryNs: u64 = 0;
+  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
   /** when calls began to fail; 0 = the last one was answered */
   failingSinceNs: u64 = 0;
 
@@ -99,10 +93,10 @@ export class Lane {
   pump(feed: Feed, now: u64, all: bool): void {
     this.wakeAsked = false;
     if (this.call != 0) {
-      if (now - this.sentNs < <u64>this.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
+      if (now - this.sentNs < <u64>this.patience.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
       this.failed(feed, now, "no answer");
     }
-    if (now < this.retryAtNs) return;
+    if (now < this.retry.atNs) return;
     if (!this.open) {
       if (!all && !this.urgent && this.later < LATER_MOST) return;
       if (!this.compose(feed, now)) return;
@@ -110,7 +104,7 @@ export class Lane {
     }
     const room = mark();
     this.sentNs = now;
-    this.call = callPost(feed, "leases", this.epoch, this.body, this.bodyBytes, this.timeoutMs);
+    this.call = callPost(feed, "leases", this.epoch, this.body, this.bodyBytes, this.patience.timeoutMs);
     release(room);
     if (this.call == 0) this.failed(feed, now, "Envoy has no such cluster, or refused the call");
   }
@@ -127,13 +121,11 @@ export class Lane {
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200 && this.takeAnswers(feed, bodyBytes, now)) {
       this.open = false;
-      this.retryNs = 0;
-      this.retryAtNs = 0;
+      this.retry.answered();
       feed.meter.count(LEASES_OK);
       if (this.failingSinceNs != 0) info(say("leases come again from ").array(feed.cluster));
       this.failingSinceNs = 0;
-      const enoughMs = (now - this.sentNs) * TIMEOUT_OF_LAST / 1_000_000;
-      this.timeoutMs = enoughMs < TIMEOUT_LEAST_MS ? TIMEOUT_LEAST_MS : enoughMs > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : <u32>enoughMs;
+      this.patience.answered(now - this.sentNs);
     } else if (status == 409 || status == 400 || status == 413) {
       // Control doesn't know this lane's number, or what the wire ids meant: nothing of it can be resolved any more.
       this.startOver(feed, now);
@@ -145,10 +137,8 @@ export class Lane {
   private failed(feed: Feed, now: u64, why: string): void {
     this.call = 0;
     feed.meter.count(LEASES_FAILED);
-    this.timeoutMs = this.timeoutMs * 2 > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : this.timeoutMs * 2;
-    const doubled = this.retryNs * 2;
-    this.retryNs = doubled == 0 ? RETRY_LEAST_NS : doubled > RETRY_MOST_NS ? RETRY_MOST_NS : doubled;
-    this.retryAtNs = now + this.retryNs / 2 + random64() % (this.retryNs / 2 + 1);
+    this.patience.failed();
+    this.retry.failed(now);
     if (this.failingSinceNs != 0) return;
     this.failingSinceNs = now;
     warn(say("leases of environment ").array(feed.environment).add(" from ").array(feed.cluster).add(" failed (").add(why).add("); it is tried again"));

@@ -5,6 +5,8 @@
 import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { random64 } from "../abi/wasi";
+import { Patience } from "../patience";
+import { Retry } from "../retry";
 import { callPost, responseStatus } from "../controlCalls";
 import { Feed } from "../feed";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_TOKENS, FRAME_TOKENS_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
@@ -21,10 +23,7 @@ const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 /** Of the asks of one call. The last one always has room for its scopes. */
 const ASKS_MOST_BYTES: u32 = 65536;
 const BODY_BYTES: u32 = HEAD_BYTES + ASKS_MOST_BYTES + ASK_BYTES + SCOPES_MOST_BYTES;
-const TIMEOUT_FIRST_MS: u32 = 1000;
 const TIMEOUT_LEAST_MS: u32 = 300;
-const TIMEOUT_MOST_MS: u32 = 2000;
-const TIMEOUT_OF_LAST: u64 = 4;
 const CALL_GRACE_NS: u64 = 1_000_000_000;
 const RETRY_LEAST_NS: u64 = 20_000_000;
 const RETRY_MOST_NS: u64 = 1_000_000_000;
@@ -51,9 +50,8 @@ export class TokenCalls {
   private seq: u64 = 0;
   private call: u32 = 0;
   private sentNs: u64 = 0;
-  private timeoutMs: u32 = TIMEOUT_FIRST_MS;
-  private retryAtNs: u64 = 0;
-  private retryNs: u64 = 0;
+  private patience: Patience = new Patience(TIMEOUT_LEAST_MS);
+  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
   private wakeAsked: bool = false;
   /** when calls began to fail; 0 = the last one was answered */
   failingSinceNs: u64 = 0;
@@ -84,11 +82,11 @@ export class TokenCalls {
   pump(feed: Feed, now: u64): void {
     this.wakeAsked = false;
     if (this.call != 0) {
-      if (now - this.sentNs < <u64>this.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
+      if (now - this.sentNs < <u64>this.patience.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
       this.failed(feed, now, "no answer");
     }
     const table = feed.table;
-    if (this.gathered == 0 || now < this.retryAtNs || table == null) return;
+    if (this.gathered == 0 || now < this.retry.atNs || table == null) return;
     if (this.lane == 0) this.lane = random64() | 1;
     const body = this.gathering;
     this.gathering = this.sent;
@@ -102,7 +100,7 @@ export class TokenCalls {
     sealFrame(body, FRAME_TOKENS, payload, table.epoch, ++this.seq, this.lane);
     const room = mark();
     this.sentNs = now;
-    this.call = callPost(feed, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.timeoutMs);
+    this.call = callPost(feed, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.patience.timeoutMs);
     release(room);
     if (this.call == 0) this.failed(feed, now, "Envoy has no such cluster, or refused the call");
   }
@@ -121,13 +119,11 @@ export class TokenCalls {
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200 && this.take(feed, bodyBytes, now)) {
       this.release();
-      this.retryNs = 0;
-      this.retryAtNs = 0;
+      this.retry.answered();
       feed.meter.count(TOKENS_OK);
       if (this.failingSinceNs != 0) info(say("internal tokens come again from ").array(feed.cluster));
       this.failingSinceNs = 0;
-      const enoughMs = (now - this.sentNs) * TIMEOUT_OF_LAST / 1_000_000;
-      this.timeoutMs = enoughMs < TIMEOUT_LEAST_MS ? TIMEOUT_LEAST_MS : enoughMs > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : <u32>enoughMs;
+      this.patience.answered(now - this.sentNs);
     } else this.failed(feed, now, status == 0 ? "no answer" : "an error status");
     return true;
   }
@@ -136,10 +132,8 @@ export class TokenCalls {
     this.call = 0;
     this.release();
     feed.meter.count(TOKENS_FAILED);
-    this.timeoutMs = this.timeoutMs * 2 > TIMEOUT_MOST_MS ? TIMEOUT_MOST_MS : this.timeoutMs * 2;
-    const doubled = this.retryNs * 2;
-    this.retryNs = doubled == 0 ? RETRY_LEAST_NS : doubled > RETRY_MOST_NS ? RETRY_MOST_NS : doubled;
-    this.retryAtNs = now + this.retryNs / 2 + random64() % (this.retryNs / 2 + 1);
+    this.patience.failed();
+    this.retry.failed(now);
     if (this.failingSinceNs != 0) return;
     this.failingSinceNs = now;
     warn(say("internal tokens of environment ").array(feed.environment).add(" from ").array(feed.cluster).add(" failed (").add(why).add("); it is tried again"));

@@ -5,11 +5,13 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { checkNode, ensureBuilt, ensureInstalled, root } from "./prepare.mjs";
 
 const testTimeoutMs = 1_200_000;
+/** of each failure, shown again below the totals */
+const failureLinesMax = 20;
 /** Files of these suites run side by side: they wait for windows, leases and processes more than they compute, and share no file that they write. */
 const sideBySide = new Set(["host", "control", "control-sync", "counters", "usage", "cli", "envoy", "istio"]);
 const filesAtOnce = Math.min(3, availableParallelism());
@@ -38,8 +40,8 @@ summarize(results);
 /** A suite of one check: the command ends with 0. */
 function runCommand(command) {
   return async () => {
-    const { code } = await run(command);
-    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: [] };
+    const { code, output } = await run(command, true);
+    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: [], failures: code === 0 ? [] : [{ name: command.join(" "), error: output }] };
   };
 }
 
@@ -54,7 +56,9 @@ async function runUnits() {
   }
   // A file that doesn't compile prints no such line.
   if ((code !== 0 && failed === 0) || passed + failed === 0) failed++;
-  return { passed, failed, skipped: [] };
+  // as-pect marks what fails so.
+  const lines = output.replace(/\u001b\[\d+m/g, "").split("\n").filter((line) => /❌|\[(Actual|Expected|Message|Stack)\]|^(ERROR|FAILURE)/.test(line.trim()));
+  return { passed, failed, skipped: [], failures: failed === 0 ? [] : [{ name: "npm run test:unit", error: lines.join("\n") }] };
 }
 
 function nodeSuites() {
@@ -99,7 +103,7 @@ function readCounts(path) {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     console.error(`The suite's counts can't be read: ${error.message}`);
-    return { passed: 0, failed: 1, skipped: [] };
+    return { passed: 0, failed: 1, skipped: [], failures: [] };
   }
 }
 
@@ -136,6 +140,8 @@ function summarize(all) {
     console.log(`${name.padEnd(14)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${String(skipped.length).padStart(4)} skipped ${seconds.toFixed(1).padStart(8)} s`);
   }
   for (const { name, skipped } of all) for (const test of skipped) console.log(`SKIPPED in ${name}: ${test}`);
+  // A suite's own output may be thousands of lines up.
+  for (const { name, failures = [] } of all) for (const one of failures) console.log(`FAILED in ${name}: ${one.name}${one.file === undefined ? "" : ` (${relative(root, one.file)})`}\n${one.error.split("\n").slice(0, failureLinesMax).join("\n").replace(/^/gm, "    ")}`);
   process.exitCode = total.failed === 0 ? 0 : 1;
   console.log(`${total.passed} passed, ${total.failed} failed${total.skipped === 0 ? "" : `, ${total.skipped} skipped`}`);
 }

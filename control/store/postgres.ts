@@ -22,11 +22,12 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
   types.setTypeParser(int8Oid, Number);
   const settings = { connectionString: url, types, connectionTimeoutMillis: connectTimeoutMs, application_name: "tollgate" };
   const pool = new pg.Pool({ ...settings, max: poolSize });
-  pool.on("error", onLost);
+  let closed = false;
+  // pool.end() is over before its connections are: what happens to those is nobody's loss.
+  pool.on("error", (error) => closed || onLost(error));
   // The pool listens only to idle clients. One that is cut off between two queries of a transaction would end the process; its next query fails.
   pool.on("connect", (client) => client.on("error", () => undefined));
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
-  let closed = false;
   let listener: pg.Client | undefined;
   let retry: NodeJS.Timeout | undefined;
   const broadcastListeners: ((text: string) => void)[] = [];

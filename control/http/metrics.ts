@@ -23,7 +23,7 @@ export function installMetrics(app: App, services: Services): () => Promise<void
   const version = new Gauge({ name: "tollgate_environment_version", help: "The newest version of an environment.", labelNames: ["environment"], registers: [registry] });
   const gateways = new Gauge({ name: "tollgate_gateways", help: "Gateways by state: connected or lost.", labelNames: ["environment", "state"], registers: [registry] });
   const lag = new Gauge({ name: "tollgate_gateway_lag_versions_max", help: "How far the connected gateway that is furthest behind is behind.", labelNames: ["environment"], registers: [registry] });
-  const waiting = new Gauge({ name: "tollgate_usage_waiting_entries", help: "Entries of usage that have arrived and aren't counted yet.", registers: [registry] });
+  const waiting = new Gauge({ name: "tollgate_usage_waiting_entries", help: "Entries of usage that have arrived and aren't counted yet; up to half a minute's of them is normal.", registers: [registry] });
   return async () => {
     waiting.set(await services.usage.waiting());
     for (const environment of await store.environments()) {

@@ -29,15 +29,27 @@ export async function bulkUpsert<T extends keyof Tables>(db: Kysely<Tables>, bul
 /** Inserts rows, or adds the values of all columns but the first `keyColumns` to those that are there. No key may come twice. */
 export async function bulkAdd<T extends keyof Tables>(db: Kysely<Tables>, bulk: BulkSql, table: T, columns: BulkColumns<T>, keyColumns: number, rows: readonly BulkRow[]): Promise<void> {
   if (rows.length === 0) return;
-  const values = sql.join(columns.map(([, type], place) => bulk.value(place, type)));
-  await addRows(db, table, columns, keyColumns, sql`select ${values} from ${bulk.source(JSON.stringify(rows))} where true`);
+  // Taking a value out of the JSON costs more than storing it; most counts are 0 in all rows.
+  const places = columns.map((_, place) => place).filter((place) => place < keyColumns || rows.some((row) => row[place] !== 0));
+  const short = rows.map((row) => places.map((place) => row[place]!));
+  const values = sql.join(places.map((place, at) => bulk.value(at, columns[place]![1])));
+  const zeros = columns.filter((_, place) => !places.includes(place));
+  const names = sql.join([...places.map((place) => columns[place]!), ...zeros].map(([name]) => sql.ref(name)));
+  const sums = sql.join(places.slice(keyColumns).map((place) => added(table, columns[place]![0])));
+  const keys = sql.join(columns.slice(0, keyColumns).map(([name]) => sql.ref(name)));
+  await sql`insert into ${sql.table(table)} (${names}) select ${values}${sql.raw(", 0".repeat(zeros.length))} from ${bulk.source(JSON.stringify(short))} where true
+    on conflict (${keys}) do ${places.length > keyColumns ? sql`update set ${sums}` : sql`nothing`}`.execute(db);
 }
 
 /** As `bulkAdd`, with the rows of a query. */
 export async function addRows<T extends keyof Tables>(db: Kysely<Tables>, table: T, columns: BulkColumns<T>, keyColumns: number, rows: RawBuilder<unknown>): Promise<void> {
   const names = columns.map(([name]) => sql.ref(name));
-  const sums = sql.join(columns.slice(keyColumns).map(([name]) => sql`${sql.ref(name)} = ${sql.ref(`${table}.${name}`)} + ${sql.ref(`excluded.${name}`)}`));
+  const sums = sql.join(columns.slice(keyColumns).map(([name]) => added(table, name)));
   await sql`insert into ${sql.table(table)} (${sql.join(names)}) ${rows} on conflict (${sql.join(names.slice(0, keyColumns))}) do update set ${sums}`.execute(db);
+}
+
+function added(table: string, column: string): RawBuilder<unknown> {
+  return sql`${sql.ref(column)} = ${sql.ref(`${table}.${column}`)} + ${sql.ref(`excluded.${column}`)}`;
 }
 
 /** Selects what of each row whose first columns are one of the keys. */

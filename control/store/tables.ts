@@ -206,6 +206,8 @@ export interface UsageInboxTable {
   row_id: Generated<number>;
   environment: string;
   entry_count: number;
+  /** as control/usage/parts.ts divides them */
+  part: number;
   /** as control/usage/inboxText.ts writes them */
   entries: string;
 }

@@ -8,6 +8,7 @@ import type { SqlDialect } from "../store/dialect.ts";
 import { chunks } from "../store/records.ts";
 import type { Tables } from "../store/tables.ts";
 import { packEntries } from "./inboxText.ts";
+import { inParts } from "./parts.ts";
 import type { UsageEntry } from "./model.ts";
 
 export type Outcome = "applied" | "repeated";
@@ -23,7 +24,7 @@ interface Arrival {
 }
 
 const laneColumns: BulkColumns<"usage_lanes"> = [["environment", "text"], ["lane", "text"], ["gateway", "text"], ["seq", "text"], ["last_ms", "int"]];
-const inboxColumns: BulkColumns<"usage_inbox"> = [["environment", "text"], ["entry_count", "int"], ["entries", "text"]];
+const inboxColumns: BulkColumns<"usage_inbox"> = [["environment", "text"], ["entry_count", "int"], ["part", "int"], ["entries", "text"]];
 /** An inbox row is counted as a whole. */
 const rowEntries = 100;
 /** A transaction takes further batches only up to so many entries. */
@@ -93,9 +94,11 @@ export class Arrivals {
   /** Gives the lanes whose number went up. */
   private async take(trx: Transaction<Tables>, group: readonly Arrival[]): Promise<Set<string>> {
     const moved = await this.moveLanes(trx, group);
-    const rows = group
-      .filter((arrival) => moved.has(laneKey(arrival)))
-      .flatMap(({ environment, entries }) => [...chunks(entries, rowEntries)].map((some) => [environment, some.length, packEntries(some)]));
+    const arrived = group.filter((arrival) => moved.has(laneKey(arrival)));
+    const rows = [...new Set(arrived.map(({ environment }) => environment))].flatMap((environment) => {
+      const entries = arrived.filter((arrival) => arrival.environment === environment).flatMap((arrival) => arrival.entries);
+      return [...inParts(entries)].flatMap(([part, all]) => [...chunks(all, rowEntries)].map((some) => [environment, some.length, part, packEntries(some)]));
+    });
     if (rows.length > 0) await bulkInsert(trx, this.dialect.bulk, "usage_inbox", inboxColumns, rows);
     return moved;
   }

@@ -1,18 +1,26 @@
-/** Counts what lies in the inbox: a few rows at a time, in one transaction that also takes them out. */
+/** Counts what lies in the inbox: some of a part at a time, in one transaction that also takes it out. */
 import type { Transaction } from "kysely";
 import { bulkAdd } from "../store/bulk.ts";
 import type { SqlDialect } from "../store/dialect.ts";
 import type { Tables } from "../store/tables.ts";
 import { unpackEntries } from "./inboxText.ts";
+import { Merged } from "./merged.ts";
 import { Names } from "./names.ts";
 import { countKeyColumns, countRow, refusalKeyColumns, refusalRow, rolledUp } from "./rows.ts";
 import { SeriesIds } from "./series.ts";
 import { Tally } from "./tally.ts";
 
-/** SQLite counts on the main thread and holds its only lock meanwhile: a step is to take some milliseconds. */
-const stepEntries = 100;
-const stepRows = 100;
+/** SQLite counts on the main thread and holds its only lock meanwhile: a step is to take some milliseconds. Most of them are the rows it writes. */
+const stepMerged = 400;
+const stepRows = 500;
 const dayMs = 86_400_000;
+
+export interface FoldStep {
+  /** how many entries were counted */
+  counted: number;
+  /** there may be more of the part */
+  more: boolean;
+}
 
 export class Fold {
   private readonly dialect: SqlDialect;
@@ -27,20 +35,24 @@ export class Fold {
     this.series = new SeriesIds(dialect);
   }
 
-  /** Gives how many entries were counted; 0: the inbox is empty. */
-  async step(): Promise<number> {
-    const { counted, remember } = await this.dialect.db.transaction().setIsolationLevel("read committed").execute((trx) => this.count(trx));
-    remember();
-    return counted;
+  /** The parts that have something to count. */
+  async parts(): Promise<number[]> {
+    const rows = await this.dialect.db.selectFrom("usage_inbox").select("part").distinct().orderBy("part").execute();
+    return rows.map(({ part }) => part);
   }
 
-  private async count(trx: Transaction<Tables>): Promise<{ counted: number; remember(): void }> {
+  async step(part: number): Promise<FoldStep> {
+    const { remember, ...step } = await this.dialect.db.transaction().setIsolationLevel("read committed").execute((trx) => this.count(trx, part));
+    remember();
+    return step;
+  }
+
+  private async count(trx: Transaction<Tables>, part: number): Promise<FoldStep & { remember(): void }> {
     const clockMs = await this.dialect.lockUsage(trx);
     const nowMs = this.nowMs?.() ?? clockMs;
-    const taken = await takeRows(trx);
+    const { merged, more } = await takeRows(trx, part);
     const named = [];
-    for (const environment of new Set(taken.map((row) => row.environment))) {
-      const entries = taken.filter((row) => row.environment === environment).flatMap(({ text }) => unpackEntries(text));
+    for (const [environment, entries] of merged) {
       const names = await this.names.of(trx, environment, entries);
       named.push(...entries.map((entry, index) => ({ environment, entry, names: names[index]! })));
     }
@@ -50,21 +62,21 @@ export class Fold {
     const { bulk } = this.dialect;
     await bulkAdd(trx, bulk, "usage_counts", countRow, countKeyColumns, tally.counts);
     await bulkAdd(trx, bulk, "usage_refusals", refusalRow, refusalKeyColumns, tally.refusals);
-    return { counted: named.length, remember };
+    return { counted: merged.added, more, remember };
   }
 }
 
-/** Takes the oldest rows out of the inbox. */
-async function takeRows(trx: Transaction<Tables>): Promise<{ environment: string; text: string }[]> {
-  const oldest = await trx.selectFrom("usage_inbox").select(["row_id", "entry_count"]).orderBy("row_id").limit(stepRows).execute();
+/** Takes the oldest rows of a part out of the inbox, and adds their entries up. */
+async function takeRows(trx: Transaction<Tables>, part: number): Promise<{ merged: Merged; more: boolean }> {
+  const oldest = await trx.selectFrom("usage_inbox").select(["row_id", "environment", "entries"]).where("part", "=", part).orderBy("row_id").limit(stepRows).execute();
+  const merged = new Merged();
   const ids: number[] = [];
-  let entries = 0;
   for (const row of oldest) {
-    if (ids.length > 0 && entries + row.entry_count > stepEntries) break;
+    merged.add(row.environment, unpackEntries(row.entries));
     ids.push(row.row_id);
-    entries += row.entry_count;
+    if (merged.size >= stepMerged) break;
   }
-  if (ids.length === 0) return [];
-  const rows = await trx.deleteFrom("usage_inbox").where("row_id", "in", ids).returning(["environment", "entries"]).execute();
-  return rows.map((row) => ({ environment: row.environment, text: row.entries }));
+  // By their numbers: a row that another transaction wrote meanwhile may lie between them.
+  if (ids.length > 0) await trx.deleteFrom("usage_inbox").where("row_id", "in", ids).execute();
+  return { merged, more: ids.length === stepRows || ids.length < oldest.length };
 }

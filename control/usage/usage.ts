@@ -1,8 +1,8 @@
 /** Usage in the database: taken in, counted, rolled up, pruned, read. */
-import { setImmediate as breathe, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as breathe } from "node:timers/promises";
 import type { SqlDialect } from "../store/dialect.ts";
 import { Arrivals } from "./arrivals.ts";
-import { Fold } from "./fold.ts";
+import { Folding } from "./folding.ts";
 import type { UsageEntry, UsageSink } from "./model.ts";
 import { pruneStep } from "./prune.ts";
 import { readUsage, type UsageQuery, type UsageResult } from "./query.ts";
@@ -14,6 +14,8 @@ export interface UsageOptions {
   minutesHours?: number;
   /** for tests, instead of the database's clock */
   nowMs?: () => number;
+  /** how long what has arrived may lie before it's counted without anybody asking */
+  roundMs?: number;
   /** hears of what fails in the background and is tried again */
   onError?: (error: unknown) => void;
 }
@@ -27,10 +29,6 @@ export interface UsageStore extends UsageSink {
   waiting(): Promise<number>;
 }
 
-/** Batches of several lanes are counted together. */
-const gatherMs = 100;
-const retryMs = 1000;
-const settleMs = 2000;
 const rollUpMs = 10_000;
 const pruneMs = 60_000;
 
@@ -39,10 +37,8 @@ export class SqlUsage implements UsageStore {
   private readonly options: UsageOptions;
   private readonly minutesKept: number;
   private readonly arrivals: Arrivals;
-  private readonly fold: Fold;
+  private readonly folding: Folding;
   private readonly timers: NodeJS.Timeout[] = [];
-  private folding: Promise<void> | undefined;
-  private gathering: NodeJS.Timeout | undefined;
   private keeping: Promise<void> | undefined;
   private closed = false;
 
@@ -50,13 +46,13 @@ export class SqlUsage implements UsageStore {
     this.dialect = dialect;
     this.options = options;
     this.minutesKept = (options.minutesHours ?? 48) * hourSpan;
-    this.arrivals = new Arrivals(dialect, options.nowMs ?? Date.now, () => this.foldSoon(gatherMs));
-    this.fold = new Fold(dialect, options.nowMs);
+    this.folding = new Folding(dialect, options);
+    this.arrivals = new Arrivals(dialect, options.nowMs ?? Date.now, () => this.folding.later());
   }
 
   /** Begins with what an earlier process left, and keeps the tables small from now on. */
   start(): void {
-    this.foldSoon(0);
+    this.folding.later();
     this.timers.push(setInterval(() => this.keep(() => this.rollUp()), rollUpMs).unref(), setInterval(() => this.keep(() => this.prune()), pruneMs).unref());
   }
 
@@ -66,9 +62,7 @@ export class SqlUsage implements UsageStore {
 
   async settle(): Promise<void> {
     await this.arrivals.drain();
-    const stop = new AbortController();
-    await Promise.race([this.foldAll(), sleep(settleMs, undefined, { signal: stop.signal }).catch(() => undefined)]);
-    stop.abort();
+    await this.folding.now();
   }
 
   async read(query: UsageQuery): Promise<UsageResult> {
@@ -96,36 +90,8 @@ export class SqlUsage implements UsageStore {
   async close(): Promise<void> {
     this.closed = true;
     for (const timer of this.timers) clearInterval(timer);
-    clearTimeout(this.gathering);
     await this.arrivals.drain();
-    await Promise.allSettled([this.folding, this.keeping]);
-  }
-
-  private foldSoon(delayMs: number): void {
-    if (this.closed || this.gathering !== undefined) return;
-    this.gathering = setTimeout(() => {
-      this.gathering = undefined;
-      this.foldAll().catch((error: unknown) => {
-        this.options.onError?.(error);
-        this.foldSoon(retryMs);
-      });
-    }, delayMs).unref();
-  }
-
-  /** One at a time; who comes while it runs waits for its end, and for another round if something arrived meanwhile. */
-  private async foldAll(): Promise<void> {
-    await this.folding?.catch(() => undefined);
-    this.folding ??= this.run().finally(() => (this.folding = undefined));
-    await this.folding;
-  }
-
-  private async run(): Promise<void> {
-    for (;;) {
-      const started = performance.now();
-      if (this.closed || (await this.fold.step()) === 0) return;
-      // At most half of the time is spent on it: leases come first.
-      await sleep(performance.now() - started);
-    }
+    await Promise.all([this.folding.close(), this.keeping]);
   }
 
   private keep(work: () => Promise<void>): void {

@@ -148,7 +148,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
 
     it("is counted by itself, and stays whole when counting fails half-way", async () => {
       const failed: unknown[] = [];
-      const { usage, entry, store } = await world(databases, { onError: (error) => failed.push(error) });
+      const { usage, entry, store } = await world(databases, { roundMs: 100, onError: (error) => failed.push(error) });
       const { db } = store.dialect;
       usage.start();
       // What is written last can't be written: nothing of the transaction may stay, nor be remembered.
@@ -160,6 +160,34 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       await until(async () => (await usage.waiting()) === 0);
       const { totals } = await usage.read(query());
       assert.deepEqual([count(totals, "admitted"), count(totals, "refused"), totals.refused.get(0)], [5, 2, 2]);
+    });
+
+    it("is counted in rounds, each caller's entries together; at once when somebody asks", async () => {
+      const { usage, entry, store } = await world(databases, { roundMs: 60_000 });
+      const { db } = store.dialect;
+      // The first round begins at once.
+      await usage.record(environment, gateway, 8n, 1n, [entry()]);
+      await until(async () => (await usage.waiting()) === 0);
+      const digests = Array.from({ length: 50 }, (_, index) => digest(`round ${index}`).slice(0, 32));
+      for (let seq = 1n; seq <= 4n; seq++) await usage.record(environment, gateway, 7n, seq, digests.map((one) => entry({ digest: one })));
+      await sleep(300);
+      assert.equal(await usage.waiting(), 200);
+      // Each part of the inbox has few callers, so that a step adds up what those did.
+      const rows = await db.selectFrom("usage_inbox").select("part").select((eb) => eb.fn.sum("entry_count").as("entries")).groupBy("part").execute();
+      assert.ok(rows.length > 20 && rows.every((row) => Number(row.entries) % 4 === 0), JSON.stringify(rows));
+      const began = performance.now();
+      assert.equal(await total(usage), 201);
+      assert.ok(performance.now() - began < 10_000);
+      assert.equal(await usage.waiting(), 0);
+    });
+
+    it("of more callers than a step counts is counted whole", async () => {
+      const { usage, entry } = await world(databases);
+      // All in one part: their digests begin alike.
+      const one = (index: number) => entry({ digest: `00${index.toString(16).padStart(30, "0")}` });
+      for (let seq = 1n; seq <= 2n; seq++) await usage.record(environment, gateway, 7n, seq, Array.from({ length: 2500 }, (_, index) => one(index)));
+      assert.equal(await total(usage), 5000);
+      assert.equal(await usage.waiting(), 0);
     });
 
     it("that can't be taken in is refused, and taken when it comes again", async () => {
@@ -386,7 +414,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
   if (!replicas) return;
   describe(`${name}: usage of two replicas`, () => {
     it("is applied once, whoever gets it and counts it", async () => {
-      const { usage, entry, again, fresh } = await world(databases);
+      const { usage, entry, again, fresh } = await world(databases, { roundMs: 50 });
       const other = fresh(await again());
       const outcomes = { applied: 0, repeated: 0 };
       const send = async (to: SqlUsage, lane: bigint, seq: bigint) => outcomes[await to.record(environment, gateway, lane, seq, [entry(), entry({ route: 0 })])]++;

@@ -4,10 +4,17 @@ import { counters } from "./counters.ts";
 import { identity } from "./identity.ts";
 import { initial } from "./initial.ts";
 import { usage } from "./usage.ts";
+import { usageParts } from "./usageParts.ts";
 
 /** Every migration by its name; names are sorted, and one that was released never changes. */
 function migrations(types: SqlTypes): Record<string, Migration> {
-  return { "0001_initial": initial(types), "0002_counters": counters(types), "0003_usage": usage(types), "0004_identity": identity(types) };
+  return {
+    "0001_initial": initial(types),
+    "0002_counters": counters(types),
+    "0003_usage": usage(types),
+    "0004_identity": identity(types),
+    "0005_usage_parts": usageParts(types),
+  };
 }
 
 /** Brings the tables up to date. Kysely takes the database's lock, so replicas that start together wait for each other. */

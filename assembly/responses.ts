@@ -1,8 +1,9 @@
 /**
  * Responses: the headers that were noted for them, and how often which status came after how long.
  *
- * Asking the host for a status costs more than all the rest. So each response is looked at only up to a number per second; beyond that, of
- * each usage cell the first one, and of the others one in eight, picked by chance.
+ * Asking the host for a status costs more than all the rest. So each response is looked at only up to a number per second; beyond that, up
+ * to another number, the first one of each usage cell, and of the others one in sixteen, picked by chance. Of the rest control is told how
+ * many they are.
  *
  * ```
  *   in the stream's slot, at 4:  u32 1: looked at | u32 root | u32 api | u32 route | u32 consumer | u32 era | u32 0 | u64 decidedNs | 16 digest
@@ -18,11 +19,14 @@ import { hasLooks, noteLook } from "./usage";
 
 const NO_ROUTE: u32 = 0xffffffff;
 const SECOND_NS: u64 = 1_000_000_000;
+/** Callers of a busy worker that are seldom heard of are looked at so often per second, beside those by chance. */
+const FIRSTS_PER_SECOND: u32 = 512;
 /** A power of two. */
-const SHARE: u32 = 8;
+const SHARE: u32 = 16;
 const STATUS = ascii(":status");
 
 let lookedAt: u32 = 0;
+let firsts: u32 = 0;
 let sinceNs: u64 = 0;
 let chance: u32 = 0;
 
@@ -31,6 +35,7 @@ export function renewLooks(now: u64): void {
   if (now - sinceNs < SECOND_NS) return;
   sinceNs = now;
   lookedAt = 0;
+  firsts = 0;
   if (chance == 0) chance = <u32>random64() | 1;
 }
 
@@ -39,7 +44,10 @@ function looks(cell: usize, exactPerSecond: u32): bool {
     lookedAt++;
     return true;
   }
-  if (cell != 0 && !hasLooks(cell)) return true;
+  if (firsts < FIRSTS_PER_SECOND && cell != 0 && !hasLooks(cell)) {
+    firsts++;
+    return true;
+  }
   // Marsaglia's xorshift32: clients that send their keys in turn must not fall into step with what is picked.
   chance ^= chance << 13;
   chance ^= chance >> 17;

@@ -17,8 +17,9 @@ const CROWDED: u32 = 4096;
 const FULL: u32 = 8192;
 const CELL_BYTES: u32 = 152;
 const COUNTS_AT: u32 = 40;
-const COUNTS: u32 = 24;
-/** Of admissions whose responses aren't looked at, the cell's others tell how they went. */
+/** So many are told. */
+const COUNTS: u32 = 25;
+/** Admissions whose responses aren't looked at. */
 const UNSEEN: u32 = 24;
 const LOOKS: u32 = 25;
 const KEPT: u32 = 26;
@@ -34,8 +35,8 @@ export const USAGE_LOCAL: u32 = 4;
 const STATUS: u32 = 5;
 const STATUSES: u32 = 5;
 const LATENCY: u32 = 10;
-const LATENCIES: u32 = 14;
-/** On the wire: status classes from here, latencies from there, refusals by reason, refusals that were only noted. */
+/** On the wire: responses that weren't looked at, status classes from here, latencies from there, refusals by reason, refusals that were only noted. */
+const WIRE_UNSEEN: u32 = 5;
 const WIRE_STATUS: u32 = 8;
 const WIRE_LATENCY: u32 = 16;
 export const USAGE_REFUSED: u32 = 64;
@@ -43,16 +44,13 @@ export const USAGE_OBSERVED: u32 = 128;
 
 const BUCKETS = memory.data<u32>([1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000]);
 const NO_DIGEST = memory.data(16, 8);
-export const ENTRY_MOST: u32 = 37 + 24 * 6;
+export const ENTRY_MOST: u32 = 37 + 25 * 6;
 
 export class Usage {
   private cells: usize = 0;
   private list: usize = 0;
   used: u32 = 0;
   private minute: u32 = 0;
-  /** status class and latency bucket of the response that was looked at last, as counts' indexes */
-  private lastStatus: u32 = 0;
-  private lastLatency: u32 = 0;
 
   /** Looks at the wall clock: a minute is as exact as a tick is. */
   tick(): void {
@@ -88,15 +86,11 @@ export class Usage {
     const cell = this.cell(api, route, consumer, digest, ALL);
     if (cell == 0) return;
     const hundreds = status / 100;
-    if (hundreds >= 1 && hundreds <= STATUSES) {
-      this.lastStatus = STATUS + hundreds - 1;
-      add(cell, this.lastStatus, 1);
-    }
+    if (hundreds >= 1 && hundreds <= STATUSES) add(cell, STATUS + hundreds - 1, 1);
     const ms = (ns + 999_999) / 1_000_000;
     let bucket: u32 = 0;
     while (bucket < 13 && ms > <u64>load<u32>(BUCKETS + (<usize>bucket << 2))) bucket++;
-    this.lastLatency = LATENCY + bucket;
-    add(cell, this.lastLatency, 1);
+    add(cell, LATENCY + bucket, 1);
   }
 
   private cell(api: u32, route: u32, consumer: u32, digest: usize, metric: u32): usize {
@@ -149,8 +143,6 @@ export class Usage {
     let at = to;
     while (written < this.used && at + ENTRY_MOST <= to + max) {
       const cell = this.cells + <usize>load<u32>(this.list + (<usize>written << 2)) * CELL_BYTES;
-      share(cell, STATUS, STATUSES, this.lastStatus);
-      share(cell, LATENCY, LATENCIES, this.lastLatency);
       at = writeEntry(at, cell);
       written++;
     }
@@ -212,32 +204,6 @@ export function noteLook(cell: usize, looks: bool): void {
   add(cell, looks ? LOOKS : UNSEEN, 1);
 }
 
-/** Spreads what wasn't looked at over counts from `first` on, as those stand to each other; where there are none, all goes to `otherwise`. */
-function share(cell: usize, first: u32, counts: u32, otherwise: u32): void {
-  const unseen = load<u32>(cell + COUNTS_AT + (UNSEEN << 2));
-  if (unseen == 0) return;
-  let seen: u64 = 0;
-  let most = otherwise;
-  let mostCount: u32 = 0;
-  for (let n = first; n < first + counts; n++) {
-    const count = load<u32>(cell + COUNTS_AT + (<usize>n << 2));
-    seen += count;
-    if (count > mostCount) {
-      mostCount = count;
-      most = n;
-    }
-  }
-  if (most == 0) return;
-  let left = unseen;
-  for (let n = first; n < first + counts && seen > 0; n++) {
-    const count = load<u32>(cell + COUNTS_AT + (<usize>n << 2));
-    const part = <u32>(<u64>unseen * count / seen);
-    add(cell, n, part);
-    left -= part;
-  }
-  add(cell, most, left);
-}
-
 // @ts-ignore: decorator
 @inline
 function add(cell: usize, n: u32, by: u32): void {
@@ -255,7 +221,7 @@ function writeEntry(at: usize, cell: usize): usize {
   for (let i: u32 = 0; i < last; i++) {
     const count = load<u32>(cell + COUNTS_AT + (<usize>i << 2));
     if (count == 0) continue;
-    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? WIRE_STATUS + i - STATUS : WIRE_LATENCY + i - LATENCY;
+    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? WIRE_STATUS + i - STATUS : i < UNSEEN ? WIRE_LATENCY + i - LATENCY : WIRE_UNSEEN;
     store<u8>(at++, <u8>code);
     at = writeVarint(at, count);
     pairs++;

@@ -122,7 +122,7 @@ export const PluginSchema = Type.Object(
     limitHoldMs: optional(whole(0, 10_000, 1000, "How long a request waits for allowance that is being fetched, in milliseconds, before the API's `failureMode` applies. 0: not at all.")),
     limitHoldRequests: optional(whole(0, 8192, 1024, "How many requests each worker lets wait for allowance at a time; the API's `failureMode` applies to one more.")),
     maxCounters: optional(whole(1024, 1_048_576, 262_144, "How many counters (a limit of one caller) each worker keeps in memory. When they are in use, the API's `failureMode` applies to callers that would need one more; those that have one go on.")),
-    exactResponsesPerSecond: optional(whole(0, 1_000_000, 512, "How many responses per second each worker looks at one by one for their status and time. Beyond that it looks at each caller's first one of a batch of usage and at one in eight of the others, and counts the rest as these went: `responses` and `latency` of busy callers are estimates then. Admissions and refusals are always counted exactly.")),
+    exactResponsesPerSecond: optional(whole(0, 1_000_000, 512, "How many responses per second each worker looks at one by one for their status and time. Beyond that it looks at the first one of a batch of usage of up to 512 callers, and at one in sixteen of the others; usage takes the rest to have gone as these: `responses` and `latency` are estimates then. Admissions and refusals are always counted exactly.")),
     peer: optional(
       Type.Object(
         { source: optional(oneOf(["connection", "waypoint"], "`connection`: the client's certificate, of which Envoy must have validated the chain (Istio's mTLS does). `waypoint`: the identity that Istio's ambient mesh passes on to a waypoint.")) },

@@ -8,6 +8,7 @@ export type CountColumn =
   | "refused"
   | "observed"
   | `status_${1 | 2 | 3 | 4 | 5}`
+  | "unseen"
   | `latency_${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13}`;
 
 /** Upper bounds of the latency buckets, in milliseconds; the last bucket has none. */
@@ -16,6 +17,7 @@ export const latencyBuckets = latencyBoundsMs.length + 1;
 export const statusClasses = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
 const plain = ["admitted", "cost", "overshoot", "shadowed", "local"] as const;
+const unseenMetric = 5;
 const statusMetric = 8;
 const latencyMetric = 16;
 const refusedMetric = 64;
@@ -25,11 +27,13 @@ const metricEnd = 256;
 export const statusColumns = statusClasses.map((_, index) => `status_${index + 1}` as CountColumn);
 export const latencyColumns = Array.from({ length: latencyBuckets }, (_, index) => `latency_${index}` as CountColumn);
 /** In the order in which rows hold them. */
-export const countColumns: readonly CountColumn[] = [...plain, "refused", "observed", ...statusColumns, ...latencyColumns];
+export const countColumns: readonly CountColumn[] = [...plain, "refused", "observed", ...statusColumns, ...latencyColumns, "unseen"];
 
 export const refusedPlace = countColumns.indexOf("refused");
 export const observedPlace = countColumns.indexOf("observed");
 const statusPlace = countColumns.indexOf("status_1");
+/** Admissions whose responses the gateway didn't look at. */
+const unseenPlace = countColumns.indexOf("unseen");
 const latencyPlace = countColumns.indexOf("latency_0");
 
 export type Metric = { place: number } | { reason: number; observed: boolean };
@@ -37,9 +41,25 @@ export type Metric = { place: number } | { reason: number; observed: boolean };
 /** What a metric of the wire counts. `undefined`: something that this version doesn't know. */
 export function metricOf(code: number): Metric | undefined {
   if (code < plain.length) return { place: code };
+  if (code === unseenMetric) return { place: unseenPlace };
   if (code >= statusMetric && code < statusMetric + statusClasses.length) return { place: statusPlace + code - statusMetric };
   if (code >= latencyMetric && code < latencyMetric + latencyBuckets) return { place: latencyPlace + code - latencyMetric };
   if (code >= refusedMetric && code < observedMetric) return { reason: code - refusedMetric, observed: false };
   if (code >= observedMetric && code < metricEnd) return { reason: code - observedMetric, observed: true };
   return undefined;
+}
+
+/**
+ * Responses by status class, in the order of `statusClasses`, of counts in the order of `countColumns`. Those that weren't looked at are
+ * spread as the others stand, so that the sum stays; where there are no others they are left out.
+ */
+export function responsesOf(counts: readonly number[]): number[] {
+  const seen = statusColumns.map((_, index) => counts[statusPlace + index]!);
+  const all = seen.reduce((sum, count) => sum + count, 0);
+  const unseen = counts[unseenPlace]!;
+  if (all === 0 || unseen === 0) return seen;
+  const parts = seen.map((count) => Math.floor((unseen * count) / all));
+  const most = seen.indexOf(Math.max(...seen));
+  parts[most]! += unseen - parts.reduce((sum, part) => sum + part, 0);
+  return seen.map((count, index) => count + parts[index]!);
 }

@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { reasons } from "../../../domain/reasons.ts";
 import { timeText } from "../../../domain/time.ts";
 import type { UsageCell } from "../../../usage/cells.ts";
-import { countColumns, latencyColumns, statusClasses, statusColumns } from "../../../usage/columns.ts";
+import { countColumns, latencyColumns, responsesOf, statusClasses } from "../../../usage/columns.ts";
 import { percentileMs } from "../../../usage/histogram.ts";
 import type { Dimension, UsageResult } from "../../../usage/query.ts";
 import type { Interval } from "../../../usage/slices.ts";
@@ -103,7 +103,7 @@ function numbersOf(cell: UsageCell) {
   const [admitted, cost, overshoot, shadowed, local, refused, observed] = cell.counts as [number, number, number, number, number, number, number];
   return {
     admitted, cost, overshoot, shadowed, local, refused, observed,
-    responses: Object.fromEntries(statusClasses.map((one, index) => [one, of(statusColumns[index]!)])) as Record<string, number>,
+    responses: Object.fromEntries(responsesOf(cell.counts).map((count, index) => [statusClasses[index]!, count])) as Record<string, number>,
     refusals: reasonCounts(cell.refused),
     observations: reasonCounts(cell.observed),
     latency: { p50: percentileMs(buckets, 0.5) ?? null, p90: percentileMs(buckets, 0.9) ?? null, p99: percentileMs(buckets, 0.99) ?? null },
@@ -117,7 +117,7 @@ function reasonRows({ refused, observed }: UsageCell): { reason: string; refused
 }
 
 function statusRows({ counts: all }: UsageCell): { status: string; answers: number }[] {
-  const rows = statusClasses.map((status, index) => ({ status, answers: all[countColumns.indexOf(statusColumns[index]!)]! }));
+  const rows = responsesOf(all).map((answers, index) => ({ status: statusClasses[index]! as string, answers }));
   return rows.filter(({ answers }) => answers > 0);
 }
 

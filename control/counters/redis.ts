@@ -93,6 +93,8 @@ export class RedisCounterStore implements CounterStore {
   /** whose gateway is written down */
   private readonly knownLanes = new Set<string>();
   private readonly environments = new Set<string>();
+  /** contacts of the last calls, until they are noted */
+  private noting: Promise<void> | undefined;
   private readonly sender = randomUUID();
   /** the server's clock minus ours, to guess which windows to load */
   private offsetMs = 0;
@@ -111,6 +113,7 @@ export class RedisCounterStore implements CounterStore {
 
   async apply(calls: readonly LaneCall[], limits: LimitsOf): Promise<Applied> {
     if (calls.length === 0) return { answers: [], recalls: [] };
+    await this.noting;
     const parts = cut(calls);
     const recalls: Recall[] = [];
     const pieces = calls.map((): CallAnswer[] => []);
@@ -130,7 +133,8 @@ export class RedisCounterStore implements CounterStore {
     const settled = await Promise.allSettled([this.noteGateways(calls), ...[...parts].map(decidePart)]);
     // No part is left running when this ends: a call that is sent again mustn't race with itself.
     for (const one of settled) if (one.status === "rejected") throw one.reason;
-    await this.noteContacts(calls);
+    // Answers needn't wait for it: what isn't noted now is with the lane's next call. The next decisions do.
+    this.noting = this.noteContacts(calls).catch(() => undefined);
     return { answers: pieces.map((own, call) => joined(own, answers[call]!)), recalls };
   }
 
@@ -151,6 +155,7 @@ export class RedisCounterStore implements CounterStore {
 
   /** All else ends by its time to live. */
   async prune(): Promise<void> {
+    await this.noting;
     for (const environment of this.environments) {
       const keys = [contactsName(environment), gatewaysName(environment)];
       const before = String((this.nowMs?.() ?? Date.now() + this.offsetMs) - laneKeptMs);
@@ -185,6 +190,7 @@ export class RedisCounterStore implements CounterStore {
   }
 
   async close(): Promise<void> {
+    await this.noting;
     await this.redis.close();
   }
 

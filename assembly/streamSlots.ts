@@ -30,7 +30,8 @@ export function takeSlot(context: u32): usize {
   let slot = near(context);
   const there = load<u32>(slot);
   if (there == context) return slot;
-  if (there != 0 && context - there < FAR) {
+  // A stream that was held comes after later ones: the other may be newer as well.
+  if (there != 0 && context - there + FAR < 2 * FAR) {
     slot = far(context);
     lastFar = context;
     if (load<u32>(slot) == context) return slot;

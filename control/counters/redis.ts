@@ -93,8 +93,6 @@ export class RedisCounterStore implements CounterStore {
   /** whose gateway is written down */
   private readonly knownLanes = new Set<string>();
   private readonly environments = new Set<string>();
-  /** contacts of the last calls, until they are noted */
-  private noting: Promise<void> | undefined;
   private readonly sender = randomUUID();
   /** the server's clock minus ours, to guess which windows to load */
   private offsetMs = 0;
@@ -113,7 +111,6 @@ export class RedisCounterStore implements CounterStore {
 
   async apply(calls: readonly LaneCall[], limits: LimitsOf): Promise<Applied> {
     if (calls.length === 0) return { answers: [], recalls: [] };
-    await this.noting;
     const parts = cut(calls);
     const recalls: Recall[] = [];
     const pieces = calls.map((): CallAnswer[] => []);
@@ -133,8 +130,7 @@ export class RedisCounterStore implements CounterStore {
     const settled = await Promise.allSettled([this.noteGateways(calls), ...[...parts].map(decidePart)]);
     // No part is left running when this ends: a call that is sent again mustn't race with itself.
     for (const one of settled) if (one.status === "rejected") throw one.reason;
-    // Answers needn't wait for it: what isn't noted now is with the lane's next call. The next decisions do.
-    this.noting = this.noteContacts(calls).catch(() => undefined);
+    await this.noteContacts(calls);
     return { answers: pieces.map((own, call) => joined(own, answers[call]!)), recalls };
   }
 
@@ -155,7 +151,6 @@ export class RedisCounterStore implements CounterStore {
 
   /** All else ends by its time to live. */
   async prune(): Promise<void> {
-    await this.noting;
     for (const environment of this.environments) {
       const keys = [contactsName(environment), gatewaysName(environment)];
       const before = String((this.nowMs?.() ?? Date.now() + this.offsetMs) - laneKeptMs);
@@ -190,7 +185,6 @@ export class RedisCounterStore implements CounterStore {
   }
 
   async close(): Promise<void> {
-    await this.noting;
     await this.redis.close();
   }
 

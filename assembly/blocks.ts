@@ -15,12 +15,6 @@ export function allocBlock(bytes: u64): usize {
   return at + HEAD_BYTES;
 }
 
-/** A place within a block that begins with a line of the processor's cache; up to `LINE_BYTES` are lost. */
-export const LINE_BYTES: u32 = 64;
-// @ts-ignore: decorator
-@inline
-export function lineFrom(block: usize): usize { return (block + LINE_BYTES - 1) & ~(<usize>LINE_BYTES - 1); }
-
 export function freeBlock(at: usize): void {
   if (at == 0) return;
   liveBytes -= load<u64>(at - HEAD_BYTES);

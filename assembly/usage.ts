@@ -3,23 +3,26 @@
  * cells become a numbered batch in the outbox. Counts are never lost for want of room: when cells or outbox are full, detail is.
  *
  * ```
- *   cell, 192 bytes:  u32 minute | u32 api | u32 route | u32 consumer | 16 digest | u32 metric of a lone count, or ALL | u32 responses that are
- *                     to be looked at | 25 u32 counts: admitted, cost, overshoot, shadowed, local, responses that aren't looked at, 5 status
- *                     classes, 14 latency buckets | 52 unused: a cell is whole lines of the processor's cache, and most requests need the first alone
+ *   cell, 152 bytes:  u32 minute | u32 api | u32 route | u32 consumer | 16 digest | u32 metric of a lone count, or ALL | u32 hash |
+ *                     28 u32 counts: admitted, cost, overshoot, shadowed, local, 5 status classes, 14 latency buckets, responses that aren't looked at,
+ *                     responses that are to be, 2 unused
  * ```
  */
 import { wallNs } from "./abi/host";
-import { LINE_BYTES, allocBlock, freeBlock, lineFrom } from "./blocks";
+import { allocBlock, freeBlock } from "./blocks";
 
 const CELLS: u32 = 16384;
 /** Cells in use at which a batch is due at once, and beyond which detail is given up. */
 const CROWDED: u32 = 4096;
 const FULL: u32 = 8192;
-const CELL_BYTES: u32 = 192;
+const CELL_BYTES: u32 = 152;
 const COUNTS_AT: u32 = 40;
 /** So many are told. */
 const COUNTS: u32 = 25;
-const LOOKS_AT: u32 = 36;
+/** Admissions whose responses aren't looked at. */
+const UNSEEN: u32 = 24;
+const LOOKS: u32 = 25;
+const KEPT: u32 = 26;
 const NO_ROUTE: u32 = 0xffffffff;
 /** The cell counts admissions; others count one metric. */
 const ALL: u32 = 0xffffffff;
@@ -29,12 +32,11 @@ export const USAGE_COST: u32 = 1;
 export const USAGE_OVERSHOOT: u32 = 2;
 export const USAGE_SHADOWED: u32 = 3;
 export const USAGE_LOCAL: u32 = 4;
-/** Admissions whose responses aren't looked at. */
-const UNSEEN: u32 = 5;
-const STATUS: u32 = 6;
+const STATUS: u32 = 5;
 const STATUSES: u32 = 5;
-const LATENCY: u32 = 11;
-/** On the wire: status classes from here, latencies from there, refusals by reason, refusals that were only noted. */
+const LATENCY: u32 = 10;
+/** On the wire: responses that weren't looked at, status classes from here, latencies from there, refusals by reason, refusals that were only noted. */
+const WIRE_UNSEEN: u32 = 5;
 const WIRE_STATUS: u32 = 8;
 const WIRE_LATENCY: u32 = 16;
 export const USAGE_REFUSED: u32 = 64;
@@ -45,7 +47,6 @@ const NO_DIGEST = memory.data(16, 8);
 export const ENTRY_MOST: u32 = 37 + 25 * 6;
 
 export class Usage {
-  private block: usize = 0;
   private cells: usize = 0;
   private list: usize = 0;
   used: u32 = 0;
@@ -126,13 +127,12 @@ export class Usage {
   begin(): bool {
     if (this.cells != 0) return true;
     this.tick();
-    this.block = allocBlock(<u64>CELLS * CELL_BYTES + LINE_BYTES);
+    this.cells = allocBlock(<u64>CELLS * CELL_BYTES);
     this.list = allocBlock(<u64>CELLS * 4);
-    if (this.block == 0 || this.list == 0) {
+    if (this.cells == 0 || this.list == 0) {
       this.free();
       return false;
     }
-    this.cells = lineFrom(this.block);
     memory.fill(this.cells, 0, <usize>CELLS * CELL_BYTES);
     return true;
   }
@@ -178,17 +178,15 @@ export class Usage {
       this.minute = load<u32>(old);
       const cell = disowned ? this.cell(0, NO_ROUTE, 0, old + 16, load<u32>(old, 32)) :
         this.cell(load<u32>(old, 4), load<u32>(old, 8), load<u32>(old, 12), old + 16, load<u32>(old, 32));
-      store<u32>(cell, load<u32>(cell, LOOKS_AT) + load<u32>(old, LOOKS_AT), LOOKS_AT);
-      for (let n: u32 = 0; n < COUNTS; n++) add(cell, n, load<u32>(old + COUNTS_AT + (<usize>n << 2)));
+      for (let n: u32 = 0; n < KEPT; n++) add(cell, n, load<u32>(old + COUNTS_AT + (<usize>n << 2)));
     }
     this.minute = minute;
     freeBlock(kept);
   }
 
   free(): void {
-    freeBlock(this.block);
+    freeBlock(this.cells);
     freeBlock(this.list);
-    this.block = 0;
     this.cells = 0;
     this.list = 0;
     this.used = 0;
@@ -199,12 +197,11 @@ export class Usage {
 export let written: u32 = 0;
 
 /** Whether a response of this cell was, or will be, looked at. */
-export function hasLooks(cell: usize): bool { return load<u32>(cell, LOOKS_AT) != 0; }
+export function hasLooks(cell: usize): bool { return load<u32>(cell + COUNTS_AT + (LOOKS << 2)) != 0; }
 
 /** An admission's response will be looked at, or won't. */
 export function noteLook(cell: usize, looks: bool): void {
-  if (looks) store<u32>(cell, load<u32>(cell, LOOKS_AT) + 1, LOOKS_AT);
-  else add(cell, UNSEEN, 1);
+  add(cell, looks ? LOOKS : UNSEEN, 1);
 }
 
 // @ts-ignore: decorator
@@ -224,7 +221,7 @@ function writeEntry(at: usize, cell: usize): usize {
   for (let i: u32 = 0; i < last; i++) {
     const count = load<u32>(cell + COUNTS_AT + (<usize>i << 2));
     if (count == 0) continue;
-    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? WIRE_STATUS + i - STATUS : WIRE_LATENCY + i - LATENCY;
+    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? WIRE_STATUS + i - STATUS : i < UNSEEN ? WIRE_LATENCY + i - LATENCY : WIRE_UNSEEN;
     store<u8>(at++, <u8>code);
     at = writeVarint(at, count);
     pairs++;

@@ -29,7 +29,6 @@ const HORIZON_NS: u64 = 4_000_000_000;
 /** A demand that was measured for less time than this counts as if it had been for so long. */
 const LEAST_SPAN_NS: u64 = 10_000_000;
 
-// What every request looks at comes first and fills two lines of the processor's cache: with many callers these come from memory.
 // @ts-ignore: decorator
 @unmanaged
 export class Counter {
@@ -37,28 +36,32 @@ export class Counter {
   flags: u32;
   subjectA: u64;
   subjectB: u64;
+  shape: u32;
+  /** raised when the place is given to another counter */
+  serial: u32;
   bucketNext: usize;
-  /** the LIMIT record by which it was last looked at; 0: look again */
-  record: u32;
-  /** monotonic: the window's end, and until when the allowance may be spent */
-  endNs: u64;
-  spendEndNs: u64;
-  allowance: u64;
-  usedNs: u64;
+  listNext: usize;
 
   /** the window of `allowance`, by control's clock, or by the wall clock for GATEWAY; 0: none */
   startMs: u64;
   endMs: u64;
+  /** monotonic: the window's end, and until when the allowance may be spent */
+  endNs: u64;
+  spendEndNs: u64;
+  allowance: u64;
+  /** spent before it was granted, by limits that only watch */
+  debt: u64;
   /** what the authority had left when it last spoke of this window */
   remaining: u64;
-  lowWater: u64;
-  /** what was spent since `sinceNs`, to know the demand */
-  spends: u64;
-  sinceNs: u64;
+
   /** asking for `spentNeed` or more is in vain until then */
   spentUntilNs: u64;
-  /** start of the window in which a next one was asked for last */
-  nextTriedMs: u64;
+  spentNeed: u64;
+  /** others hold the rest and were asked for it: don't ask before */
+  retryNs: u64;
+  /** least amount that helps those who wait, and what they all would take */
+  need: u64;
+  waited: u64;
 
   /** the window that was fetched ahead */
   nextStartMs: u64;
@@ -68,20 +71,14 @@ export class Counter {
   nextSpendEndNs: u64;
   nextAllowance: u64;
   nextRemaining: u64;
+  /** start of the window in which a next one was asked for last */
+  nextTriedMs: u64;
 
-  listNext: usize;
-  shape: u32;
-  /** raised when the place is given to another counter */
-  serial: u32;
-  generation: u32;
-  spentNeed: u64;
-  /** spent before it was granted, by limits that only watch */
-  debt: u64;
-  /** others hold the rest and were asked for it: don't ask before */
-  retryNs: u64;
-  /** least amount that helps those who wait, and what they all would take */
-  need: u64;
-  waited: u64;
+  /** what was spent since, to know the demand */
+  spends: u64;
+  sinceNs: u64;
+  usedNs: u64;
+  lowWater: u64;
 
   /** what may be spent in each window that starts before `shareUntilMs` while control is away, and what was in the window that ends then */
   share: u64;
@@ -92,6 +89,10 @@ export class Counter {
   /** calls that the Envoy's pace has let through for this worker, until when */
   paced: u64;
   pacedUntilNs: u64;
+
+  generation: u32;
+  /** the LIMIT record by which it was last looked at; 0: look again */
+  record: u32;
 }
 
 /** Adds what was granted, less what was spent before. */
@@ -101,8 +102,7 @@ export function credit(c: Counter, granted: u64): void {
   c.allowance += granted - paid;
 }
 
-/** Whole lines of the processor's cache. */
-export const COUNTER_BYTES: u32 = (<u32>offsetof<Counter>() + 63) & ~63;
+export const COUNTER_BYTES: u32 = offsetof<Counter>();
 
 /** Moves on to the window that was fetched ahead once its time has come; what is left of the old one is gone. */
 // @ts-ignore: decorator

@@ -3,7 +3,7 @@
  * subject. A place is given to another counter only when nothing would be given back by that: its window is over, or its authority has
  * acknowledged what was returned.
  */
-import { LINE_BYTES, allocBlock, freeBlock, lineFrom } from "../blocks";
+import { allocBlock, freeBlock } from "../blocks";
 import { COUNTER_BYTES, Counter, IN_USE } from "./counter";
 
 const SEGMENT: u32 = 1024;
@@ -84,7 +84,7 @@ export class Slab {
     if (all == 0) return null;
     if (this.hand >= all) this.hand = 0;
     const i = this.hand++;
-    const at = lineFrom(unchecked(this.segments[i / SEGMENT])) + <usize>(i % SEGMENT) * COUNTER_BYTES;
+    const at = unchecked(this.segments[i / SEGMENT]) + <usize>(i % SEGMENT) * COUNTER_BYTES;
     const c = changetype<Counter>(at);
     return (c.flags & IN_USE) == 0 ? null : c;
   }
@@ -120,12 +120,11 @@ export class Slab {
   }
 
   private addSegment(): bool {
-    const segment = allocBlock(<u64>SEGMENT * COUNTER_BYTES + LINE_BYTES);
+    const segment = allocBlock(<u64>SEGMENT * COUNTER_BYTES);
     if (segment == 0) return false;
-    const from = lineFrom(segment);
-    memory.fill(from, 0, <usize>SEGMENT * COUNTER_BYTES);
+    memory.fill(segment, 0, <usize>SEGMENT * COUNTER_BYTES);
     for (let i: i32 = SEGMENT - 1; i >= 0; i--) {
-      const at = from + <usize>i * COUNTER_BYTES;
+      const at = segment + <usize>i * COUNTER_BYTES;
       changetype<Counter>(at).bucketNext = this.free_;
       this.free_ = at;
     }

@@ -119,7 +119,7 @@ describe("usage", () => {
     expect(hasLooks(cell)).toBeTruthy();
     usage.respond(1, NO_ROUTE, 3, digestOf(4), 503, 3_000_000);
     for (let i = 0; i < 10; i++) noteLook(cell, false);
-    expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 0=1 1=1 5=10 12=1 18=1");
+    expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 0=1 1=1 12=1 18=1 5=10");
     usage.free();
   });
 

@@ -15,13 +15,6 @@ const stepMerged = 400;
 const stepRows = 500;
 const dayMs = 86_400_000;
 
-export interface FoldStep {
-  /** how many entries were counted */
-  counted: number;
-  /** there may be more of the part */
-  more: boolean;
-}
-
 export class Fold {
   private readonly dialect: SqlDialect;
   private readonly nowMs: (() => number) | undefined;
@@ -41,13 +34,14 @@ export class Fold {
     return rows.map(({ part }) => part);
   }
 
-  async step(part: number): Promise<FoldStep> {
-    const { remember, ...step } = await this.dialect.db.transaction().setIsolationLevel("read committed").execute((trx) => this.count(trx, part));
+  /** Counts some of a part. Gives whether there may be more of it. */
+  async step(part: number): Promise<boolean> {
+    const { remember, more } = await this.dialect.db.transaction().setIsolationLevel("read committed").execute((trx) => this.count(trx, part));
     remember();
-    return step;
+    return more;
   }
 
-  private async count(trx: Transaction<Tables>, part: number): Promise<FoldStep & { remember(): void }> {
+  private async count(trx: Transaction<Tables>, part: number): Promise<{ more: boolean; remember(): void }> {
     const clockMs = await this.dialect.lockUsage(trx);
     const nowMs = this.nowMs?.() ?? clockMs;
     const { merged, more } = await takeRows(trx, part);
@@ -62,7 +56,7 @@ export class Fold {
     const { bulk } = this.dialect;
     await bulkAdd(trx, bulk, "usage_counts", countRow, countKeyColumns, tally.counts);
     await bulkAdd(trx, bulk, "usage_refusals", refusalRow, refusalKeyColumns, tally.refusals);
-    return { counted: merged.added, more, remember };
+    return { more, remember };
   }
 }
 

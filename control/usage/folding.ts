@@ -87,7 +87,7 @@ export class Folding {
     for (const part of parts) {
       for (let more = true; more && !this.closed; ) {
         const began = performance.now();
-        ({ more } = await this.fold.step(part));
+        more = await this.fold.step(part);
         const tookMs = performance.now() - began;
         // At most half of the time is spent on it: leases come first.
         await this.pause(tookMs, more ? tookMs : this.roundMs / parts.length - tookMs);

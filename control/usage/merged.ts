@@ -5,8 +5,7 @@ type Sums = Map<number, number>;
 
 export class Merged {
   private readonly byEnvironment = new Map<string, Map<string, { entry: UsageEntry; sums: Sums }>>();
-  /** how many were added, and how many they have become */
-  added = 0;
+  /** how many the added ones have become */
   size = 0;
 
   add(environment: string, entries: readonly UsageEntry[]): void {
@@ -21,7 +20,6 @@ export class Merged {
       }
       for (const [metric, count] of entry.counts) one.sums.set(metric, (one.sums.get(metric) ?? 0) + count);
     }
-    this.added += entries.length;
   }
 
   /** The sums of each environment. */

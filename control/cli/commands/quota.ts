@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { ownerText } from "../../domain/limitWords.ts";
 import type { LimitReport, QuotaReport, WindowReport } from "../../quota/report.ts";
 import { clientOf, environmentOf, optionsOf, print, type Context, type GlobalOptions } from "../context.ts";
 import { UsageError } from "../failure.ts";
@@ -25,7 +26,7 @@ interface Line {
 const columns: Column<Line>[] = [
   { title: "LIMIT", value: ({ limit }) => limit.name },
   { title: "COUNTS BY", value: ({ limit }) => (limit.api === undefined ? limit.subject : `consumer at ${limit.api}`) },
-  { title: "OF", value: ({ limit }) => ownerText(limit) },
+  { title: "OF", value: ({ limit: { owner } }) => (owner.kind === "route" ? `route ${owner.route}` : ownerText(owner)) },
   { title: "PER", value: ({ limit }) => (limit.windowSeconds === undefined ? limit.period : `${limit.windowSeconds} s`) },
   { title: "AMOUNT", value: ({ limit }) => limit.limit },
   { title: "EXTRA", value: ({ window, limit }) => (window === undefined ? limit.pendingExtra : window.extra) },
@@ -91,19 +92,6 @@ function holderOf({ key, consumer }: HolderOptions): string {
 
 function namesOf({ adjusted }: Adjusted): string {
   return [...new Set(adjusted.map(({ name, api }) => (api === undefined ? name : `${name} at ${api}`)))].join(", ");
-}
-
-function ownerText({ owner }: LimitReport): string {
-  switch (owner.kind) {
-    case "tier":
-      return `tier ${owner.tier}`;
-    case "api":
-      return `api ${owner.api}`;
-    case "route":
-      return `route ${owner.route}`;
-    case "key":
-      return `key ${owner.key}`;
-  }
 }
 
 function quotaText({ limits, partial }: QuotaReport): string {

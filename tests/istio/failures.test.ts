@@ -10,13 +10,12 @@ import { shopFile, shopRoute, shopServices, wasmPlugin } from "./support/definit
 import { Mesh } from "./support/mesh.ts";
 import { skipReason } from "./tools.ts";
 
-/** Not the default, for the sake of the test's time. */
-const configuration = { loadHoldMs: 300 };
 const missingModule = "/nowhere/tollgate.wasm";
 
 describe("a mesh in which something is missing", { skip: await skipReason() }, () => {
   const { file, keys } = shopFile();
   let mesh: Mesh;
+  let changes = 0;
   before(async () => {
     mesh = await Mesh.start({ file, services: shopServices, objects: { route: shopRoute() } });
   });
@@ -24,17 +23,12 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
     stopHammers();
     await mesh?.stop();
   });
-  beforeEach(async () => {
-    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration })]);
-    await settles(200, 401);
-  });
+  beforeEach(() => plugs());
 
   describe("the module", () => {
     it("missing in a change: the gateway goes on with what it has", async () => {
       const load = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections: 6 });
-      const refused = mesh.istiod.refusals();
-      mesh.put("plugin", [wasmPlugin({ modulePath: missingModule })]);
-      await until("Envoy's refusal", async () => (mesh.istiod.refusals()) > refused);
+      await missesModule();
       await load.admitted(load.tally.admitted + 200);
       assertOnly(await load.stop(), 200);
       assert.equal((await withoutKey()).status, 401);
@@ -50,12 +44,11 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
     });
 
     it("missing when the gateway starts: everything is refused, until it is there", async () => {
+      await missesModule();
       await mesh.gateway.stop();
-      mesh.put("plugin", [wasmPlugin({ modulePath: missingModule })]);
       await mesh.gateway.start();
       await settles(500, 500);
-      mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration })]);
-      await settles(200, 401);
+      await plugs();
     });
   });
 
@@ -96,8 +89,7 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
         await until("its revocation", async () => reasonOf(await withKey(key)) === "key_revoked");
         assertOnly(await load.stop(), 200);
         await comeBack();
-        mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { claims: { prefix: `x-after-` } } })]);
-        await until("the next change", async () => (await withKey()).body.includes('"x-after-tier":"platinum"'), 60_000);
+        await plugs(60_000);
       });
 
       it(`${how} when the gateway starts: it listens only once istiod is there`, async () => {
@@ -111,6 +103,22 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
       });
     }
   });
+
+  /** Changes the plugin, and waits until the gateway has this very change: what it answered before says nothing of what istiod knows. */
+  async function plugs(deadlineMs?: number): Promise<void> {
+    const prefix = `x-change-${++changes}-`;
+    // Not the default, for the sake of the test's time.
+    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { loadHoldMs: 300, claims: { prefix } } })]);
+    await until("the gateway to have the change", async () => (await withKey()).body.includes(`"${prefix}tier":"platinum"`), deadlineMs);
+    await settles(200, 401);
+  }
+
+  /** Changes the plugin's module to one that isn't there, and waits until istiod has sent it and the gateway refused it. */
+  async function missesModule(): Promise<void> {
+    const refused = mesh.istiod.refusals();
+    mesh.put("plugin", [wasmPlugin({ modulePath: missingModule })]);
+    await until("Envoy's refusal", async () => mesh.istiod.refusals() > refused);
+  }
 
   function withKey(key = keys.platinum): Promise<Response> {
     return mesh.gateway.send({ headers: [["x-api-key", key]] });

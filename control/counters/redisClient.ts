@@ -1,6 +1,7 @@
 /** The connection to Redis or Valkey, a single server or a cluster, behind the few calls that the store needs. */
 import { createClient, createCluster, ErrorReply } from "@redis/client";
 import type { Script } from "./redisScripts.ts";
+import { Deadlines } from "./deadlines.ts";
 import { CountersUnavailable } from "./store.ts";
 
 export type Reply = string | number | null | Reply[];
@@ -16,16 +17,21 @@ export interface RedisConnection {
 }
 
 const commandTimeoutMs = 5000;
+/** To a server that stands still no more are sent than this. */
+const commandsMost = 10_000;
 const reconnectMaxMs = 1000;
 
 /** Replies that say that it can't be done now: it starts, fails over, has no memory, can't write its file or has too few replicas. */
 const passingReply = /^(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|MOVED|ASK|BUSY|OOM|MISCONF|NOREPLICAS|UNKILLABLE)\b/;
 
-/** Connects. `onLost` hears of lost connections, which heal by themselves. Throws when there's no server that answers. */
-export async function connectRedis(url: string, onLost: (error: Error) => void): Promise<RedisConnection> {
-  const socket = { connectTimeout: commandTimeoutMs, reconnectStrategy: (retries: number) => Math.min(reconnectMaxMs, 50 * 2 ** Math.min(retries, 6)) };
+/**
+ * Connects. `onLost` hears of lost connections, which heal by themselves. Throws when there's no server that answers. Commands are given
+ * up after `timeoutMs`; the server may carry them out yet.
+ */
+export async function connectRedis(url: string, onLost: (error: Error) => void, timeoutMs = commandTimeoutMs): Promise<RedisConnection> {
+  const socket = { connectTimeout: timeoutMs, reconnectStrategy: (retries: number) => Math.min(reconnectMaxMs, 50 * 2 ** Math.min(retries, 6)) };
   // Nothing waits for a reconnection: the lane hears at once that it should send its call again.
-  const settings = { disableOfflineQueue: true, commandOptions: { timeout: commandTimeoutMs } };
+  const settings = { disableOfflineQueue: true, commandsQueueMaxLength: commandsMost, commandOptions: { timeout: 0 } };
   const single = createClient({ url, socket: { ...socket, reconnectStrategy: false }, ...settings });
   single.on("error", () => undefined);
   try {
@@ -39,20 +45,20 @@ export async function connectRedis(url: string, onLost: (error: Error) => void):
   } finally {
     await single.close();
   }
-  return cluster ? openCluster(url, socket, settings, onLost) : openSingle(url, socket, settings, onLost);
+  return cluster ? openCluster(url, socket, settings, onLost, timeoutMs) : openSingle(url, socket, settings, onLost, timeoutMs);
 }
 
 type SocketSettings = { connectTimeout: number; reconnectStrategy: (retries: number) => number };
-type ClientSettings = { disableOfflineQueue: boolean; commandOptions: { timeout: number } };
+type ClientSettings = { disableOfflineQueue: boolean; commandsQueueMaxLength: number; commandOptions: { timeout: number } };
 
-async function openSingle(url: string, socket: SocketSettings, settings: ClientSettings, onLost: (error: Error) => void): Promise<RedisConnection> {
+async function openSingle(url: string, socket: SocketSettings, settings: ClientSettings, onLost: (error: Error) => void, timeoutMs: number): Promise<RedisConnection> {
   const client = createClient({ url, socket, ...settings });
   client.on("error", onLost);
   await client.connect();
   // A connection that listens takes no other commands.
   const listener = createClient({ url, socket });
   listener.on("error", () => undefined);
-  return connection(false, (_key, args) => client.sendCommand(args), {
+  return connection(false, timeoutMs, (_key, args) => client.sendCommand(args), {
     publish: (channel, text) => client.publish(channel, text),
     async subscribe(channel, heard) {
       if (!listener.isOpen) await listener.connect();
@@ -65,7 +71,7 @@ async function openSingle(url: string, socket: SocketSettings, settings: ClientS
   });
 }
 
-async function openCluster(url: string, socket: SocketSettings, settings: ClientSettings, onLost: (error: Error) => void): Promise<RedisConnection> {
+async function openCluster(url: string, socket: SocketSettings, settings: ClientSettings, onLost: (error: Error) => void, timeoutMs: number): Promise<RedisConnection> {
   const { username, password, protocol } = new URL(url);
   const credentials = {
     ...(username === "" ? {} : { username: decodeURIComponent(username) }),
@@ -76,7 +82,7 @@ async function openCluster(url: string, socket: SocketSettings, settings: Client
   cluster.on("error", onLost);
   cluster.on("node-error", onLost);
   await cluster.connect();
-  return connection(true, (key, args) => cluster.sendCommand(key, false, args), {
+  return connection(true, timeoutMs, (key, args) => cluster.sendCommand(key, false, args), {
     publish: (channel, text) => cluster.publish(channel, text),
     async subscribe(channel, heard) {
       await cluster.subscribe(channel, heard);
@@ -91,10 +97,11 @@ interface Others {
   close(): Promise<unknown>;
 }
 
-function connection(cluster: boolean, raw: (key: string, args: string[]) => Promise<unknown>, others: Others): RedisConnection {
+function connection(cluster: boolean, timeoutMs: number, raw: (key: string, args: string[]) => Promise<unknown>, others: Others): RedisConnection {
+  const deadlines = new Deadlines(timeoutMs);
   const send = async (key: string, args: string[]): Promise<Reply> => {
     try {
-      return (await raw(key, args)) as Reply;
+      return (await deadlines.of(raw(key, args))) as Reply;
     } catch (error) {
       throw judged(error);
     }
@@ -118,6 +125,7 @@ function connection(cluster: boolean, raw: (key: string, args: string[]) => Prom
     },
     subscribe: others.subscribe,
     async close() {
+      deadlines.close();
       await others.close();
     },
   };

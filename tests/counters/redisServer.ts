@@ -25,6 +25,9 @@ export interface RedisServer {
   port: number;
   /** kills it as a crash would; what it had confirmed is on the disk */
   kill(): Promise<void>;
+  /** connections stay, nothing is answered */
+  freeze(): void;
+  thaw(): void;
   /** starts it again over the same folder */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -54,6 +57,8 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisSer
     url: `redis://127.0.0.1:${port}`,
     port,
     kill: () => end("SIGKILL"),
+    freeze: () => void child.kill("SIGSTOP"),
+    thaw: () => void child.kill("SIGCONT"),
     restart: start,
     async stop() {
       process.off("exit", killed);

@@ -38,6 +38,9 @@ export const sharesName = (group: number, id: CounterId): string => `tg:{tg${gro
 export const contactsName = (environment: string): string => `tg:{tgc}:t:${environment}`;
 export const gatewaysName = (environment: string): string => `tg:{tgc}:g:${environment}`;
 
+/** Stands for a string that isn't there where strings are compared. */
+export const absent = "-";
+
 /** The part of a string that is compared. */
 export function compared(value: string): string {
   return value.slice(0, value.indexOf(";") + 1);

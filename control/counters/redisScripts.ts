@@ -6,18 +6,28 @@ export interface Script {
   sha: string;
 }
 
+/** The values of the first so many keys, false where there is none. Lua takes a few thousand arguments at a time. */
+const manyStrings = `
+local function strings_of(count)
+  local values = {}
+  for from = 1, count, 1000 do
+    local some = redis.call('MGET', unpack(KEYS, from, math.min(from + 999, count)))
+    for index = 1, #some do values[from + index - 1] = some[index] end
+  end
+  return values
+end`;
+
 /**
  * Reads in one go. KEYS: strings, then hashes. ARGV: number of strings, and of the first of them that are wanted only up to their `;`; then
  * for each hash the number of fields and the fields, where -1 stands for all of it. Answers with the clock (seconds, microseconds), a
  * list of the strings' values, and a list for each hash.
  */
-export const loadScript = script(`
+export const loadScript = script(`${manyStrings}
 local strings, short = tonumber(ARGV[1]), tonumber(ARGV[2])
-local values = {}
-for index = 1, strings do
-  local value = redis.call('GET', KEYS[index])
-  if value and index <= short then value = string.sub(value, 1, string.find(value, ';', 1, true)) end
-  values[index] = value
+local values = strings_of(strings)
+for index = 1, short do
+  local value = values[index]
+  if value then values[index] = string.sub(value, 1, string.find(value, ';', 1, true)) end
 end
 local hashes = {}
 local at = 3
@@ -40,12 +50,14 @@ return {time[1], time[2], values, hashes}
 /**
  * Writes if what was read is still so. KEYS: strings, then hashes. ARGV: number of strings; for each string what it must begin with ('-': it
  * must not be there), its new value ('' leaves it), its time to live in ms; then for each hash its time to live, the number of fields,
- * and each field with its value ('' deletes it). Answers 0, or with the number of the first string that has changed, and then wrote nothing.
+ * and each field with its value ('' deletes it). A time to live of 0 leaves a hash's as it is. Answers 0, or with the number of the first
+ * string that has changed, and then wrote nothing.
  */
-export const storeScript = script(`
+export const storeScript = script(`${manyStrings}
 local strings = tonumber(ARGV[1])
+local values = strings_of(strings)
 for index = 1, strings do
-  local value = redis.call('GET', KEYS[index])
+  local value = values[index]
   local expected = ARGV[index * 3 - 1]
   if expected == '-' then
     if value then return index end
@@ -64,7 +76,7 @@ for index = strings + 1, #KEYS do
     local name, value = ARGV[at + field * 2], ARGV[at + field * 2 + 1]
     if value == '' then redis.call('HDEL', KEYS[index], name) else redis.call('HSET', KEYS[index], name, value) end
   end
-  redis.call('PEXPIRE', KEYS[index], ARGV[at])
+  if ARGV[at] ~= '0' then redis.call('PEXPIRE', KEYS[index], ARGV[at]) end
   at = at + 2 + count * 2
 end
 return 0

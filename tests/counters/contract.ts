@@ -1,7 +1,7 @@
 /** What every counter store keeps to. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type CallAnswer, leaseAction, type LimitShape, verdict } from "../../control/counters/model.ts";
+import { type CallAnswer, type LaneCall, leaseAction, type LimitShape, verdict } from "../../control/counters/model.ts";
 import type { CounterStore } from "../../control/counters/store.ts";
 import { neverMore } from "./events.ts";
 import { ask, Clock, dayMs, Desk, environment, firstUse, Lane, minuteMs, otherSubject, quota, rate, startMs, subject, tell } from "./support.ts";
@@ -72,6 +72,18 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const [answer] = await all.send({ ...lane.call(ask({ need: 10 })), environment: "staging" });
       assert.ok(answer?.kind === "answered");
       assert.equal(answer.answers[0]!.granted, 10);
+    });
+
+    it("asks for limits with the very call that it was given, however many subjects that concerns", async () => {
+      const { store } = await harness.open(new Clock().read);
+      const calls = [1, 40].map((count) => new Lane().call(...Array.from({ length: count }, (_, index) => ask({ subject: (7 * index).toString(16).padStart(32, "0") }))));
+      const asked = new Set<LaneCall>();
+      await store.apply(calls, (_environment, _wireId, call) => {
+        asked.add(call);
+        return rate();
+      });
+      assert.deepEqual(asked, new Set(calls));
+      for (const call of asked) assert.ok(calls.includes(call));
     });
 
     it("says that a limit is unknown", async () => {

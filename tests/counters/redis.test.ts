@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { after, afterEach, describe, it } from "node:test";
+import fc from "fast-check";
+import { MemoryCounterStore } from "../../control/counters/memory.ts";
+import { type LaneCall, leaseAction } from "../../control/counters/model.ts";
 import { connectRedis } from "../../control/counters/redisClient.ts";
 import { RedisCounterStore } from "../../control/counters/redis.ts";
 import { groupOf, slotGroups } from "../../control/counters/redisRows.ts";
 import { CountersUnavailable } from "../../control/counters/store.ts";
 import { counterContract } from "./contract.ts";
 import { type RedisServer, startRedis, startRedisCluster } from "./redisServer.ts";
-import { ask, Clock, Desk, environment, Lane, rate, subject } from "./support.ts";
+import { ask, Clock, dayMs, Desk, environment, firstUse, Lane, minuteMs, otherSubject, quota, rate, startMs, subject, tell } from "./support.ts";
 
 const server = await startRedis().catch((error: unknown) => String(error));
 const opened: RedisCounterStore[] = [];
@@ -36,10 +39,12 @@ if (typeof server === "string") {
   after(() => server.stop());
   contractOver("Redis", server.url);
   describe("Redis: the server", () => theServer(server));
+  describe("Redis: replicas of control", () => replicas(server.url));
   describe("Redis: recalls", () => recalls(server.url));
   const cluster = await startRedisCluster(3);
   after(() => cluster.stop());
   contractOver("Redis cluster", cluster.url);
+  describe("Redis cluster: replicas of control", () => replicas(cluster.url));
   describe("Redis cluster: recalls", () => recalls(cluster.url));
 }
 
@@ -106,6 +111,25 @@ function theServer(redis: RedisServer): void {
     assert.equal(await here.used(rate({ windowSeconds: 86_400 })), 30);
   });
 
+  it("is unavailable while the server stands still, and then goes on", async () => {
+    await empty(redis.url);
+    const store = new RedisCounterStore(await connectRedis(redis.url, () => undefined, 500));
+    opened.push(store);
+    const here = new Desk(store, rate({ windowSeconds: 86_400 }));
+    await here.op(new Lane(), ask({ want: 10 }));
+    redis.freeze();
+    const lane = new Lane();
+    const call = lane.call(ask({ want: 10 }));
+    try {
+      await assert.rejects(here.send(call), CountersUnavailable);
+    } finally {
+      redis.thaw();
+    }
+    const [answer] = await here.send(call);
+    assert.ok(answer?.kind === "answered" && answer.answers[0]!.granted === 10);
+    assert.equal(await here.used(rate({ windowSeconds: 86_400 })), 20);
+  });
+
   it("decides by the server's clock, whatever this host's says", async (t) => {
     await empty(redis.url);
     const store = await open(redis.url);
@@ -148,6 +172,68 @@ function theServer(redis: RedisServer): void {
     await assert.rejects(new Desk(store, rate()).send(new Lane().call(ask())), CountersUnavailable);
   });
 }
+
+/** Replicas of control share what is in Redis, and know nothing else. */
+function replicas(url: string): void {
+  it("know what a lane said elsewhere, even where the window is as it was", async () => {
+    await empty(url);
+    const clock = new Clock();
+    const limits = [rate({ limit: 1000 }), quota("day", { limit: 1000 })];
+    const [here, there, lane] = [new Desk(await open(url, clock.read), ...limits), new Desk(await open(url, clock.read), ...limits), new Lane()];
+    const day = Math.floor(startMs / dayMs) * dayMs;
+    await here.op(lane, ask({ wireId: 2, want: 10 }));
+    // All but one was spent, which changes the holding alone.
+    await there.op(lane, tell({ wireId: 2, windowStartMs: day, held: 1 }));
+    for (let calls = 0; calls < 40; calls++) await here.op(lane, ask({ want: 1 }));
+    await here.op(lane, tell({ wireId: 2, actions: leaseAction.close, windowStartMs: day, held: 0, returned: 10 }));
+    assert.equal(await here.used(limits[1]!), 9);
+  });
+
+  it("answer as one store in memory would, whichever of them gets the call", async () => {
+    await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
+      await empty(url);
+      const clock = new Clock();
+      const limits = new Map([rate({ limit: 60 }), quota("day", { limit: 200 }), firstUse({ limit: 90 })].map((limit) => [limit.wireId, limit]));
+      const limitsOf = (_environment: string, wireId: number) => limits.get(wireId);
+      const stores = [await open(url, clock.read), await open(url, clock.read)];
+      const model = new MemoryCounterStore({ nowMs: clock.read });
+      const lanes = Array.from({ length: 3 }, () => new Lane());
+      const last = new Map<number, LaneCall>();
+      for (const { kind, replica, lane, ops, passMs } of steps) {
+        clock.pass(passMs);
+        const store = stores[replica]!;
+        const refs = ops.map(({ wireId, subject: of }) => ({ limit: limits.get(wireId)!, subject: of }));
+        if (kind === "reset") assert.deepEqual(await store.reset(environment, refs), await model.reset(environment, refs));
+        else if (kind === "grant") assert.deepEqual(await store.grant(environment, refs, 7), await model.grant(environment, refs, 7));
+        else {
+          const call = (kind === "resend" ? last.get(lane) : undefined) ?? lanes[lane]!.call(...ops.map((op) => ({ ...op, windowStartMs: op.windowStartMs === 0 ? 0 : Math.floor(clock.nowMs / minuteMs) * minuteMs })));
+          last.set(lane, call);
+          const [{ answers }, { answers: expected }] = [await store.apply([call], limitsOf), await model.apply([call], limitsOf)];
+          assert.deepEqual(answers, expected);
+        }
+      }
+    }), { numRuns: 25 });
+  });
+}
+
+/** No shares: they are sized by a count of lanes that may be a second old. */
+const anOp = fc.record({
+  wireId: fc.constantFrom(1, 1, 2, 3),
+  actions: fc.constantFrom(leaseAction.ask, leaseAction.ask, leaseAction.ask, 0, leaseAction.close, leaseAction.ask | leaseAction.next),
+  subject: fc.constantFrom(subject, otherSubject),
+  windowStartMs: fc.constantFrom(0, startMs),
+  held: fc.nat(20),
+  returned: fc.nat(10),
+  need: fc.integer({ min: 1, max: 5 }),
+  want: fc.integer({ min: 1, max: 30 }),
+});
+const step = fc.record({
+  kind: fc.constantFrom("call", "call", "call", "call", "call", "call", "resend", "reset", "grant"),
+  replica: fc.nat(1),
+  lane: fc.nat(2),
+  ops: fc.array(anOp, { minLength: 1, maxLength: 4 }),
+  passMs: fc.constantFrom(0, 0, 5, 300, 2000, 20_000),
+});
 
 function recalls(url: string): void {
   it("are passed on to other replicas, not to oneself", async () => {

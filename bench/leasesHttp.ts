@@ -5,7 +5,8 @@
  * `bench/leases.ts` measures the store below it alone.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { ControlProcess } from "../tests/envoy/support/control.ts";
+import type { ControlProcess } from "../tests/envoy/support/control.ts";
+import { startDeployedControl } from "./deployedControl.ts";
 import { allKeys, sha256Hex } from "./keys.ts";
 import type { BenchOptions } from "./options.ts";
 import { cpuMicrosOf } from "./processFigures.ts";
@@ -19,6 +20,8 @@ import { Unavailable } from "./unavailable.ts";
 /** beyond the aim, so that what was granted isn't short of it by the last answers */
 const offeredOfAim = 1.05;
 const p99AimMs = 50;
+/** of docs/operations.md, beside durability */
+const recommended = ["--auto-aof-rewrite-min-size", "512mb"];
 /** as fast as they are answered, so many calls are under way at a time */
 const underWayMost = 64;
 /** Of each key and limit: never reached. */
@@ -66,15 +69,15 @@ export async function measureLeases({ quick }: Pick<BenchOptions, "quick">, tell
 }
 
 async function measureStore(store: Store, fleet: Fleet, seconds: number): Promise<Figure[]> {
-  const redis = store.redis ? await startBenchRedis() : undefined;
+  const redis = store.redis ? await startBenchRedis(recommended) : undefined;
   let control: ControlProcess | undefined;
   let gateways: SimulatedGateway[] = [];
   try {
-    control = await ControlProcess.start({ env: { TOLLGATE_REDIS_URL: redis?.url ?? "" } });
+    control = await startDeployedControl({ env: { TOLLGATE_REDIS_URL: redis?.url ?? "" } });
     const token = await fillEnvironment(control, 1, minuteAndDay(plenty, plenty, "global"));
     gateways = makeGateways(await readFeed(control.syncPort, token), fleet);
     const load = new LeaseLoad(gateways, fleet.batch);
-    await load.asFastAsAnswered(Math.max(1, seconds / 5));
+    await load.asFastAsAnswered(Math.max(1, seconds / 2));
     const offered = store.aim * offeredOfAim;
     const spent = cpuMeter(control, redis);
     const { times, elapsedMs } = await load.offered(offered, seconds);

@@ -6,7 +6,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ControlProcess } from "../tests/envoy/support/control.ts";
+import type { ControlProcess } from "../tests/envoy/support/control.ts";
+import { startDeployedControl } from "./deployedControl.ts";
 import { EnvoyProcess } from "./envoyProcess.ts";
 import { allKeys } from "./keys.ts";
 import type { BenchOptions } from "./options.ts";
@@ -42,7 +43,7 @@ export async function measureLimits({ envoyPath, upstreamPort }: SystemContext, 
   const [warmSeconds, seconds] = quick ? [5, 10] : [70, 90];
   const folder = mkdtempSync(join(tmpdir(), "tollgate-limits-"));
   const logPath = join(folder, "access.log");
-  const control = await ControlProcess.start();
+  const control = await startDeployedControl();
   let envoy: EnvoyProcess | undefined;
   try {
     const gatewayToken = await fillEnvironment(control, keyCount, minuteAndDay(perMinute, perDay, "global"));

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import type { LimitInput } from "../control/domain/schema.ts";
 import { projectRoot } from "../control/envoy/paths.ts";
-import { ControlProcess } from "../tests/envoy/support/control.ts";
+import type { ControlProcess } from "../tests/envoy/support/control.ts";
+import { startDeployedControl } from "./deployedControl.ts";
 import { bootstrap, cluster, wasmFilter } from "./envoyConfig.ts";
 import { EnvoyProcess } from "./envoyProcess.ts";
 import { benchKey, sha256Hex } from "./keys.ts";
@@ -39,7 +40,7 @@ export async function startFilledControl(keyCount: number, { enforcement, apart 
   const folder = join(projectRoot(), "build", "bench", name);
   const tokenPath = join(folder, "gateway-token");
   if (!existsSync(tokenPath)) await makeDatabase(keyCount, enforcement, folder, tokenPath);
-  return { control: await ControlProcess.start({ dataDir: folder }), gatewayToken: readFileSync(tokenPath, "utf8") };
+  return { control: await startDeployedControl({ dataDir: folder }), gatewayToken: readFileSync(tokenPath, "utf8") };
 }
 
 export interface TollgateOptions extends FillOptions {
@@ -94,7 +95,7 @@ async function makeDatabase(keyCount: number, enforcement: Enforcement | undefin
   console.error(`making a database with ${keyCount} keys`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const control = await ControlProcess.start({ dataDir: folder });
+  const control = await startDeployedControl({ dataDir: folder });
   try {
     const limits = enforcement === undefined ? [] : minuteAndDay(minuteLimit, dayLimit, enforcement);
     const gatewayToken = await fillEnvironment(control, keyCount, limits);

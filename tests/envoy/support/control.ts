@@ -18,6 +18,8 @@ export interface ControlOptions {
   env?: Record<string, string>;
   /** so far is its clock ahead of everybody else's; default 0 */
   clockAheadMs?: number;
+  /** arguments of Node, instead of those that run it from its sources */
+  nodeArgs?: string[];
 }
 
 export const adminToken = "an-admin-token-for-tests";
@@ -50,7 +52,8 @@ export class ControlProcess {
     const log = openSync(join(this.dataDir, "control.log"), "a");
     const { env = {}, clockAheadMs = 0 } = this.options;
     const clock = clockAheadMs === 0 ? [] : ["--import", "./tests/envoy/support/shiftedClock.ts"];
-    const child = spawn(process.execPath, ["--import", "tsx", ...clock, "control/cli/main.ts", "serve"], {
+    const nodeArgs = this.options.nodeArgs ?? ["--import", "tsx", ...clock, "control/cli/main.ts"];
+    const child = spawn(process.execPath, [...nodeArgs, "serve"], {
       cwd: projectRoot(),
       stdio: ["ignore", log, log],
       env: {

@@ -113,7 +113,7 @@ function theServer(redis: RedisServer): void {
 
   it("is unavailable while the server stands still, and then goes on", async () => {
     await empty(redis.url);
-    const store = new RedisCounterStore(await connectRedis(redis.url, () => undefined, 500));
+    const store = new RedisCounterStore(await connectRedis(redis.url, () => undefined, 2000));
     opened.push(store);
     const here = new Desk(store, rate({ windowSeconds: 86_400 }));
     await here.op(new Lane(), ask({ want: 10 }));

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../control/envoy/paths.ts";
 import { ControlProcess, type ControlOptions } from "../tests/envoy/support/control.ts";
+import { environmentOf, parseContainerfile } from "../tests/image/containerfile.ts";
 
 let built = false;
 
@@ -15,7 +16,6 @@ export async function startDeployedControl({ env = {}, ...options }: ControlOpti
 }
 
 function nodeOptions(): string {
-  const found = /^ENV NODE_OPTIONS="(.+)"$/m.exec(readFileSync(join(projectRoot(), "deploy", "Containerfile"), "utf8"));
-  if (found === null) throw new Error("deploy/Containerfile has no line `ENV NODE_OPTIONS=\"…\"`");
-  return found[1]!;
+  const image = parseContainerfile(readFileSync(join(projectRoot(), "deploy", "Containerfile"), "utf8")).at(-1)!;
+  return environmentOf(image)["NODE_OPTIONS"]!;
 }

@@ -50,7 +50,7 @@ function* instructionsOf(source: string): Generator<Instruction> {
 function wordsOf(text: string): string[] {
   if (text.startsWith("[")) return JSON.parse(text) as string[];
   if (text.startsWith("CMD ")) return wordsOf(text.slice(4));
-  return text.split(/\s+/);
+  return Array.from(text.matchAll(/(?:[^\s"]|"[^"]*")+/g), ([word]) => word.replaceAll('"', ""));
 }
 
 /** The `ENV` of a stage. */

@@ -27,11 +27,6 @@ export class Deadlines {
     });
   }
 
-  close(): void {
-    clearInterval(this.timer);
-    this.timer = undefined;
-  }
-
   private look(): void {
     const nowMs = performance.now();
     for (const one of this.awaited) {
@@ -39,6 +34,8 @@ export class Deadlines {
       this.awaited.delete(one);
       one.reject(new Error(`There was no answer within ${this.limitMs} ms.`));
     }
-    if (this.awaited.size === 0) this.close();
+    if (this.awaited.size > 0) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
   }
 }

@@ -1,7 +1,7 @@
 /** The connection to Redis or Valkey, a single server or a cluster, behind the few calls that the store needs. */
 import { createClient, createCluster, ErrorReply } from "@redis/client";
-import type { Script } from "./redisScripts.ts";
 import { Deadlines } from "./deadlines.ts";
+import type { Script } from "./redisScripts.ts";
 import { CountersUnavailable } from "./store.ts";
 
 export type Reply = string | number | null | Reply[];
@@ -99,13 +99,14 @@ interface Others {
 
 function connection(cluster: boolean, timeoutMs: number, raw: (key: string, args: string[]) => Promise<unknown>, others: Others): RedisConnection {
   const deadlines = new Deadlines(timeoutMs);
-  const send = async (key: string, args: string[]): Promise<Reply> => {
+  const answered = async <T>(command: () => Promise<T>): Promise<T> => {
     try {
-      return (await deadlines.of(raw(key, args))) as Reply;
+      return await deadlines.of(command());
     } catch (error) {
       throw judged(error);
     }
   };
+  const send = async (key: string, args: string[]) => (await answered(() => raw(key, args))) as Reply;
   return {
     cluster,
     send,
@@ -119,13 +120,10 @@ function connection(cluster: boolean, timeoutMs: number, raw: (key: string, args
       }
     },
     async publish(channel, text) {
-      await others.publish(channel, text).catch((error: unknown) => {
-        throw judged(error);
-      });
+      await answered(() => others.publish(channel, text));
     },
     subscribe: others.subscribe,
     async close() {
-      deadlines.close();
       await others.close();
     },
   };

@@ -133,7 +133,7 @@ export class RedisTransactions {
         args.push("-1");
       }
       const [seconds, micros, values, hashes] = (await this.redis.run(loadScript, names, args)) as [string, string, (string | null)[], (string | null)[][]];
-      this.setClock(seconds, micros);
+      this.offsetMs = Number(seconds) * 1000 + Number(micros) / 1000 - performance.now();
       facts.nowMs = this.nowMs();
       arrived.forEach((take, index) => take(values[index] ?? null));
       let at = 0;
@@ -151,10 +151,6 @@ export class RedisTransactions {
       const count = async () => Number(await this.redis.send(contactsName(environment), ["ZCOUNT", contactsName(environment), `(${facts.nowMs - aliveMs}`, "+inf"]));
       facts.lanesAlive.set(environment, await this.lanesAlive.get(environment, facts.nowMs, count));
     }
-  }
-
-  private setClock(seconds: string, micros: string): void {
-    this.offsetMs = Number(seconds) * 1000 + Number(micros) / 1000 - performance.now();
   }
 
   /** Those who hold, with their gateways and last calls. */

@@ -18,7 +18,7 @@ export interface ControlOptions {
   env?: Record<string, string>;
   /** so far is its clock ahead of everybody else's; default 0 */
   clockAheadMs?: number;
-  /** arguments of Node, instead of those that run it from its sources */
+  /** arguments of Node, instead of those that run it from its sources; `clockAheadMs` then does nothing */
   nodeArgs?: string[];
 }
 

@@ -311,7 +311,7 @@ function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i3
 }
 
 /** Headers that can't be read whole can't be cleaned either: such a request goes nowhere, whatever the mode. */
-function refuseUnread(root: Root): i32 {
+export function refuseUnread(root: Root): i32 {
   stripUnread(root.config);
   root.meter.refused(HEADERS_UNREADABLE);
   deny(HEADERS_UNREADABLE, root.bearer, 0, null);

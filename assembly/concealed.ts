@@ -23,14 +23,14 @@ const NOTHING: u32 = 0;
 /** There is no room: the request may not wait. */
 export const NO_ROOM: u32 = 0xffffffff;
 
-const BLOCKS: u32 = 32768;
+const BLOCKS: u32 = 16384;
 const BLOCK_BYTES: u32 = 256;
 const CONTENT_BYTES: u32 = BLOCK_BYTES - 4;
-const blocks = memory.data(32768 * 256, 8);
+const blocks = memory.data(16384 * 256, 8);
 /** Blocks are named 1 to BLOCKS. Those up to `fresh` have been in use at some time; the free ones of them are chained. */
 let fresh: u32 = 0;
 let free: u32 = 0;
-let freeBlocks: u32 = 32768;
+let freeBlocks: u32 = 16384;
 
 const PATH = ascii(":path");
 

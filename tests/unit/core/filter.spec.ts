@@ -255,7 +255,7 @@ describe("the ladder", () => {
     beginCallback();
     give("headers", broken.start, broken.bytes);
     expect(decide(root, 7, true, 0)).toBe(PAUSE);
-    expect(takeCalls().startsWith("remove x-api-key\nremove authorization\nreplace :path: /\nanswer 400 tollgate_headers_unreadable")).toBeTruthy();
+    expect(takeCalls().startsWith("remove x-api-key\nremove authorization\nremove proxy-authorization\nremove referer\nremove cookie\nreplace :path: /\nanswer 400 tollgate_headers_unreadable")).toBeTruthy();
     withhold("headers");
     expect(decide(root, 7, true, 0)).toBe(PAUSE);
     expect(takeCalls().includes("answer 400 tollgate_headers_unreadable")).toBeTruthy();

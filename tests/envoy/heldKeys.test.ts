@@ -52,7 +52,6 @@ for (const setup of [oldest, newest]) {
         setup,
         syncPort: link.port,
         gatewayToken,
-        logHeaders: [":path", "proxy-authorization", "referer"],
         listeners: [{ configuration: { environment, keySources, ...held } }, { configuration: { environment, keySources, ...held, claims: { token: "x-tollgate-token" } } }],
       });
     });

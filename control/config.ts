@@ -1,9 +1,9 @@
 /** Control's settings, from environment variables. */
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { type SettingName, settings, type StandardName } from "./settings.ts";
-import { makeFolder } from "./store/folder.ts";
+import { keepPrivate, makeFolder } from "./store/folder.ts";
 
 export interface ControlConfig {
   /** the address that both servers listen on */
@@ -83,6 +83,10 @@ export function prepareDataDir(dataDir: string): void {
     makeFolder(dataDir);
     if (!statSync(dataDir).isDirectory()) throw new Error("It is no folder.");
     accessSync(dataDir, constants.W_OK | constants.X_OK);
+    // Whatever is written from now on, by children too: databases, their side files, logs, configuration.
+    process.umask(0o077);
+    keepPrivate(dataDir);
+    for (const name of readdirSync(dataDir)) keepPrivate(join(dataDir, name));
   } catch (error) {
     throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, "Set TOLLGATE_DATA_DIR to a folder that this user may write.", { cause: error });
   }

@@ -12,6 +12,7 @@ import { createAdminServer } from "./http/server.ts";
 import type { App } from "./http/typeProvider.ts";
 import { Issuer } from "./identity/issuer.ts";
 import { createLogger } from "./logging.ts";
+import { maskSecrets } from "./secrets.ts";
 import { QuotaSource } from "./quota/facts.ts";
 import { openStore } from "./store/open.ts";
 import type { SqlStore } from "./store/sqlStore.ts";
@@ -91,7 +92,7 @@ export async function runControl(env: NodeJS.ProcessEnv, say: (text: string) => 
     control = await startControl(config, logger);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    say(`${error.message}\n${error.remedy}`);
+    say(maskSecrets(`${error.message}\n${error.remedy}`));
     return 1;
   }
   if (control.adminToken !== undefined) say(`Admin token (shown this once): ${control.adminToken}`);

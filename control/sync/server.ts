@@ -8,6 +8,7 @@ import type { CounterStore } from "../counters/store.ts";
 import type { Issuer } from "../identity/issuer.ts";
 import type { FeedSource } from "../store/feedSource.ts";
 import type { UsageSink } from "../usage/model.ts";
+import { maskSecrets } from "../secrets.ts";
 import { type Answer, EnvironmentFeed, feedBounds, type FeedBounds } from "./feed.ts";
 import { Gateways } from "./gateways.ts";
 import { Leases } from "./leases.ts";
@@ -363,7 +364,7 @@ class Server implements SyncServer {
     this.#metrics.problems.inc({ code: problem.code });
     if (problem.status === 503) reply.header("retry-after", "1");
     if (problem.status === 401) reply.header("www-authenticate", "Bearer");
-    return reply.code(problem.status).type("application/problem+json").send(Buffer.from(JSON.stringify(problem.body())));
+    return reply.code(problem.status).type("application/problem+json").send(Buffer.from(maskSecrets(JSON.stringify(problem.body()))));
   }
 
   #readings() {

@@ -7,7 +7,7 @@ import { ControlProcess } from "./support/control.ts";
 import { environment, host, makeFixture } from "./support/fixture.ts";
 import { Connection, type Http1Request, type Pair } from "./support/http1.ts";
 import { quotaOfDay } from "./support/fleet.ts";
-import { startLink, type Link } from "./support/link.ts";
+import { startLink, type Fate, type Link } from "./support/link.ts";
 import { newest, oldest } from "./support/setups.ts";
 import { until } from "./support/until.ts";
 
@@ -44,7 +44,7 @@ for (const setup of [oldest, newest]) {
       const apis = file.apis!.filter(({ id }) => id !== "jwt").map((api) => (api.id === "orders" ? { ...api, limits: [quotaOfDay(1000)] } : api));
       const gatewayToken = await control.createEnvironment(environment, { ...file, apis, internalToken: { issuer, audiences: ["mesh"], lifetimeSeconds: 60 } });
       link = await startLink(control.syncPort);
-      link.fate = async (path) => {
+      link.fate = async (path): Promise<Fate> => {
         await until("calls to pass", () => !stopped(path), 60_000);
         return "delivered";
       };

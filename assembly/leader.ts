@@ -4,7 +4,7 @@
  */
 import { OK, callResponseBody, getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release } from "./abi/memory";
-import { Retry } from "./retry";
+import { ControlCall } from "./controlCall";
 import { callPage, callReport, callWatch, responseStatus } from "./controlCalls";
 import { Head, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE, SharedState } from "./sharedState";
 import { appendLog } from "./feedLog";
@@ -31,9 +31,6 @@ const RETRY_MOST_NS: u64 = 5_000_000_000;
 const REPORT_EVERY_NS: u64 = 250_000_000;
 /** A VM that control refuses leaves the lead to others, whose token may be newer, for this long. */
 const ABSTAIN_NS: u64 = 2_000_000_000;
-/** Envoy ends a call at its timeout; one that has not ended then is lost. */
-const CALL_GRACE_NS: u64 = 2_000_000_000;
-
 const RECALL_BYTES: u32 = 28;
 
 const NOTHING: i32 = 0;
@@ -59,9 +56,7 @@ export class Leader {
   private abstainUntilNs: u64 = 0;
 
   private calling: i32 = NOTHING;
-  private call: u32 = 0;
-  private callDeadlineNs: u64 = 0;
-  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
+  private call: ControlCall = new ControlCall(RETRY_LEAST_NS, RETRY_MOST_NS);
   private pageFailures: u32 = 0;
   /** ask for a snapshot whatever version is there */
   private fresh: bool = false;
@@ -87,12 +82,12 @@ export class Leader {
     // Somebody has spoiled it: what this VM read last is as good.
     else if (!this.state.headSound && this.state.head.generation != 0) this.publish();
     this.tidy();
-    if (this.calling != NOTHING) {
-      if (now > this.callDeadlineNs) this.failed(now, STATUS_UNREACHABLE, "no answer");
+    if (this.call.inFlight) {
+      if (this.call.isLost(now)) this.failed(now, STATUS_UNREACHABLE, "no answer");
       else if (this.calling == WATCH) this.report(now);
       return;
     }
-    if (now < this.retry.atNs) return;
+    if (!this.call.mayStart(now)) return;
     this.heedResync();
     if (this.stage.active) this.start(now, PAGE, this.state.timeoutMs, callPage(this.state, this.stage.nextPage, this.stage.epoch, this.stage.version));
     else this.watch(now);
@@ -102,7 +97,8 @@ export class Leader {
 
   /** Whether control failed lately, so that the next call is still some time away. */
   waiting(now: u64): bool {
-    return now < this.retry.atNs || (this.calling == WATCH && this.retry.whileNs > 0);
+    const retry = this.call.retry;
+    return now < retry.atNs || (this.calling == WATCH && retry.whileNs > 0);
   }
 
   /** Gives the lead up at once, so that another VM need not wait for the lease's end. */
@@ -113,8 +109,7 @@ export class Leader {
 
   /** The root on which calls were made is no more: their answers won't come. */
   forgetCalls(): void {
-    this.calling = NOTHING;
-    this.call = 0;
+    this.endCall();
     this.reportCall = 0;
   }
 
@@ -128,7 +123,7 @@ export class Leader {
 
   private stop(): void {
     this.leading = false;
-    this.calling = NOTHING;
+    this.endCall();
     this.stage.active = false;
   }
 
@@ -137,7 +132,7 @@ export class Leader {
     if (!this.state.readHead() && this.state.head.generation == 0) memory.fill(changetype<usize>(this.state.head), 0, offsetof<Head>());
     this.state.head.term++;
     this.state.writeHead();
-    this.retry.answered();
+    this.call.answered();
     this.stage.resume();
   }
 
@@ -163,14 +158,16 @@ export class Leader {
 
   // ---- calls ---------------------------------------------------------------------------------------------------------------------------
 
-  private start(now: u64, what: i32, timeoutMs: u32, call: u32): void {
-    if (call == 0) {
-      this.failed(now, STATUS_UNREACHABLE, "Envoy has no such cluster, or refused the call");
-      return;
-    }
-    this.call = call;
+  private endCall(): void {
+    this.calling = NOTHING;
+    this.call.forget();
+  }
+
+  private start(now: u64, what: i32, timeoutMs: u32, token: u32): void {
     this.calling = what;
-    this.callDeadlineNs = now + <u64>timeoutMs * 1_000_000 + CALL_GRACE_NS;
+    if (!this.call.started(token, now, timeoutMs)) {
+      this.failed(now, STATUS_UNREACHABLE, "Envoy has no such cluster, or refused the call");
+    }
   }
 
   private watch(now: u64): void {
@@ -202,23 +199,22 @@ export class Leader {
       this.reportCall = 0;
       return true;
     }
-    if (token != this.call || this.calling == NOTHING) return false;
+    if (!this.call.takes(token)) return false;
     const what = this.calling;
     this.calling = NOTHING;
-    this.call = 0;
     if (!this.hold(now)) return true;
     this.state.headSound = this.state.readHead();
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200) {
       if (what == WATCH ? this.watched(bodyBytes, now) : this.paged(bodyBytes, now)) {
-        this.retry.atNs = 0;
+        this.call.retry.atNs = 0;
         this.state.meter.count(SYNC_OK);
         // On with the next call in this very callback: a page or a change must not wait for a tick.
         this.lead(now);
       }
     } else if (what == PAGE && status == 410) {
       this.stage.drop();
-      this.retry.atNs = now + RETRY_LEAST_NS;
+      this.call.retry.atNs = now + RETRY_LEAST_NS;
     } else if (status == 401 || status == 403) {
       this.failed(now, STATUS_REFUSED, status == 401 ? "401: the gateway token is refused" : "403: the gateway token is of another environment");
       this.abstainUntilNs = now + ABSTAIN_NS;
@@ -230,9 +226,8 @@ export class Leader {
   /** Waits before the next call, twice as long as the last time; what the workers have stays. */
   private failed(now: u64, status: u32, why: string): void {
     this.calling = NOTHING;
-    this.call = 0;
     this.state.meter.count(SYNC_FAILED);
-    this.retry.failed(now);
+    this.call.failed(now);
     if (this.said != status) {
       this.said = status;
       warn(say("sync of environment ").array(this.state.environment).add(" with ").array(this.state.cluster).add(" failed (").add(why).add("); what is loaded stays in force"));
@@ -257,7 +252,7 @@ export class Leader {
   private contact(now: u64): void {
     this.state.head.contactNs = now;
     this.state.head.status = STATUS_OK;
-    this.retry.whileNs = 0;
+    this.call.retry.whileNs = 0;
     if (this.said != STATUS_OK) {
       this.said = STATUS_OK;
       info(say("in sync with ").array(this.state.cluster).add(", environment ").array(this.state.environment));

@@ -11,7 +11,7 @@
 import { OK, callResponseBody, cas, getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
 import { random64 } from "./abi/wasi";
-import { Retry } from "./retry";
+import { ControlCall } from "./controlCall";
 import { callPost, responseStatus } from "./controlCalls";
 import { SharedState } from "./sharedState";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_USAGE, FRAME_USAGE_ANSWER, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "./frame";
@@ -27,7 +27,6 @@ const META_BYTES: u32 = 24;
 const FRAME_MOST: u32 = 768 << 10;
 const EVERY_NS: u64 = 900_000_000;
 const TIMEOUT_MS: u32 = 3000;
-const GRACE_NS: u64 = 1_000_000_000;
 const RETRY_LEAST_NS: u64 = 50_000_000;
 const RETRY_MOST_NS: u64 = 2_000_000_000;
 const ORPHANS_EVERY_NS: u64 = 5_000_000_000;
@@ -46,9 +45,7 @@ export class Outbox {
   private sendLane: u64 = 0;
   private sendOldest: u64 = 0;
   private sendNext: u64 = 0;
-  private call: u32 = 0;
-  private sentNs: u64 = 0;
-  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
+  private call: ControlCall = new ControlCall(RETRY_LEAST_NS, RETRY_MOST_NS);
   private orphansNs: u64 = 0;
   /** this VM leads: it also sends what VMs that are gone have left */
   private leads: bool = false;
@@ -69,7 +66,7 @@ export class Outbox {
   }
 
   forgetCall(): void {
-    this.call = 0;
+    this.call.forget();
   }
 
   private metaOf(place: u32): bool {
@@ -92,7 +89,7 @@ export class Outbox {
     this.slot = slot;
     this.place = NO_PLACE;
     this.sendPlace = NO_PLACE;
-    this.call = 0;
+    this.call.forget();
     this.orphansNs = 0;
   }
 
@@ -152,11 +149,8 @@ export class Outbox {
   }
 
   private send(now: u64): void {
-    if (this.call != 0) {
-      if (now - this.sentNs < <u64>TIMEOUT_MS * 1_000_000 + GRACE_NS) return;
-      this.failed(now);
-    }
-    if (now < this.retry.atNs) return;
+    if (this.call.isLost(now)) this.failed(now);
+    if (!this.call.mayStart(now)) return;
     if (this.sendPlace == NO_PLACE) {
       if (this.oldest < this.next) {
         this.sendPlace = this.place;
@@ -172,9 +166,8 @@ export class Outbox {
       this.state.meter.count(USAGE_FAILED);
       this.acknowledged();
     } else {
-      this.sentNs = now;
-      this.call = callPost(this.state, "usage", frameEpoch(value()), value(), frameBytes(value()), TIMEOUT_MS);
-      if (this.call == 0) this.failed(now);
+      const token = callPost(this.state, "usage", frameEpoch(value()), value(), frameBytes(value()), TIMEOUT_MS);
+      if (!this.call.started(token, now, TIMEOUT_MS)) this.failed(now);
     }
     release(room);
   }
@@ -192,12 +185,11 @@ export class Outbox {
   }
 
   answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
-    if (token == 0 || token != this.call) return false;
-    this.call = 0;
+    if (!this.call.takes(token)) return false;
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200 && bodyBytes >= FRAME_HEAD_BYTES && callResponseBody(0, FRAME_HEAD_BYTES) && checkFrame(value(), valueBytes()) == FRAME_GOOD &&
       frameType(value()) == FRAME_USAGE_ANSWER && frameVersion(value()) == this.sendOldest) {
-      this.retry.answered();
+      this.call.answered();
       this.state.meter.count(USAGE_OK);
       this.acknowledged();
       this.pump(this.leads, now);
@@ -237,8 +229,7 @@ export class Outbox {
   }
 
   private failed(now: u64): void {
-    this.call = 0;
     this.state.meter.count(USAGE_FAILED);
-    this.retry.failed(now);
+    this.call.failed(now);
   }
 }

@@ -6,7 +6,7 @@ import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { random64 } from "../abi/wasi";
 import { Patience } from "../patience";
-import { Retry } from "../retry";
+import { ControlCall } from "../controlCall";
 import { callPost, responseStatus } from "../controlCalls";
 import { SharedState } from "../sharedState";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_LEASES, FRAME_LEASES_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
@@ -25,7 +25,6 @@ const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 const RETRY_LEAST_NS: u64 = 20_000_000;
 const RETRY_MOST_NS: u64 = 1_000_000_000;
 const TIMEOUT_LEAST_MS: u32 = 500;
-const CALL_GRACE_NS: u64 = 1_000_000_000;
 
 export class LeaseSession {
   private wants: Wants;
@@ -42,14 +41,10 @@ export class LeaseSession {
   private open: bool = false;
   private epoch: u64 = 0;
 
-  private call: u32 = 0;
-  private sentNs: u64 = 0;
+  private call: ControlCall = new ControlCall(RETRY_LEAST_NS, RETRY_MOST_NS);
   private patience: Patience = new Patience(TIMEOUT_LEAST_MS);
   /** when the call of the body's number was sent for the first time: the answer may tell control's time of then */
   private firstSentNs: u64 = 0;
-  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
-  /** when calls began to fail; 0 = the last one was answered */
-  failingSinceNs: u64 = 0;
 
   constructor(private state: SharedState, private counters: Counters) {
     this.wants = counters.wants;
@@ -59,41 +54,37 @@ export class LeaseSession {
   /** Starts the next call when one is due; `all`: what can wait is due, too. The effective context must be the runtime's owner. */
   pump(now: u64, all: bool): void {
     this.wants.attended();
-    if (this.call != 0) {
-      if (now - this.sentNs < <u64>this.patience.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
-      this.failed(now, "no answer");
-    }
-    if (now < this.retry.atNs) return;
+    if (this.call.isLost(now)) this.failed(now, "no answer");
+    if (!this.call.mayStart(now)) return;
     if (!this.open) {
       if (!all && !this.wants.pressing) return;
       if (!this.compose(now)) return;
       this.firstSentNs = now;
     }
     const room = mark();
-    this.sentNs = now;
-    this.call = callPost(this.state, "leases", this.epoch, this.body, this.bodyBytes, this.patience.timeoutMs);
+    const token = callPost(this.state, "leases", this.epoch, this.body, this.bodyBytes, this.patience.timeoutMs);
     release(room);
-    if (this.call == 0) this.failed(now, "Envoy has no such cluster, or refused the call");
+    if (!this.call.started(token, now, this.patience.timeoutMs)) this.failed(now, "Envoy has no such cluster, or refused the call");
   }
 
   /** The root on which the call was made is no more. */
   forgetCall(): void {
-    this.call = 0;
+    this.call.forget();
   }
+
+  /** When calls began to fail, monotonic nanoseconds; 0 = the last one was answered. */
+  get failingSinceNs(): u64 { return this.call.failingSinceNs; }
 
   /** The call's answer came, or its failure (`headers` 0). True when it was this lane's: the caller pumps once those who waited went on. */
   answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
-    if (token == 0 || token != this.call) return false;
-    this.call = 0;
+    if (!this.call.takes(token)) return false;
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200 && this.takeAnswers(bodyBytes, now)) {
       this.open = false;
       this.wants.sessionBusy = false;
-      this.retry.answered();
       this.state.meter.count(LEASES_OK);
-      if (this.failingSinceNs != 0) info(say("leases come again from ").array(this.state.cluster));
-      this.failingSinceNs = 0;
-      this.patience.answered(now - this.sentNs);
+      this.patience.answered(now - this.call.sentNs);
+      if (this.call.answered()) info(say("leases come again from ").array(this.state.cluster));
     } else if (status == 409 || status == 400 || status == 413) {
       // Control doesn't know this lane's number, or what the wire ids meant: nothing of it can be resolved any more.
       this.startOver(now);
@@ -103,12 +94,9 @@ export class LeaseSession {
   }
 
   private failed(now: u64, why: string): void {
-    this.call = 0;
     this.state.meter.count(LEASES_FAILED);
     this.patience.failed();
-    this.retry.failed(now);
-    if (this.failingSinceNs != 0) return;
-    this.failingSinceNs = now;
+    if (!this.call.failed(now)) return;
     warn(say("leases of environment ").array(this.state.environment).add(" from ").array(this.state.cluster).add(" failed (").add(why).add("); it is tried again"));
   }
 
@@ -120,7 +108,7 @@ export class LeaseSession {
     }
     this.open = false;
     this.wants.sessionBusy = false;
-    this.call = 0;
+    this.call.forget();
     this.ops = 0;
     this.id = 0;
     this.seq = 0;

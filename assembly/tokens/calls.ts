@@ -6,7 +6,7 @@ import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { random64 } from "../abi/wasi";
 import { Patience } from "../patience";
-import { Retry } from "../retry";
+import { ControlCall } from "../controlCall";
 import { callPost, responseStatus } from "../controlCalls";
 import { SharedState } from "../sharedState";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_TOKENS, FRAME_TOKENS_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
@@ -24,7 +24,6 @@ const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 const ASKS_MOST_BYTES: u32 = 65536;
 const BODY_BYTES: u32 = HEAD_BYTES + ASKS_MOST_BYTES + ASK_BYTES + SCOPES_MOST_BYTES;
 const TIMEOUT_LEAST_MS: u32 = 300;
-const CALL_GRACE_NS: u64 = 1_000_000_000;
 const RETRY_LEAST_NS: u64 = 20_000_000;
 const RETRY_MOST_NS: u64 = 1_000_000_000;
 /** So long a caller whom control refuses a token isn't asked for again; one of an environment that issues none for longer. */
@@ -48,13 +47,9 @@ export class TokenCalls {
 
   private lane: u64 = 0;
   private seq: u64 = 0;
-  private call: u32 = 0;
-  private sentNs: u64 = 0;
+  private call: ControlCall = new ControlCall(RETRY_LEAST_NS, RETRY_MOST_NS);
   private patience: Patience = new Patience(TIMEOUT_LEAST_MS);
-  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
   private wakeAsked: bool = false;
-  /** when calls began to fail; 0 = the last one was answered */
-  failingSinceNs: u64 = 0;
 
   constructor(private state: SharedState) {}
 
@@ -73,7 +68,7 @@ export class TokenCalls {
     this.gatheredBytes += writeAsk(this.gathering + HEAD_BYTES + this.gatheredBytes, entry.idA, entry.idB, consumer, tier, kind, scopes);
     this.gathered++;
     entry.flags |= ASKED;
-    if (!this.wakeAsked && this.call == 0) {
+    if (!this.wakeAsked && !this.call.inFlight) {
       this.wakeAsked = true;
       this.state.wakeSelf();
     }
@@ -83,12 +78,9 @@ export class TokenCalls {
   /** Starts the next call when one is due. The effective context must be the runtime's owner. */
   pump(now: u64): void {
     this.wakeAsked = false;
-    if (this.call != 0) {
-      if (now - this.sentNs < <u64>this.patience.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
-      this.failed(now, "no answer");
-    }
+    if (this.call.isLost(now)) this.failed(now, "no answer");
     const table = this.state.table;
-    if (this.gathered == 0 || now < this.retry.atNs || table == null) return;
+    if (this.gathered == 0 || !this.call.mayStart(now) || table == null) return;
     if (this.lane == 0) this.lane = random64() | 1;
     const body = this.gathering;
     this.gathering = this.sent;
@@ -101,43 +93,39 @@ export class TokenCalls {
     store<u32>(body + FRAME_HEAD_BYTES, 0, 4);
     sealFrame(body, FRAME_TOKENS, payload, table.epoch, ++this.seq, this.lane);
     const room = mark();
-    this.sentNs = now;
-    this.call = callPost(this.state, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.patience.timeoutMs);
+    const token = callPost(this.state, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.patience.timeoutMs);
     release(room);
-    if (this.call == 0) this.failed(now, "Envoy has no such cluster, or refused the call");
+    if (!this.call.started(token, now, this.patience.timeoutMs)) this.failed(now, "Envoy has no such cluster, or refused the call");
   }
 
   /** The root on which the call was made is no more. */
   forgetCall(): void {
-    if (this.call == 0) return;
-    this.call = 0;
+    if (!this.call.inFlight) return;
+    this.call.forget();
     this.release();
   }
 
+  /** When calls began to fail, monotonic nanoseconds; 0 = the last one was answered. */
+  get failingSinceNs(): u64 { return this.call.failingSinceNs; }
+
   /** The call's answer came, or its failure (`headers` 0). True when it was this one's: the caller pumps once those who waited went on. */
   answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
-    if (token == 0 || token != this.call) return false;
-    this.call = 0;
+    if (!this.call.takes(token)) return false;
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200 && this.take(bodyBytes, now)) {
       this.release();
-      this.retry.answered();
       this.state.meter.count(TOKENS_OK);
-      if (this.failingSinceNs != 0) info(say("internal tokens come again from ").array(this.state.cluster));
-      this.failingSinceNs = 0;
-      this.patience.answered(now - this.sentNs);
+      this.patience.answered(now - this.call.sentNs);
+      if (this.call.answered()) info(say("internal tokens come again from ").array(this.state.cluster));
     } else this.failed(now, status == 0 ? "no answer" : "an error status");
     return true;
   }
 
   private failed(now: u64, why: string): void {
-    this.call = 0;
     this.release();
     this.state.meter.count(TOKENS_FAILED);
     this.patience.failed();
-    this.retry.failed(now);
-    if (this.failingSinceNs != 0) return;
-    this.failingSinceNs = now;
+    if (!this.call.failed(now)) return;
     warn(say("internal tokens of environment ").array(this.state.environment).add(" from ").array(this.state.cluster).add(" failed (").add(why).add("); it is tried again"));
   }
 
@@ -153,7 +141,7 @@ export class TokenCalls {
 
   /** Wire ids mean something else from now on. */
   startOver(): void {
-    this.call = 0;
+    this.call.forget();
     this.gathered = 0;
     this.gatheredBytes = 0;
     this.sentAsks = 0;
@@ -167,7 +155,7 @@ export class TokenCalls {
       frameBase(frame) != this.lane || frameBytes(frame) < HEAD_BYTES || load<u32>(frame, FRAME_HEAD_BYTES) != this.sentAsks) return false;
     let answer = frame + HEAD_BYTES;
     if (!answersWhole(answer, frame + frameBytes(frame), this.sentAsks)) return false;
-    this.clock.learn(frameTimeMs(frame), this.sentNs, now);
+    this.clock.learn(frameTimeMs(frame), this.call.sentNs, now);
     let ask = this.sent + HEAD_BYTES;
     for (let n = this.sentAsks; n > 0; n--) {
       const entry = this.cache.find(load<u64>(ask), load<u64>(ask, 8));

@@ -72,7 +72,7 @@ export interface QuotaServices {
   nowMs: () => number;
 }
 
-/** When gateways were last heard of, by `gatewayName`: also one that needs no more allowance for now calls, to hear of changes. */
+/** When gateways were last heard of, by `gatewayName`, and by ids alone for holdings of an earlier version: also one that needs no more allowance for now calls, to hear of changes. */
 export interface Contacts {
   lastMs: ReadonlyMap<string, number>;
   /** one that is silent for longer is lost */

@@ -77,6 +77,7 @@ export class Catalog {
   /** by view, by limit */
   readonly #places = new Map<string, Map<number, Places>>();
   readonly #visible = new Map<string, readonly Api[]>();
+  #maxCost = 1;
   #reading: Promise<void> | undefined;
 
   constructor(source: FeedSource, environment: string) {
@@ -96,6 +97,11 @@ export class Catalog {
 
   api(wireId: number): KnownApi | undefined {
     return this.#apis.get(wireId);
+  }
+
+  /** The highest cost that a call of any API was seen to have. */
+  get maxCost(): number {
+    return this.#maxCost;
   }
 
   /** The limit, when it's counted by the control plane. */
@@ -201,7 +207,11 @@ export class Catalog {
       this.#consumers.clear();
     }
     for (const change of changes) this.#forget(change);
-    for (const api of apis) this.#apis.set(api.wireId, knownApi(api, this.#apis.get(api.wireId)));
+    for (const api of apis) {
+      const known = knownApi(api, this.#apis.get(api.wireId));
+      this.#apis.set(api.wireId, known);
+      this.#maxCost = Math.max(this.#maxCost, known.maxCost);
+    }
     for (const { wireId, apiWireIds } of tiers) this.#tiers.set(wireId, apiWireIds === undefined ? undefined : new Set(apiWireIds));
     for (const { consumerWireId } of keys) this.#consumers.delete(consumerWireId);
     for (const owned of [...apis.flatMap(ofApi), ...tiers.flatMap(ofTier), ...keys.flatMap(ofKey), ...keyLimits.map(ofKeyLimit)]) this.#keep(owned);

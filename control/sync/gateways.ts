@@ -43,13 +43,13 @@ export class Gateways {
     this.#failed = failed;
   }
 
-  /** A gateway calls. Throws SyncProblem when its id is another group's, or its token has too many; and what the store throws. */
+  /** A gateway watches or reports. Throws SyncProblem when its id is another group's, or its token has too many; and what the store throws. */
   async admit(grant: Grant, id: string, nowMs: number): Promise<void> {
     const key = keyOf(grant, id);
     const entry = this.#entries.get(key);
     if (entry !== undefined && entry.report.tokenId === grant.tokenId && nowMs < entry.report.heldUntilMs) return;
     let claim = this.#claims.get(key);
-    if (claim === undefined) this.#claims.set(key, (claim = this.#claim(grant, id, key, nowMs).finally(() => this.#claims.delete(key))));
+    if (claim === undefined) this.#claims.set(key, (claim = this.#claim(grant, id, nowMs).finally(() => this.#claims.delete(key))));
     await claim;
   }
 
@@ -92,18 +92,12 @@ export class Gateways {
     await Promise.all(this.#writes);
   }
 
-  async #claim({ environment, group, tokenId }: Grant, id: string, key: string, nowMs: number): Promise<void> {
-    const heldUntilMs = nowMs + connectedMs;
-    const outcome = await this.#source.claimGateway({ environment, group, id, tokenId, nowMs, heldUntilMs, most: this.#perToken });
+  async #claim({ environment, group, tokenId }: Grant, id: string, nowMs: number): Promise<void> {
+    const outcome = await this.#source.claimGateway({ environment, group, id, tokenId, nowMs, heldUntilMs: nowMs + connectedMs, most: this.#perToken });
     if (outcome === "held") throw new SyncProblem("gateway_held", `a gateway of another group has the id "${id}"; ids are free again ${connectedMs / 1000} s after their gateway's last call`);
     if (outcome === "full") {
       throw new SyncProblem("gateways_exhausted", `token "${tokenId}" has ${this.#perToken} gateways already; raise TOLLGATE_GATEWAYS_PER_TOKEN, or delete the token if some of them aren't yours (tollgate gateways)`);
     }
-    const known = this.#entries.get(key)?.report ?? { id, group, environment, version: 0n, applied: 0n, workers: 0, lastContactMs: nowMs };
-    const report = { ...known, tokenId, heldUntilMs };
-    const entry = this.#entries.get(key);
-    if (entry === undefined) this.#entries.set(key, { report, writtenMs: 0, dirty: false });
-    else entry.report = report;
   }
 
   #write(entry: Entry, nowMs: number): void {

@@ -204,7 +204,6 @@ class Server implements SyncServer {
     app.post<{ Querystring: ExchangeQuery; Body: unknown }>(`/sync/v1/${kind}`, { onRequest, schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
       const { grant } = await this.#authorize(request);
       const { body } = request;
-      await this.#gateways.admit(grant, request.query.gateway, Date.now());
       if (!Buffer.isBuffer(body)) throw new SyncProblem("parameter_invalid", `send one frame as ${CONTENT_TYPE}`);
       const frame = await answerer.answer(body, request.query.gateway, grant, await this.#followed(grant.environment));
       this.#count(kind, frame.length);

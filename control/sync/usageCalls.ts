@@ -34,8 +34,8 @@ export class UsageCalls {
     const { environment, group, view } = grant;
     const current = await feed.isCurrent(view, call.epoch);
     const catalog = this.#catalogs.of(environment);
-    if (current) await catalog.reach(feed.state?.version ?? 0n);
-    const { taken, refused, cost } = this.#scope.entries(current ? catalog : undefined, view, gatewayKey(environment, gatewayName(group, gateway)), call.entries);
+    await catalog.reach(feed.state?.version ?? 0n);
+    const { taken, refused, cost } = this.#scope.entries(catalog, current, view, gatewayKey(environment, gatewayName(group, gateway)), call.entries);
     this.#refusals.note("usage", grant, gateway, { ...refused });
     if (taken.length === 0 && call.entries.length > 0) {
       const of = Object.entries(refused).flatMap(([reason, count]) => (count === 0 ? [] : [`${count} for its ${reason}`]));

@@ -14,8 +14,6 @@ export const aheadMinutes = 1440;
 export const workerMinuteMost = 6_000_000;
 /** Requests of one gateway in a minute, whatever its number of workers. */
 export const gatewayMinuteMost = 60_000_000;
-/** The highest `cost` that a route can have. */
-const routeCostMost = 1_000_000;
 /** Limits of one request. */
 const limitsMost = 128;
 /** Gateways' minutes of which sums are kept, the newest. */
@@ -46,18 +44,18 @@ export class UsageScope {
     this.#now = now;
   }
 
-  /** The entries of a batch that are taken. `gateway` names it among all groups and environments. `catalog` undefined: its wire ids mean nothing. */
-  entries(catalog: Catalog | undefined, view: View, gateway: string, entries: readonly UsageEntry[]): ScopedEntries {
+  /** The entries of a batch that are taken. `gateway` names it among all groups and environments. `current`: its wire ids are of this epoch. */
+  entries(catalog: Catalog, current: boolean, view: View, gateway: string, entries: readonly UsageEntry[]): ScopedEntries {
     const scoped: ScopedEntries = { taken: [], refused: { api: 0, minute: 0, count: 0 }, cost: 0 };
     const nowMinute = Math.floor(this.#now() / 60_000);
     for (const entry of entries) {
-      const known = catalog?.api(entry.api);
-      const fault = known !== undefined && !view.sees(known.api.id) ? "api" : this.#fault(entry, known?.maxCost ?? routeCostMost, gateway, nowMinute);
+      const known = current ? catalog.api(entry.api) : undefined;
+      const fault = known !== undefined && !view.sees(known.api.id) ? "api" : this.#fault(entry, known?.maxCost ?? catalog.maxCost, gateway, nowMinute);
       if (fault !== undefined) {
         scoped.refused[fault]++;
         continue;
       }
-      scoped.taken.push(catalog === undefined ? withoutWireIds(entry) : known === undefined ? { ...entry, api: 0, route: undefined, consumer: entry.api === 0 ? 0 : entry.consumer } : entry);
+      scoped.taken.push(known === undefined ? withoutWireIds(entry, current && entry.api !== 0) : entry);
       for (const [metric, count] of entry.counts) if (metric === cost) scoped.cost += count;
     }
     return scoped;
@@ -89,7 +87,10 @@ export class UsageScope {
   }
 }
 
-/** Of another epoch, a wire id may stand for something else; a digest is what it always was. */
-function withoutWireIds({ minute, digest, counts }: UsageEntry): UsageEntry {
-  return { minute, api: 0, consumer: 0, digest, counts };
+/**
+ * Of another epoch, a wire id may stand for something else; a digest is what it always was. Of an API that isn't known, the caller still is;
+ * without an API, gateways tell no consumer.
+ */
+function withoutWireIds({ minute, consumer, digest, counts }: UsageEntry, consumerKnown: boolean): UsageEntry {
+  return { minute, api: 0, consumer: consumerKnown ? consumer : 0, digest, counts };
 }

@@ -212,6 +212,15 @@ export class MemoryWriter {
     this.#log.push({ version: this.#version, kind: "key", id, digest, deleted: false });
   }
 
+  /** Restricts a key to APIs, by their wire ids, and gives it limits of its own. */
+  restrict(id: string, apiWireIds: number[] | undefined, limits: Limit[] = []): void {
+    const { apiWireIds: _before, limits: before, ...key } = this.#records.keys.get(id)!;
+    for (const { wireId } of before ?? []) this.#deletedLimit(wireId);
+    const own = limits.map((limit) => ({ wireId: this.#allocate(), limit }));
+    this.#records.keys.set(id, { ...key, ...(apiWireIds === undefined ? {} : { apiWireIds }), ...(own.length === 0 ? {} : { limits: own }) });
+    this.#log.push({ version: this.#version, kind: "key", id, digest: key.digest, deleted: false });
+  }
+
   delete(kind: "api" | "tier" | "consumer" | "key", id: string): void {
     if (kind === "key") {
       const { digest } = this.#records.keys.get(id)!;

@@ -39,7 +39,7 @@ class Lane {
   constructor(h: Harness, lane: bigint) {
     this.h = h;
     this.lane = lane;
-    this.gateway = `edge~${lane}`;
+    this.gateway = gatewayName("edge", `edge~${lane}`);
   }
 
   async ask(wireId: number, subject: string, amount: number, more: Partial<LeaseOp> = {}): Promise<LeaseAnswer> {
@@ -123,10 +123,10 @@ describe("GET …/quota", () => {
     await h.services.usage.record("default", "edge~2", 9n, 1n, [count(wire.k1, wire.echo, 11), count(wire.k1, wire.other, 500)]);
     const window = windowOf(await quota(h, "consumers/acme"), "day", "echo");
     assert.deepEqual(
-      { ...window, holders: window.holders.map(({ gateway, held, silent }) => [gateway, held, silent]).sort() },
+      { ...window, holders: window.holders.map(({ group, gateway, held, silent }) => [group, gateway, held, silent]).sort() },
       {
         start: "2026-03-10T00:00:00Z", resets: "2026-03-11T00:00:00Z", limit: 1000, used: 130, extra: 0, remaining: 870, held: 118, heldBySilent: 100, shares: 0, counted: 11, difference: 1,
-        holders: [["edge~1", 100, true], ["edge~2", 18, false]],
+        holders: [["edge", "edge~1", 100, true], ["edge", "edge~2", 18, false]],
       },
     );
     assert.equal(window.holders[0]!.lastContact, window.holders[0]!.silent ? "2026-03-10T12:30:00Z" : "2026-03-10T12:31:16Z");

@@ -54,7 +54,7 @@ export async function adjustQuota(services: Services, environment: string, holde
 
 async function report(services: Services, environment: string, facts: QuotaFacts): Promise<QuotaReport> {
   const gateways = await services.store.gateways(environment);
-  const contacts = { lastMs: new Map(gateways.map(({ group, id, lastContactMs }) => [gatewayName(group, id), lastContactMs])), lostMs: gatewayLostMs };
+  const contacts = { lastMs: new Map(gateways.flatMap(({ group, id, lastContactMs }) => [[id, lastContactMs], [gatewayName(group, id), lastContactMs]])), lostMs: gatewayLostMs };
   return reachable(() => quotaReport(services, environment, facts, contacts));
 }
 

@@ -320,6 +320,37 @@ export function storeContract(name: string, databases: Databases): void {
       assert.equal(new Set([l, m, a, b, kl, km]).size, 6);
     });
 
+    it("tells where keys and consumers can call, by digest and wire id", async () => {
+      const { store } = await ready();
+      await change(store, async (writer) => {
+        for (const id of ["x", "y"]) await writer.put("api", api(id));
+        await writer.put("tier", tier("t"));
+        await writer.put("consumer", consumer("c", { tier: "t" }));
+        await writer.put("consumer", consumer("none"));
+        await writer.put("key", key("free", { consumer: "c" }));
+        await writer.put("key", key("one", { consumer: "c", apis: ["x"], tier: "t", limits: [limit("l")] }));
+        await writer.put("key", key("same", { consumer: "c", apis: ["x"] }));
+        await writer.put("key", key("gone", { consumer: "c", apis: ["y"], state: "revoked" }));
+      });
+      await snapshot(store, async (reader) => {
+        const [x] = (await reader.apis()).map(({ wireId }) => wireId);
+        const [t] = (await reader.tiers()).map(({ wireId }) => wireId);
+        const [c, none] = (await reader.consumersPage(0, 10)).map(({ wireId }) => wireId);
+        const digest = async (id: string) => (await reader.keyById(id))!.digest.toString("hex", 0, 16);
+        const [free, one] = [await digest("free"), await digest("one")];
+        const keys = await reader.callingKeys([free, one, "f".repeat(32)]);
+        assert.deepEqual([...keys.keys()].sort(), [free, one].sort());
+        assert.deepEqual(keys.get(free), { consumerWireId: c });
+        assert.deepEqual(keys.get(one), { consumerWireId: c, tierWireId: t, apiWireIds: [x] });
+        const consumers = await reader.callingConsumers([c!, none!, 4_000_000]);
+        assert.equal(consumers.size, 2);
+        assert.deepEqual(consumers.get(none!), { tierWireId: 0, keyApis: [] });
+        assert.equal(consumers.get(c!)!.tierWireId, t);
+        assert.deepEqual(new Set(consumers.get(c!)!.keyApis.map((apis) => JSON.stringify(apis ?? null))), new Set(["null", JSON.stringify([x])]), "a revoked key can't call");
+        assert.deepEqual((await reader.keyLimits()).map(({ digest: of, limit: { limit: { name } } }) => [of, name]), [[one, "l"]]);
+      });
+    });
+
     it("gives APIs, tiers, consumers and keys with all that the wire takes", async () => {
       const { store } = await withAcme();
       await change(store, async (writer) => {

@@ -215,8 +215,11 @@ export class Leader {
     } else if (what == PAGE && status == 410) {
       this.stage.drop();
       this.call.retry.atNs = now + RETRY_LEAST_NS;
+    } else if (status == 429) {
+      // Another VM would be refused as well: it's the gateway that is one too many.
+      this.failed(now, STATUS_REFUSED, "429: the gateway token has as many gateways as it may have; raise TOLLGATE_GATEWAYS_PER_TOKEN");
     } else if (status == 401 || status == 403) {
-      this.failed(now, STATUS_REFUSED, status == 401 ? "401: the gateway token is refused" : "403: the gateway token is of another environment");
+      this.failed(now, STATUS_REFUSED, status == 401 ? "401: the gateway token is refused" : "403: the gateway token is of another environment, or a gateway of another group has this gateway's id");
       this.abstainUntilNs = now + ABSTAIN_NS;
       this.resign();
     } else this.failed(now, STATUS_UNREACHABLE, status == 0 ? "no answer" : "an error status, of control or of Envoy in its place");

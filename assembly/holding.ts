@@ -25,12 +25,12 @@ function place(i: u32): usize {
  */
 export function hold(root: Root, context: u32): bool {
   const config = root.config;
-  const feed = root.feed;
-  if (feed == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
+  const runtime = root.runtime;
+  if (runtime == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
   const now = monotonicNs();
   const holdNs = <u64>config.loadHoldMs * 1_000_000;
   if (root.firstNeedNs == 0) root.firstNeedNs = now;
-  if (feed.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
+  if (runtime.state.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
   const concealed = conceal(root);
   if (concealed == NO_ROOM) return false;
   const entry = place(count++);
@@ -40,7 +40,7 @@ export function hold(root: Root, context: u32): bool {
   store<u32>(entry, concealed, 16);
   root.held++;
   root.meter.count(HELD);
-  feed.wakeSelf();
+  runtime.state.wakeSelf();
   return true;
 }
 

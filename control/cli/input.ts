@@ -30,9 +30,6 @@ export async function readInputFile(context: Context, path: string): Promise<str
 export async function readSpec(context: Context, path: string, environment?: string): Promise<{ spec: EnvironmentSpec; warnings: LocatedProblem[] }> {
   const { spec, problems } = loadFile(await readInputFile(context, path), environment);
   if (spec === undefined) throw new RefusedError(problems.map((problem) => problemLine(context.file!, problem)).join("\n"));
-  if (environment !== undefined && spec.environment !== environment) {
-    throw new RefusedError(`${context.file} is for the environment \`${spec.environment}\`, --environment says \`${environment}\`.`);
-  }
   return { spec, warnings: problems };
 }
 

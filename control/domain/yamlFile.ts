@@ -71,13 +71,22 @@ export function readDocument(text: string, { merge = false } = {}): ReadDocument
   };
 }
 
-/** Parses the text, fills in defaults and checks everything that can be checked without a store. */
-export function loadFile(text: string, environment = "default"): LoadedFile {
+/**
+ * Parses the text, fills in defaults and checks everything that can be checked without a store. `asked`: the environment that the caller
+ * named; a file that names another one is refused, as applying it is.
+ */
+export function loadFile(text: string, asked?: string): LoadedFile {
   const file = parseFile(text, "file");
   if (file.input === undefined) return { problems: file.problems };
-  const spec = fillEnvironment(file.input, file.input.environment ?? environment);
-  const problems = file.locate(checkEnvironment(spec));
+  const named = file.input.environment;
+  const spec = fillEnvironment(file.input, named ?? asked ?? "default");
+  const problems = file.locate([...(asked !== undefined && named !== undefined && asked !== named ? [otherEnvironment(named, asked)] : []), ...checkEnvironment(spec)]);
   return problems.some(({ severity }) => severity === "error") ? { problems } : { spec, problems };
+}
+
+function otherEnvironment(named: string, asked: string): Problem {
+  const message = `The file is for the environment \`${named}\`, but \`${asked}\` was asked for.`;
+  return { severity: "error", path: ["environment"], message, remedy: "Ask for the file's environment, or for none." };
 }
 
 function byPlace(a: LocatedProblem, b: LocatedProblem): number {

@@ -47,5 +47,5 @@ function apiErrorText({ status, problem }: ApiError, file: string | undefined): 
   }
   if (placed.length === 0) lines.unshift([problem.detail ?? problem.title ?? "Refused.", problem.remedy].filter(Boolean).join(" "));
   for (const { kind, id } of problem.references ?? []) lines.push(`  used by ${kind} ${id}`);
-  return `${lines.join("\n")}\n(${[`status ${status}`, problem.code].filter(Boolean).join(", ")})\n`;
+  return `${lines.join("\n")}\n(${[`status ${status}`, problem.code, status >= 500 && problem.requestId !== undefined ? `request ${problem.requestId}` : undefined].filter(Boolean).join(", ")})\n`;
 }

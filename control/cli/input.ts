@@ -1,9 +1,8 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { parseDocument, LineCounter } from "yaml";
 import type { EnvironmentSpec } from "../domain/model.ts";
 import { problemLine, type LocatedProblem } from "../domain/problem.ts";
-import { loadFile } from "../domain/yamlFile.ts";
+import { loadFile, readDocument } from "../domain/yamlFile.ts";
 import type { Context } from "./context.ts";
 import { RefusedError } from "./failure.ts";
 
@@ -33,15 +32,9 @@ export async function readSpec(context: Context, path: string, environment?: str
   return { spec, warnings: problems };
 }
 
-/** Reads YAML or JSON of any content. Throws a RefusedError with the place of the first mistake. */
+/** Reads YAML or JSON of any content. Throws a RefusedError with the place of every mistake of syntax. */
 export async function readYaml(context: Context, path: string): Promise<unknown> {
-  const text = await readInputFile(context, path);
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    throw new RefusedError(`${context.file}:${line}:${col}: ${error.message}`);
-  }
+  const { document, syntax } = readDocument(await readInputFile(context, path));
+  if (syntax.length > 0) throw new RefusedError(syntax.map((problem) => problemLine(context.file!, problem)).join("\n"));
   return document.toJS({ maxAliasCount: 100 });
 }

@@ -1,5 +1,6 @@
 /** The pure rules. */
 import assert from "node:assert/strict";
+import { reasons } from "../../control/domain/reasons.ts";
 import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -387,5 +388,11 @@ describe("diff", () => {
     assert.deepEqual(loadFile(text).spec, headers.spec);
     const { spec: loaded } = loadFile(`${head}keys: [{id: k, consumer: acme, sha256: ${digest}, scopes: [], expiresAt: 2027-01-01T00:00:00+02:00}]`);
     assert.deepEqual(loadFile(exportYaml(loaded!)).spec, loaded);
+  });
+});
+
+describe("the table of reasons", () => {
+  it("says of every 503, and of nothing else, when to try again", () => {
+    for (const { code, status, retryAfterSeconds } of reasons) assert.equal(retryAfterSeconds !== undefined, status === 503, code);
   });
 });

@@ -124,7 +124,10 @@ function addKind<T extends { id: string }>(program: Command, context: Context, s
       const results: unknown[] = [];
       for (const item of Array.isArray(content) ? content : [content]) {
         const id = (item as { id?: unknown } | null)?.id;
-        if (typeof id !== "string") throw new RefusedError(`${context.file}: every record needs an \`id\`; ${results.length} were put before this one.`);
+        if (typeof id !== "string") {
+          const why = id === undefined || id === null ? "every record needs an `id`" : `the id ${JSON.stringify(id)} is a ${typeof id}: write it in quotes, such as id: "00123"`;
+          throw new RefusedError(`${context.file}: ${why}; ${results.length} were put before this one.`);
+        }
         results.push(await client.call("PUT", `/v1/${section}/${encodeURIComponent(id)}`, { query: { environment: environmentOf(context, options) }, body: item }));
         if (!options.json) context.streams.out(`${id} is put.\n`);
       }

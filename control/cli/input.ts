@@ -1,15 +1,15 @@
 import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { EnvironmentSpec } from "../domain/model.ts";
 import { problemLine, type LocatedProblem } from "../domain/problem.ts";
 import { loadFile, readDocument } from "../domain/yamlFile.ts";
 import type { Context } from "./context.ts";
 import { RefusedError } from "./failure.ts";
 
-/** Adds `-f`. */
-export function withFile(command: Command, standard?: string): Command {
-  const description = "the file; - for standard input";
-  return standard === undefined ? command.requiredOption("-f, --file <path>", description) : command.option("-f, --file <path>", description, standard);
+/** Adds `-f`; `shown` is what help says in place of the standard path. */
+export function withFile(command: Command, standard?: string, shown?: string): Command {
+  const option = new Option("-f, --file <path>", "the file; - for standard input");
+  return command.addOption(standard === undefined ? option.makeOptionMandatory() : option.default(standard, shown));
 }
 
 /** A file's text, or standard input for `-`; from then on messages name that file. */

@@ -5,7 +5,8 @@ import type { AdminClient } from "../client.ts";
 import { clientOf, environmentOf, optionsOf, print, type Context } from "../context.ts";
 import { RefusedError } from "../failure.ts";
 import { readYaml, withFile } from "../input.ts";
-import { record, table, words, type Column } from "../output.ts";
+import { table, words, type Column } from "../output.ts";
+import { recordText } from "../recordText.ts";
 import { wholeNumber } from "../values.ts";
 
 const pageSize = 1000;
@@ -94,7 +95,7 @@ export function addGetAndDelete(parent: Command, context: Context, section: stri
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
       const found = await clientOf(context, options).call<object>("GET", `/v1/${section}/${encodeURIComponent(id)}`, { query: { environment: environmentOf(context, options) } });
-      print(context, options, found, record);
+      print(context, options, found, recordText);
     });
   parent
     .command("delete <id>")

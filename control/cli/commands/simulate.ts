@@ -33,7 +33,7 @@ interface Options {
   tier?: string;
   withoutKey: "address" | "refuse";
   trustedHops: number;
-  host: string;
+  host?: string;
   tolerance: number;
   from?: number;
   until?: number;
@@ -70,7 +70,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
     .option("--tier <id>", "the tier of callers that have none in file and log")
     .addOption(new Option("--without-key <what>", "requests without key and consumer to APIs that take keys").choices(["address", "refuse"]).default("address"))
     .option("--trusted-hops <number>", "proxies before Envoy whose X-Forwarded-For is believed", wholeNumber(0), 0)
-    .option("--host <name>", "the host of lines that name none", "")
+    .option("--host <name>", "the host of lines that name none")
     .option("--tolerance <length>", "how far lines may be out of order, such as 30s", durationSeconds, 30)
     .option("--from <time>", "leave out what began before this time or date", timeOrDate)
     .option("--until <time>", "leave out what began at this time or date, or later", timeOrDate)
@@ -96,7 +96,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
         toleranceMs: options.tolerance * 1000,
         fromMs: options.from ?? -Infinity,
         untilMs: options.until ?? Infinity,
-        host: options.host,
+        host: options.host ?? "",
         badShown: options.showBad,
         trustedHops: options.trustedHops,
         withoutKey: options.withoutKey,

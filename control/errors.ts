@@ -23,6 +23,7 @@ export const errorKinds = {
   api_ambiguous: { status: 409, title: "The API collides with another", meaning: "Another API has the same host, path and a common method.", remedy: "Separate them by host, path or method." },
   key_revoked: { status: 409, title: "The key is revoked", meaning: "Revocation is final.", remedy: "Issue a new key." },
   key_expired: { status: 409, title: "The key has expired", meaning: "An expired key can't be rotated: its successor would be dead too.", remedy: "Issue a new key, or extend `expiresAt` first." },
+  key_suspended: { status: 409, title: "The key is suspended", meaning: "A suspended key can't be rotated: its successor would be refused too.", remedy: "Resume the key with POST /v1/keys/{id}/resume and rotate it, or issue a new key." },
   key_rotated: { status: 409, title: "The key was rotated already", meaning: "It has a successor.", remedy: "Rotate the successor, named by `rotatedTo`." },
   gateway_tokens_full: { status: 409, title: "The group has two valid tokens", meaning: "At most two tokens of a group are valid at a time: the old one and the new one.", remedy: "Delete the one that is no longer used, or wait until it expires." },
   token_key_pending: { status: 409, title: "A new key is on its way", meaning: "A key that signs internal tokens was published by the rotation before and doesn't sign yet.", remedy: "Wait until it signs, or send `withdraw: true` when the present key has leaked." },

@@ -100,7 +100,7 @@ test("the file's environment and --environment must agree", async () => {
   const outcome = await cli(["apply", "-f", demo, "-e", "staging"], env);
   assert.equal(outcome.code, 1);
   assert.match(outcome.stderr, /The file names `default`, the query `staging`\..*\n\(status 400, environment_mismatch\)/);
-  assert.match((await cli(["compile", "-f", demo, "-e", "staging"], env)).stderr, /is for the environment `default`, --environment says `staging`/);
+  assert.match((await cli(["compile", "-f", demo, "-e", "staging"], env)).stderr, /The file is for the environment `default`, but `staging` was asked for/);
   const nameless = writeIn(folder, "nameless.yaml", "version: 1\ntiers: []\n");
   assert.match((await cli(["apply", "-f", nameless], { ...env, TOLLGATE_ENVIRONMENT: "staging" })).stderr, /no environment `staging`[^]*environment_not_found/);
 });

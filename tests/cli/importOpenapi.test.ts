@@ -187,3 +187,11 @@ test("what a document says can't leave its line, in comments or on a terminal", 
   assert.match(yaml, /^# APIs of x y: 1 \[2J, made by/);
   for (const { message } of notes) assert.doesNotMatch(message, /[\u0000-\u001f]/);
 });
+
+test("a version written as a YAML number is read as it was written", () => {
+  const text = (version: string) => `openapi: ${version}\ninfo: {title: T, version: 1.0}\npaths: {/a: {get: {responses: {200: {description: ok}}}}}\n`;
+  for (const version of ["3.0", "3.1", "3.2", '"3.0"', "'3.1.0'", "3.0.3"]) assert.equal(importOpenApi(text(version), { hosts: ["a.example"], upstream: {} }).apis.length, 1, version);
+  for (const version of ["3", "3.00", "2.0", "4.0", "3.10", "30", "true"]) {
+    assert.throws(() => importOpenApi(text(version), { upstream: {} }), (error) => error instanceof OpenApiError && error.message.includes(`OpenAPI ${version} is not understood`), version);
+  }
+});

@@ -117,10 +117,48 @@ describe("tollgate simulate", () => {
     assert.match(stdout, /^requests +5 /m);
   });
 
-  test("nothing but bad lines is refused", async () => {
-    const { code, stdout, stderr } = await cli(["-", "-f", file], "noise\nmore noise\n");
-    assert.deepEqual([code, stdout], [1, ""]);
-    assert.match(stderr, /^No line could be read:\nstandard input:1: of no format that is known; name it by --input, --format or --columns: noise\n/);
+  /** Options, and a log of which nothing is understood. */
+  const unread: [name: string, args: string[], text: string][] = [
+    ["of no known format", [], "noise\nmore noise\n"],
+    ["not JSON", ["--input", "json"], "noise\n"],
+    ["JSON without a time", ["--input", "json"], '{"a":1}\n\n{"a":2}\n'],
+    ["JSON without a path", ["--input", "json"], '{"time":"2026-11-02T00:00:00Z","level":"info"}\n'],
+    ["JSON without a path, found by itself", [], '{"time":"2026-11-02T00:00:00Z","level":"info"}\n'],
+    ["not Envoy's text", ["--input", "envoy"], "noise\n"],
+    ["not Istio's text", ["--input", "istio"], "noise\n"],
+    ["not of the format string", ["--format", "%START_TIME% %REQ(:PATH)%"], "noise\n"],
+    ["CSV whose header names nothing", ["--input", "csv"], "a,b,c\n1,2,3\n4,5,6\n"],
+    ["CSV that is only such a header", ["--input", "csv"], "a,b,c\n"],
+    ["CSV with no time in its column", ["--input", "csv"], "time,path\nyesterday,/a\n"],
+    ["CSV with too few cells", ["--input", "csv"], "time,path\n2026-11-02T00:00:00Z\n"],
+  ];
+  for (const [name, args, text] of unread) {
+    test(`a log of which nothing is understood is refused: ${name}`, async () => {
+      for (const more of [[], ["--fail-if-limited"], ["--json"], ["--csv"]]) {
+        const { code, stdout, stderr } = await cli(["-", "-f", file, ...args, ...more], text);
+        assert.deepEqual([code, stdout], [1, ""], more.join());
+        assert.match(stderr, /^standard input\b.* has no line that tells of a request\./);
+        assert.match(stderr, /standard input:[12]: |1 lines with a time, but without a path/, "the first bad line and why");
+        assert.match(stderr, /--columns/);
+      }
+    });
+  }
+
+  test("one log of two of which nothing is understood is refused, too", async () => {
+    const { code, stderr } = await cli([log, "-", "-f", file], "noise\n");
+    assert.equal(code, 1);
+    assert.match(stderr, /^standard input has no line that tells of a request\.\nstandard input:1: of no format that is known/);
+  });
+
+  test("--show-bad says how many bad lines are shown", async () => {
+    const text = `${lines(calls)}${"noise\n".repeat(9)}`;
+    const shown = async (count: string, ...more: string[]) => {
+      const { code, stdout, stderr } = await cli(["-", "-f", file, "--show-bad", count, ...more], text);
+      assert.equal(code, 0);
+      return [...`${stdout}${stderr}`.matchAll(/standard input:\d+: not JSON: noise/g)].length;
+    };
+    assert.deepEqual([await shown("0"), await shown("2"), await shown("100")], [0, 2, 9]);
+    assert.equal(await shown("3", "--csv"), 3, "on standard error beside CSV");
   });
 
   test("an empty log is no mistake", async () => {

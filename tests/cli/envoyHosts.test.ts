@@ -9,8 +9,8 @@ import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { envoyArguments } from "../../control/envoy/bootstrap.ts";
 import { findEnvoy } from "../../control/envoy/find.ts";
-import { reasonOf } from "../envoy/harness.ts";
-import { send } from "../envoy/support/http1.ts";
+import { reasonOf } from "../kit/gateway.ts";
+import { send } from "../kit/http1.ts";
 import { freePort } from "./gateway.ts";
 import { cli, eventually, temporaryFolder, writeIn } from "./support.ts";
 

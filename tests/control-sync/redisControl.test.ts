@@ -5,7 +5,7 @@ import { readConfig } from "../../control/config.ts";
 import { verdict } from "../../control/counters/model.ts";
 import { startControl } from "../../control/main.ts";
 import { adminToken, capturedLogger, temporaryFolder } from "../control/support.ts";
-import { type RedisServer, startRedis } from "../counters/redisServer.ts";
+import { type RedisServer, startRedis } from "../kit/redis.ts";
 import { Gateway } from "./gateway.ts";
 import { ask, LaneClient } from "./laneClient.ts";
 import { eventually } from "./support.ts";

@@ -7,7 +7,7 @@ import { SqlCounterStore } from "../../control/counters/sql.ts";
 import { openStore } from "../../control/store/open.ts";
 import { type ControlProcess, startControlProcess } from "../control/process.ts";
 import { adminToken, temporaryFolder } from "../control/support.ts";
-import { type PostgresServer, startPostgres } from "../store/postgresServer.ts";
+import { type PostgresServer, startPostgres } from "../kit/postgres.ts";
 import { framesOf, Gateway } from "./gateway.ts";
 import { ask, LaneClient, report } from "./laneClient.ts";
 import { eventually } from "./support.ts";

@@ -8,8 +8,8 @@ import { after, describe, it } from "node:test";
 import type { LaneCall } from "../../control/counters/model.ts";
 import { openCounters } from "../../control/counters/open.ts";
 import { openStore } from "../../control/store/open.ts";
-import { startPostgres } from "../store/postgresServer.ts";
-import { startRedis } from "./redisServer.ts";
+import { startPostgres } from "../kit/postgres.ts";
+import { startRedis } from "../kit/redis.ts";
 import { ask, environment, Lane, otherSubject, rate, subject } from "./support.ts";
 
 const program = new URL("crashing.ts", import.meta.url).pathname;

@@ -7,9 +7,9 @@ import { compileSnapshot } from "../../control/sync/compile.ts";
 import { extensionDiscovery, pluginFilter, type EnvoyObject, type PluginOptions } from "../../control/envoy/bootstrap.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
-import { Gateway } from "../envoy/harness.ts";
-import { newest } from "../envoy/support/setups.ts";
-import { filterModule } from "../envoy/support/wasm.ts";
+import { Gateway } from "../kit/gateway.ts";
+import { newest } from "../kit/envoySetups.ts";
+import { filterModule } from "../kit/filterModule.ts";
 
 export const environment = "shop";
 

@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { extensionDiscovery, type PluginOptions } from "../../control/envoy/bootstrap.ts";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { makeFixture } from "./support/fixture.ts";
-import { Connection } from "./support/http1.ts";
-import { twoSetups } from "./support/setups.ts";
-import { until } from "./support/until.ts";
-import { filterModule } from "./support/wasm.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture } from "../kit/fixture.ts";
+import { Connection } from "../kit/http1.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
+import { filterModule } from "../kit/filterModule.ts";
 
 const first = makeFixture();
 /** The same records, other keys. */
@@ -71,7 +71,7 @@ for (const setup of twoSetups) {
         }
         const outcome = await gateway.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, configuration: standalone(second.spec) } }));
         assert.equal(outcome, "accepted");
-        await until("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
+        await eventually("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
         assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "key_unknown");
       } finally {
         await gateway.stop();
@@ -95,7 +95,7 @@ for (const setup of twoSetups) {
           assert.equal((await connection.upgrade("/orders/live", [["x-api-key", now.keys.gold]])).status, 101);
           const outcome = await gateway.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, configuration: standalone(next.spec) } }));
           assert.equal(outcome, "accepted");
-          await until("the new configuration", async () => (await gateway.send(withKey(next.keys.gold))).status === 200);
+          await eventually("the new configuration", async () => (await gateway.send(withKey(next.keys.gold))).status === 200);
           assert.equal(reasonOf(await gateway.send(withKey(now.keys.gold))), "key_unknown");
           for (const open of connections) await echo(open);
         }
@@ -116,11 +116,11 @@ for (const setup of twoSetups) {
       publish(standalone(first.spec));
       const gateway = await Gateway.start({ setup, listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath } }] });
       try {
-        await until("the first configuration", async () => (await gateway.send(withKey(first.keys.gold))).status === 200);
+        await eventually("the first configuration", async () => (await gateway.send(withKey(first.keys.gold))).status === 200);
         const connection = await Connection.open(gateway.port());
         assert.equal((await connection.upgrade("/orders/live", [["x-api-key", first.keys.gold]])).status, 101);
         publish(standalone(second.spec));
-        await until("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
+        await eventually("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
         assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "key_unknown");
         connection.close();
       } finally {

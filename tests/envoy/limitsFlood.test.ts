@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { Fleet } from "./support/fleet.ts";
-import { Connection, type Response } from "./support/http1.ts";
-import { reasonOf, type Gateway } from "./harness.ts";
-import { newest } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { Connection, type Response } from "../kit/http1.ts";
+import { reasonOf, type Gateway } from "../kit/gateway.ts";
+import { newest } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const maxCounters = 1024;
 const limit = 200;
@@ -56,7 +56,7 @@ describe("a flood of addresses", () => {
   it("finds no room beyond the bound, while counters in use go on exactly", async () => {
     assert.deepEqual(outcomes(await sendFrom(gateway, repeated(regulars, 20))), ["200"]);
     // Workers are not equally busy: the flood goes on until each of them has no room.
-    await until("every worker to be full", async () => outcomes(await sendFrom(gateway, strangers(2000))).join() === "limit_unavailable");
+    await eventually("every worker to be full", async () => outcomes(await sendFrom(gateway, strangers(2000))).join() === "limit_unavailable");
     const before = residentMb(gateway.envoy.pid);
     const [late, inUse] = await Promise.all([
       sendFrom(gateway, strangers(flood)),
@@ -71,7 +71,7 @@ describe("a flood of addresses", () => {
   });
 
   it("leaves room for others once it is over, and what was spent stays spent", async () => {
-    await until("a new address to be admitted", async () => outcomes(await sendFrom(gateway, strangers(32))).join() === "200", roomAgainMs);
+    await eventually("a new address to be admitted", async () => outcomes(await sendFrom(gateway, strangers(32))).join() === "200", roomAgainMs);
     assert.deepEqual(outcomes(await sendFrom(gateway, repeated(regulars, 5))), ["rate_limited"]);
   });
 });

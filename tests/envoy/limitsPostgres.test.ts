@@ -1,13 +1,13 @@
 /** Two controls over one PostgreSQL, three gateways that are spread over both: either may be killed in the middle, and the quota is exact. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { startPostgres, type PostgresServer } from "../store/postgresServer.ts";
+import { startPostgres, type PostgresServer } from "../kit/postgres.ts";
 import { startBalancer, type Balancer } from "./support/balancer.ts";
-import { ControlProcess } from "./support/control.ts";
+import { ControlProcess } from "../kit/control.ts";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const amounts = [1000, 20_000];

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment } from "./support/fixture.ts";
-import { Hammer } from "./support/hammer.ts";
-import { newest } from "./support/setups.ts";
+import { environment } from "../kit/fixture.ts";
+import { Hammer } from "../kit/hammer.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { quotaOf } from "./support/quota.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 

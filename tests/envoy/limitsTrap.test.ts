@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const amount = 8000;

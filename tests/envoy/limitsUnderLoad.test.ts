@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment } from "./support/fixture.ts";
-import { Hammer } from "./support/hammer.ts";
+import { environment } from "../kit/fixture.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const query = `?environment=${environment}`;

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
-import { until } from "../envoy/support/until.ts";
+import { eventually } from "../kit/eventually.ts";
 import { environmentOf, last, parseContainerfile, type Stage } from "./containerfile.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -72,7 +72,7 @@ test("with production packages alone, read-only, as that user, control starts, i
   for (const stream of [control.stdout, control.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output += text));
   const ended = new Promise<number | null>((resolveEnd) => control.once("close", resolveEnd));
   try {
-    await until("control's start", () => {
+    await eventually("control's start", () => {
       if (control.exitCode !== null) throw new Error(output);
       return output.includes("control is ready");
     }, 60_000);

@@ -5,8 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { until } from "../envoy/support/until.ts";
-import { goTools } from "../goTools.ts";
+import { eventually } from "../kit/eventually.ts";
+import { goTools } from "../kit/goTools.ts";
 
 const packages = ["github.com/distribution/distribution/v3/cmd/registry", "github.com/google/go-containerregistry/cmd/crane"];
 
@@ -36,7 +36,7 @@ export async function startRegistry(t: TestContext, { registry }: Tools): Promis
     await ended;
     await rm(folder, { recursive: true, force: true });
   });
-  await until("the registry's answer", async () => {
+  await eventually("the registry's answer", async () => {
     if (child.exitCode !== null) throw new Error(`the registry ended: ${output}`);
     return (await fetch(`http://${host}/v2/`)).ok;
   }, 60_000);

@@ -9,10 +9,10 @@ import { after, before, test } from "node:test";
 import { envoyArguments, envoyBootstrap, type EnvoyObject } from "../../control/envoy/bootstrap.ts";
 import { findEnvoy } from "../../control/envoy/find.ts";
 import { istioDefaultFormat } from "../../control/simulate/envoyFormat.ts";
-import { endWithUs } from "../envoy/support/children.ts";
-import { send } from "../envoy/support/http1.ts";
-import { freePorts } from "../envoy/support/ports.ts";
-import { until } from "../envoy/support/until.ts";
+import { endWithUs } from "../kit/process.ts";
+import { send } from "../kit/http1.ts";
+import { freePorts } from "../kit/ports.ts";
+import { eventually } from "../kit/eventually.ts";
 import { environment, replay, temporaryFolder, upstream, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
@@ -47,7 +47,7 @@ before(async () => {
     child.kill("SIGKILL");
     await ended;
   });
-  await until("Envoy to answer", async () => (await send(port, { path: "/ready" })).status === 200);
+  await eventually("Envoy to answer", async () => (await send(port, { path: "/ready" })).status === 200);
   for (const agent of agents) {
     for (const target of paths) {
       const headers: [string, string][] = [["host", "api.example.com:8080"], ["user-agent", Buffer.from(agent, "utf8").toString("latin1")], ["x-tollgate-consumer", "acme"], ["x-tollgate-key-id", "acme-1"]];
@@ -55,7 +55,7 @@ before(async () => {
     }
   }
   const lines = (name: string) => readFileSync(at(name), "utf8").split("\n").filter((line) => line !== "" && !line.includes("/ready"));
-  await until("the logs", () => logs.every((name) => lines(name).length >= count));
+  await eventually("the logs", () => logs.every((name) => lines(name).length >= count));
   for (const name of logs) writeIn(folder, name, `${lines(name).join("\n")}\n`);
 });
 

@@ -10,7 +10,7 @@ import type { Store } from "../../control/store/store.ts";
 import { isUnavailable } from "../../control/store/unavailable.ts";
 import { adminToken, capturedLogger, temporaryFolder } from "../control/support.ts";
 import { change, consumer, context, key, storeContract } from "./contract.ts";
-import { type PostgresServer, query, startPostgres } from "./postgresServer.ts";
+import { type PostgresServer, query, startPostgres } from "../kit/postgres.ts";
 
 const server = await startPostgres().catch((error: unknown) => String(error));
 const opened: Store[] = [];

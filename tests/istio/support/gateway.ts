@@ -5,9 +5,9 @@ import { openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureEnvoy } from "../../../control/envoy/install.ts";
 import { envoyArguments } from "../../../control/envoy/bootstrap.ts";
-import { endWithUs } from "../../envoy/support/children.ts";
-import { send, type Http1Request, type Response } from "../../envoy/support/http1.ts";
-import { until } from "../../envoy/support/until.ts";
+import { endWithUs } from "../../kit/process.ts";
+import { send, type Http1Request, type Response } from "../../kit/http1.ts";
+import { eventually } from "../../kit/eventually.ts";
 
 /** Differs from every endpoint's address: istiod takes a node with an endpoint's address for that endpoint, and gives it no listeners. */
 export const gatewayAddress = "10.9.9.9";
@@ -75,7 +75,7 @@ export class MeshProxy {
     const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...more], { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
     endWithUs(child);
     this.child = child;
-    await until("Envoy's admin to answer", async () => {
+    await eventually("Envoy's admin to answer", async () => {
       if (child.exitCode !== null) throw new Error(`Envoy ended with ${child.exitCode}\n${this.log().slice(-3000)}`);
       return (await send(adminPort, { path: "/server_info" })).status === 200;
     });

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { endWithUs } from "../../envoy/support/children.ts";
-import { freePorts } from "../../envoy/support/ports.ts";
-import { until } from "../../envoy/support/until.ts";
+import { endWithUs } from "../../kit/process.ts";
+import { freePorts } from "../../kit/ports.ts";
+import { eventually } from "../../kit/eventually.ts";
 
 /** What istiod would add for its own sidecars, which an Envoy without Istio's extensions refuses; and what needs a real cluster. */
 const environment = {
@@ -69,7 +69,7 @@ export class Istiod {
     this.child = child;
     const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
     try {
-      await until("istiod to be ready", async () => ended() || (await fetch(`http://127.0.0.1:${this.httpPort}/ready`)).ok, 60_000);
+      await eventually("istiod to be ready", async () => ended() || (await fetch(`http://127.0.0.1:${this.httpPort}/ready`)).ok, 60_000);
       if (ended()) throw new Error(`istiod ended with ${child.exitCode ?? child.signalCode}`);
     } catch (error) {
       await this.stop();

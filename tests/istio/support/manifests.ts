@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { parse, parseAllDocuments, stringify } from "yaml";
 import { runCli } from "../../../control/cli/program.ts";
 import type { FileInput } from "../../../control/domain/schema.ts";
-import { filterModule } from "../../envoy/support/wasm.ts";
+import { filterModule } from "../../kit/filterModule.ts";
 import { istioTools } from "../tools.ts";
 import { gatewayNamespace } from "./gateway.ts";
 

@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   envoyArguments, envoyBootstrap, listenerDiscovery, type BootstrapOptions, type ListenerOptions,
-} from "../../../control/envoy/bootstrap.ts";
-import { endWithUs } from "./children.ts";
+} from "../../control/envoy/bootstrap.ts";
+import { endWithUs } from "./process.ts";
 import { send } from "./http1.ts";
 import { freePorts } from "./ports.ts";
-import { until } from "./until.ts";
+import { eventually } from "./eventually.ts";
 
 export interface EnvoyOptions {
   binary: string;
@@ -68,7 +68,7 @@ export class Envoy {
     endWithUs(child);
     const envoy = new Envoy(child, folder, adminPort, listeners, watched, defaultCluster);
     try {
-      await until("Envoy to listen", async () => {
+      await eventually("Envoy to listen", async () => {
         if (child.exitCode !== null || child.signalCode !== null) return "ended";
         return (await send(adminPort, { path: "/ready" })).status === 200 ? "ready" : undefined;
       });
@@ -112,7 +112,7 @@ export class Envoy {
 
   /** The access log's line whose field has this value, once it is written. */
   async logLine(field: string, value: string): Promise<AccessLogLine> {
-    return until(`the access log's line with ${field} ${value}`, () => this.accessLog().find((line) => line[field] === value));
+    return eventually(`the access log's line with ${field} ${value}`, () => this.accessLog().find((line) => line[field] === value));
   }
 
   /** All counters and gauges whose name contains `part`. */
@@ -149,7 +149,7 @@ export class Envoy {
   async reload(change: (listener: ListenerOptions, index: number) => ListenerOptions): Promise<"accepted" | "refused"> {
     const before = await this.stats("listener_manager.lds.");
     this.replaceListeners(change);
-    return until("Envoy to read its listeners again", async () => {
+    return eventually("Envoy to read its listeners again", async () => {
       const now = await this.stats("listener_manager.lds.");
       const grown = (name: string): boolean => (now.get(`listener_manager.lds.${name}`) ?? 0) > (before.get(`listener_manager.lds.${name}`) ?? 0);
       if (grown("update_rejected")) return "refused";

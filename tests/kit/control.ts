@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { projectRoot } from "../../../control/envoy/paths.ts";
-import { endWithUs } from "./children.ts";
+import { projectRoot } from "../../control/envoy/paths.ts";
+import { endWithUs } from "./process.ts";
 import { freePorts } from "./ports.ts";
-import { until } from "./until.ts";
+import { eventually } from "./eventually.ts";
 
 export interface ControlOptions {
   /** kept after `remove` when given; default: a new temporary folder */
@@ -51,7 +51,7 @@ export class ControlProcess {
   async start(): Promise<void> {
     const log = openSync(join(this.dataDir, "control.log"), "a");
     const { env = {}, clockAheadMs = 0 } = this.options;
-    const clock = clockAheadMs === 0 ? [] : ["--import", "./tests/envoy/support/shiftedClock.ts"];
+    const clock = clockAheadMs === 0 ? [] : ["--import", "./tests/kit/shiftedClock.ts"];
     const nodeArgs = this.options.nodeArgs ?? ["--import", "tsx", ...clock, "control/cli/main.ts"];
     const child = spawn(process.execPath, [...nodeArgs, "serve"], {
       cwd: projectRoot(),
@@ -70,7 +70,7 @@ export class ControlProcess {
     });
     endWithUs(child);
     this.child = child;
-    await until(
+    await eventually(
       "control to be ready",
       async () => {
         if (child.exitCode !== null) return "ended";

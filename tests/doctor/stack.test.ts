@@ -1,9 +1,6 @@
 /** The command against real Envoys and a real control in which something was really broken. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { runCli } from "../../control/cli/program.ts";
@@ -12,6 +9,8 @@ import { Gateway } from "../kit/gateway.ts";
 import { adminToken, ControlProcess } from "../kit/control.ts";
 import { eventually } from "../kit/eventually.ts";
 import { filterModule } from "../kit/filterModule.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { startHttpServer } from "../kit/http.ts";
 import { environment, file, jwtFilter, rbacFilter, secondPlugin, standalone, startGateway, withControl, type StartOptions } from "./gateways.ts";
 
 interface Outcome {
@@ -83,7 +82,7 @@ describe("a gateway and its control", () => {
   });
 
   it("keep what was answered for a look elsewhere, without tokens", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "tollgate-doctor-"));
+    const folder = temporaryFolder("doctor");
     try {
       const path = join(folder, "evidence.json");
       await doctor(running[0], ["--save", path], env);
@@ -159,20 +158,19 @@ describe("a gateway and its control", () => {
 
 describe("a clock that is off", () => {
   it("is read from answers' Date", async () => {
-    const server = createServer((_request, response) => {
+    const server = await startHttpServer((_request, response) => {
       response.setHeader("date", new Date(Date.now() + 120_000).toUTCString());
       response.setHeader("content-type", "application/json");
       response.end('{"status":"ok"}');
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     try {
-      const { code, stdout } = await doctor(undefined, ["--json", "--no-envoy"], { TOLLGATE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+      const { code, stdout } = await doctor(undefined, ["--json", "--no-envoy"], { TOLLGATE_URL: server.url });
       const clocks = (JSON.parse(stdout) as Finding[]).find(({ id }) => id === "clocks")!;
       assert.equal(clocks.status, "fault");
       assert.match(clocks.words, /^Control's clock is (?:119 s|2 min) ahead of/);
       assert.equal(code, 1);
     } finally {
-      server.close();
+      await server.close();
     }
   });
 });

@@ -1,7 +1,6 @@
 /** The plugin's configuration in a running Envoy: none, wrong, replaced under load, two at a time. */
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { extensionDiscovery, type PluginOptions } from "../../control/envoy/bootstrap.ts";
@@ -11,6 +10,7 @@ import { Connection } from "../kit/http1.ts";
 import { twoSetups } from "../kit/envoySetups.ts";
 import { eventually } from "../kit/eventually.ts";
 import { filterModule } from "../kit/filterModule.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
 
 const first = makeFixture();
 /** The same records, other keys. */
@@ -106,7 +106,7 @@ for (const setup of twoSetups) {
     });
 
     it("by ECDS, as Istio does it, takes effect", async () => {
-      const folder = mkdtempSync(join(tmpdir(), "tollgate-ecds-"));
+      const folder = makeFolder("ecds");
       const discoveryPath = join(folder, "plugin.json");
       const wasmPath = await filterModule();
       const publish = (configuration: PluginOptions["configuration"]): void => {
@@ -125,7 +125,7 @@ for (const setup of twoSetups) {
         connection.close();
       } finally {
         await gateway.stop();
-        rmSync(folder, { recursive: true, force: true });
+        removeFolder(folder);
       }
     });
   });

@@ -4,9 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { renameSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +15,8 @@ import { startPostgres, type PostgresServer } from "../kit/postgres.ts";
 import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
 import { ControlProcess } from "../kit/control.ts";
 import { environment, makeFixture } from "../kit/fixture.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
+import { startHttpServer } from "../kit/http.ts";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
 import type { Http1Request } from "../kit/http1.ts";
 import { startLink, type Link } from "./support/link.ts";
@@ -32,10 +32,10 @@ const good: Http1Request = { path: "/orders/1", headers: [["x-api-key", keys.gol
 describe("the module", () => {
   let folder: string;
   let running: Gateway | undefined;
-  before(() => void (folder = mkdtempSync(join(tmpdir(), "tollgate-table-"))));
+  before(() => void (folder = makeFolder("table")));
   after(async () => {
     await running?.stop();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
   const stop = async (): Promise<void> => {
     await running?.stop();
@@ -78,8 +78,7 @@ describe("the module", () => {
 
   it("comes slowly: the listener opens once it is there, and no request passes before", async () => {
     const module = await readFile(await filterModule());
-    const slow = createServer((_request, response) => void setTimeout(() => response.end(module), 1500));
-    await new Promise<void>((resolve) => slow.listen(0, "127.0.0.1", resolve));
+    const slow = await startHttpServer((_request, response) => void setTimeout(() => response.end(module), 1500));
     const filter = pluginFilter({ ...plugin, wasmPath: "" }) as { typed_config: { config: { vm_config: { code: unknown } } } };
     filter.typed_config.config.vm_config.code = {
       remote: { http_uri: { uri: "http://modules.test/tollgate.wasm", cluster: "upstream", timeout: "10s" }, sha256: createHash("sha256").update(module).digest("hex") },
@@ -88,7 +87,7 @@ describe("the module", () => {
     const startMs = performance.now();
     const seen = new Set<number | string>();
     // Starting waits until Envoy says that it's ready, which it does once the module is there.
-    running = await Gateway.start({ setup: newest, upstreamPort: (slow.address() as AddressInfo).port, listeners: [{ configuration: standalone(spec), plugin: { hostEnvironment: [] }, listener }] });
+    running = await Gateway.start({ setup: newest, upstreamPort: slow.port, listeners: [{ configuration: standalone(spec), plugin: { hostEnvironment: [] }, listener }] });
     try {
       await eventually("a request to be admitted", async () => {
         const status = await running!.send(good).then((answer) => answer.status, (error: NodeJS.ErrnoException) => error.code ?? "failed");
@@ -100,7 +99,7 @@ describe("the module", () => {
       for (const status of seen) assert.ok([204, 401, 500, 503, "ECONNREFUSED"].includes(status), String(status));
     } finally {
       await stop();
-      await new Promise((resolve) => slow.close(resolve));
+      await slow.close();
     }
   });
 
@@ -266,15 +265,15 @@ describe("the database", () => {
 
   /** After it is back, without anybody's doing. */
   async function recovered(name: "away" | "silent"): Promise<void> {
-    await eventually("control to be ready", async () => (await readiness()) === 200, 30_000);
+    await eventually("control to be ready", async () => (await readiness()) === 200);
     // By every worker: one that was refused only now doesn't wait for allowance the next time, until a call has succeeded.
-    await everyWorkerAnswers(fleet.gateways, { path: `/closed-${name}`, key: fleet.key(`closed-${name}`) }, undefined, 30_000);
+    await everyWorkerAnswers(fleet.gateways, { path: `/closed-${name}`, key: fleet.key(`closed-${name}`) }, undefined);
   }
 
   it("goes away in flight: keys go on, limits spend what is leased, then their failureMode", async () => {
     await postgres.pause();
     try {
-      await eventually("control to notice", async () => (await readiness()) === 503, 30_000);
+      await eventually("control to notice", async () => (await readiness()) === 503);
       await seenByClients("away");
     } finally {
       await postgres.resume();

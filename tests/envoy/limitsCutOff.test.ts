@@ -67,7 +67,7 @@ describe("a gateway cut off from control", () => {
     assert.equal(amount - fleet.reached(name), unspent, "nobody has it while its holder is away");
 
     link.mend();
-    await eventually("the rest to be admitted", () => fleet.reached(name) >= amount, 20_000);
+    await eventually("the rest to be admitted", () => fleet.reached(name) >= amount);
     await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();
     assert.equal(fleet.reached(name), amount);

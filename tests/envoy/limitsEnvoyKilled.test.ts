@@ -28,7 +28,7 @@ for (const { setup, amount } of cases) {
       await dead!.stop();
       const { reasons } = clients.tally;
       assert.deepEqual(reasons, {}, "nobody was refused yet");
-      await everyWorkerAnswers(others, request, "quota_exceeded", 30_000);
+      await everyWorkerAnswers(others, request, "quota_exceeded");
       const { failed, admitted } = await clients.stop();
       const { used, held } = await quotaOf(fleet.control, "quota");
       const reached = fleet.reached("quota");

@@ -62,7 +62,7 @@ describe("a link to control", () => {
           const clients = new Hammer(fleet.gateways, { ...request, pauseMs: 10 });
           await clients.admitted(amount);
           await clients.stop();
-          await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+          await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
           assert.equal(clients.tally.admitted, amount, String(clients.tally));
           assert.equal(fleet.reached(`${name}-${amount}`), amount);
         });

@@ -48,7 +48,7 @@ describe("two controls over PostgreSQL", () => {
       if (amount === amounts.at(-1)) await fleet.control.kill();
       await clients.admitted(amount);
       await clients.stop();
-      await everyWorkerAnswers(fleet.gateways, requestFor(amount), "quota_exceeded", 30_000);
+      await everyWorkerAnswers(fleet.gateways, requestFor(amount), "quota_exceeded");
       assert.equal(clients.tally.admitted, amount, String(clients.tally));
       assert.equal(fleet.reached(`of-${amount}`), amount);
       assert.equal((await quotaOf(second, `of-${amount}`)).used, amount);

@@ -43,7 +43,7 @@ describe("counters in Redis", () => {
       }
       await clients.admitted(amount);
       await clients.stop();
-      await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+      await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
       assert.equal(clients.tally.admitted, amount, String(clients.tally));
       assert.equal(fleet.reached(`of-${amount}`), amount);
       assert.equal((await quotaOf(fleet.control, `of-${amount}`)).used, amount);

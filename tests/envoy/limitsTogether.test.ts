@@ -35,7 +35,7 @@ describe("three gateways", () => {
   async function spendAll(name: string, path = `/${name}`): Promise<number> {
     const request = { path, key: fleet.key(name) };
     const clients = new Hammer(fleet.gateways, { ...request, pauseMs: 5 });
-    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();
     return fleet.upstream.count(path);
   }

@@ -484,7 +484,7 @@ suite(twoSetups, "VMs that trap", (setup) => {
         assert.equal((await current.send(withKey(keys.gold))).status, 200);
         // On every worker, so that the elected VM is among them unless the main thread holds the office.
         await Promise.all(Array.from({ length: 16 }, () => current.send(trap).catch(() => undefined)));
-        await eventually("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => current.send(withKey(keys.gold))))).every(({ status }) => status === 200), 30_000);
+        await eventually("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => current.send(withKey(keys.gold))))).every(({ status }) => status === 200));
         await everywhere(current, async (connections) => {
           const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
           await allAnswer(connections, withKey(key), undefined);

@@ -6,9 +6,10 @@ import { ApiRouter } from "../../control/domain/matching.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
 import type { Pair, Response } from "../kit/http1.ts";
 import { eventually } from "../kit/eventually.ts";
+import { type HttpServer } from "../kit/http.ts";
 import { manifestsOf } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
-import { type Echo, startUpstream, type Upstream } from "./support/upstream.ts";
+import { type Echo, startUpstream } from "./support/upstream.ts";
 import { skipReason } from "./tools.ts";
 
 const service = (name: string) => ({ service: `${name}.shop.svc.cluster.local`, port: 8080 });
@@ -64,7 +65,7 @@ const methods = ["GET", "POST", "DELETE", "PUT"];
 for (const routing of ["istio", "gateway-api"] as const) {
   describe(`routes of ${routing}`, { skip: await skipReason() }, () => {
     let mesh: Mesh;
-    let outside: Upstream;
+    let outside: HttpServer;
     let file: FileInput;
     before(async () => {
       outside = await startUpstream("outside", "127.0.0.1");

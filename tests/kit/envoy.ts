@@ -1,16 +1,15 @@
 /** A real Envoy as a child process, with its log, access log, statistics and files that it watches. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   envoyArguments, envoyBootstrap, listenerDiscovery, type BootstrapOptions, type ListenerOptions,
 } from "../../control/envoy/bootstrap.ts";
-import { endWithUs } from "./process.ts";
+import { makeFolder, removeFolder } from "./folders.ts";
+import { endWithUs, isRunning, stopProcess } from "./process.ts";
 import { send } from "./http1.ts";
 import { freePorts } from "./ports.ts";
-import { eventually } from "./eventually.ts";
+import { eventually, Hopeless } from "./eventually.ts";
 
 export interface EnvoyOptions {
   binary: string;
@@ -45,7 +44,7 @@ export class Envoy {
 
   /** Starts Envoy and waits until it listens. Throws with the end of its log when it ends instead. */
   static async start(options: EnvoyOptions): Promise<Envoy> {
-    const folder = mkdtempSync(join(tmpdir(), "tollgate-envoy-"));
+    const folder = makeFolder("envoy");
     const listenersPath = join(folder, "listeners.json");
     const [adminPort = 0, ...ports] = await freePorts(1 + options.bootstrap.listeners.length);
     const listeners = options.bootstrap.listeners.map((listener, index) => ({
@@ -69,10 +68,9 @@ export class Envoy {
     const envoy = new Envoy(child, folder, adminPort, listeners, watched, defaultCluster);
     try {
       await eventually("Envoy to listen", async () => {
-        if (child.exitCode !== null || child.signalCode !== null) return "ended";
+        if (!isRunning(child)) throw new Hopeless(`Envoy ended with ${child.exitCode ?? child.signalCode}`);
         return (await send(adminPort, { path: "/ready" })).status === 200 ? "ready" : undefined;
       });
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`Envoy ended with ${child.exitCode ?? child.signalCode}`);
     } catch (error) {
       const message = `${(error as Error).message}\n${envoy.log().slice(-3000)}`;
       await envoy.stop();
@@ -91,7 +89,7 @@ export class Envoy {
   }
 
   alive(): boolean {
-    return this.child.exitCode === null && this.child.signalCode === null;
+    return isRunning(this.child);
   }
 
   log(): string {
@@ -158,11 +156,7 @@ export class Envoy {
   }
 
   async stop(): Promise<void> {
-    if (this.alive()) {
-      const ended = once(this.child, "exit");
-      this.child.kill("SIGKILL");
-      await ended;
-    }
-    rmSync(this.folder, { recursive: true, force: true });
+    await stopProcess(this.child);
+    removeFolder(this.folder);
   }
 }

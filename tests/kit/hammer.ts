@@ -68,9 +68,9 @@ export class Hammer {
   }
 
   /** Resolves once so many were admitted. */
-  async admitted(count: number, deadlineMs = 30_000): Promise<void> {
+  async admitted(count: number): Promise<void> {
     try {
-      await eventually(`${count} admissions`, () => this.tally.admitted >= count, deadlineMs);
+      await eventually(`${count} admissions`, () => this.tally.admitted >= count);
     } catch (error) {
       await this.stop();
       throw new Error(`${(error as Error).message}; ${this.tally.toString()}`, { cause: error });

@@ -4,19 +4,20 @@ import { once } from "node:events";
 import { constants } from "node:os";
 import { eventually, Hopeless } from "./eventually.ts";
 
-const children = new Set<ChildProcess>();
+/** each child with the signal that ends it */
+const children = new Map<ChildProcess, NodeJS.Signals>();
 let watching = false;
 
-/** Kills the child when this process ends. */
-export function endWithUs(child: ChildProcess): void {
+/** Sends the child a signal when this process ends. */
+export function endWithUs(child: ChildProcess, endSignal: NodeJS.Signals = "SIGKILL"): void {
   if (!watching) {
     watching = true;
     process.once("exit", () => {
-      for (const one of children) one.kill("SIGKILL");
+      for (const [one, signal] of children) one.kill(signal);
     });
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }
-  children.add(child);
+  children.set(child, endSignal);
   child.once("exit", () => children.delete(child));
 }
 
@@ -41,15 +42,18 @@ export class Program {
   stdout = "";
   stderr = "";
   private readonly name: string;
+  private over = false;
 
-  constructor(command: string, args: readonly string[], options: Omit<SpawnOptions, "stdio"> = {}) {
+  /** `stdin`: to be written by the test; else there's none. */
+  constructor(command: string, args: readonly string[], { stdin = "ignore", ...options }: Omit<SpawnOptions, "stdio"> & { stdin?: "pipe" | "ignore" } = {}) {
     this.name = [command, ...args].join(" ");
-    this.child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(command, args, { ...options, stdio: [stdin, "pipe", "pipe"] });
     endWithUs(this.child);
     this.child.stdout!.setEncoding("utf8").on("data", (text: string) => void (this.stdout += text));
     this.child.stderr!.setEncoding("utf8").on("data", (text: string) => void (this.stderr += text));
     this.child.on("error", (error) => void (this.stderr += error.message));
     this.ended = new Promise((resolve) => this.child.once("close", resolve));
+    this.child.once("close", () => (this.over = true));
   }
 
   /** What it wrote so far to both streams. */
@@ -60,7 +64,7 @@ export class Program {
   /** Waits like `eventually`, but fails at once, with the output, when the process ends before. */
   until<T>(what: string, attempt: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
     return eventually(what, async () => {
-      const running = isRunning(this.child);
+      const running = !this.over;
       const found = await Promise.resolve().then(attempt).catch((error: unknown) => {
         if (running) throw error;
       });

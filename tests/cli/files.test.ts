@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loadFile } from "../../control/domain/yamlFile.ts";
-import { cli, root, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, startTestControl, writeIn } from "./support.ts";
 
 const demo = join(root, "examples/demo/tollgate.yaml");
 const folder = temporaryFolder();

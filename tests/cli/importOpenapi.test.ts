@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { importOpenApi } from "../../control/openapi/importOpenApi.ts";
 import { OpenApiError } from "../../control/openapi/source.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { goldens } from "./importOpenapi/goldens.ts";
-import { cli, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { cli, startTestControl, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const shop = join(import.meta.dirname, "importOpenapi", "shop.yaml");

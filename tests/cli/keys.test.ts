@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { wellFormedKey } from "../../control/domain/keys.ts";
 import type { Key } from "../../control/domain/model.ts";
-import { cli, root, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, startTestControl, writeIn } from "./support.ts";
 
 const { env } = await startTestControl();
 assert.equal((await cli(["apply", "-f", join(root, "examples/demo/tollgate.yaml")], env)).code, 0);

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { test } from "node:test";
 import { command } from "../../scripts/golden-manifests.ts";
-import { cli, root, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const demo = join(root, "examples/demo/tollgate.yaml");

@@ -5,7 +5,8 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { after, describe, test } from "node:test";
 import { selfSigned } from "../control-sync/certificate.ts";
-import { cli, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 

@@ -4,8 +4,9 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { epochText } from "../../control/sync/frames.ts";
 import { syncProblems } from "../../control/sync/problems.ts";
+import { eventually } from "../kit/eventually.ts";
 import { framesOf, type HttpAnswer } from "./gateway.ts";
-import { assertSynced, eventually, metric, parked, smallSource, startSync } from "./support.ts";
+import { assertSynced, metric, parked, smallSource, startSync } from "./support.ts";
 
 const code = (answer: HttpAnswer): string => {
   assert.equal(answer.headers.get("content-type"), "application/problem+json");

@@ -9,11 +9,12 @@ import { RedisCounterStore } from "../../control/counters/redis.ts";
 import { SqlCounterStore } from "../../control/counters/sql.ts";
 import type { Limit } from "../../control/domain/model.ts";
 import { openStore } from "../../control/store/open.ts";
-import { type RedisServer, startRedis } from "../counters/redisServer.ts";
-import { type PostgresServer, startPostgres } from "../store/postgresServer.ts";
+import { type RedisServer, startRedis } from "../kit/redis.ts";
+import { type PostgresServer, startPostgres } from "../kit/postgres.ts";
+import { eventually } from "../kit/eventually.ts";
 import { framesOf } from "./gateway.ts";
 import { ask, LaneClient, report } from "./laneClient.ts";
-import { eventually, metric, parked, smallSource, startSync, type Sync } from "./support.ts";
+import { metric, parked, smallSource, startSync, type Sync } from "./support.ts";
 
 const subject = "00112233445566778899aabbccddeeff";
 const day: Limit = { name: "day", kind: "quota", limit: 100, period: "day", anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce" };

@@ -13,7 +13,8 @@ import type { UsageEntry } from "../../control/usage/model.ts";
 import type { HttpAnswer } from "./gateway.ts";
 import { ask, LaneClient, report } from "./laneClient.ts";
 import { MemorySource, sha256 } from "./memorySource.ts";
-import { eventually, MemoryUsage, parked, startSync, type Sync } from "./support.ts";
+import { MemoryUsage, parked, startSync, type Sync } from "./support.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const digestOf = (key: string): string => sha256(key).toString("hex", 0, 16);
 const nobody = "0".repeat(32);

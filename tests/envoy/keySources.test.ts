@@ -1,10 +1,10 @@
 /** Where keys come from, and that they are gone from there: upstream, in the access log, on refusals too. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, reasonOf, standalone, type Exchange } from "./harness.ts";
-import { makeFixture, unknownKey, withWrongChecksum } from "./support/fixture.ts";
-import type { Http1Request, Pair } from "./support/http1.ts";
-import { everySetup } from "./support/setups.ts";
+import { Gateway, reasonOf, standalone, type Exchange } from "../kit/gateway.ts";
+import { makeFixture, unknownKey, withWrongChecksum } from "../kit/fixture.ts";
+import type { Http1Request, Pair } from "../kit/http1.ts";
+import { everySetup } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 const percentEncoded = (text: string): string => [...text].map((char) => `%${char.charCodeAt(0).toString(16)}`).join("");

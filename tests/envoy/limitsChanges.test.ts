@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment } from "./support/fixture.ts";
-import { newest } from "./support/setups.ts";
+import { environment } from "../kit/fixture.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { Workers } from "./support/workers.ts";
 
 const query = `?environment=${environment}`;

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay, rateOf } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { startLink, type Fate, type Link } from "./support/link.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { WindowCount } from "./support/windowCount.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
@@ -62,7 +62,7 @@ describe("a link to control", () => {
           const clients = new Hammer(fleet.gateways, { ...request, pauseMs: 10 });
           await clients.admitted(amount);
           await clients.stop();
-          await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+          await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
           assert.equal(clients.tally.admitted, amount, String(clients.tally));
           assert.equal(fleet.reached(`${name}-${amount}`), amount);
         });

@@ -7,11 +7,11 @@ import type { ApiInput, AuthJwtInput, FileInput } from "../../control/domain/sch
 import { checkEnvironment } from "../../control/domain/semantics.ts";
 import type { EnvoyObject } from "../../control/envoy/bootstrap.ts";
 import { jwtAuthn } from "../../control/envoy/jwtAuthn.ts";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { environment, host, makeFixture } from "./support/fixture.ts";
-import type { Pair } from "./support/http1.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { environment, host, makeFixture } from "../kit/fixture.ts";
+import type { Pair } from "../kit/http1.ts";
 import { Issuer, publishKeys } from "./support/issuer.ts";
-import { twoSetups } from "./support/setups.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
 
 const { keys, file } = makeFixture();
 const upstream = { service: "echo.demo.svc.cluster.local", port: 8080 };

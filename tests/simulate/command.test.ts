@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, test } from "node:test";
@@ -7,7 +6,9 @@ import { gzipSync } from "node:zlib";
 import { parse } from "yaml";
 import { runCli } from "../../control/cli/program.ts";
 import type { Report } from "../../control/simulate/report.ts";
-import { lines, startMs, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { Program } from "../kit/process.ts";
+import { lines, startMs, writeIn } from "./support.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const folder = temporaryFolder();
@@ -203,16 +204,12 @@ describe("tollgate simulate", () => {
 });
 
 test("the program reads a pipe as it comes, and the file's environment", async () => {
-  const child = spawn(process.execPath, ["--import", "tsx", join(root, "control/cli/main.ts"), "simulate", "-", "-f", file, "--json"], { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => void (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => void (stderr += text));
-  for (const call of calls) child.stdin.write(lines([call]));
-  child.stdin.end();
-  const code = await new Promise((ended) => child.once("close", ended));
-  assert.deepEqual([code, stderr], [0, ""]);
-  assert.equal((JSON.parse(stdout) as Report).requests.limited, 1);
+  const program = new Program(process.execPath, ["--import", "tsx", join(root, "control/cli/main.ts"), "simulate", "-", "-f", file, "--json"], { cwd: root, stdin: "pipe" });
+  for (const call of calls) program.child.stdin!.write(lines([call]));
+  program.child.stdin!.end();
+  const code = await program.ended;
+  assert.deepEqual([code, program.stderr], [0, ""]);
+  assert.equal((JSON.parse(program.stdout) as Report).requests.limited, 1);
 });
 
 test("the example of docs/simulate.md is what the command prints", async () => {

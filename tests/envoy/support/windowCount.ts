@@ -1,6 +1,6 @@
 /** Admissions by the window that they were charged to, as a client can tell it. */
 import assert from "node:assert/strict";
-import type { Response } from "./http1.ts";
+import type { Response } from "../../kit/http1.ts";
 
 /** An admission that took longer, across a border, could be of either window as far as its `t` tells. */
 const certainMs = 500;

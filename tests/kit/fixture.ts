@@ -1,9 +1,9 @@
 /** The environment that the suites run against: an API of each kind, a key in each state. */
 import { randomInt } from "node:crypto";
-import { fillEnvironment } from "../../../control/domain/defaults.ts";
-import { digestHex, issueKey } from "../../../control/domain/keys.ts";
-import type { EnvironmentSpec } from "../../../control/domain/model.ts";
-import type { FileInput, KeyInput } from "../../../control/domain/schema.ts";
+import { fillEnvironment } from "../../control/domain/defaults.ts";
+import { digestHex, issueKey } from "../../control/domain/keys.ts";
+import type { EnvironmentSpec } from "../../control/domain/model.ts";
+import type { FileInput, KeyInput } from "../../control/domain/schema.ts";
 
 export const environment = "test";
 export const host = "api.example.com";

@@ -1,8 +1,8 @@
 /** Clients that send requests to several gateways at once, as fast as they are answered. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Gateway } from "../harness.ts";
+import type { Gateway } from "./gateway.ts";
 import { Connection, type Pair, type Response } from "./http1.ts";
-import { until } from "./until.ts";
+import { eventually } from "./eventually.ts";
 
 export interface HammerOptions {
   path: string;
@@ -68,9 +68,9 @@ export class Hammer {
   }
 
   /** Resolves once so many were admitted. */
-  async admitted(count: number, deadlineMs = 30_000): Promise<void> {
+  async admitted(count: number): Promise<void> {
     try {
-      await until(`${count} admissions`, () => this.tally.admitted >= count, deadlineMs);
+      await eventually(`${count} admissions`, () => this.tally.admitted >= count);
     } catch (error) {
       await this.stop();
       throw new Error(`${(error as Error).message}; ${this.tally.toString()}`, { cause: error });

@@ -1,13 +1,12 @@
 /** Control as a process of its own, that can be killed without warning and started again on the same ports and data. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { projectRoot } from "../../../control/envoy/paths.ts";
-import { endWithUs } from "./children.ts";
+import { projectRoot } from "../../control/envoy/paths.ts";
+import { makeFolder, removeFolder } from "./folders.ts";
+import { endWithUs, isRunning, stopProcess } from "./process.ts";
 import { freePorts } from "./ports.ts";
-import { until } from "./until.ts";
+import { eventually, Hopeless } from "./eventually.ts";
 
 export interface ControlOptions {
   /** kept after `remove` when given; default: a new temporary folder */
@@ -38,7 +37,7 @@ export class ControlProcess {
   /** Finds ports and a folder; `start` starts the process. */
   static async prepare(options: ControlOptions = {}): Promise<ControlProcess> {
     const [admin = 0, sync = 0] = options.ports ? [options.ports.admin, options.ports.sync] : await freePorts(2);
-    return new ControlProcess(admin, sync, options.dataDir ?? mkdtempSync(join(tmpdir(), "tollgate-control-")), options.dataDir === undefined, options);
+    return new ControlProcess(admin, sync, options.dataDir ?? makeFolder("control"), options.dataDir === undefined, options);
   }
 
   static async start(options: ControlOptions = {}): Promise<ControlProcess> {
@@ -51,7 +50,7 @@ export class ControlProcess {
   async start(): Promise<void> {
     const log = openSync(join(this.dataDir, "control.log"), "a");
     const { env = {}, clockAheadMs = 0 } = this.options;
-    const clock = clockAheadMs === 0 ? [] : ["--import", "./tests/envoy/support/shiftedClock.ts"];
+    const clock = clockAheadMs === 0 ? [] : ["--import", "./tests/kit/shiftedClock.ts"];
     const nodeArgs = this.options.nodeArgs ?? ["--import", "tsx", ...clock, "control/cli/main.ts"];
     const child = spawn(process.execPath, [...nodeArgs, "serve"], {
       cwd: projectRoot(),
@@ -70,15 +69,13 @@ export class ControlProcess {
     });
     endWithUs(child);
     this.child = child;
-    await until(
+    await eventually(
       "control to be ready",
       async () => {
-        if (child.exitCode !== null) return "ended";
+        if (!isRunning(child)) throw new Hopeless(`control ended with ${child.exitCode ?? child.signalCode}:\n${this.log().slice(-2000)}`);
         return (await fetch(`http://127.0.0.1:${this.adminPort}/readyz`)).ok ? "ready" : undefined;
       },
-      60_000,
     );
-    if (child.exitCode !== null) throw new Error(`control ended with ${child.exitCode}:\n${this.log().slice(-2000)}`);
   }
 
   /** kill -9: nothing is flushed, nobody is told. */
@@ -94,7 +91,7 @@ export class ControlProcess {
   /** Kills it, and deletes its data unless the folder was given. */
   async remove(): Promise<void> {
     await this.kill();
-    if (this.temporary) rmSync(this.dataDir, { recursive: true, force: true });
+    if (this.temporary) removeFolder(this.dataDir);
   }
 
   get pid(): number {
@@ -134,11 +131,6 @@ export class ControlProcess {
   }
 
   private async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-    const child = this.child;
-    if (child && child.exitCode === null && child.signalCode === null) {
-      const ended = once(child, "exit");
-      child.kill(signal);
-      await ended;
-    }
+    if (this.child !== undefined) await stopProcess(this.child, signal);
   }
 }

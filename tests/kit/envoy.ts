@@ -1,16 +1,15 @@
 /** A real Envoy as a child process, with its log, access log, statistics and files that it watches. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   envoyArguments, envoyBootstrap, listenerDiscovery, type BootstrapOptions, type ListenerOptions,
-} from "../../../control/envoy/bootstrap.ts";
-import { endWithUs } from "./children.ts";
+} from "../../control/envoy/bootstrap.ts";
+import { makeFolder, removeFolder } from "./folders.ts";
+import { endWithUs, isRunning, stopProcess } from "./process.ts";
 import { send } from "./http1.ts";
 import { freePorts } from "./ports.ts";
-import { until } from "./until.ts";
+import { eventually, Hopeless } from "./eventually.ts";
 
 export interface EnvoyOptions {
   binary: string;
@@ -45,7 +44,7 @@ export class Envoy {
 
   /** Starts Envoy and waits until it listens. Throws with the end of its log when it ends instead. */
   static async start(options: EnvoyOptions): Promise<Envoy> {
-    const folder = mkdtempSync(join(tmpdir(), "tollgate-envoy-"));
+    const folder = makeFolder("envoy");
     const listenersPath = join(folder, "listeners.json");
     const [adminPort = 0, ...ports] = await freePorts(1 + options.bootstrap.listeners.length);
     const listeners = options.bootstrap.listeners.map((listener, index) => ({
@@ -68,11 +67,10 @@ export class Envoy {
     endWithUs(child);
     const envoy = new Envoy(child, folder, adminPort, listeners, watched, defaultCluster);
     try {
-      await until("Envoy to listen", async () => {
-        if (child.exitCode !== null || child.signalCode !== null) return "ended";
+      await eventually("Envoy to listen", async () => {
+        if (!isRunning(child)) throw new Hopeless(`Envoy ended with ${child.exitCode ?? child.signalCode}`);
         return (await send(adminPort, { path: "/ready" })).status === 200 ? "ready" : undefined;
       });
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`Envoy ended with ${child.exitCode ?? child.signalCode}`);
     } catch (error) {
       const message = `${(error as Error).message}\n${envoy.log().slice(-3000)}`;
       await envoy.stop();
@@ -91,7 +89,7 @@ export class Envoy {
   }
 
   alive(): boolean {
-    return this.child.exitCode === null && this.child.signalCode === null;
+    return isRunning(this.child);
   }
 
   log(): string {
@@ -112,7 +110,7 @@ export class Envoy {
 
   /** The access log's line whose field has this value, once it is written. */
   async logLine(field: string, value: string): Promise<AccessLogLine> {
-    return until(`the access log's line with ${field} ${value}`, () => this.accessLog().find((line) => line[field] === value));
+    return eventually(`the access log's line with ${field} ${value}`, () => this.accessLog().find((line) => line[field] === value));
   }
 
   /** All counters and gauges whose name contains `part`. */
@@ -149,7 +147,7 @@ export class Envoy {
   async reload(change: (listener: ListenerOptions, index: number) => ListenerOptions): Promise<"accepted" | "refused"> {
     const before = await this.stats("listener_manager.lds.");
     this.replaceListeners(change);
-    return until("Envoy to read its listeners again", async () => {
+    return eventually("Envoy to read its listeners again", async () => {
       const now = await this.stats("listener_manager.lds.");
       const grown = (name: string): boolean => (now.get(`listener_manager.lds.${name}`) ?? 0) > (before.get(`listener_manager.lds.${name}`) ?? 0);
       if (grown("update_rejected")) return "refused";
@@ -158,11 +156,7 @@ export class Envoy {
   }
 
   async stop(): Promise<void> {
-    if (this.alive()) {
-      const ended = once(this.child, "exit");
-      this.child.kill("SIGKILL");
-      await ended;
-    }
-    rmSync(this.folder, { recursive: true, force: true });
+    await stopProcess(this.child);
+    removeFolder(this.folder);
   }
 }

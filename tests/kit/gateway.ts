@@ -4,12 +4,12 @@ import type { ClusterOptions, ListenerOptions, PluginOptions } from "../../contr
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import { startDemoUpstream, type DemoUpstream, type EchoedRequest } from "../../control/stack/demoUpstream.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
-import { Envoy, type AccessLogLine } from "./support/envoy.ts";
-import { environment } from "./support/fixture.ts";
-import { send, type Http1Request, type Response } from "./support/http1.ts";
-import { binaryOf, type Setup } from "./support/setups.ts";
-import { until } from "./support/until.ts";
-import { filterModule } from "./support/wasm.ts";
+import { Envoy, type AccessLogLine } from "./envoy.ts";
+import { environment } from "./fixture.ts";
+import { send, type Http1Request, type Response } from "./http1.ts";
+import { binaryOf, type Setup } from "./envoySetups.ts";
+import { eventually } from "./eventually.ts";
+import { filterModule } from "./filterModule.ts";
 
 export interface GatewayOptions {
   setup: Setup;
@@ -112,7 +112,7 @@ export class Gateway {
   async metricReaches(name: string, wanted: number, of = environment): Promise<void> {
     let value = 0;
     try {
-      await until(`${name} to be ${wanted}`, async () => (value = await this.metric(name, of)) === wanted);
+      await eventually(`${name} to be ${wanted}`, async () => (value = await this.metric(name, of)) === wanted);
     } catch (error) {
       throw new Error(`${(error as Error).message}; it is ${value}`, { cause: error });
     }

@@ -22,6 +22,12 @@ export async function freePorts(count: number): Promise<number[]> {
   return found;
 }
 
+/** One such port. */
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  return port!;
+}
+
 /** Keeps the stretch's first port until the process ends. */
 async function takeStretch(): Promise<number> {
   for (let i = 0; i < stretches; i++) {

@@ -103,10 +103,12 @@ for (const setup of everySetup) {
     it("only counts what a shadow limit would refuse", async () => {
       assert.equal(admitted(await hammer(gateway, "/shadow", 20)), 20);
       // What a worker let through while another one might have had the rest is counted with its next request.
+      const rounds: number[] = [];
       await eventually("all to be counted", async () => {
-        assert.equal(admitted(await hammer(gateway, "/shadow", 16)), 16);
+        rounds.push(admitted(await hammer(gateway, "/shadow", 16)));
         return (await gateway.metric("observed.rate_limited")) >= 17;
       });
+      assert.deepEqual(new Set(rounds), new Set([16]));
     });
   });
 }

@@ -170,7 +170,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       assert.ok(rows.length > 20 && rows.every((row) => Number(row.entries) % 4 === 0), JSON.stringify(rows));
       const began = performance.now();
       assert.equal(await total(usage), 201);
-      assert.ok(performance.now() - began < 10_000);
+      assert.ok(performance.now() - began < 50_000, "before the next round");
       assert.equal(await usage.waiting(), 0);
     });
 

@@ -58,7 +58,7 @@ describe("a key or a token in a request", () => {
 });
 
 describe("a data folder that others may read", () => {
-  it("is closed to them at the start, with all that it holds", async (t) => {
+  it("is closed to them at the start, with all that it holds", async () => {
     const folder = join(temporaryFolder(), "data");
     mkdirSync(folder, { mode: 0o755 });
     const names = ["tollgate.db", "tollgate.db-wal", "tollgate.db-shm", "control.log", "access.log"];
@@ -69,7 +69,7 @@ describe("a data folder that others may read", () => {
     for (const name of names) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
   });
 
-  it("elsewhere, as TOLLGATE_DATABASE_URL names it: the database's files are closed", async (t) => {
+  it("elsewhere, as TOLLGATE_DATABASE_URL names it: the database's files are closed", async () => {
     const folder = temporaryFolder();
     const file = join(folder, "own.db");
     writeFileSync(file, "");

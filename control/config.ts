@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { type SettingName, settings, type StandardName } from "./settings.ts";
 import { makeFolder } from "./store/folder.ts";
+import { troubleOf } from "./store/trouble.ts";
 
 export interface ControlConfig {
   /** the address that both servers listen on */
@@ -84,7 +85,9 @@ export function prepareDataDir(dataDir: string): void {
     if (!statSync(dataDir).isDirectory()) throw new Error("It is no folder.");
     accessSync(dataDir, constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, "Set TOLLGATE_DATA_DIR to a folder that this user may write.", { cause: error });
+    const trouble = troubleOf(error);
+    const remedy = trouble?.kind === "disk_full" ? trouble.remedy : "Set TOLLGATE_DATA_DIR to a folder that this user may write.";
+    throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, remedy, { cause: error });
   }
 }
 

@@ -13,6 +13,7 @@ import type { App } from "./http/typeProvider.ts";
 import { Issuer } from "./identity/issuer.ts";
 import { createLogger } from "./logging.ts";
 import { QuotaSource } from "./quota/facts.ts";
+import { trimmedVariables } from "./settings.ts";
 import { openStore } from "./store/open.ts";
 import type { SqlStore } from "./store/sqlStore.ts";
 import { troubleOf } from "./store/trouble.ts";
@@ -89,6 +90,7 @@ export async function runControl(env: NodeJS.ProcessEnv, say: (text: string) => 
   try {
     const config = readConfig(env);
     logger = createLogger(config.logLevel);
+    for (const variable of trimmedVariables(env)) logger.warn({ variable }, "blanks or line breaks around a variable's value were left out");
     control = await startControl(config, logger);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;

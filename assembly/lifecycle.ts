@@ -49,7 +49,7 @@ export function configure(id: u32, bytes: u32): bool {
     // A Secret made of a file often ends with a line break.
     token = trimmed(environmentVariable(config.tokenEnv));
     if (!isVisible(token)) return refused("control.tokenEnv: the value of the variable has blanks or control characters inside; a gateway token has none");
-    if (token.length == 0) return refused("control.tokenEnv: the VM's environment has no such variable; name it in vm_config.environment_variables (Istio: vmConfig.env) and set it where Envoy starts");
+    if (token.length == 0) return refused("control.tokenEnv: the VM's environment has no such variable, or it is empty; name it in vm_config.environment_variables (Istio: vmConfig.env) and set it where Envoy starts");
   }
   const root = new Root(id, pluginHash(), config, meterOf(config.environment));
   const snapshot = config.snapshot;

@@ -27,19 +27,19 @@ function place(i: u32): usize {
  */
 export function hold(root: Root, context: u32): bool {
   const config = root.config;
-  const feed = root.feed;
-  if (feed == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
+  const runtime = root.runtime;
+  if (runtime == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
   const now = monotonicNs();
   const holdNs = <u64>config.loadHoldMs * 1_000_000;
   if (root.firstNeedNs == 0) root.firstNeedNs = now;
-  if (feed.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
+  if (runtime.state.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
   const entry = place(count++);
   store<u32>(entry, context);
   store<u32>(entry, root.id, 4);
   store<u64>(entry, now + holdNs, 8);
   root.held++;
   root.meter.count(HELD);
-  feed.wakeSelf();
+  runtime.state.wakeSelf();
   return true;
 }
 

@@ -21,6 +21,8 @@ export interface ControlConfig {
   redisWaitReplicas: number;
   /** how long a gateway may spend what it was granted */
   leaseMs: number;
+  /** gateways that one token may have at a time */
+  gatewaysPerToken: number;
   /** so long minutes of usage are kept, before hours stand for them */
   usageMinutesHours: number;
   /** absent: those in the database count, and the first is made when there is none */
@@ -61,6 +63,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
     databaseUrl,
     logLevel,
     leaseMs: whole("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400, " of seconds") * 1000,
+    gatewaysPerToken: whole("TOLLGATE_GATEWAYS_PER_TOKEN", textOrStandard("TOLLGATE_GATEWAYS_PER_TOKEN"), 1, 10_000),
     usageMinutesHours: whole("TOLLGATE_USAGE_MINUTES_HOURS", textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"), 1, 720, " of hours"),
     redisWaitReplicas: whole("TOLLGATE_REDIS_WAIT_REPLICAS", textOrStandard("TOLLGATE_REDIS_WAIT_REPLICAS"), 0, 100),
     ...(redisUrl === undefined ? {} : { redisUrl }),

@@ -51,7 +51,7 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
     const leased = await openCounterStore(config, store, logger);
     counters = leased;
     usage.start();
-    const sync = createSyncServer({ source: store, counters, usage, issuer: new Issuer(store), logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
+    const sync = createSyncServer({ source: store, counters, usage, issuer: new Issuer(store), gatewaysPerToken: config.gatewaysPerToken, logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
     servers.push(sync);
     const services: Services = {
       store,

@@ -52,8 +52,8 @@ export function wait(root: Root, context: u32, c: Counter, era: u32, cost: u64, 
 
 /** Whether the entry's request can be decided now; asks again for its counter where that is due. */
 function ready(root: Root, entry: usize, now: u64): bool {
-  const feed = root.feed;
-  if (feed == null || now >= load<u64>(entry, 8) || load<u32>(entry, 24) != feed.counters.era) return true;
+  const runtime = root.runtime;
+  if (runtime == null || now >= load<u64>(entry, 8) || load<u32>(entry, 24) != runtime.counters.era) return true;
   const c = changetype<Counter>(<usize>load<u32>(entry, 16));
   if (c.serial != load<u32>(entry, 20)) return true;
   const cost = load<u64>(entry, 32);
@@ -64,7 +64,7 @@ function ready(root: Root, entry: usize, now: u64): bool {
     if (c.record == 0) return true;
     if (now < c.retryNs) return false;
     c.waited += cost;
-    feed.counters.ask(feed, c, cost, now);
+    runtime.counters.ask(c, cost, now);
     return holds(c, cost, now) || (now < c.spentUntilNs && cost >= c.spentNeed);
   }
   if (c.need < cost) c.need = cost;

@@ -34,12 +34,12 @@ export function anyWaitingForToken(): bool {
 /** Lets the request of a context wait for the token that was just looked for, until `deadlineNs` (0: as long as its configuration says). False: it may not. */
 export function waitForToken(root: Root, context: u32, deadlineNs: u64): bool {
   const config = root.config;
-  const feed = root.feed;
+  const runtime = root.runtime;
   const holdNs = <u64>config.limitHoldMs * 1_000_000;
-  if (feed == null || holdNs == 0 || root.waiting >= config.limitHoldRequests || count == PLACES) return false;
+  if (runtime == null || holdNs == 0 || root.waiting >= config.limitHoldRequests || count == PLACES) return false;
   if (deadlineNs != 0 && soughtNs >= deadlineNs) return false;
   // Nobody waits for a control that has been away for longer than one may wait.
-  const failingSinceNs = feed.tokens.failingSinceNs;
+  const failingSinceNs = runtime.tokens.failingSinceNs;
   if (failingSinceNs != 0 && soughtNs - failingSinceNs > holdNs) return false;
   const entry = place(count++);
   store<u32>(entry, context);
@@ -55,9 +55,9 @@ export function waitForToken(root: Root, context: u32, deadlineNs: u64): bool {
 
 /** Whether the entry's request is to be decided: nobody is being asked for its token any more, or its time is up. */
 function ready(root: Root, entry: usize, now: u64): bool {
-  const feed = root.feed;
-  if (feed == null || now >= load<u64>(entry, 8)) return true;
-  const caller = feed.tokens.cache.find(load<u64>(entry, 16), load<u64>(entry, 24));
+  const runtime = root.runtime;
+  if (runtime == null || now >= load<u64>(entry, 8)) return true;
+  const caller = runtime.tokens.cache.find(load<u64>(entry, 16), load<u64>(entry, 24));
   return caller == null || (caller.flags & ASKED) == 0;
 }
 

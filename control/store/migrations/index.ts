@@ -2,6 +2,7 @@ import { type Kysely, type Migration, Migrator } from "kysely";
 import type { SqlTypes } from "../dialect.ts";
 import { StoreTrouble } from "../trouble.ts";
 import { counters } from "./counters.ts";
+import { gateways } from "./gateways.ts";
 import { identity } from "./identity.ts";
 import { initial } from "./initial.ts";
 import { usage } from "./usage.ts";
@@ -15,6 +16,7 @@ function migrations(types: SqlTypes): Record<string, Migration> {
     "0003_usage": usage(types),
     "0004_identity": identity(types),
     "0005_usage_parts": usageParts(types),
+    "0006_gateways": gateways(types),
   };
 }
 

@@ -36,7 +36,7 @@ export const errorKinds = {
   usage_too_large: { status: 422, title: "Too much usage", meaning: "The answer would have too many rows, or take too long to make.", remedy: "Ask for less time, a longer interval, fewer groups, one consumer or API, or `top`." },
   usage_minutes_gone: { status: 422, title: "Minutes are kept no longer", meaning: "Usage by the minute is kept for TOLLGATE_USAGE_MINUTES_HOURS, 48 unless set otherwise.", remedy: "Use `interval=hour`, or a later `from`." },
   internal: { status: 500, title: "Internal error", meaning: "A fault of Tollgate or of its database.", remedy: "Look for the request id in control's log." },
-  not_ready: { status: 503, title: "Not ready", meaning: "The database doesn't answer, or control is starting or stopping.", remedy: "Try again soon; check the database." },
+  not_ready: { status: 503, title: "Not ready", meaning: "The database can't be used, or the control plane is starting or stopping.", remedy: "Try again soon; check the database." },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof errorKinds;
@@ -51,6 +51,8 @@ export interface ErrorDetail {
 }
 
 export interface ErrorExtras {
+  /** in place of the code's own */
+  remedy?: string;
   errors?: ErrorDetail[];
   references?: { kind: string; id: string }[];
 }

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { lockFile, noSmallDisk, smallDisk } from "../store/faults.ts";
 import { spawnControl, startControlProcess, type ControlProcess } from "./process.ts";
 import { temporaryFolder } from "../kit/folders.ts";

@@ -111,22 +111,28 @@ class RawConnection {
   }
 
   private async read(isHead: boolean): Promise<Answer | undefined> {
+    if (this.closing) return undefined;
+    const head = await this.take((received) => endAfter(received, "\r\n\r\n", 0));
+    if (head === undefined) return undefined;
+    const lines = head.trimEnd().split("\r\n");
+    const headers = new Map(lines.slice(1).map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]));
+    // What Envoy's parser refuses may have a body even to HEAD.
+    if (headers.get("connection") === "close") this.closing = true;
+    const status = Number(lines[0]!.split(" ")[1]);
+    const bodyless = isHead || status === 204 || status === 304;
+    const length = Number(headers.get("content-length") ?? 0);
+    const body = bodyless ? "" : await this.take(headers.has("transfer-encoding") ? endOfChunks : (received) => (received.length >= length ? length : undefined));
+    return body === undefined ? undefined : answerOf(status, (name) => headers.get(name), body);
+  }
+
+  /** What was received up to where `end` says, which is undefined while that hasn't come; undefined when the connection ends before. */
+  private async take(end: (received: string) => number | undefined): Promise<string | undefined> {
     for (;;) {
-      if (this.closing) return undefined;
-      const end = this.received.indexOf("\r\n\r\n");
-      if (end >= 0) {
-        const lines = this.received.slice(0, end).split("\r\n");
-        const headers = new Map(lines.slice(1).map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]));
-        // Envoy's own refusals may come in chunks, without any: no other answer does.
-        const bodyBytes = isHead ? 0 : headers.has("transfer-encoding") ? "0\r\n\r\n".length : Number(headers.get("content-length") ?? 0);
-        if (this.received.length >= end + 4 + bodyBytes) {
-          const body = this.received.slice(end + 4, end + 4 + bodyBytes);
-          this.received = this.received.slice(end + 4 + bodyBytes);
-          const status = Number(lines[0]!.split(" ")[1]);
-          // What Envoy's parser refuses may have a body even to HEAD.
-          if (headers.get("connection") === "close") this.closing = true;
-          return answerOf(status, (name) => headers.get(name), body);
-        }
+      const bytes = end(this.received);
+      if (bytes !== undefined) {
+        const taken = this.received.slice(0, bytes);
+        this.received = this.received.slice(bytes);
+        return taken;
       }
       if (this.ended) return undefined;
       await new Promise<void>((resolve) => (this.wake = resolve));
@@ -135,6 +141,23 @@ class RawConnection {
 
   close(): void {
     this.socket.destroy();
+  }
+}
+
+function endAfter(text: string, what: string, from: number): number | undefined {
+  const at = text.indexOf(what, from);
+  return at < 0 ? undefined : at + what.length;
+}
+
+/** Where a body in chunks ends; there are no trailers. */
+function endOfChunks(received: string): number | undefined {
+  for (let at = 0; ; ) {
+    const data = endAfter(received, "\r\n", at);
+    if (data === undefined) return undefined;
+    const size = parseInt(received.slice(at, data), 16);
+    at = data + size + 2;
+    if (received.length < at) return undefined;
+    if (size === 0) return at;
   }
 }
 

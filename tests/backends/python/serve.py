@@ -3,7 +3,7 @@ import logging
 import sys
 import threading
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 
 REACHED = "x-reached"
 
@@ -58,17 +58,16 @@ def urlpatterns_of_django():
         return says("export" if request.method == "POST" else "report")(request)
 
     return [
-        re_path(r"^admin(/|$)", says("admin"), name="admin"),
-        re_path(r"^items(/|$)", items),
+        re_path(r"^admin(?:/|$)", says("admin"), name="admin"),
+        re_path(r"^items(?:/|$)", items),
         re_path(r"^reports/export$", export),
-        re_path(r"^reports(/|$)", says("report")),
+        re_path(r"^reports(?:/|$)", says("report")),
         re_path(r"", says("site")),
     ]
 
 
 def main():
     logging.disable(logging.CRITICAL)
-    WSGIRequestHandler.protocol_version = "HTTP/1.1"
     django = django_app()
     # Django looks them up here, by ROOT_URLCONF.
     globals()["urlpatterns"] = urlpatterns_of_django()

@@ -12,7 +12,7 @@ export { Config, KeySource, Rename, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER,
 
 const ROOT_FIELDS: StaticArray<string> = [
   "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds",
-  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters", "exactResponsesPerSecond", "peer",
+  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters", "exactResponsesPerSecond", "peer", "pathCase",
 ];
 const CONTROL: i32 = 0;
 const ENVIRONMENT: i32 = 1;
@@ -31,6 +31,7 @@ const LIMIT_HOLD_REQUESTS: i32 = 13;
 const MAX_COUNTERS: i32 = 14;
 const EXACT_RESPONSES_PER_SECOND: i32 = 15;
 const PEER: i32 = 16;
+const PATH_CASE: i32 = 17;
 
 const CONTROL_FIELDS: StaticArray<string> = ["cluster", "authority", "tokenEnv", "timeoutMs", "waitMs"];
 const CLUSTER: i32 = 0;
@@ -43,6 +44,7 @@ const PEER_SOURCES: StaticArray<string> = ["connection", "waypoint"];
 const OBSERVE_FIELDS: StaticArray<string> = ["key"];
 const OBSERVE_KEY: StaticArray<string> = ["strip", "forward"];
 const UNKNOWN_API_CHOICES: StaticArray<string> = ["deny", "pass"];
+const PATH_CASES: StaticArray<string> = ["insensitive", "sensitive"];
 const FAILURE_MODES: StaticArray<string> = ["closed", "open"];
 const MODES: StaticArray<string> = ["enforce", "observe"];
 
@@ -127,6 +129,9 @@ function readRoot(fields: FieldReader, config: Config): void {
         break;
       case EXACT_RESPONSES_PER_SECOND:
         config.exactResponsesPerSecond = <u32>fields.integer(path, 0, 1000000);
+        break;
+      case PATH_CASE:
+        config.pathCaseSensitive = fields.choice(path, PATH_CASES) == 1;
         break;
       case PEER:
         config.peerAtWaypoint = readPeer(fields, path);

@@ -52,6 +52,8 @@ export class Config {
   ownedNames: Array<StaticArray<u8>> = [];
 
   unknownApiPass: bool = false;
+  /** every upstream tells `/Admin` from `/admin` */
+  pathCaseSensitive: bool = false;
   failOpen: bool = false;
   loadHoldMs: u32 = 2000;
   loadHoldRequests: u32 = 1024;

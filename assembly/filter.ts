@@ -1,6 +1,5 @@
 /** The ladder: each request is decided here, from top to bottom, by what the worker has in memory. */
 import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes } from "./abi/host";
-import { scratch } from "./abi/memory";
 import { matchList, parseAddress } from "./cidr";
 import { hasScope, removeForged, setClaims, setIdentity, setUnchecked } from "./claims";
 import { isPreflight, preflightAllowed } from "./cors";
@@ -9,9 +8,9 @@ import { hold } from "./holding";
 import { NO_FAULT, callerByPeer, callerByToken, callerConsumer, callerKey, setCaller, tokenOf } from "./identity/caller";
 import { callerByKey, keySource } from "./identity/key";
 import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "./keyRecord";
-import { PATH_DECODE, PATH_INVALID as PATH_REFUSED, decodePath, pathBytes, scanPath } from "./path";
+import { METHOD_INVALID as METHOD_UNFIT, PATH_REFUSED, findPlace, readTarget } from "./matching";
 import {
-  ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, KEY_MISSING, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
+  ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, HOST_INVALID, KEY_MISSING, METHOD_INVALID, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
   LIMIT_UNAVAILABLE, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
 } from "./reasons";
 import {
@@ -24,8 +23,7 @@ import { denyLimited } from "./limits/denyLimited";
 import { DRY, TAKEN, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./limits/limits";
 import { noteHeaders } from "./limits/rateLimitHeaders";
 import { wait } from "./limits/waiting";
-import { methodBit } from "./methods";
-import { API_FOUND, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "./routes";
+import { API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "./routes";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
 import { noteRequest } from "./responses";
 import { Table } from "./table";
@@ -77,17 +75,15 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (table == null) return withoutTable(root, context, mayHold);
 
   // ---- API
-  const flags = path.bytes > 1 || (path.bytes == 1 && load<u8>(path.at) == 0x2f) ? scanPath(path.at, path.bytes) : 0;
-  if (flags & PATH_REFUSED) return refuse(root, PATH_INVALID, 0, STRIP_KNOWN, -1);
-  const pathSize = path.bytes > 1 ? pathBytes() : path.bytes;
+  readTarget(table.router, !config.pathCaseSensitive, host.at, host.bytes, path.at, path.bytes);
   let found = NO_API;
   let preflight = isPreflight();
   if (preflight) {
-    found = find(table, pathSize, flags, askedMethod.at, askedMethod.bytes);
+    found = findPlace(askedMethod.at, askedMethod.bytes);
     preflight = found == API_FOUND && apiCors(matchedApi) != 0 && preflightAllowed(apiCors(matchedApi));
   }
-  if (!preflight) found = find(table, pathSize, flags, method.at, method.bytes);
-  if (found == AMBIGUOUS) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
+  if (!preflight) found = findPlace(method.at, method.bytes);
+  if (found > METHOD_REFUSED) return refuse(root, unfit(found), 0, STRIP_KNOWN, -1);
   if (found == METHOD_REFUSED) return refuse(root, METHOD_NOT_ALLOWED, 0, STRIP_KNOWN, -1);
   if (found == NO_API) {
     if (!config.unknownApiPass) return refuse(root, UNKNOWN_API, 0, STRIP_KNOWN, -1);
@@ -239,21 +235,11 @@ function countRefused(root: Root, metric: u32): void {
   if (feed != null && !feed.isLocal) feed.usage.refuse(theApi, theRoute, theConsumer, theKey, metric);
 }
 
-const AMBIGUOUS: u32 = 3;
-
-/** Matches the path as it stands and, where it has escapes or parameters, as a backend may read it; both must mean the same. */
-function find(table: Table, pathSize: u32, flags: u32, methodAt: usize, methodBytes: u32): u32 {
-  const router = table.router;
-  const bit = methodBit(methodAt, methodBytes);
-  if ((flags & PATH_DECODE) == 0) return router.match(host.at, host.bytes, path.at, pathSize, bit, methodAt, methodBytes);
-  const decoded = scratch(pathSize);
-  if (decoded == 0) return AMBIGUOUS;
-  const decodedBytes = decodePath(path.at, pathSize, decoded);
-  const other = router.match(host.at, host.bytes, decoded, decodedBytes, bit, methodAt, methodBytes);
-  const otherApi = matchedApi;
-  const otherRoute = matchedRoute;
-  const found = router.match(host.at, host.bytes, path.at, pathSize, bit, methodAt, methodBytes);
-  return found == other && matchedApi == otherApi && matchedRoute == otherRoute ? found : AMBIGUOUS;
+/** Why a request that different readers would read in different ways is refused. */
+function unfit(found: u32): u32 {
+  if (found == PATH_REFUSED) return PATH_INVALID;
+  if (found == HOST_REFUSED) return HOST_INVALID;
+  return found == METHOD_UNFIT ? METHOD_INVALID : PATH_AMBIGUOUS;
 }
 
 /** Whether the caller has all scopes of a list: its tier has them, and its key doesn't leave them out. */

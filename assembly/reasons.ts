@@ -35,8 +35,10 @@ export const TOKEN_CONSUMER_MISMATCH: u32 = 31;
 export const PEER_MISSING: u32 = 32;
 export const PEER_UNKNOWN: u32 = 33;
 export const TOKEN_UNAVAILABLE: u32 = 34;
+export const HOST_INVALID: u32 = 35;
+export const METHOD_INVALID: u32 = 36;
 
-export const REASONS: u32 = 35;
+export const REASONS: u32 = 37;
 
 /** The public code of a reason. */
 export function reasonCode(reason: u32): string {
@@ -76,6 +78,8 @@ export function reasonCode(reason: u32): string {
     case PEER_MISSING: return "peer_missing";
     case PEER_UNKNOWN: return "peer_unknown";
     case TOKEN_UNAVAILABLE: return "token_unavailable";
+    case HOST_INVALID: return "host_invalid";
+    case METHOD_INVALID: return "method_invalid";
     default: return "";
   }
 }
@@ -118,12 +122,14 @@ export function reasonTitle(reason: u32): string {
     case PEER_MISSING: return "Client certificate required";
     case PEER_UNKNOWN: return "Caller not known";
     case TOKEN_UNAVAILABLE: return "Identity not available";
+    case HOST_INVALID: return "Bad request host";
+    case METHOD_INVALID: return "Bad request method";
     default: return "";
   }
 }
 
-const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503, 401, 401, 401, 403, 403, 401, 403, 503]);
-const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14, 16, 16, 16, 7, 7, 16, 7, 14]);
+const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503, 401, 401, 401, 403, 403, 401, 403, 503, 400, 400]);
+const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14, 16, 16, 16, 7, 7, 16, 7, 14, 3, 3]);
 
 // @ts-ignore: decorator
 @inline

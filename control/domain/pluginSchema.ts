@@ -115,6 +115,7 @@ export const PluginSchema = Type.Object(
     ),
     claims: optional(ClaimsSchema),
     unknownApi: optional(oneOf(["deny", "pass"], "Requests that belong to no API: `deny` answers 404, `pass` lets them go on without claims and without keys.")),
+    pathCase: optional(oneOf(["insensitive", "sensitive"], "How upstreams may read the case of paths. `insensitive`: some may ignore it, so a path that without regard to case belongs to another API or route is refused (`path_ambiguous`). `sensitive`: every upstream tells `/Admin` from `/admin`.")),
     failureMode: optional(oneOf(["closed", "open"], "Requests while there is no snapshot, or too old a one: `closed` answers 503; `open` lets them go on, unchecked, without keys, marked by the header `<prefix>unchecked`.")),
     loadHoldMs: optional(whole(0, 60_000, 2000, "How long a request waits for the first snapshot, in milliseconds, before `failureMode` applies. 0: not at all.")),
     loadHoldRequests: optional(whole(0, 8192, 1024, "How many requests each worker holds at a time; one more is not held.")),

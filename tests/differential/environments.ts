@@ -57,6 +57,12 @@ export function randomApis(random: Random, prefix: string): RandomApi[] {
   return soundApis(apis);
 }
 
+/** The APIs as far as Istio and the Gateway API can route them: by names of several labels, without `_`, and by the methods that HTTPRoute knows. */
+export function meshApis(apis: readonly RandomApi[]): RandomApi[] {
+  const routable = (host: string): boolean => /^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+)$/.test(host) && !/^[\d.]+$/.test(host) && host.length < 100;
+  return soundApis(apis.map((api) => ({ ...api, hosts: api.hosts.filter(routable), methods: api.methods.filter((method) => method !== "PURGE") })).filter(({ hosts }) => hosts.length > 0));
+}
+
 /** The APIs without those that the definitions' rules refuse, such as two that claim one place. */
 export function soundApis(apis: readonly RandomApi[]): RandomApi[] {
   let sound = [...apis];

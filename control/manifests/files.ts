@@ -9,7 +9,7 @@ import { componentFiles } from "./platform/components.ts";
 import { controlDocuments, namespaceDocument } from "./platform/control.ts";
 import { controlNetworkDocuments } from "./platform/controlNetwork.ts";
 import { gatewayPods, withGatewayPods } from "./platform/gatewayPods.ts";
-import { hostDots } from "./platform/hosts.ts";
+import { hostForm } from "./platform/hosts.ts";
 import { installFile } from "./platform/install.ts";
 import { kustomization } from "./platform/kustomization.ts";
 import { peerPlugins } from "./platform/peers.ts";
@@ -42,7 +42,7 @@ export function platformFiles(spec: EnvironmentSpec, options: ManifestOptions): 
     { path: "platform/control.yaml", documents: controlDocuments(spec, options) },
     { path: "platform/control-network.yaml", documents: controlNetworkDocuments(spec, options) },
     ...one("platform/plugin.yaml", wasmPlugin(spec, options)),
-    ...one("platform/host-dots.yaml", hostDots(options)),
+    ...one("platform/host-form.yaml", hostForm(options)),
     ...one("platform/tokens.yaml", requestAuthentication(spec, options)),
     ...one("platform/telemetry.yaml", telemetry(options)),
     ...(options.routing === "gateway-api" ? one("platform/gateway-pods.yaml", gatewayPods(options)) : []),

@@ -1,6 +1,5 @@
 /** From a line of a log to a request that limits decide, or to the reason why they don't: the ladder of `assembly/filter.ts` as far as a log tells. */
-import { byteText } from "../domain/requestPath.ts";
-import type { ApiRouter, Place } from "../domain/matching.ts";
+import { type ApiRouter, byteText, type Place } from "../domain/matching.ts";
 import { type Api, type EnvironmentSpec, isClosed, takesKeys } from "../domain/model.ts";
 import { reasons } from "../domain/reasons.ts";
 import { addressSubject, addressWithin, bareAddress, forwardedAddress } from "./addresses.ts";

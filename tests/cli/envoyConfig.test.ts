@@ -51,14 +51,15 @@ test("routes are in the filter's order: the most exact host, then the longest pa
   const { spec, problems } = loadFile(file);
   assert.deepEqual(problems, []);
   const { virtualHosts, clusters } = routesOf(spec!.apis as Api[]);
-  type Host = { name: string; routes: { match: { prefix?: string; path_separated_prefix?: string; headers?: { string_match: { safe_regex: { regex: string } } }[] }; route: { cluster: string } }[] };
-  const shown = Object.fromEntries((virtualHosts as Host[]).map(({ name, routes }) => [name, routes.map(({ match, route }) =>
-    [match.prefix ?? match.path_separated_prefix, ...(match.headers ?? []).map(({ string_match }) => string_match.safe_regex.regex), route.cluster].join(" "))]));
+  type Host = { name: string; routes: { match: { prefix?: string; path_separated_prefix?: string; headers?: { string_match: { safe_regex: { regex: string } } }[] }; route?: { cluster: string }; direct_response?: { status: number } }[] };
+  const shown = Object.fromEntries((virtualHosts as Host[]).map(({ name, routes }) => [name, routes.map(({ match, route, direct_response: answer }) =>
+    [match.prefix ?? match.path_separated_prefix, ...(match.headers ?? []).map(({ string_match }) => string_match.safe_regex.regex), route?.cluster ?? answer?.status].join(" "))]));
   assert.deepEqual(shown, {
     "*": ["/ any:80"],
-    "*.example.com": ["/a/b suffix:80", "/ suffix:80", "/ any:80"],
-    "www.example.com": ["/a exact:80", "/a/b suffix:80", "/ suffix:80", "/ any:80"],
-    "other.org": ["/x GET|HEAD|OPTIONS read:80", "/x POST|OPTIONS write:80", "/ any:80"],
+    "*.example.com": ["/a/b suffix:80", "/ suffix:80"],
+    // `/a/b` of the suffix is hidden: an exact host that has a path for a request doesn't pass it on.
+    "www.example.com": ["/a exact:80", "/ suffix:80"],
+    "other.org": ["/x GET|HEAD read:80", "/x POST write:80", "/x 405", "/ any:80"],
   });
   assert.deepEqual(clusters.map(({ name }) => name), ["any:80", "suffix:80", "exact:80", "read:80", "write:80"]);
 });

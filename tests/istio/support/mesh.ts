@@ -26,6 +26,8 @@ export interface ServiceOptions {
   versions?: string[];
   /** a proxy stands before its one endpoint, as the pod's sidecar; default false */
   sidecar?: boolean;
+  /** of an upstream on 127.0.0.1 that is there already, in place of one that echoes */
+  port?: number;
 }
 
 export interface MeshOptions {
@@ -118,7 +120,8 @@ export class Mesh {
     removeFolder(this.folder);
   }
 
-  private async addService({ name, namespace, versions }: ServiceOptions): Promise<void> {
+  private async addService({ name, namespace, versions, port }: ServiceOptions): Promise<void> {
+    if (port !== undefined) return this.put(`service-${name}`, service(name, namespace, 8080, [{ port }]));
     const endpoints: Endpoint[] = [];
     for (const version of versions ?? [undefined]) {
       const fullName = version === undefined ? name : `${name}-${version}`;

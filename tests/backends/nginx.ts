@@ -7,10 +7,10 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { projectRoot } from "../../control/envoy/paths.ts";
 import { upstreamHeader } from "../differential/upstreams.ts";
-import { endWithUs } from "../envoy/support/children.ts";
-import { freePorts } from "../envoy/support/ports.ts";
-import { send } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import { endWithUs } from "../kit/process.ts";
+import { freePorts } from "../kit/ports.ts";
+import { send } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import type { Backend, Handler, MissingBackend } from "./backend.ts";
 
 const run = promisify(execFile);
@@ -37,7 +37,7 @@ export async function nginxBackends(): Promise<(Backend | MissingBackend)[]> {
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await until("nginx to answer", async () => {
+    await eventually("nginx to answer", async () => {
       if (child.exitCode !== null) throw new Error(`nginx ended with ${child.exitCode}: ${readFileSync(join(folder, "error.log"), "utf8")}`);
       return (await send(ports[0]!, { path: "/" })).status === 200;
     }, 60_000);

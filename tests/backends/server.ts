@@ -1,7 +1,7 @@
 /** A backend's server as a child process. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { endWithUs } from "../envoy/support/children.ts";
+import { endWithUs } from "../kit/process.ts";
 
 export interface Server {
   ports: number[];

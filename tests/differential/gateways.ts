@@ -9,11 +9,11 @@ import { envoyArguments } from "../../control/envoy/bootstrap.ts";
 import { ensureEnvoy } from "../../control/envoy/install.ts";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
-import { endWithUs } from "../envoy/support/children.ts";
-import { send } from "../envoy/support/http1.ts";
-import { freePorts } from "../envoy/support/ports.ts";
-import { until } from "../envoy/support/until.ts";
-import { filterModule } from "../envoy/support/wasm.ts";
+import { endWithUs } from "../kit/process.ts";
+import { send } from "../kit/http1.ts";
+import { freePorts } from "../kit/ports.ts";
+import { eventually } from "../kit/eventually.ts";
+import { filterModule } from "../kit/filterModule.ts";
 
 const startTimeoutMs = 120_000;
 
@@ -68,7 +68,7 @@ export async function startGateways(specs: readonly EnvironmentSpec[], { version
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const ports = await until("Envoy to listen", async () => {
+    const ports = await eventually("Envoy to listen", async () => {
       if (child.exitCode !== null || child.signalCode !== null) return "ended";
       if ((await send(adminPort, { path: "/ready" })).status !== 200) return undefined;
       const { listener_statuses: found } = (await send(adminPort, { path: "/listeners?format=json" })).json<{ listener_statuses: { name: string; local_address: { socket_address: { port_value: number } } }[] }>();

@@ -1,7 +1,7 @@
 /** The same for the routes that a real istiod makes of what `tollgate manifests` writes, for VirtualServices and for HTTPRoutes. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { until } from "../envoy/support/until.ts";
+import { eventually } from "../kit/eventually.ts";
 import { manifestsOf } from "../istio/support/manifests.ts";
 import { Mesh } from "../istio/support/mesh.ts";
 import { skipReason } from "../istio/tools.ts";
@@ -32,7 +32,7 @@ describe("the API that the filter decided by is the one whose upstream answers",
         const services = apis.map(({ id }) => ({ name: id, namespace: "shop", port: upstreams.port(id) }));
         mesh = await Mesh.start({ file, services, gatewayApi: routing === "gateway-api", manifests: true, meshConfig, objects: { tollgate: objects }, workers: 1 });
         const port = mesh.gateway.port();
-        await until("the canary's answer", async () => (await sendAll(port, [canaryRequest]))[0]!.policy !== undefined, 120_000);
+        await eventually("the canary's answer", async () => (await sendAll(port, [canaryRequest]))[0]!.policy !== undefined, 120_000);
         const sent = Array.from({ length: requests }, () => randomRequest(random, apis));
         const report = emptyReport();
         addTo(report, apis, sent, await sendAll(port, sent));

@@ -59,6 +59,7 @@ function writes({ store }: World): Record<string, () => Promise<unknown>> {
     "an environment": () => store.createEnvironment(`e${++made}`, context),
     "a token": () => store.addAdminToken({ id: `t${++made}`, name: "t", digest: digest(`t${made}`), expiresAtMs: null }, context),
     "a gateway's report": () => store.recordGateway({ environment, id: `g${++made}`, group: "edge", version: 1n, applied: 1n, workers: 1, lastContactMs: 1, tokenId: "t", heldUntilMs: 2 }),
+    "a gateway's claim": () => store.claimGateway({ environment, group: "edge", id: `g${++made}`, tokenId: "t", nowMs: 1, heldUntilMs: 2, most: 1000 }),
     "a lease": () => counters.apply([new Lane().call(ask())], () => rate()),
     "a reset": () => counters.reset(environment, [{ limit: rate(), subject: "0".repeat(32) }]),
     "usage": () => usage.record(environment, "router~1", BigInt(++made), 1n, [entry]),

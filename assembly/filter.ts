@@ -10,7 +10,7 @@ import { callerByKey, keySource } from "./identity/key";
 import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "./keyRecord";
 import { METHOD_INVALID as METHOD_UNFIT, PATH_REFUSED, findPlace, readTarget } from "./matching";
 import {
-  ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, HOST_INVALID, KEY_MISSING, METHOD_INVALID, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
+  IP_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, HOST_INVALID, KEY_MISSING, METHOD_INVALID, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
   LIMIT_UNAVAILABLE, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
 } from "./reasons";
 import {
@@ -86,7 +86,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (found > METHOD_REFUSED) return refuse(root, unfit(found), 0, STRIP_KNOWN, -1);
   if (found == METHOD_REFUSED) return refuse(root, METHOD_NOT_ALLOWED, 0, STRIP_KNOWN, -1);
   if (found == NO_API) {
-    if (!config.unknownApiPass) return refuse(root, UNKNOWN_API, 0, STRIP_KNOWN, -1);
+    if (!config.unknownApiAllow) return refuse(root, UNKNOWN_API, 0, STRIP_KNOWN, -1);
     return pass(root, PASSED, table);
   }
   if (preflight) return pass(root, PREFLIGHT, table);
@@ -129,7 +129,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (!scopesAllowed(apiScopes(api), tierScopes) || (route != 0 && !scopesAllowed(routeScopes(route), tierScopes))) {
     return refuse(root, SCOPE_MISSING, cors, STRIP_KEYED, winner);
   }
-  if (addresses != 0 && !addressAllowed()) return refuse(root, ADDRESS_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+  if (addresses != 0 && !addressAllowed()) return refuse(root, IP_NOT_ALLOWED, cors, STRIP_KEYED, winner);
 
   // ---- internal token, ahead of the limits: a request that waits for it has taken nothing yet
   if (config.tokenHeader.length > 0) {
@@ -144,7 +144,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (limited != GO_ON) return limited;
 
   // ---- claims
-  if (!config.observeForwardsKey) stripKeys(config, STRIP_KEYED, winner, table);
+  if (!config.observeKeepsKey) stripKeys(config, STRIP_KEYED, winner, table);
   setClaims(config, key, consumer, tier, ownScopes);
   if (config.tokenHeader.length > 0) setToken(config);
   root.meter.count(ADMITTED);
@@ -186,7 +186,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   }
   if (result != TAKEN) {
     const counter = dry;
-    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitHoldMs) &&
+    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitWaitTimeoutMs) &&
       wait(root, theContext, counter, runtime.counters.era, price, deadlineNs, decidedNs)) return PAUSE;
     if (failureMode == FAILURE_OPEN) {
       takeSome(runtime.counters);
@@ -204,7 +204,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (!runtime.state.isLocal) {
     if (would > 0) runtime.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
     const cell = runtime.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
-    noteRequest(theContext, root.id, config.exactResponsesPerSecond, cell, theApi, theRoute, theConsumer, theKey, runtime.counters.era, limitCount > 0 ? decidedNs : 0);
+    noteRequest(theContext, root.id, config.responseSamplesPerSecond, cell, theApi, theRoute, theConsumer, theKey, runtime.counters.era, limitCount > 0 ? decidedNs : 0);
   }
   return GO_ON;
 }
@@ -262,7 +262,7 @@ function addressAllowed(): bool {
 
 /** Lets a request go on without a caller. */
 function pass(root: Root, what: u32, table: Table): i32 {
-  if (!root.config.observeForwardsKey) stripKeys(root.config, STRIP_KNOWN, -1, table);
+  if (!root.config.observeKeepsKey) stripKeys(root.config, STRIP_KNOWN, -1, table);
   root.meter.count(what);
   return CONTINUE;
 }
@@ -273,7 +273,7 @@ function withoutTable(root: Root, context: u32, mayHold: bool): i32 {
   if (mayHold && hold(root, context)) return PAUSE;
   const reason = root.stale ? SNAPSHOT_STALE : NOT_READY;
   if (!config.failOpen) return refuse(root, reason, 0, STRIP_BLIND, -1);
-  if (!config.observeForwardsKey) stripKeys(config, STRIP_BLIND, -1, null);
+  if (!config.observeKeepsKey) stripKeys(config, STRIP_BLIND, -1, null);
   setUnchecked(config, codeOf(reason));
   root.meter.count(UNCHECKED);
   return CONTINUE;
@@ -285,14 +285,14 @@ function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i3
   if (config.observe) {
     root.meter.observed(reason, 1);
     countRefused(root, USAGE_OBSERVED + reason);
-    if (!config.observeForwardsKey) stripKeys(config, how, winner, root.table);
+    if (!config.observeKeepsKey) stripKeys(config, how, winner, root.table);
     return CONTINUE;
   }
   stripKeys(config, STRIP_ALL, winner, null);
   root.meter.refused(reason);
   countRefused(root, USAGE_REFUSED + reason);
   const table = root.table;
-  deny(reason, root.bearer, cors, table == null ? null : table.router);
+  deny(reason, root.bearer, cors, table == null ? null : table.router, config.problemTypeBase);
   return PAUSE;
 }
 
@@ -300,6 +300,6 @@ function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i3
 export function refuseUnread(root: Root): i32 {
   stripUnread(root.config);
   root.meter.refused(HEADERS_UNREADABLE);
-  deny(HEADERS_UNREADABLE, root.bearer, 0, null);
+  deny(HEADERS_UNREADABLE, root.bearer, 0, null, root.config.problemTypeBase);
   return PAUSE;
 }

@@ -8,7 +8,7 @@ export interface ErrorKind {
 }
 
 export const errorKinds = {
-  invalid_request: { status: 400, title: "The request is not valid", meaning: "The body, the query or the path breaks the API's schema, or what the record says can't be.", remedy: "Correct the fields that `errors` names." },
+  invalid_request: { status: 400, title: "Invalid request", meaning: "The body, the query or the path breaks the API's schema, or what the record says can't be.", remedy: "Correct the fields that `errors` names." },
   invalid_file: { status: 400, title: "The file is not valid", meaning: "tollgate.yaml has errors of syntax, structure or meaning; nothing was changed.", remedy: "Correct the places that `errors` names; `tollgate validate` checks without a server." },
   invalid_json: { status: 400, title: "The body is not JSON", meaning: "The body could not be parsed.", remedy: "Send well-formed JSON." },
   environment_mismatch: { status: 400, title: "Another environment", meaning: "The file names another environment than the query.", remedy: "Leave `?environment=` out, or give the same name in both." },
@@ -74,11 +74,14 @@ export class ControlError extends Error {
   }
 }
 
+/** An error's code completes it to the problem's type, a URL. */
+export const errorTypeBase = "https://tollgate.dev/errors/";
+
 /** An error as RFC 9457 problem details. */
 export function problemBody(error: ControlError, requestId: string): object {
   const kind = errorKinds[error.code];
   return {
-    type: `urn:tollgate:error:${error.code}`,
+    type: `${errorTypeBase}${error.code}`,
     title: kind.title,
     status: kind.status,
     code: error.code,

@@ -49,7 +49,7 @@ function merged(suites) {
 }
 
 function commands() {
-  return { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/golden.mjs", "--check"]), unit: runUnits };
+  return { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/generate.mjs", "--check"]), unit: runUnits };
 }
 
 /** A suite of one check: the command ends with 0. */

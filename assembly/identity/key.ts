@@ -4,7 +4,7 @@ import { Config } from "../config";
 import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "../keyFormat";
 import { expiresAtMs, notBeforeMs, openKey } from "../keyRecord";
 import {
-  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, KEY_REPEATED, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, KEY_UNKNOWN, KEY_WRONG_ENVIRONMENT,
+  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, MULTIPLE_KEYS, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, UNKNOWN_KEY, KEY_WRONG_ENVIRONMENT,
 } from "../reasons";
 import { KEY_REVOKED as STATE_REVOKED, KEY_STATE, KEY_SUSPENDED as STATE_SUSPENDED, keyConsumer, keyFlags } from "../records";
 import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, source } from "../request";
@@ -27,7 +27,7 @@ export function keySource(config: Config, table: Table, tokens: bool): i32 {
 /** Finds the caller by the key that a source carries. NO_FAULT, or why there is none. */
 export function callerByKey(config: Config, table: Table, winner: i32): u32 {
   const held = source(winner);
-  if (held.state != SOURCE_ONE) return held.state == SOURCE_SEVERAL ? KEY_REPEATED : KEY_TOO_LONG;
+  if (held.state != SOURCE_ONE) return held.state == SOURCE_SEVERAL ? MULTIPLE_KEYS : KEY_TOO_LONG;
 
   // ---- format, digest, table
   const form = checkKeyForm(held.at, held.bytes);
@@ -35,7 +35,7 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
   if (form == KEY_WELL_FORMED && !sameEnvironment(config.environment, held.at, held.bytes)) return KEY_WRONG_ENVIRONMENT;
   sha256(held.at, held.bytes, digest);
   const key = table.keys.get(digest);
-  if (key == 0) return KEY_UNKNOWN;
+  if (key == 0) return UNKNOWN_KEY;
   const consumer = table.consumers.get(keyConsumer(key));
   setCaller(key, consumer);
 
@@ -49,7 +49,7 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
     if (nowMs < notBeforeMs) return KEY_NOT_YET_VALID;
     if (expiresAtMs != 0 && nowMs >= expiresAtMs) return KEY_EXPIRED;
   }
-  return consumer == 0 ? KEY_UNKNOWN : NO_FAULT;
+  return consumer == 0 ? UNKNOWN_KEY : NO_FAULT;
 }
 
 function sameEnvironment(environment: StaticArray<u8>, key: usize, bytes: u32): bool {

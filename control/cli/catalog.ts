@@ -97,8 +97,8 @@ export const commandGroups: readonly CommandGroup[] = [
   },
   {
     commands: {
-      "token-keys": "list and rotate the keys that sign internal tokens",
+      "signing-keys": "list and rotate the keys that sign internal tokens",
     },
-    load: async () => (await import("./commands/tokenKeys.ts")).addTokenKeyCommands,
+    load: async () => (await import("./commands/signingKeys.ts")).addSigningKeyCommands,
   },
 ];

@@ -19,8 +19,8 @@ export class ApiError extends Error {
 /** Control's RFC 9457 problem, as far as it's used here. */
 export interface Problem {
   title?: string;
-  /** `urn:tollgate:error:…`; a gateway's refusals have `urn:tollgate:reason:…` */
-  type?: string;
+  /** of a gateway's refusal alone */
+  reason?: string;
   code?: string;
   detail?: string;
   remedy?: string;
@@ -115,7 +115,7 @@ function parsedProblem(body: string): Problem | undefined {
 
 /** Who may have answered, when it wasn't the admin API. */
 function notControl(headers: HttpAnswer["headers"], problem: Problem | undefined): string {
-  if (problem?.type?.startsWith("urn:tollgate:reason:") === true) return "this is a gateway, which decides about API calls; it isn't the admin API.";
+  if (problem?.reason !== undefined) return "this is a gateway, which decides about API calls; it isn't the admin API.";
   if (/envoy/i.test(String(headers["server"] ?? ""))) return "an Envoy answered, not the admin API behind it, if there is one.";
   return "without a problem document, so it isn't Tollgate's admin API.";
 }

@@ -1,7 +1,7 @@
 /** What Tollgate knows: the records of an environment, as in `tollgate.yaml` and the admin API. Times are RFC 3339 strings. */
 import type { Traffic } from "./trafficSchema.ts";
 
-export type AuthMode = "key" | "jwt" | "key-or-jwt" | "both" | "peer" | "keyless";
+export type AuthMode = "key" | "jwt" | "key-or-jwt" | "key-and-jwt" | "mtls" | "none";
 export type FailureMode = "closed" | "open" | "local";
 export type LegacyHeaders = "off" | "tyk" | "envoy";
 export type Subject = "key" | "consumer" | "api" | "consumer+api" | "ip";
@@ -53,7 +53,7 @@ export interface AuthJwt {
   tierClaim?: string;
   /** a claim with scopes, which narrow the tier's */
   scopeClaim?: string;
-  unknownConsumers: "deny" | "admit";
+  unknownConsumers: "deny" | "allow";
   /** whether the upstream gets the token */
   forwardToken: boolean;
 }
@@ -75,17 +75,17 @@ export interface Auth {
 
 /** Does the mode take tokens? */
 export function takesTokens(mode: AuthMode): boolean {
-  return mode === "jwt" || mode === "key-or-jwt" || mode === "both";
+  return mode === "jwt" || mode === "key-or-jwt" || mode === "key-and-jwt";
 }
 
 /** Is there nobody who may call, because the API wants tokens and doesn't say whose? */
 export function isClosed({ auth: { mode, jwt } }: Pick<Api, "auth">): boolean {
-  return (mode === "jwt" || mode === "both") && jwt === undefined;
+  return (mode === "jwt" || mode === "key-and-jwt") && jwt === undefined;
 }
 
 /** Does the mode take keys? */
 export function takesKeys(mode: AuthMode): boolean {
-  return mode === "key" || mode === "key-or-jwt" || mode === "both";
+  return mode === "key" || mode === "key-or-jwt" || mode === "key-and-jwt";
 }
 
 export interface Api {
@@ -126,7 +126,7 @@ export interface Consumer {
   name?: string;
   tier?: string;
   claims: Record<string, string>;
-  /** SPIFFE ids by which it calls APIs with auth.mode peer; absent: none */
+  /** SPIFFE ids by which it calls APIs with auth.mode mtls; absent: none */
   identities?: string[];
   suspended: boolean;
 }

@@ -55,7 +55,7 @@ export function platformFiles(spec: EnvironmentSpec, options: ManifestOptions): 
 
 /** Services call APIs for peers as they call each other anyway: those get no routes at the gateway. */
 function atGateway(file: FileInput): FileInput {
-  return file.apis === undefined ? file : { ...file, apis: file.apis.filter(({ auth }) => auth?.mode !== "peer") };
+  return file.apis === undefined ? file : { ...file, apis: file.apis.filter(({ auth }) => auth?.mode !== "mtls") };
 }
 
 function inOrder(files: readonly ManifestFile[]): ManifestFile[] {

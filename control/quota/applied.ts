@@ -74,7 +74,7 @@ function* placesOf(facts: QuotaFacts, caller: Caller): Generator<{ place: string
   const key = caller.limited === undefined ? undefined : { id: caller.limited.id, limits: caller.limited.limits!.map(({ limit }) => limit) };
   for (const api of facts.apis) {
     const allowed = [tier.apiWireIds, caller.apis].every((ids) => ids === undefined || ids.includes(api.wireId));
-    if (!allowed || api.api.auth.mode === "keyless") continue;
+    if (!allowed || api.api.auth.mode === "none") continue;
     for (const route of [undefined, ...api.api.routes]) {
       const place = placeText(tier.tier.id, api.api.id, route === undefined ? "" : routeName(route));
       yield { place, api, found: applicableLimits({ tier: tier.tier, api: api.api, route, key }) };

@@ -37,7 +37,7 @@ function wireJwt({ issuers, consumerClaims, tierClaim, scopeClaim, unknownConsum
     consumerClaims,
     tierClaim: tierClaim ?? "",
     scopeClaim: scopeClaim ?? "",
-    admitUnknown: unknownConsumers === "admit",
+    admitUnknown: unknownConsumers === "allow",
   };
 }
 

@@ -27,14 +27,14 @@ const backends = all.filter((one): one is Backend => "port" in one);
 
 /** Keyless and keyed APIs on one upstream. */
 function definitions(port: number, index: number): FileInput {
-  const api = (id: string, paths: string[], auth: "key" | "keyless", more: Partial<ApiInput> = {}): ApiInput => ({ id, hosts: ["*"], paths, upstream: { service: "127.0.0.1", port }, auth: { mode: auth }, ...more });
+  const api = (id: string, paths: string[], auth: "key" | "none", more: Partial<ApiInput> = {}): ApiInput => ({ id, hosts: ["*"], paths, upstream: { service: "127.0.0.1", port }, auth: { mode: auth }, ...more });
   return {
     version: 1,
     environment: `backend-${index}`,
     apis: [
-      api("site", ["/"], "keyless"),
+      api("site", ["/"], "none"),
       api("admin", ["/admin"], "key"),
-      api("read", ["/items"], "keyless", { methods: ["GET"] }),
+      api("read", ["/items"], "none", { methods: ["GET"] }),
       api("write", ["/items"], "key", { methods: ["POST", "PUT", "DELETE"] }),
       api("reports", ["/reports"], "key", { routes: [{ path: "/reports/export", methods: ["POST"], scopes: ["export"] }] }),
     ],

@@ -71,8 +71,8 @@ test("APIs with tokens have their issuers verified by Envoy, before the plugin, 
 apis:
   - {id: plain, hosts: ["*"], paths: [/], upstream: {service: plain, port: 80}}
   - {id: orders, hosts: ["*.example.com"], paths: [/orders], methods: [GET], upstream: {service: orders, port: 80}, auth: {mode: jwt, jwt: {issuers: [{issuer: a, jwksUri: "https://login.example.com/keys"}, {issuer: b, jwks: '${jwks}'}]}}}
-  - {id: open, hosts: ["*.example.com"], paths: [/orders/open], upstream: {service: open, port: 80}, auth: {mode: keyless}}
-  - {id: kept, hosts: [www.example.com], paths: [/kept], upstream: {service: kept, port: 80}, auth: {mode: both, jwt: {issuers: [{issuer: a, jwksUri: "https://login.example.com/keys"}], forwardToken: false}}}
+  - {id: open, hosts: ["*.example.com"], paths: [/orders/open], upstream: {service: open, port: 80}, auth: {mode: none}}
+  - {id: kept, hosts: [www.example.com], paths: [/kept], upstream: {service: kept, port: 80}, auth: {mode: key-and-jwt, jwt: {issuers: [{issuer: a, jwksUri: "https://login.example.com/keys"}], forwardToken: false}}}
 `);
   const outcome = await cli(["envoy-config", "-f", file]);
   assert.equal(outcome.code, 0, outcome.stderr);

@@ -21,8 +21,8 @@ const upstreams = { keyed: await upstream("keyed"), free: await upstream("free")
 const file = `version: 1
 apis:
   - {id: a, hosts: ["*"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.keyed}}}
-  - {id: b, hosts: [api.example.com, "*.example.org"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: keyless}}
-  - {id: c, hosts: ["*"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: keyless}}
+  - {id: b, hosts: [api.example.com, "*.example.org"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: none}}
+  - {id: c, hosts: ["*"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: none}}
   - {id: d, hosts: [api.example.com, "*.example.org"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.keyed}}}
 `;
 

@@ -126,7 +126,7 @@ test("compile gives a plugin configuration, or the snapshot alone, the same byte
     return stderr;
   };
   assert.match(await refused("kySources: [{header: x}]"), /Did you mean `keySources`/);
-  assert.match(await refused("loadHoldMs: 99999999"), /loadHoldMs: .*60000/);
+  assert.match(await refused("snapshotWaitTimeoutMs: 99999999"), /snapshotWaitTimeoutMs: .*60000/);
   assert.match(await refused("control: {cluster: c, authority: a}"), /control can't be given here/);
 });
 

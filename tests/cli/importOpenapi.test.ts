@@ -24,7 +24,7 @@ function documentOf(paths: object, more: object = {}): string {
 }
 
 for (const { input, outputs } of goldens()) {
-  for (const { path, text } of outputs) test(`${path.split("/").at(-1)} is as committed (npm run golden writes it)`, () => assert.equal(text, readFileSync(path, "utf8")));
+  for (const { path, text } of outputs) test(`${path.split("/").at(-1)} is as committed (npm run generate writes it)`, () => assert.equal(text, readFileSync(path, "utf8")));
   test(`what is made of ${input.split("/").at(-1)} is valid`, async () => {
     const imported = await cli(["import", "openapi", "-f", input]);
     assert.equal(imported.code, 0, imported.stderr);
@@ -146,8 +146,8 @@ test("schemes become auth modes", () => {
     [[{ basic: [] }], "key", undefined],
     [[{ mtls: [], oauth: ["a"] }], "jwt", ["a"]],
     [[{}, { key: [] }], "key", undefined],
-    [[{}], "keyless", undefined],
-    [[], "keyless", undefined],
+    [[{}], "none", undefined],
+    [[], "none", undefined],
   ];
   for (const [security, mode, scopes] of cases) {
     const { apis } = importOpenApi(documentOf({ "/a": { get: { security } } }, { components: { securitySchemes: schemes } }));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { command } from "../../scripts/golden-manifests.ts";
+import { command } from "../../scripts/generate-manifests.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { cli, root, writeIn } from "./support.ts";
 

@@ -26,7 +26,7 @@ describe("TOLLGATE_URL that leads elsewhere", () => {
   };
 
   test("a gateway that refuses", async () => {
-    const body = JSON.stringify({ type: "urn:tollgate:reason:key_missing", title: "API key required", status: 401, reason: "key_missing" });
+    const body = JSON.stringify({ type: "https://tollgate.dev/reasons/key_missing", title: "API key required", status: 401, reason: "key_missing" });
     const port = await answering((_request, response) => response.writeHead(401, { "content-type": "application/problem+json", server: "envoy" }).end(body));
     assert.match(await list(`http://127.0.0.1:${port}`), /answered 401: this is a gateway/);
   });
@@ -55,7 +55,7 @@ describe("TOLLGATE_URL that leads elsewhere", () => {
   });
 
   test("an internal error comes with its request id", async () => {
-    const body = JSON.stringify({ type: "urn:tollgate:error:internal", title: "Internal error", status: 500, code: "internal", detail: "A fault.", remedy: "Look for the request id in control's log.", requestId: "req-7f" });
+    const body = JSON.stringify({ type: "https://tollgate.dev/errors/internal", title: "Internal error", status: 500, code: "internal", detail: "A fault.", remedy: "Look for the request id in control's log.", requestId: "req-7f" });
     const port = await answering((_request, response) => response.writeHead(500, { "content-type": "application/problem+json" }).end(body));
     const { code, stderr } = await cli(["apis", "list"], { TOLLGATE_URL: `http://127.0.0.1:${port}`, TOLLGATE_ADMIN_TOKEN: "tga_x" });
     assert.deepEqual([code, stderr], [1, "A fault. Look for the request id in control's log.\n(status 500, internal, request req-7f)\n"]);

@@ -12,7 +12,7 @@ const code = (answer: HttpAnswer): string => {
   assert.equal(answer.headers.get("content-type"), "application/problem+json");
   const body = JSON.parse(answer.bytes.toString()) as { status: number; code: string; type: string; detail: string };
   assert.equal(body.status, answer.status);
-  assert.equal(body.type, `urn:tollgate:sync:${body.code}`);
+  assert.equal(body.type, `https://tollgate.dev/errors/sync-${body.code}`);
   assert.equal(syncProblems[body.code as keyof typeof syncProblems].status, answer.status);
   assert.ok(body.detail.length > 0);
   return body.code;

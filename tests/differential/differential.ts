@@ -100,6 +100,6 @@ export function reportText({ sent, outcomes, apisReached, apis, findings }: Repo
 }
 
 export function findingText({ apis, request, answer, fault }: Finding): string {
-  const api = ({ id, hosts, paths, methods, keyed, cors }: RandomApi): string => `  {id: ${id}, hosts: ${JSON.stringify(hosts)}, paths: ${JSON.stringify(paths)}, methods: ${JSON.stringify(methods)}, auth: ${keyed ? "key" : "keyless"}${cors ? ", cors" : ""}}`;
+  const api = ({ id, hosts, paths, methods, keyed, cors }: RandomApi): string => `  {id: ${id}, hosts: ${JSON.stringify(hosts)}, paths: ${JSON.stringify(paths)}, methods: ${JSON.stringify(methods)}, auth: ${keyed ? "key" : "none"}${cors ? ", cors" : ""}}`;
   return [`${fault}`, requestText(request), `  → ${JSON.stringify(answer)}`, "APIs:", ...apis.map(api)].join("\n");
 }

@@ -92,7 +92,7 @@ export function fileOf(apis: readonly RandomApi[], environment: string, upstream
       paths: api.paths,
       ...(api.methods.length === 0 ? {} : { methods: api.methods }),
       upstream: upstreamOf(api.id),
-      auth: { mode: api.keyed ? "key" : "keyless" },
+      auth: { mode: api.keyed ? "key" : "none" },
       limits: [{ name: api.id, kind: "rate", limit: 1_000_000_000, windowSeconds: 3600, enforcement: "gateway", subject: "api" }],
       ...(api.cors ? { cors: { allowOrigins: [originOf(api.id)] } } : {}),
     })),

@@ -33,7 +33,7 @@ function portions(all: string[]): Pair[][] {
 const listeners = [
   { configuration: standalone(spec) },
   { configuration: standalone(spec, { claims: { prefix: "x-tollgate-", names: renames } }) },
-  { configuration: standalone(spec, { unknownApi: "pass" }) },
+  { configuration: standalone(spec, { unknownApi: "allow" }) },
   { configuration: standalone(spec, { mode: "observe" }) },
 ];
 const keyed: Pair[] = [["x-api-key", keys.gold]];

@@ -147,9 +147,9 @@ describe("control", () => {
     link.fate = () => "delivered";
   };
 
-  it("is slow at the start: requests wait, and are admitted when it answers within loadHoldMs", async () => {
+  it("is slow at the start: requests wait, and are admitted when it answers within snapshotWaitTimeoutMs", async () => {
     link.delayMs = 250;
-    const gateway = await start({ loadHoldMs: 20_000 });
+    const gateway = await start({ snapshotWaitTimeoutMs: 20_000 });
     try {
       const startMs = performance.now();
       const answers = await Promise.all(Array.from({ length: 10 }, () => gateway.send(good)));
@@ -161,9 +161,9 @@ describe("control", () => {
     }
   });
 
-  it("is slower than loadHoldMs at the start: 503 not_ready, then admitted", async () => {
+  it("is slower than snapshotWaitTimeoutMs at the start: 503 not_ready, then admitted", async () => {
     link.delayMs = 600;
-    const gateway = await start({ loadHoldMs: 200 });
+    const gateway = await start({ snapshotWaitTimeoutMs: 200 });
     try {
       const { response, log } = await gateway.exchange(good);
       assert.equal(response.status, 503);
@@ -179,7 +179,7 @@ describe("control", () => {
 
   it("takes calls and never answers, at the start: as if it were down", async () => {
     link.fate = () => "silent";
-    const gateway = await start({ loadHoldMs: 200 });
+    const gateway = await start({ snapshotWaitTimeoutMs: 200 });
     try {
       assert.equal(reasonOf(await gateway.send(good)), "not_ready");
       await eventually("a call to time out", async () => (await gateway.metric("sync_failed")) > 0);
@@ -227,7 +227,7 @@ describe("control", () => {
 
 describe("the database", () => {
   const modes = ["closed", "open"] as const;
-  const limitHoldMs = 300;
+  const limitWaitTimeoutMs = 300;
   let postgres: PostgresServer;
   let link: TcpLink;
   let fleet: Fleet;
@@ -238,7 +238,7 @@ describe("the database", () => {
     link = await startTcpLink({ path: join(direct.searchParams.get("host")!, ".s.PGSQL.5432") });
     env = { TOLLGATE_DATABASE_URL: `postgres://tollgate@127.0.0.1:${link.port}${direct.pathname}` };
     const limited = modes.flatMap((failureMode) => ["warm", "away", "silent"].map((name) => product(`${failureMode}-${name}`, [quotaOfDay(1000)], { failureMode })));
-    fleet = await Fleet.start({ setup: newest, gateways: 1, control: { env }, configuration: { limitHoldMs }, products: [product("unlimited", []), ...limited] });
+    fleet = await Fleet.start({ setup: newest, gateways: 1, control: { env }, configuration: { limitWaitTimeoutMs }, products: [product("unlimited", []), ...limited] });
     for (const name of ["unlimited", "closed-warm", "open-warm"]) await everyWorkerAnswers(fleet.gateways, { path: `/${name}`, key: fleet.key(name) }, undefined);
   });
   after(async () => {
@@ -282,12 +282,12 @@ describe("the database", () => {
     await recovered("away");
   });
 
-  it("doesn't answer in flight: the same, after limitHoldMs", async () => {
+  it("doesn't answer in flight: the same, after limitWaitTimeoutMs", async () => {
     link.stall();
     try {
       const startMs = performance.now();
       await seenByClients("silent");
-      assert.ok(performance.now() - startMs >= limitHoldMs, "what needs allowance waits for it first");
+      assert.ok(performance.now() - startMs >= limitWaitTimeoutMs, "what needs allowance waits for it first");
     } finally {
       link.flow();
     }

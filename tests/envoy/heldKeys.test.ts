@@ -13,7 +13,7 @@ import { eventually } from "../kit/eventually.ts";
 
 const issuer = "https://tollgate.example.com";
 const keySources = [{ header: "x-api-key" }, { bearer: true }, { query: "api_key" }, { cookie: "api_key" }];
-const held = { control: { cluster: "control", authority: "control.test", timeoutMs: 60_000, waitMs: 5000 }, loadHoldMs: 60_000, limitHoldMs: 10_000 };
+const held = { control: { cluster: "control", authority: "control.test", timeoutMs: 60_000, waitMs: 5000 }, snapshotWaitTimeoutMs: 60_000, limitWaitTimeoutMs: 10_000 };
 
 const plain = 0;
 const withToken = 1;
@@ -114,7 +114,7 @@ for (const setup of [oldest, newest]) {
       assert.equal(seen!.path, "/public/x?api_key=upstream&b=1");
       assert.deepEqual([seen!.headers["authorization"], seen!.headers["cookie"]], ["Bearer of.the.upstream", "a=b; api_key=c"]);
       const refused = await wrong;
-      assert.equal(reasonOf(refused.response), "key_repeated");
+      assert.equal(reasonOf(refused.response), "multiple_keys");
       assertHidden(refused.log, keys.gold);
     });
 

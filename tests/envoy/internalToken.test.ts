@@ -111,7 +111,7 @@ describe("the internal token", () => {
     const before = decodeProtectedHeader(await tokenSeen(keys.gold)).kid;
     const load = new Hammer([gateway], { path: "/orders/1", key: keys.gold, headers: [["host", host]], connections: 8 });
     await load.admitted(200);
-    await control.call("POST", `/v1/token-keys/rotate?environment=${environment}`, { publishSeconds: 4 });
+    await control.call("POST", `/v1/signing-keys/rotate?environment=${environment}`, { publishSeconds: 4 });
     const kids = async () => ((await (await fetch(`http://127.0.0.1:${control.syncPort}/.well-known/tollgate/${environment}/jwks.json`)).json()) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
     await eventually("both keys to be published", async () => (await kids()).length === 2);
     await sleep(5000);

@@ -95,11 +95,11 @@ describe("a flood of addresses", () => {
   let gateway: Gateway;
   before(async () => {
     const api = {
-      id: "public", hosts: ["*"], paths: ["/public"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "keyless" as const },
+      id: "public", hosts: ["*"], paths: ["/public"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "none" as const },
       limits: [{ name: "per-ip", kind: "rate" as const, windowSeconds: 86_400, limit, subject: "ip" as const }],
     };
     // As patient as it can be: a slow machine isn't what is tried here, and it refuses with the same reason.
-    const configuration = { maxCounters, limitHoldMs: 10_000, control: { cluster: "control", authority: "control.test", timeoutMs: 10_000, waitMs: 5000 } };
+    const configuration = { maxCounters, limitWaitTimeoutMs: 10_000, control: { cluster: "control", authority: "control.test", timeoutMs: 10_000, waitMs: 5000 } };
     fleet = await Fleet.start({ setup: newest, gateways: 1, products: [{ apis: [api], tiers: [], consumers: [] }], configuration, listener: { trustedHops: 1 } });
     gateway = fleet.gateways[0]!;
   });

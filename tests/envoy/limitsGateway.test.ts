@@ -10,7 +10,7 @@ import { everySetup } from "../kit/envoySetups.ts";
 import { eventually } from "../kit/eventually.ts";
 
 const upstream = { service: "echo.test", port: 80 };
-const keyless = { mode: "keyless" } as const;
+const keyless = { mode: "none" } as const;
 const api = (id: string, limits: LimitInput[], more: object = {}) => ({ id, hosts: ["*"], paths: [`/${id}`], upstream, auth: keyless, limits, ...more });
 const hour = { kind: "rate", windowSeconds: 3600, subject: "api", enforcement: "gateway" } as const;
 const file: FileInput = {

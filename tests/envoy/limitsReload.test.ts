@@ -25,7 +25,7 @@ for (const setup of [oldest, newest]) {
         for (const { envoy } of fleet.gateways) {
           const outcome = await envoy.reload((listener) => {
             const { plugin } = listener;
-            return { ...listener, plugin: { ...plugin!, configuration: { ...(plugin!.configuration as object), limitHoldMs: 1000 + n } } };
+            return { ...listener, plugin: { ...plugin!, configuration: { ...(plugin!.configuration as object), limitWaitTimeoutMs: 1000 + n } } };
           });
           assert.equal(outcome, "accepted");
         }

@@ -60,7 +60,7 @@ describe("usage", () => {
       const refused = Object.values(refusals).reduce((sum, one) => sum + one, 0);
       return { admitted: reached, cost: reached * cost, refused, refusals, responses: { "1xx": 0, "2xx": reached, "3xx": 0, "4xx": 0, "5xx": 0 } };
     };
-    assert.ok(reasons["key_unknown"]! > 0 && Object.keys(reasons).length === 1);
+    assert.ok(reasons["unknown_key"]! > 0 && Object.keys(reasons).length === 1);
     const all = {
       quota: wanted("quota", 1, tallies["quota"]!.reasons),
       priced: wanted("priced", price, tallies["priced"]!.reasons),

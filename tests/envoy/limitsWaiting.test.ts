@@ -11,8 +11,8 @@ import { eventually } from "../kit/eventually.ts";
 import { everyWorkerAnswers, Workers } from "./support/workers.ts";
 
 const amount = 100;
-const limitHoldMs = 600;
-const limitHoldRequests = 20;
+const limitWaitTimeoutMs = 600;
+const maxLimitWaiters = 20;
 const delayMs = 75;
 
 describe("requests that wait for allowance", () => {
@@ -26,7 +26,7 @@ describe("requests that wait for allowance", () => {
       setup: { ...newest, workers: 1 },
       gateways: 1,
       products: names.map((name) => product(name, [quotaOfDay(amount)])),
-      configuration: { limitHoldMs, limitHoldRequests },
+      configuration: { limitWaitTimeoutMs, maxLimitWaiters },
       syncPort: async (control) => (link = await startLink(control.syncPort)).port,
     });
     await everyWorkerAnswers(fleet.gateways, { path: "/warm", key: fleet.key("warm") }, undefined);
@@ -57,7 +57,7 @@ describe("requests that wait for allowance", () => {
 
   it("share one call, and are refused at once and without a call when all is spent", async () => {
     link.delayMs = delayMs;
-    assert.deepEqual(new Set(await atOnce("together", limitHoldRequests)), new Set(["200"]));
+    assert.deepEqual(new Set(await atOnce("together", maxLimitWaiters)), new Set(["200"]));
     // Theirs, and one that fetches ahead.
     assert.ok(leaseCalls <= 3, `${leaseCalls} calls`);
     await everyWorkerAnswers(fleet.gateways, requestFor("together"), "quota_exceeded");
@@ -75,15 +75,15 @@ describe("requests that wait for allowance", () => {
     assert.deepEqual(new Set(await atOnce("late", 5)), new Set(["limit_unavailable"]));
     const tookMs = performance.now() - startMs;
     // That they wait no longer is proven by the host suite, whose clock is its own.
-    assert.ok(tookMs >= limitHoldMs * 0.9, `${tookMs} ms`);
+    assert.ok(tookMs >= limitWaitTimeoutMs * 0.9, `${tookMs} ms`);
   });
 
   it("are of a bounded number; the others get the failure rule at once", async () => {
     await eventually("leases to come again", async () => (await atOnce("late", 1)).join() === "200");
     link.delayMs = delayMs;
-    const outcomes = await atOnce("crowd", limitHoldRequests + 15);
+    const outcomes = await atOnce("crowd", maxLimitWaiters + 15);
     assert.equal(outcomes.filter((outcome) => outcome === "limit_unavailable").length, 15, outcomes.join());
-    assert.equal(outcomes.filter((outcome) => outcome === "200").length, limitHoldRequests);
+    assert.equal(outcomes.filter((outcome) => outcome === "200").length, maxLimitWaiters);
   });
 
   it("may leave: what they waited for is there for others", async () => {

@@ -29,7 +29,7 @@ describe("one reading of every request", () => {
 
   function file(): FileInput {
     const at = (name: (typeof names)[number]) => ({ service: "127.0.0.1", port: port(name) });
-    const keyless = { mode: "keyless" } as const;
+    const keyless = { mode: "none" } as const;
     return {
       version: 1,
       environment: "default",

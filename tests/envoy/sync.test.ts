@@ -82,7 +82,7 @@ suite(everySetup, "a change in control", (setup) => {
       await control.call("POST", `/v1/keys/${id}/revoke${query}`);
       await allAnswer(connections, withKey(key), "key_revoked");
       await control.call("DELETE", `/v1/keys/${id}${query}`);
-      await allAnswer(connections, withKey(key), "key_unknown");
+      await allAnswer(connections, withKey(key), "unknown_key");
     });
   });
 
@@ -106,7 +106,7 @@ suite(everySetup, "a change in control", (setup) => {
       await allAnswer(connections, withKey(keys.gold, "/partner"), "api_not_allowed");
       await control.call("PUT", `/v1/tiers/silver${query}`, { id: "silver", scopes: ["read", "staff"], apis: ["orders", "partner", "staff"] });
       await allAnswer(connections, withKey(keys.gold, "/staff"), undefined);
-      await control.call("PUT", `/v1/apis/fresh${query}`, { id: "fresh", hosts: ["api.example.com"], paths: ["/fresh"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "keyless" } });
+      await control.call("PUT", `/v1/apis/fresh${query}`, { id: "fresh", hosts: ["api.example.com"], paths: ["/fresh"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "none" } });
       await allAnswer(connections, { path: "/fresh" }, undefined);
       await control.call("DELETE", `/v1/apis/fresh${query}`);
       await allAnswer(connections, { path: "/fresh" }, "unknown_api");
@@ -182,7 +182,7 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("refuses with not_ready after the hold, and admits once control is there", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 300 }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 300 }) }] });
     try {
       const startMs = performance.now();
       const { response, log } = await gateway.exchange(withKey(keys.gold));
@@ -202,7 +202,7 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("holds requests that wait for a control that is just starting", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 30_000 }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }] });
     try {
       const waiting = Array.from({ length: 10 }, () => gateway.send(withKey(keys.gold)));
       await eventually("requests to be held", async () => (await gateway.metric("held")) === 10);
@@ -213,13 +213,13 @@ suite(twoSetups, "control down at the start", (setup) => {
     }
   });
 
-  it("holds no more than loadHoldRequests", async () => {
+  it("holds no more than maxSnapshotWaiters", async () => {
     await control.kill();
     const gateway = await Gateway.start({
       setup: { ...setup, workers: 1 },
       syncPort: control.syncPort,
       gatewayToken,
-      listeners: [{ configuration: configuration({ loadHoldMs: 20_000, loadHoldRequests: 3 }) }],
+      listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 20_000, maxSnapshotWaiters: 3 }) }],
     });
     try {
       const connections = await Promise.all(Array.from({ length: 6 }, () => Connection.open(gateway.port())));
@@ -238,7 +238,7 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("outlives clients that leave while they are held", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 30_000 }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }] });
     try {
       const leaving = await Promise.all(Array.from({ length: 8 }, () => Connection.open(gateway.port())));
       for (const connection of leaving) void connection.send(withKey(keys.gold)).catch(() => {});
@@ -255,7 +255,7 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("passes requests unchecked and marked, without key and claims, when the plugin fails open", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 0, failureMode: "open" }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0, failureMode: "open" }) }] });
     try {
       const { seen } = await gateway.exchange({ path: "/orders/1", headers: [["x-api-key", keys.gold], ["x-tollgate-consumer", "forged"], ["X_Tollgate_Tier", "forged"], ["x-tollgate-unchecked", "forged"]] });
       assert.equal(seen?.headers["x-tollgate-unchecked"], "not_ready");
@@ -336,7 +336,7 @@ suite(twoSetups, "spoiled answers of control", (setup) => {
     it(`never become a table at the first load: ${what}`, async () => {
       proxy.tamper = (path, body) => (path.includes("/pages/") ? tamper(body) : body);
       const tamperedBefore = proxy.tampered;
-      const gateway = await Gateway.start({ setup, syncPort: proxy.port, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 0 }) }] });
+      const gateway = await Gateway.start({ setup, syncPort: proxy.port, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }] });
       try {
         await eventually("a page to be spoiled twice", async () => {
           assert.equal(reasonOf(await gateway.send(withKey(keys.gold))), "not_ready");
@@ -381,7 +381,7 @@ suite(twoSetups, "tokens and groups", (setup) => {
     const control = await ControlProcess.start();
     const gateways: Gateway[] = [];
     const start = async (gatewayToken: string): Promise<Gateway> => {
-      const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 0 }) }] });
+      const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }] });
       gateways.push(gateway);
       return gateway;
     };
@@ -453,13 +453,13 @@ suite(twoSetups, "a reload of the configuration", (setup) => {
     let gateway: Gateway | undefined;
     try {
       const gatewayToken = await control.createEnvironment(environment, file);
-      gateway = await Gateway.start({ setup, watchListeners: true, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 3000 }) }] });
+      gateway = await Gateway.start({ setup, watchListeners: true, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 3000 }) }] });
       assert.equal((await gateway.send(withKey(keys.gold))).status, 200);
       await control.kill();
       const current = gateway;
       const outcome = await current.envoy.reload((listener) => ({
         ...listener,
-        plugin: { ...listener.plugin!, configuration: configuration({ loadHoldMs: 3000, claims: { prefix: "x-warm-" } }) },
+        plugin: { ...listener.plugin!, configuration: configuration({ snapshotWaitTimeoutMs: 3000, claims: { prefix: "x-warm-" } }) },
       }));
       assert.equal(outcome, "accepted");
       await eventually("the new claims", async () => (await current.exchange(withKey(keys.gold))).seen?.headers["x-warm-consumer"] === "acme");
@@ -521,8 +521,8 @@ suite(twoSetups, "two plugins with different environments in one Envoy", (setup)
       });
       assert.equal((await gateway.send(withKey(one.keys.gold), 0)).status, 200);
       assert.equal((await gateway.send(withKey(two.keys.legacy), 1)).status, 200);
-      assert.equal(reasonOf(await gateway.send(withKey(two.keys.legacy), 0)), "key_unknown");
-      assert.equal(reasonOf(await gateway.send(withKey(one.keys.legacy), 1)), "key_unknown");
+      assert.equal(reasonOf(await gateway.send(withKey(two.keys.legacy), 0)), "unknown_key");
+      assert.equal(reasonOf(await gateway.send(withKey(one.keys.legacy), 1)), "unknown_key");
       assert.equal(reasonOf(await gateway.send(withKey(one.keys.gold), 1)), "key_wrong_environment");
       const current = gateway;
       await control.call("POST", `/v1/keys/key-legacy/revoke?environment=other`);

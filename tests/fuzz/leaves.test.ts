@@ -337,8 +337,8 @@ describe("JSON and configurations", () => {
     const whole = JSON.stringify({
       control: { cluster: "c", authority: "a", tokenEnv: "T", timeoutMs: 5000, waitMs: 25000 }, environment: "default",
       keySources: [{ header: "x-api-key" }, { bearer: true }, { query: "api_key" }, { cookie: "é" }], unknownApi: "deny",
-      claims: { prefix: "x-c-", names: { consumer: "x-d", "claim-org": "x-org" } }, failureMode: "open", mode: "observe", observe: { key: "forward" },
-      loadHoldMs: 1, maxSnapshotAgeSeconds: 2.0,
+      claims: { prefix: "x-c-", names: { consumer: "x-d", "claim-org": "x-org" } }, failureMode: "open", mode: "observe", observe: { key: "keep" },
+      snapshotWaitTimeoutMs: 1, maxSnapshotAgeSeconds: 2.0,
     }).replace("é", "api_key");
     const standalone = JSON.stringify({ environment: "a", snapshot: "AAEC", keySources: [{ query: "k" }] });
     assert.ok(call(configLeaves.wasm.isConfig, Buffer.from(whole)));

@@ -14,9 +14,9 @@ function spec(): FileInput {
     ...basicSpec(),
     apis: [
       { id: "echo", hosts: ["*"], paths: ["/"], upstream },
-      { id: "public", hosts: ["*"], paths: ["/public", "/a/public"], upstream, auth: { mode: "keyless" } },
+      { id: "public", hosts: ["*"], paths: ["/public", "/a/public"], upstream, auth: { mode: "none" } },
       { id: "private", hosts: ["*"], paths: ["/public/private"], upstream },
-      { id: "example", hosts: ["*.example.org"], paths: ["/"], upstream, auth: { mode: "keyless" } },
+      { id: "example", hosts: ["*.example.org"], paths: ["/"], upstream, auth: { mode: "none" } },
       { id: "deep", hosts: ["a.b.example.org", "exact.example.org"], paths: ["/"], upstream },
     ],
   };
@@ -24,7 +24,7 @@ function spec(): FileInput {
 
 /** A keyless site with keyed parts behind one upstream, capitals in some of their paths, routes with a scope. */
 function caseSpec(): FileInput {
-  const keyless = { mode: "keyless" } as const;
+  const keyless = { mode: "none" } as const;
   return {
     ...basicSpec(),
     apis: [
@@ -43,7 +43,7 @@ function methodSpec(): FileInput {
     ...basicSpec(),
     apis: [
       { id: "orders", hosts: ["*"], paths: ["/orders"], upstream, cors: { allowOrigins: ["https://app.example.com"] }, routes: [{ path: "/orders/admin", methods: ["POST", "DELETE", "PURGE"], scopes: ["none-has-it"] }] },
-      { id: "open", hosts: ["*"], paths: ["/open"], upstream, auth: { mode: "keyless" } },
+      { id: "open", hosts: ["*"], paths: ["/open"], upstream, auth: { mode: "none" } },
     ],
   };
 }
@@ -51,7 +51,7 @@ function methodSpec(): FileInput {
 const caseGateways: Record<string, Gateway> = {};
 let methods: Gateway | undefined;
 let passes: Gateway | undefined;
-const passing = (): Gateway => (passes ??= readyGateway({ spec: { ...spec(), apis: spec().apis!.filter(({ id }) => id !== "echo") }, configuration: pluginConfiguration({ unknownApi: "pass" }) }));
+const passing = (): Gateway => (passes ??= readyGateway({ spec: { ...spec(), apis: spec().apis!.filter(({ id }) => id !== "echo") }, configuration: pluginConfiguration({ unknownApi: "allow" }) }));
 let shared: Gateway | undefined;
 const gateway = (): Gateway => (shared ??= readyGateway({ spec: spec() }));
 const without = (path: string, host?: string): string => outcome(gateway().get(path, [], host === undefined ? {} : { host }));

@@ -31,7 +31,7 @@ export function basicSpec(): FileInput {
     environment: "default",
     apis: [
       { id: "echo", hosts: ["*"], paths: ["/"], upstream, auth: { mode: "key" } },
-      { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "keyless" } },
+      { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "none" } },
     ],
     tiers: [{ id: "bronze", scopes: ["read"] }],
     consumers: [{ id: "acme", tier: "bronze", claims: { org: "acme-corp" } }],

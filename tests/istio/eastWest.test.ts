@@ -53,7 +53,7 @@ describe("the plugin on a sidecar", { skip: await skipReason() }, () => {
 
   it("refuses a certificate of nobody that it knows", async () => {
     const { status, reason } = await ask("/free", authority.issue(identity("visitor")));
-    assert.deepEqual([status, reason], [403, "peer_unknown"]);
+    assert.deepEqual([status, reason], [403, "unknown_peer"]);
   });
 
   it("has no connection with a certificate of another authority, or none", async () => {
@@ -117,7 +117,7 @@ function shop(): FileInput {
     internalToken: { issuer: "https://tollgate.test" }, // with it, mesh-identity has a policy by certificate for stock
     apis: [
       { id: "orders", hosts: ["shop.example.com"], paths: ["/orders"], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 } },
-      { id: "stock", hosts: ["stock", "stock.shop", host], paths: ["/"], upstream: { service: host, port: 8080 }, auth: { mode: "peer" }, routes: [{ path: "/free", cost: 0 }] },
+      { id: "stock", hosts: ["stock", "stock.shop", host], paths: ["/"], upstream: { service: host, port: 8080 }, auth: { mode: "mtls" }, routes: [{ path: "/free", cost: 0 }] },
     ],
     tiers: [{ id: "inside", limits: [{ name: "month", kind: "quota", limit: perMonth, period: "30d", anchor: "firstUse" }] }],
     consumers: [{ id: "checkout", tier: "inside", identities: [identity("checkout")] }],

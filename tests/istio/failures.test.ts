@@ -108,7 +108,7 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
   async function plugs(): Promise<void> {
     const prefix = `x-change-${++changes}-`;
     // Not the default, for the sake of the test's time.
-    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { loadHoldMs: 300, claims: { prefix } } })]);
+    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { snapshotWaitTimeoutMs: 300, claims: { prefix } } })]);
     await eventually("the gateway to have the change", async () => (await withKey()).body.includes(`"${prefix}tier":"platinum"`));
     await settles(200, 401);
   }

@@ -65,7 +65,7 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
   it("goes on under load while the signing key is rotated", async () => {
     const load = new Hammer([mesh.gateway], { path: "/orders", key: keys.platinum, connections: 4 });
     await load.admitted(50);
-    await mesh.control.call("POST", "/v1/token-keys/rotate");
+    await mesh.control.call("POST", "/v1/signing-keys/rotate");
     await load.admitted(load.tally.admitted + 500);
     const { statuses, failed } = await load.stop();
     assert.deepEqual([Object.keys(statuses), failed], [["200"], 0]);

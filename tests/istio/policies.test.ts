@@ -94,7 +94,7 @@ describe("policies behind the filter", { skip: await skipReason() }, () => {
       version: 1,
       apis: [
         { id: "all", hosts: ["*"], paths: ["/"], upstream: upstream("all"), auth: { mode: "key" } },
-        { id: "free", hosts: ["api.example.com", "*.free.example.com"], paths: ["/free"], upstream: upstream("free"), auth: { mode: "keyless" } },
+        { id: "free", hosts: ["api.example.com", "*.free.example.com"], paths: ["/free"], upstream: upstream("free"), auth: { mode: "none" } },
         { id: "paid", hosts: ["api.example.com"], paths: ["/paid"], upstream: upstream("paid"), auth: { mode: "key" }, cors: { allowOrigins: ["https://app.example.com"], allowMethods: ["POST"] } },
         { id: "people", hosts: ["api.example.com"], paths: ["/people"], upstream: upstream("people"), auth: { mode: "jwt", jwt: { issuers: [{ issuer: issuer.url, jwks: issuer.jwks }] } } },
       ],

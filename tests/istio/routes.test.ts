@@ -22,14 +22,14 @@ const apis: ApiInput[] = [
   { id: "items-write", hosts: ["shop.example.com", "*.example.com"], paths: ["/items"], methods: ["POST", "DELETE"], cors },
   { id: "admin", hosts: ["admin.example.com"], paths: ["/", "/items/all"], methods: ["POST"] },
   { id: "labs", hosts: ["*.labs.example.com"], paths: ["/status", "/new.items"] },
-].map((api): ApiInput => ({ ...api, upstream: service(api.id), auth: { mode: "keyless" } }));
+].map((api): ApiInput => ({ ...api, upstream: service(api.id), auth: { mode: "none" } }));
 
 const orders: ApiInput = {
   id: "orders",
   hosts: ["shop.example.com"],
   paths: ["/v1/orders"],
   upstream: service("orders"),
-  auth: { mode: "keyless" },
+  auth: { mode: "none" },
   cors: { allowOrigins: ["https://*.example.com"], allowMethods: ["GET", "PUT"], maxAgeSeconds: 60 },
   traffic: {
     rewrite: { prefix: "/api" },
@@ -43,14 +43,14 @@ const orders: ApiInput = {
 };
 
 /** Its certificate isn't there; the redirect of plain HTTP needs none. */
-const secure: ApiInput = { id: "secure", hosts: ["secure.example.com"], paths: ["/"], upstream: service("web"), auth: { mode: "keyless" }, traffic: { tls: { credentialName: "secure-example-com" } } };
+const secure: ApiInput = { id: "secure", hosts: ["secure.example.com"], paths: ["/"], upstream: service("web"), auth: { mode: "none" }, traffic: { tls: { credentialName: "secure-example-com" } } };
 
 /** Envoy resolves what ends with `.localhost` by itself (RFC 6761). TLS to the outside needs Istio's agent, for the system's authorities. */
 const outsideHost = "partner.localhost";
 
 function definitions(outsidePort: number): FileInput {
   const outside: ApiInput = {
-    id: "outside", hosts: ["shop.example.com"], paths: ["/partner"], upstream: { service: outsideHost, port: outsidePort }, auth: { mode: "keyless" },
+    id: "outside", hosts: ["shop.example.com"], paths: ["/partner"], upstream: { service: outsideHost, port: outsidePort }, auth: { mode: "none" },
     traffic: { external: { tls: false }, rewrite: { prefix: "/" }, headers: { request: { remove: ["x-internal"] } }, circuitBreaking: { maxConnections: 10 } },
   };
   return { version: 1, apis: [...apis, orders, outside] };

@@ -38,7 +38,7 @@ const records: Omit<FileInput, "keys"> = {
     { id: "partner", hosts: [host, "*.partner.example.com"], paths: ["/partner"], upstream },
     { id: "read-only", hosts: [host], paths: ["/read-only"], methods: ["GET"], upstream },
     { id: "staff", hosts: [host], paths: ["/staff"], scopes: ["staff"], upstream },
-    { id: "public", hosts: [host], paths: ["/public"], upstream, auth: { mode: "keyless" } },
+    { id: "public", hosts: [host], paths: ["/public"], upstream, auth: { mode: "none" } },
     { id: "private", hosts: [host], paths: ["/public/private"], upstream },
     { id: "jwt", hosts: [host], paths: ["/jwt"], upstream, auth: { mode: "jwt" } },
     { id: "grpc", hosts: [host], paths: ["/shop.Orders"], upstream },

@@ -52,7 +52,7 @@ test("an API's names fit, and differ from other APIs'", () => {
 
 test("every object of every folder has a name that Kubernetes takes", () => {
   const routable = host.filter((text) => text === "*" || /^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)+$/.test(text));
-  const api = fc.record({ id, hosts: fc.uniqueArray(routable, { minLength: 1, maxLength: 3 }), service: characters("a-", 60), mode: fc.constantFrom("key" as const, "peer" as const), tls: fc.boolean() });
+  const api = fc.record({ id, hosts: fc.uniqueArray(routable, { minLength: 1, maxLength: 3 }), service: characters("a-", 60), mode: fc.constantFrom("key" as const, "mtls" as const), tls: fc.boolean() });
   let made = 0;
   fc.assert(
     fc.property(fc.uniqueArray(api, { minLength: 1, maxLength: 4, selector: (one) => one.id }), fc.constantFrom("istio" as const, "gateway-api" as const), fc.constantFrom("sidecar" as const, "waypoint" as const), (apis, routing, meshProxy) => {
@@ -65,7 +65,7 @@ test("every object of every folder has a name that Kubernetes takes", () => {
           paths: [`/${index}`],
           upstream: { service: `s${service}s.n${service}n.svc.cluster.local`, port: 80 },
           auth: { mode },
-          ...(mode === "peer" || !tls ? {} : { traffic: { tls: { credentialName: "certificate" } } }),
+          ...(mode === "mtls" || !tls ? {} : { traffic: { tls: { credentialName: "certificate" } } }),
         })),
       };
       const options = manifestOptions({ routing, meshProxy, ...(routing === "gateway-api" ? { gateway: { name: "g", namespace: "n", selector: { a: "b" } } } : {}) });
@@ -93,7 +93,7 @@ test("every object of every folder has a name that Kubernetes takes", () => {
 });
 
 test("waypoints of services whose names and namespaces run together differ", () => {
-  const api = (name: string, service: string): ApiInput => ({ id: name, hosts: [`${name}.example`], paths: ["/"], upstream: { service, port: 80 }, auth: { mode: "peer" } });
+  const api = (name: string, service: string): ApiInput => ({ id: name, hosts: [`${name}.example`], paths: ["/"], upstream: { service, port: 80 }, auth: { mode: "mtls" } });
   const files = manifestFiles({ version: 1, apis: [api("one", "b-c.a.svc.cluster.local"), api("two", "c.a-b.svc.cluster.local")] }, manifestOptions({ meshProxy: "waypoint" }));
   const names = files.flatMap(({ documents }) => documents).filter(({ object }) => object.kind === "EnvoyFilter" && object.metadata.namespace === "istio-system").map(({ object }) => object.metadata.name);
   assert.deepEqual(names, ["tollgate-a.b-c-control", "tollgate-a-b.c-control"]);

@@ -56,7 +56,7 @@ before(async () => {
 const spec = environment({
   apis: [
     { id: "echo", hosts: ["api.example.com"], paths: ["/"], upstream, limits: [{ name: "address", kind: "rate", limit: 3, windowSeconds: 3600, subject: "ip" }], routes: [{ path: "/search", cost: 2 }] },
-    { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "keyless" } },
+    { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "none" } },
   ],
   tiers: [{ id: "bronze", limits: [{ name: "day", kind: "quota", limit: 2, period: "30d", subject: "consumer" }] }],
   consumers: [{ id: "acme", tier: "bronze" }],

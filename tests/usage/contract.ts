@@ -35,7 +35,7 @@ const gateway = "router~1";
 const startMs = Date.UTC(2027, 0, 15, 8, 30);
 const [minuteMs, hourMs, dayMs] = [60_000, 3_600_000, 86_400_000];
 const minuteOf = (ms: number) => Math.floor(ms / minuteMs);
-const metric = { admitted: 0, cost: 1, overshoot: 2, shadowed: 3, local: 4, unseen: 5, status: (hundreds: number) => 7 + hundreds, latency: (bucket: number) => 16 + bucket, refused: 64, observed: 128 };
+const metric = { admitted: 0, cost: 1, overshoot: 2, shadowed: 3, local: 4, unsampled: 5, status: (hundreds: number) => 7 + hundreds, latency: (bucket: number) => 16 + bucket, refused: 64, observed: 128 };
 const reason = (code: string) => reasons.findIndex((one) => one.code === code);
 
 class Clock {
@@ -196,9 +196,9 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { usage, entry } = await world(databases);
       const counts: UsageEntry["counts"] = [
         [metric.admitted, 10], [metric.cost, 50], [metric.overshoot, 3], [metric.shadowed, 2], [metric.local, 1],
-        [metric.unseen, 20], [metric.status(1), 1], [metric.status(2), 4], [metric.status(3), 2], [metric.status(4), 2], [metric.status(5), 1],
+        [metric.unsampled, 20], [metric.status(1), 1], [metric.status(2), 4], [metric.status(3), 2], [metric.status(4), 2], [metric.status(5), 1],
         ...Array.from({ length: 14 }, (_, bucket): [number, number] => [metric.latency(bucket), bucket + 1]),
-        [metric.refused + reason("rate_limited"), 7], [metric.refused + reason("quota_exceeded"), 5], [metric.observed + reason("key_unknown"), 9],
+        [metric.refused + reason("rate_limited"), 7], [metric.refused + reason("quota_exceeded"), 5], [metric.observed + reason("unknown_key"), 9],
       ];
       await usage.record(environment, gateway, 7n, 1n, [entry({ counts }), entry({ counts: [[metric.refused + reason("rate_limited"), 1], [6, 99], [200 - 137, 99]] })]);
       await usage.settle();
@@ -206,7 +206,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const expected = [10, 50, 3, 2, 1, 13, 9, 1, 4, 2, 2, 1, ...Array.from({ length: 14 }, (_, bucket) => bucket + 1), 20];
       assert.deepEqual(totals.counts, expected);
       assert.deepEqual([...totals.refused].sort((a, b) => a[0] - b[0]), [[reason("rate_limited"), 8], [reason("quota_exceeded"), 5]]);
-      assert.deepEqual([...totals.observed], [[reason("key_unknown"), 9]]);
+      assert.deepEqual([...totals.observed], [[reason("unknown_key"), 9]]);
     });
   });
 

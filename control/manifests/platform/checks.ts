@@ -18,8 +18,8 @@ export function checkOptions(spec: EnvironmentSpec, options: ManifestOptions): v
   checkKeySources(spec, options);
   const closed = spec.apis.find(({ auth }) => takesTokens(auth.mode) && auth.jwt === undefined);
   if (closed !== undefined) throw new ManifestError(`API \`${closed.id}\`: auth.mode ${closed.auth.mode} says not whose tokens it takes, so nothing could verify them. Add auth.jwt with its issuers, or leave the API out until they're known.`);
-  const routed = spec.apis.find(({ auth, traffic }) => auth.mode === "peer" && traffic !== undefined);
-  if (routed !== undefined) throw new ManifestError(`API \`${routed.id}\`: traffic has no meaning with auth.mode peer: the API isn't at the gateway, services call it as they call each other anyway. Leave it out.`);
+  const routed = spec.apis.find(({ auth, traffic }) => auth.mode === "mtls" && traffic !== undefined);
+  if (routed !== undefined) throw new ManifestError(`API \`${routed.id}\`: traffic has no meaning with auth.mode mtls: the API isn't at the gateway, services call it as they call each other anyway. Leave it out.`);
 }
 
 function checkImage(module: string): void {

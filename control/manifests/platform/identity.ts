@@ -30,7 +30,7 @@ export function identityFiles(spec: EnvironmentSpec, options: ManifestOptions): 
   return [...services].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, service]) => ({
     path: `${id}.yaml`,
     // Callers of APIs for peers bring a certificate, no token.
-    documents: [...(service.apis.some(({ auth }) => auth.mode !== "peer") ? [verification(service, token, options)] : []), authorization(service, token, spec, options)],
+    documents: [...(service.apis.some(({ auth }) => auth.mode !== "mtls") ? [verification(service, token, options)] : []), authorization(service, token, spec, options)],
   }));
 }
 
@@ -72,11 +72,11 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
     rules.push(rule);
   };
   for (const api of service.apis) {
-    if (api.auth.mode === "keyless") {
+    if (api.auth.mode === "none") {
       add({ from: [{ source: { namespaces: [options.gateway.namespace] } }], ...operation(pathsOf(api), []) }, `${api.id}: keyless, so whatever comes through the gateway.`);
       continue;
     }
-    if (api.auth.mode === "peer") {
+    if (api.auth.mode === "mtls") {
       add({ from: [{ source: { principals: peersOf(api, spec) } }], ...operation(pathsOf(api), []) }, `${api.id}: callers by their certificates, the identities of consumers who may call it. The filter on these pods does the rest.`);
       continue;
     }
@@ -101,7 +101,7 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
       }
     }
   }
-  const byCertificate = service.apis.every(({ auth }) => auth.mode === "peer");
+  const byCertificate = service.apis.every(({ auth }) => auth.mode === "mtls");
   return {
     comment: [
       byCertificate

@@ -1,7 +1,7 @@
 /**
  * Makes the tables of `docs/configuration.md`, and `schema/plugin.schema.json`, of what the code itself uses: the schemas of
  * tollgate.yaml and of the plugin, the tables of variables, the metrics that both sides register.
- * `tsx scripts/golden-configuration.ts` writes them; with `--check` it only says whether they are up to date (exit code 1 when not).
+ * `tsx scripts/generate-configuration.ts` writes them; with `--check` it only says whether they are up to date (exit code 1 when not).
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -123,7 +123,7 @@ const localVariables: Record<string, Setting> = {
 const counters: Record<string, string> = {
   admitted: "Requests that went on with a good key.",
   keyless: "Requests that went on to a keyless API.",
-  passed: "Requests of no API that went on, with `unknownApi: pass`.",
+  passed: "Requests of no API that went on, with `unknownApi: allow`.",
   preflight: "CORS preflights that went on.",
   held: "Requests that had to wait, for a snapshot or for allowance; what became of them is counted too.",
   unchecked: "Requests that went on without a decision, with `failureMode: open`.",

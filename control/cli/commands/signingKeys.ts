@@ -1,4 +1,4 @@
-/** token-keys: the keys that sign internal tokens. */
+/** signing-keys: the keys that sign internal tokens. */
 import type { Command } from "commander";
 import { clientOf, environmentOf, optionsOf, print, type Context } from "../context.ts";
 import { table, type Column } from "../output.ts";
@@ -21,14 +21,14 @@ const columns: Column<TokenKey>[] = [
   { title: "ENDS", value: (key) => key.endsAt },
 ];
 
-export function addTokenKeyCommands(program: Command, context: Context): void {
-  const keys = program.command("token-keys").description("list and rotate the keys that sign internal tokens");
+export function addSigningKeyCommands(program: Command, context: Context): void {
+  const keys = program.command("signing-keys").description("list and rotate the keys that sign internal tokens");
   keys
     .command("list")
     .description("list the keys that services may see, without the private parts")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
-      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("GET", "/v1/token-keys", { query: { environment: environmentOf(context, options) } });
+      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("GET", "/v1/signing-keys", { query: { environment: environmentOf(context, options) } });
       print(context, options, items, () => table(items, columns));
     });
   keys
@@ -39,7 +39,7 @@ export function addTokenKeyCommands(program: Command, context: Context): void {
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ publish?: number; withdraw?: boolean }>(command);
       const body = { publishSeconds: options.publish, withdraw: options.withdraw };
-      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("POST", "/v1/token-keys/rotate", { query: { environment: environmentOf(context, options) }, body });
+      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("POST", "/v1/signing-keys/rotate", { query: { environment: environmentOf(context, options) }, body });
       print(context, options, items, () => table(items, columns));
     });
 }

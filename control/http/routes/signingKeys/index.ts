@@ -9,7 +9,7 @@ import type { Services } from "../../context.ts";
 import { answers, EnvironmentQuery } from "../../schemas.ts";
 import type { App } from "../../typeProvider.ts";
 
-const tags = ["token-keys"];
+const tags = ["signing-keys"];
 /** Longer than istiod, and Envoy's jwt_authn by itself, keep a key set before they fetch it anew. */
 const publishStandardSeconds = 1800;
 
@@ -32,11 +32,11 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-/** /v1/token-keys: the keys that sign internal tokens. */
-export function tokenKeyRoutes(app: App, services: Services): void {
+/** /v1/signing-keys: the keys that sign internal tokens. */
+export function signingKeyRoutes(app: App, services: Services): void {
   const { store } = services;
 
-  app.get("/token-keys", {
+  app.get("/signing-keys", {
     schema: { tags, summary: "Lists the keys that sign internal tokens, without the private parts", querystring: EnvironmentQuery, response: answers({ 200: Answer }, 404) },
     handler: async (request) => {
       const { environment = "default" } = request.query;
@@ -46,7 +46,7 @@ export function tokenKeyRoutes(app: App, services: Services): void {
     },
   });
 
-  app.post("/token-keys/rotate", {
+  app.post("/signing-keys/rotate", {
     schema: {
       tags,
       summary: "Adds a key that signs internal tokens once it was published for long enough; the one before verifies until all its tokens are over",

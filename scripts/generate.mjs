@@ -1,10 +1,10 @@
-/** `npm run golden`: runs every `golden:*` script of package.json. With --check it ends with 1 when that changed a file. */
+/** `npm run generate`: runs every `generate:*` script of package.json. With --check it ends with 1 when that changed a file. */
 import { spawnSync } from "node:child_process";
 import { readJson, root } from "./prepare.mjs";
 
 const check = process.argv.includes("--check");
 const before = check ? state() : "";
-for (const name of Object.keys(readJson("package.json").scripts).filter((script) => script.startsWith("golden:"))) {
+for (const name of Object.keys(readJson("package.json").scripts).filter((script) => script.startsWith("generate:"))) {
   console.log(name);
   const { status } = spawnSync("npm", ["run", "--silent", name], { cwd: root, stdio: "inherit" });
   if (status !== 0) process.exit(1);

@@ -3,7 +3,7 @@ import { sendLocalResponse } from "./abi/host";
 import { corsPairs } from "./cors";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
 import {
-  KEY_EXPIRED, KEY_MISSING, LIMIT_UNAVAILABLE, METHOD_NOT_ALLOWED, NOT_READY, PEER_MISSING, REASONS, TOKEN_AUDIENCE, TOKEN_MISSING, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle,
+  KEY_EXPIRED, KEY_MISSING, METHOD_NOT_ALLOWED, PEER_MISSING, REASONS, TOKEN_AUDIENCE, TOKEN_MISSING, reasonCode, reasonGrpcStatus, reasonRetryAfter, reasonStatus, reasonTitle,
 } from "./reasons";
 import { contentType } from "./request";
 import { Router } from "./routes";
@@ -101,7 +101,7 @@ export function deny(reason: u32, bearer: bool, cors: usize, router: Router | nu
     else pairOf(AUTHENTICATE, BASIC_CHALLENGE);
     if (bearer && isOfKey(reason)) pairOf(AUTHENTICATE, reason == KEY_MISSING ? BEARER_MISSING : BEARER_INVALID);
   } else if (status == 503) {
-    pairOf(RETRY_AFTER, reason == NOT_READY || reason == LIMIT_UNAVAILABLE ? SOON : LATER);
+    pairOf(RETRY_AFTER, reasonRetryAfter(reason) == 1 ? SOON : LATER);
   } else if (reason == METHOD_NOT_ALLOWED && router != null) {
     pair(changetype<usize>(ALLOW), ALLOW.length, allowed, router.allowedMethods(allowed, 512));
   }

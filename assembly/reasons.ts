@@ -129,11 +129,16 @@ export function reasonTitle(reason: u32): string {
 }
 
 const STATUS = memory.data<u16>([503, 503, 503, 400, 400, 404, 405, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 403, 403, 403, 403, 403, 503, 400, 429, 429, 503, 401, 401, 401, 403, 403, 401, 403, 503, 400, 400]);
+/** 0: no retry-after */
+const RETRY_AFTER_SECONDS = memory.data<u8>([5, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0]);
 const GRPC_STATUS = memory.data<u8>([14, 14, 14, 3, 3, 12, 12, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 7, 7, 7, 7, 7, 14, 3, 8, 8, 14, 16, 16, 16, 7, 7, 16, 7, 14, 3, 3]);
 
 // @ts-ignore: decorator
 @inline
 export function reasonStatus(reason: u32): u32 { return load<u16>(STATUS + (<usize>reason << 1)); }
+// @ts-ignore: decorator
+@inline
+export function reasonRetryAfter(reason: u32): u32 { return load<u8>(RETRY_AFTER_SECONDS + reason); }
 // @ts-ignore: decorator
 @inline
 export function reasonGrpcStatus(reason: u32): u32 { return load<u8>(GRPC_STATUS + reason); }

@@ -1,9 +1,10 @@
 /** Control's settings, from environment variables. */
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
-import { type SettingName, settings, type StandardName } from "./settings.ts";
-import { makeFolder } from "./store/folder.ts";
+import { type SettingName, settings, type StandardName, StartError, variable } from "./settings.ts";
+import { keepPrivate, makeFolder } from "./store/folder.ts";
+import { troubleOf } from "./store/trouble.ts";
 
 export interface ControlConfig {
   /** the address that both servers listen on */
@@ -20,6 +21,8 @@ export interface ControlConfig {
   redisWaitReplicas: number;
   /** how long a gateway may spend what it was granted */
   leaseMs: number;
+  /** gateways that one token may have at a time */
+  gatewaysPerToken: number;
   /** so long minutes of usage are kept, before hours stand for them */
   usageMinutesHours: number;
   /** absent: those in the database count, and the first is made when there is none */
@@ -32,20 +35,11 @@ export interface ControlConfig {
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Control can't start for a reason that its owner can remove. */
-export class StartError extends Error {
-  readonly remedy: string;
-
-  constructor(message: string, remedy: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "StartError";
-    this.remedy = remedy;
-  }
-}
+export { StartError };
 
 /** Reads the variables. Throws a StartError that names the variable and what it should be. */
 export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
-  const text = (name: SettingName) => (env[name] === undefined || env[name] === "" ? undefined : env[name]);
+  const text = (name: SettingName) => variable(env, name);
   const textOrStandard = (name: StandardName) => text(name) ?? settings[name].standard;
   const dataDir = resolve(textOrStandard("TOLLGATE_DATA_DIR"));
   const databaseUrl = text("TOLLGATE_DATABASE_URL") ?? `file:${join(dataDir, "tollgate.db")}`;
@@ -59,7 +53,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
   const redisUrl = text("TOLLGATE_REDIS_URL");
   if (redisUrl !== undefined && !/^rediss?:\/\/./.test(redisUrl)) throw new StartError("TOLLGATE_REDIS_URL is neither `redis://…` nor `rediss://…`.", "Set it to the URL of Valkey or Redis, or leave it out: counters are in the database then.");
   const logLevel = logLevels.find((level) => level === textOrStandard("TOLLGATE_LOG_LEVEL"));
-  if (logLevel === undefined) throw new StartError(`TOLLGATE_LOG_LEVEL is \`${env["TOLLGATE_LOG_LEVEL"]}\`.`, `Set it to one of ${logLevels.join(", ")}.`);
+  if (logLevel === undefined) throw new StartError(`TOLLGATE_LOG_LEVEL is \`${textOrStandard("TOLLGATE_LOG_LEVEL")}\`.`, `Set it to one of ${logLevels.join(", ")}.`);
   const syncTls = readTls(text("TOLLGATE_SYNC_TLS_CERT"), text("TOLLGATE_SYNC_TLS_KEY"));
   return {
     host: textOrStandard("TOLLGATE_HOST"),
@@ -69,6 +63,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
     databaseUrl,
     logLevel,
     leaseMs: whole("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400, " of seconds") * 1000,
+    gatewaysPerToken: whole("TOLLGATE_GATEWAYS_PER_TOKEN", textOrStandard("TOLLGATE_GATEWAYS_PER_TOKEN"), 1, 10_000),
     usageMinutesHours: whole("TOLLGATE_USAGE_MINUTES_HOURS", textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"), 1, 720, " of hours"),
     redisWaitReplicas: whole("TOLLGATE_REDIS_WAIT_REPLICAS", textOrStandard("TOLLGATE_REDIS_WAIT_REPLICAS"), 0, 100),
     ...(redisUrl === undefined ? {} : { redisUrl }),
@@ -83,8 +78,14 @@ export function prepareDataDir(dataDir: string): void {
     makeFolder(dataDir);
     if (!statSync(dataDir).isDirectory()) throw new Error("It is no folder.");
     accessSync(dataDir, constants.W_OK | constants.X_OK);
+    // Whatever is written from now on, by children too: databases, their side files, logs, configuration.
+    process.umask(0o077);
+    keepPrivate(dataDir);
+    for (const name of readdirSync(dataDir)) keepPrivate(join(dataDir, name));
   } catch (error) {
-    throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, "Set TOLLGATE_DATA_DIR to a folder that this user may write.", { cause: error });
+    const trouble = troubleOf(error);
+    const remedy = trouble?.kind === "disk_full" ? trouble.remedy : "Set TOLLGATE_DATA_DIR to a folder that this user may write.";
+    throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, remedy, { cause: error });
   }
 }
 

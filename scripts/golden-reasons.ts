@@ -31,6 +31,8 @@ ${reasons.map((r) => `    case ${constant(r.code)}: return ${JSON.stringify(r.ti
 }
 
 const STATUS = memory.data<u16>([${reasons.map((r) => r.status).join(", ")}]);
+/** 0: no retry-after */
+const RETRY_AFTER_SECONDS = memory.data<u8>([${reasons.map((r) => r.retryAfterSeconds ?? 0).join(", ")}]);
 const GRPC_STATUS = memory.data<u8>([${reasons.map((r) => grpcStatus[r.status]).join(", ")}]);
 
 // @ts-ignore: decorator
@@ -38,12 +40,20 @@ const GRPC_STATUS = memory.data<u8>([${reasons.map((r) => grpcStatus[r.status]).
 export function reasonStatus(reason: u32): u32 { return load<u16>(STATUS + (<usize>reason << 1)); }
 // @ts-ignore: decorator
 @inline
+export function reasonRetryAfter(reason: u32): u32 { return load<u8>(RETRY_AFTER_SECONDS + reason); }
+// @ts-ignore: decorator
+@inline
 export function reasonGrpcStatus(reason: u32): u32 { return load<u8>(GRPC_STATUS + reason); }
 `;
 
+/** Limits tell when they have room again; what fails by itself tells when to ask again. */
+function retryText(status: number, seconds: number | undefined): string {
+  return status === 429 ? "until there is room" : seconds === undefined ? "" : `${seconds} s`;
+}
+
 const table = markdownTable(
-  ["reason", "status", "meaning", "what to do"],
-  reasons.map(({ code, status, meaning, remedy }) => [`\`${code}\``, String(status), meaning, remedy]),
+  ["reason", "status", "`retry-after`", "meaning", "what to do"],
+  reasons.map(({ code, status, retryAfterSeconds, meaning, remedy }) => [`\`${code}\``, String(status), retryText(status, retryAfterSeconds), meaning, remedy]),
 );
 
 publish([

@@ -2,12 +2,12 @@
 import { MAP_REQUEST_HEADERS, addHeader } from "../abi/host";
 import { monotonicNs } from "../abi/wasi";
 import { Config } from "../configModel";
-import { Feed } from "../feed";
 import { expiresAtMs } from "../keyRecord";
 import { afterTexts, consumerId, consumerIdBytes, keyId, keyIdBytes, next } from "../records";
 import { sha256 } from "../sha256";
 import { Table } from "../table";
 import { ANSWER_NONE, ANSWER_OFF, ANSWER_TOKEN, ASKED, TokenEntry } from "./cache";
+import { TokenCalls } from "./calls";
 import { KIND_KEY, KIND_PEER, KIND_TOKEN, SCOPES_MOST_BYTES } from "./tokenWire";
 
 /** `setToken` sets it; or there is none for such a caller, and the request goes on without. */
@@ -31,7 +31,7 @@ let found: TokenEntry | null = null;
  * Looks for the token of an identified caller, whose records these are, and asks control for it where there is none, or a new one is due.
  * `scopes`: what the caller's are narrowed to, or 0; `peer`: it was identified by its certificate.
  */
-export function findToken(feed: Feed, table: Table, key: usize, consumer: usize, tier: usize, tierId: u32, scopes: usize, peer: bool): u32 {
+export function findToken(calls: TokenCalls, table: Table, key: usize, consumer: usize, tier: usize, tierId: u32, scopes: usize, peer: bool): u32 {
   found = null;
   const consumerWireId = load<u32>(consumer);
   // Control can't vouch for whom it has no record of.
@@ -40,7 +40,6 @@ export function findToken(feed: Feed, table: Table, key: usize, consumer: usize,
   if (!identify(key, hasKey, tierId, scopes)) return TOKEN_REFUSED;
   const now = monotonicNs();
   soughtNs = now;
-  const calls = feed.tokens;
   let entry = calls.cache.find(tokenIdA, tokenIdB);
   if (entry == null) entry = calls.cache.add(tokenIdA, tokenIdB, now);
   if (entry == null) return TOKEN_REFUSED;
@@ -50,7 +49,7 @@ export function findToken(feed: Feed, table: Table, key: usize, consumer: usize,
   if (usable) found = entry;
   let coming = (entry.flags & ASKED) != 0;
   if (!coming && now >= entry.retryNs && (!usable || now >= entry.refreshNs)) {
-    coming = calls.ask(feed, entry, consumerWireId, tierId, hasKey ? KIND_KEY : peer ? KIND_PEER : KIND_TOKEN, hasKey ? 0 : scopes);
+    coming = calls.ask(entry, consumerWireId, tierId, hasKey ? KIND_KEY : peer ? KIND_PEER : KIND_TOKEN, hasKey ? 0 : scopes);
     if (!usable && !coming) return TOKEN_COMING;
   }
   if (usable || entry.answer == ANSWER_OFF) return TOKEN_READY;

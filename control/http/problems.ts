@@ -1,14 +1,16 @@
 /** Turns every failure into problem+json, unknown paths and methods included. */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import { CountersUnavailable } from "../counters/store.ts";
 import { ControlError, problemBody } from "../errors.ts";
-import { isUnavailable } from "../store/unavailable.ts";
+import { maskSecrets } from "../secrets.ts";
+import { StoreTrouble, troubleOf } from "../store/trouble.ts";
 import type { App } from "./typeProvider.ts";
 
-/** Answers with an error's problem details. */
+/** Answers with an error's problem details. They may repeat what the request said, but no key and no token. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, error: ControlError): FastifyReply {
   if (error.code === "unauthenticated") reply.header("www-authenticate", 'Bearer realm="tollgate admin"');
   if (error.status === 503) reply.header("retry-after", "1");
-  return reply.code(error.status).header("content-type", "application/problem+json; charset=utf-8").send(JSON.stringify(problemBody(error, request.id)));
+  return reply.code(error.status).header("content-type", "application/problem+json; charset=utf-8").send(maskSecrets(JSON.stringify(problemBody(error, request.id))));
 }
 
 /** Installs the handlers. Must come before the routes, whose methods it learns for 405. */
@@ -37,9 +39,22 @@ export function installProblems(app: App): void {
   });
 }
 
+/** The answer to what the database's condition hinders, or `undefined` for any other error. */
+export function databaseProblem(error: unknown): ControlError | undefined {
+  const trouble = troubleOf(error);
+  return trouble === undefined ? undefined : new ControlError("not_ready", trouble.message, { remedy: trouble.remedy });
+}
+
+/** As `databaseProblem`, of the counter store's error. */
+export function countersProblem(error: unknown): ControlError | undefined {
+  if (!(error instanceof CountersUnavailable)) return undefined;
+  return error.cause instanceof StoreTrouble ? databaseProblem(error.cause) : new ControlError("not_ready", error.message);
+}
+
 function asControlError(error: FastifyError | ControlError): ControlError {
   if (error instanceof ControlError) return error;
-  if (isUnavailable(error)) return new ControlError("not_ready", "The database can't be reached.");
+  const trouble = countersProblem(error) ?? databaseProblem(error);
+  if (trouble !== undefined) return trouble;
   switch (error.code) {
     case "FST_ERR_CTP_BODY_TOO_LARGE":
       return new ControlError("body_too_large");

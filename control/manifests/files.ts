@@ -24,12 +24,14 @@ export function manifestFiles(file: FileInput, options: ManifestOptions): Manife
   const spec = fillEnvironment(file, options.environment);
   checkOptions(spec, options);
   const base = inOrder([...platformFiles(spec, options), ...withGatewayPods(routingFiles(atGateway(file), options), options)]);
+  const components = componentFiles(spec, options);
   checkNames(base);
+  checkNames(components);
   return inOrder([
     ...base.map((one) => ({ ...one, path: `base/${one.path}` })),
     kustomization("base", "Control, the filter, and the routes and policies of every API. Apply an overlay: it says where control keeps its data.", { resources: base.map(({ path }) => path) }),
     ...storageFiles(options),
-    ...componentFiles(spec, options),
+    ...components,
     installFile(spec, options),
   ]);
 }

@@ -11,8 +11,9 @@ import { findEnvoy } from "../../control/envoy/find.ts";
 import { ensureEnvoy } from "../../control/envoy/install.ts";
 import { routesOf } from "../../control/envoy/routesOf.ts";
 import { oldestEnvoyVersion } from "../../control/envoy/version.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { standaloneGateway, tryGateway } from "./gateway.ts";
-import { cli, root, temporaryFolder, writeIn } from "./support.ts";
+import { cli, root, writeIn } from "./support.ts";
 
 const demo = join(root, "examples/demo/tollgate.yaml");
 

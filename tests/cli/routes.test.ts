@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { wrap } from "../../control/cli/commands/routesTable.ts";
 import type { RouteAccess } from "../../control/cli/commands/routesAccess.ts";
-import { cli, root, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, startTestControl, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const demo = join(root, "examples/demo/tollgate.yaml");

@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { openStore } from "../../control/store/open.ts";
 import { SqlUsage } from "../../control/usage/usage.ts";
-import { cli, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, startTestControl, writeIn } from "./support.ts";
 
 const { env, databaseUrl } = await startTestControl();
 const folder = temporaryFolder();

@@ -1,5 +1,6 @@
 /** The pure rules. */
 import assert from "node:assert/strict";
+import { reasons } from "../../control/domain/reasons.ts";
 import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -215,7 +216,7 @@ describe("tollgate.yaml", () => {
     ["no version", "tiers: []", ["1:1: `version` is missing. The format's version: 1."]],
     ["a tab", "version: 1\ntiers:\n\t- {id: a}", ["3:1: Tabs are not allowed as indentation. Indent with spaces."]],
     ["a field twice", "version: 1\nversion: 1", ["2:1: The field is written twice. Remove one."]],
-    ["two documents", "version: 1\n---\nversion: 1", ["2:1: Source contains multiple documents; please use YAML.parseAllDocuments(). Put each environment into a file of its own."]],
+    ["two documents", "version: 1\n---\nversion: 1", ["2:1: A second YAML document begins here; a file holds one. Put each document into a file of its own, or remove the `---`."]],
     ["an unknown field", "version: 1\nteirs: []", ["2:1: teirs: Unknown field `teirs`. Did you mean `tiers`?"]],
     ["a bad environment", "version: 1\nenvironment: Prod", ['2:14: environment: "Prod" is not valid. An environment\'s name: 1 to 32 lower-case letters, digits and `-`.']],
     ["ids in both kinds of letters, where they may be", `${head}  - {id: Acme}\nkeys: [{id: K1, consumer: Acme, sha256: ${digest}}]`, []],
@@ -387,5 +388,11 @@ describe("diff", () => {
     assert.deepEqual(loadFile(text).spec, headers.spec);
     const { spec: loaded } = loadFile(`${head}keys: [{id: k, consumer: acme, sha256: ${digest}, scopes: [], expiresAt: 2027-01-01T00:00:00+02:00}]`);
     assert.deepEqual(loadFile(exportYaml(loaded!)).spec, loaded);
+  });
+});
+
+describe("the table of reasons", () => {
+  it("says of every 503, and of nothing else, when to try again", () => {
+    for (const { code, status, retryAfterSeconds } of reasons) assert.equal(retryAfterSeconds !== undefined, status === 503, code);
   });
 });

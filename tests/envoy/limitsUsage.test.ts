@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment, unknownKey } from "./support/fixture.ts";
-import { Hammer } from "./support/hammer.ts";
+import { environment, unknownKey } from "../kit/fixture.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { newest } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const quota = 3000;
 const price = 5;
@@ -66,7 +66,7 @@ describe("usage", () => {
       priced: wanted("priced", price, tallies["priced"]!.reasons),
       free: wanted("free", 1, { ...tallies["free"]!.reasons, ...reasons }),
     };
-    await until("all usage to be delivered", async () => {
+    await eventually("all usage to be delivered", async () => {
       const now = await counted();
       return Object.entries(all).every(
         ([name, { admitted, refused, responses }]) => now[name]!.admitted >= admitted && now[name]!.refused >= refused && now[name]!.responses["2xx"]! >= responses["2xx"]!,

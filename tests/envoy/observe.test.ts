@@ -1,10 +1,10 @@
 /** `mode: observe`: everything is decided and reported, nothing is refused. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { makeFixture, unknownKey } from "./support/fixture.ts";
-import type { Http1Request, Pair } from "./support/http1.ts";
-import { twoSetups } from "./support/setups.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture, unknownKey } from "../kit/fixture.ts";
+import type { Http1Request, Pair } from "../kit/http1.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 const strip = 0;

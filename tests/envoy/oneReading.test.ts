@@ -6,12 +6,12 @@ import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { routesOf } from "../../control/envoy/routesOf.ts";
-import { reasonOf, standalone } from "./harness.ts";
-import { Envoy } from "./support/envoy.ts";
-import { send } from "./support/http1.ts";
-import { sendHttp2 } from "./support/http2.ts";
-import { binaryOf, twoSetups } from "./support/setups.ts";
-import { filterModule } from "./support/wasm.ts";
+import { reasonOf, standalone } from "../kit/gateway.ts";
+import { Envoy } from "../kit/envoy.ts";
+import { send } from "../kit/http1.ts";
+import { sendHttp2 } from "../kit/http2.ts";
+import { binaryOf, twoSetups } from "../kit/envoySetups.ts";
+import { filterModule } from "../kit/filterModule.ts";
 
 const names = ["open-one", "keyed-suffix", "open-suffix", "keyed-any", "site", "admin"] as const;
 

@@ -1,9 +1,9 @@
 /** No spelling of a path leads to a keyed API's resource by way of a keyless one, whether Envoy normalizes paths or not. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, echoed, reasonOf, standalone } from "./harness.ts";
-import { makeFixture } from "./support/fixture.ts";
-import { everySetup } from "./support/setups.ts";
+import { Gateway, echoed, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture } from "../kit/fixture.ts";
+import { everySetup } from "../kit/envoySetups.ts";
 
 const { spec } = makeFixture();
 

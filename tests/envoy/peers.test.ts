@@ -5,9 +5,9 @@ import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { checkEnvironment } from "../../control/domain/semantics.ts";
-import { Gateway, standalone } from "./harness.ts";
-import { environment, host, makeFixture } from "./support/fixture.ts";
-import { twoSetups } from "./support/setups.ts";
+import { Gateway, standalone } from "../kit/gateway.ts";
+import { environment, host, makeFixture } from "../kit/fixture.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
 import { Authority, type Certificate } from "./support/spiffe.ts";
 
 const { keys, file } = makeFixture();

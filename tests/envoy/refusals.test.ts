@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { reasons } from "../../control/domain/reasons.ts";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { makeFixture, unknownKey, withWrongChecksum } from "./support/fixture.ts";
-import type { Http1Request, Pair } from "./support/http1.ts";
-import { everySetup } from "./support/setups.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture, unknownKey, withWrongChecksum } from "../kit/fixture.ts";
+import type { Http1Request, Pair } from "../kit/http1.ts";
+import { everySetup } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 const key = (value: string): Http1Request => ({ path: "/orders/1", headers: [["x-api-key", value]] });

@@ -4,7 +4,7 @@ import { request } from "node:https";
 import { after, before, describe, it } from "node:test";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { Authority, type Certificate } from "../envoy/support/spiffe.ts";
-import { until } from "../envoy/support/until.ts";
+import { eventually } from "../kit/eventually.ts";
 import { manifestsOf } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
 import type { Echo } from "./support/upstream.ts";
@@ -34,7 +34,7 @@ describe("the plugin on a sidecar", { skip: await skipReason() }, () => {
       istiodEnv,
       objects: { tollgate: objects, certificates: [mutualTls(authority)] },
     });
-    await until("the sidecar to serve", async () => (await ask("/free", checkout)).status === 200);
+    await eventually("the sidecar to serve", async () => (await ask("/free", checkout)).status === 200);
   });
   after(() => mesh?.stop());
 

@@ -4,11 +4,12 @@ import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import { ApiRouter } from "../../control/domain/matching.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
-import type { Pair, Response } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import type { Pair, Response } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
+import { type HttpServer } from "../kit/http.ts";
 import { manifestsOf } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
-import { type Echo, startUpstream, type Upstream } from "./support/upstream.ts";
+import { type Echo, startUpstream } from "./support/upstream.ts";
 import { skipReason } from "./tools.ts";
 
 const service = (name: string) => ({ service: `${name}.shop.svc.cluster.local`, port: 8080 });
@@ -64,14 +65,14 @@ const methods = ["GET", "POST", "DELETE", "PUT"];
 for (const routing of ["istio", "gateway-api"] as const) {
   describe(`routes of ${routing}`, { skip: await skipReason() }, () => {
     let mesh: Mesh;
-    let outside: Upstream;
+    let outside: HttpServer;
     let file: FileInput;
     before(async () => {
       outside = await startUpstream("outside", "127.0.0.1");
       file = definitions(outside.port);
       const { objects, meshConfig } = await manifestsOf(file, routing);
       mesh = await Mesh.start({ file, services: serviceNames.map((name) => ({ name, namespace: "shop" })), gatewayApi: routing === "gateway-api", manifests: true, meshConfig, objects: { tollgate: objects } });
-      await until("all hosts' routes", async () => {
+      await eventually("all hosts' routes", async () => {
         for (const [host, path] of [["elsewhere.org", "/"], ["shop.example.com", "/v1/orders"], ["a.labs.example.com", "/status"]] as const) if ((await call(host, path)).status !== 200) return false;
         return true;
       }, 60_000);
@@ -139,7 +140,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
     it("leads plain HTTP to HTTPS where a host has a certificate, and nowhere else", async () => {
       const { objects } = await manifestsOf({ ...file, apis: [...file.apis!, secure] }, routing);
       mesh.put("tollgate", objects);
-      const response = await until("the redirect", async () => {
+      const response = await eventually("the redirect", async () => {
         const response = await call("secure.example.com", "/status?a=b");
         return response.status === 301 && response;
       }, 60_000);

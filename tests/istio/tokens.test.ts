@@ -4,9 +4,9 @@ import { randomInt } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
-import { reasonOf } from "../envoy/harness.ts";
-import type { Pair, Response } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import { reasonOf } from "../kit/gateway.ts";
+import type { Pair, Response } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import { paidPolicy, shopRoute, shopServices, wasmPlugin } from "./support/definitions.ts";
 import { Mesh } from "./support/mesh.ts";
 import { Issuer, requestAuthentication } from "./support/tokens.ts";
@@ -35,7 +35,7 @@ describe("auth modes in a mesh", { skip: await skipReason() }, () => {
       objects: { route: shopRoute(), tokens: [requestAuthentication(issuer, partner)], policy: [paidPolicy("platinum")] },
     });
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, phase: "AUTHZ" })]);
-    await until("the plugin", async () => reasonOf(await call("/jwt")) === "token_missing");
+    await eventually("the plugin", async () => reasonOf(await call("/jwt")) === "token_missing");
   });
   after(() => mesh?.stop());
 

@@ -14,6 +14,7 @@ import type { UsageEntry } from "../../control/usage/model.ts";
 import { MinutesGone, type UsageQuery, type UsageRow } from "../../control/usage/query.ts";
 import { SqlUsage, type UsageOptions } from "../../control/usage/usage.ts";
 import { api, change, consumer, context, digest, key, tier } from "../store/contract.ts";
+import { eventually } from "../kit/eventually.ts";
 
 export interface Databases {
   /** the URL of an empty database */
@@ -84,14 +85,6 @@ const total = async (usage: SqlUsage, column: CountColumn = "admitted", more: Pa
 };
 const named = (rows: UsageRow[]) => rows.map((row) => [...row.names, count(row, "admitted")]);
 
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await holds())) {
-    assert.ok(Date.now() < deadline, "never came true");
-    await sleep(20);
-  }
-}
-
 export function usageContract(name: string, databases: Databases, { replicas }: { replicas: boolean }): void {
   afterEach(async () => {
     for (const one of opened.splice(0).reverse()) await one.close();
@@ -154,10 +147,10 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       // What is written last can't be written: nothing of the transaction may stay, nor be remembered.
       await sql`alter table usage_refusals rename to usage_refusals_away`.execute(db);
       await usage.record(environment, gateway, 7n, 1n, [entry({ counts: [[0, 5], [metric.refused, 2]] })]);
-      await until(() => failed.length > 0);
+      await eventually("a round to fail", () => failed.length > 0);
       assert.deepEqual([await db.selectFrom("usage_counts").selectAll().execute(), await db.selectFrom("usage_series").selectAll().execute(), await usage.waiting()], [[], [], 1]);
       await sql`alter table usage_refusals_away rename to usage_refusals`.execute(db);
-      await until(async () => (await usage.waiting()) === 0);
+      await eventually("everything to be counted", async () => (await usage.waiting()) === 0);
       const { totals } = await usage.read(query());
       assert.deepEqual([count(totals, "admitted"), count(totals, "refused"), totals.refused.get(0)], [5, 2, 2]);
     });
@@ -167,7 +160,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { db } = store.dialect;
       // The first round begins at once.
       await usage.record(environment, gateway, 8n, 1n, [entry()]);
-      await until(async () => (await usage.waiting()) === 0);
+      await eventually("everything to be counted", async () => (await usage.waiting()) === 0);
       const digests = Array.from({ length: 50 }, (_, index) => digest(`round ${index}`).slice(0, 32));
       for (let seq = 1n; seq <= 4n; seq++) await usage.record(environment, gateway, 7n, seq, digests.map((one) => entry({ digest: one })));
       await sleep(300);
@@ -177,7 +170,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       assert.ok(rows.length > 20 && rows.every((row) => Number(row.entries) % 4 === 0), JSON.stringify(rows));
       const began = performance.now();
       assert.equal(await total(usage), 201);
-      assert.ok(performance.now() - began < 10_000);
+      assert.ok(performance.now() - began < 50_000, "before the next round");
       assert.equal(await usage.waiting(), 0);
     });
 

@@ -30,7 +30,7 @@ function waypointCluster(service: Service, options: ManifestOptions): ManifestDo
     object: {
       apiVersion: "networking.istio.io/v1alpha3",
       kind: "EnvoyFilter",
-      metadata: { name: `tollgate-${service.namespace}-${service.name}-control`, namespace: "istio-system", annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
+      metadata: { name: `tollgate-${service.namespace}.${service.name}-control`, namespace: "istio-system", annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
       spec: { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "GatewayClass", name: "istio-waypoint" }] },
     },
     comments: new Map([["/spec/targetRefs", "Clusters are of a waypoint as a whole, so naming the Service here would be in vain. All waypoints can only be named in Istio's own namespace."]]),

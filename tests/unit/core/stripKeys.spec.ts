@@ -76,7 +76,7 @@ describe("keys of a request that goes no further", () => {
 
   it("go when the headers can't be read, with all that is there", () => {
     stripUnread(config);
-    expect(takeCalls()).toBe("remove x-api-key\nremove authorization\nreplace :path: /\nremove cookie");
+    expect(takeCalls()).toBe("remove x-api-key\nremove authorization\nremove proxy-authorization\nremove referer\nremove cookie\nreplace :path: /");
   });
 });
 

@@ -26,7 +26,7 @@ export interface MatchingOptions {
 }
 
 interface Exports {
-  memory: WebAssembly.Memory;
+  memory: { readonly buffer: ArrayBuffer };
   room(bytes: number): number;
   reserve(count: number): number;
   add(at: number, end: number): number;
@@ -39,7 +39,10 @@ interface Exports {
 const misplaced: readonly (Misplaced | undefined)[] = ["unknown_api", undefined, "method_not_allowed", "path_ambiguous", "host_invalid", "path_invalid", "method_invalid"];
 const FOUND = misplaced.indexOf(undefined);
 
-let compiled: WebAssembly.Module | undefined;
+/** Node's, of which its types have nothing without those of browsers. */
+const { Module, Instance } = (globalThis as unknown as { WebAssembly: { Module: new (bytes: Buffer) => object; Instance: new (module: object, imports: object) => { exports: unknown } } }).WebAssembly;
+
+let compiled: object | undefined;
 
 /** Text whose characters are bytes: UTF-8 of what isn't so already. */
 export function byteText(text: string): string {
@@ -58,8 +61,8 @@ export class ApiRouter {
 
   /** Throws an Error when the module isn't built, or can't hold the APIs. */
   constructor(apis: readonly Api[], { pathCase = "insensitive" }: MatchingOptions = {}) {
-    compiled ??= new WebAssembly.Module(readModule());
-    this.#wasm = new WebAssembly.Instance(compiled, {}).exports as unknown as Exports;
+    compiled ??= new Module(readModule());
+    this.#wasm = new Instance(compiled, {}).exports as Exports;
     this.#anyCase = pathCase === "insensitive" ? 1 : 0;
     this.#places = apis.map((api) => [{ api, route: undefined, routeIndex: undefined }, ...api.routes.map((route, routeIndex): Place => ({ api, route, routeIndex }))]);
     this.#load(apis);

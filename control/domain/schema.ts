@@ -47,7 +47,7 @@ const Scope = Type.String({
 });
 const Scopes = (description: string) => list(Scope, 100, description);
 const Methods = list(
-  Type.String({ pattern: "^[A-Z][A-Z0-9-]{0,31}$", description: "An HTTP method, such as GET, in upper case." }),
+  Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,31}$", description: "An HTTP method, such as GET." }),
   32,
   "HTTP methods; empty: any. GET includes HEAD.",
 );

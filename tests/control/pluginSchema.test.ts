@@ -162,7 +162,7 @@ describe("the schema's defaults", () => {
   test("are all there", () => {
     const { control: controlDefaults, ...rest } = spelledOut();
     assert.deepEqual(Object.keys(controlDefaults as object).sort(), ["authority", "cluster", "timeoutMs", "tokenEnv", "waitMs"]);
-    assert.deepEqual(Object.keys(rest).sort(), ["claims", "environment", "exactResponsesPerSecond", "failureMode", "keySources", "limitHoldMs", "limitHoldRequests", "loadHoldMs", "loadHoldRequests", "maxCounters", "maxSnapshotAgeSeconds", "mode", "observe", "unknownApi"]);
+    assert.deepEqual(Object.keys(rest).sort(), ["claims", "environment", "exactResponsesPerSecond", "failureMode", "keySources", "limitHoldMs", "limitHoldRequests", "loadHoldMs", "loadHoldRequests", "maxCounters", "maxSnapshotAgeSeconds", "mode", "observe", "pathCase", "unknownApi"]);
   });
 
   test("are the filter's: written out they change nothing", () => {

@@ -53,6 +53,14 @@ export function randomApis(random: Random, prefix: string): RandomApi[] {
       keyed: random.chance(0.5),
       cors: random.chance(0.3),
     });
+    // A place that two APIs share by their methods.
+    if (random.chance(0.3)) {
+      const [first, second] = random.some(methodSets.filter(([method]) => method !== "PURGE"), 2, 2) as [string[], string[]];
+      const shared = apis.at(-1)!;
+      shared.methods = first;
+      apis.push({ ...shared, id: `${prefix}${i}b`, methods: second.filter((method) => !first.includes(method)), keyed: random.chance(0.5), cors: random.chance(0.3) });
+      if (apis.at(-1)!.methods.length === 0) apis.pop();
+    }
   }
   return soundApis(apis);
 }
@@ -135,6 +143,8 @@ function pathPool(random: Random): string[] {
     pool.add(path);
     // A neighbor that differs in case alone.
     if (random.chance(0.2)) pool.add(path.toUpperCase());
+    // One that begins like it, and isn't below it.
+    if (random.chance(0.3)) pool.add(`${path}${random.pick(["x", "-", ".b", "1"])}`);
   }
   if (random.chance(0.2)) pool.add(random.pick(refusedPaths));
   return [...pool];

@@ -116,6 +116,7 @@ const pathChanges: ((path: string, random: Random) => string)[] = [
   (path, random) => insertAt(random, path, utf8(random.pick(["ü", "ａ", "\u212a", "\u017f", "／", "\u0130"]))),
   (path) => path.replace(/\/[^/]*$/, ""),
   (path) => path.replace(/^\//, ""),
+  (path, random) => `${path}${random.pick(["x", "-", ".b", "1", "xyz", "-x/y"])}`,
   (path, random) => path + "/x".repeat(random.pick([10, 47, 48, 49, 50, 60, 200])),
   (path, random) => path + "y".repeat(random.pick([1, 100, 2000, 9000])),
   (_, random) => random.pick(["/", "*", "", "/..", "/.", "//", "/%2f", "/*", "/?", "/#"]),

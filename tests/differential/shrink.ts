@@ -29,7 +29,7 @@ export async function shrink(finding: Finding, gateways: GatewaysOptions = {}): 
 
 /** The boldest first. */
 function smaller({ apis, request, fault }: Finding): Case[] {
-  const named = apis.filter(({ id }) => new RegExp(`${id}(?!\\d)`).test(fault));
+  const named = apis.filter(({ id }) => new RegExp(`${id}(?![0-9b])`).test(fault));
   const cases: Case[] = [];
   if (named.length > 0 && named.length < apis.length) cases.push({ apis: named, request });
   if (apis.length > 4) for (const half of [apis.slice(0, apis.length / 2), apis.slice(apis.length / 2)]) cases.push({ apis: apis.filter((api) => named.includes(api) || half.includes(api)), request });

@@ -225,7 +225,7 @@ describe("host calls, in order", () => {
     assert.deepEqual(gateway.get("/x", { "x-api-key": keyNamed("nobody") }).calls, [
       "get_header_map_pairs",
       "remove_header x-api-key",
-      "send_local_response 401 tollgate_key_unknown",
+      "send_local_response 401 tollgate_unknown_key",
     ]);
   });
 

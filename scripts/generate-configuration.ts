@@ -14,7 +14,7 @@ import type { Services } from "../control/http/context.ts";
 import { installMetrics } from "../control/http/metrics.ts";
 import type { App } from "../control/http/typeProvider.ts";
 import { type Setting, settings } from "../control/settings.ts";
-import { portRoles } from "../control/stack/settings.ts";
+import { portRoles } from "../devstack/settings.ts";
 import { syncMetrics } from "../control/sync/metrics.ts";
 import { markdownTable, publish, readText, withPart } from "./generated.ts";
 

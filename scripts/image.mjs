@@ -6,4 +6,4 @@ checkNode();
 ensureInstalled();
 ensureBuilt();
 
-await import(join(root, "dist", "control", "image", "main.js"));
+await import(join(root, "dist", "tools", "image", "main.js"));

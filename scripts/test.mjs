@@ -1,7 +1,7 @@
 /**
  * `npm test`: makes ready what is missing, runs every suite, ends with the totals. `npm test -- NAME…` runs those suites or test files alone: a
  * name is a suite's, a file's path or a part of it. `--quick` stands for the names of the quick suites, `--coverage` runs all files as one suite
- * and adds the coverage of control/, `--list` says which suites there are. A folder of tests/ with *.test.ts files is a suite.
+ * and adds the coverage of what they run, `--list` says which suites there are. A folder of tests/ with *.test.ts files is a suite.
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -82,7 +82,7 @@ async function runNodeTests(files, atOnce) {
   const countsPath = join(results, `${process.pid}.json`);
   const { code } = await run([
     process.execPath, "--import", "tsx", "--test", `--test-timeout=${testTimeoutMs}`, `--test-concurrency=${atOnce}`,
-    ...(values.coverage ? ["--experimental-test-coverage", "--test-coverage-include=control/**", "--enable-source-maps"] : []),
+    ...(values.coverage ? ["--experimental-test-coverage", "--test-coverage-include=cli/**", "--test-coverage-include=control/**", "--test-coverage-include=devstack/**", "--test-coverage-include=tools/**", "--enable-source-maps"] : []),
     "--test-reporter=spec", "--test-reporter-destination=stdout",
     "--test-reporter=./scripts/countReporter.mjs", `--test-reporter-destination=${countsPath}`,
     ...files,
@@ -136,7 +136,7 @@ function summarize(all) {
     total.skipped += skipped.length;
     console.log(`${name.padEnd(14)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${String(skipped.length).padStart(4)} skipped ${seconds.toFixed(1).padStart(8)} s`);
   }
-  for (const { coverage } of all) if (coverage !== undefined) console.log(`${((100 * coverage.covered) / coverage.lines).toFixed(1)} % of the lines of control/ were run (${coverage.covered} of ${coverage.lines})`);
+  for (const { coverage } of all) if (coverage !== undefined) console.log(`${((100 * coverage.covered) / coverage.lines).toFixed(1)} % of the lines of cli/, control/, devstack/ and tools/ were run (${coverage.covered} of ${coverage.lines})`);
   for (const { name, skipped } of all) for (const test of skipped) console.log(`SKIPPED in ${name}: ${test}`);
   // A suite's own output may be thousands of lines up.
   for (const { name, failures = [] } of all) for (const one of failures) console.log(`FAILED in ${name}: ${one.name}${one.file === undefined ? "" : ` (${relative(root, one.file)})`}\n${one.error.split("\n").slice(0, failureLinesMax).join("\n").replace(/^/gm, "    ")}`);

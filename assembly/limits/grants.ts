@@ -4,7 +4,7 @@ import { ASKED, Counter, credit, roll } from "./counter";
 import {
   OP_ASK, OP_NEXT, VERDICT_GRANTED, VERDICT_SPENT, VERDICT_UNKNOWN, VERDICT_WAIT, answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs,
   answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict, opAction, opNeed,
-} from "./leaseWire";
+} from "../wire/leaseMessages";
 
 /** A limit that control doesn't know (yet): its record and control's may be a version apart. */
 const UNKNOWN_RETRY_NS: u64 = 100_000_000;

@@ -5,11 +5,11 @@
 import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { random64 } from "../abi/wasi";
-import { Patience } from "../patience";
-import { ControlCall } from "../controlCall";
-import { callPost, responseStatus } from "../controlCalls";
-import { SharedState } from "../sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_TOKENS, FRAME_TOKENS_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
+import { Patience } from "../gateway/adaptiveTimeout";
+import { ControlCall } from "../gateway/controlCall";
+import { callPost, responseStatus } from "../gateway/controlClient";
+import { SharedState } from "../gateway/sharedState";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_TOKENS, FRAME_TOKENS_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
 import { ClockBounds } from "../limits/clockBounds";
 import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";
 import { ANSWER_OFF, ANSWER_REFUSED, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "./cache";
@@ -17,7 +17,7 @@ import {
   ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, VERDICT_GRANTED, VERDICT_OFF, VERDICT_TOO_LARGE, answerExpiresMs, answerRefreshMs, answerToken,
   answerTokenBytes, answerVerdict, answersWhole, tokenSound,
   writeAsk,
-} from "./tokenWire";
+} from "../wire/tokenMessages";
 
 const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 /** Of the asks of one call. The last one always has room for its scopes. */

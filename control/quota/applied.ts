@@ -3,7 +3,7 @@ import type { CounterRef } from "../counters/model.ts";
 import { applicableLimits, type LimitOwner, routeName } from "../domain/applicableLimits.ts";
 import type { Limit } from "../domain/model.ts";
 import type { FeedApi, FeedLimit } from "../store/feedSource.ts";
-import { shapeOf } from "../sync/limitShapes.ts";
+import { shapeOf } from "../counters/limitShape.ts";
 import type { Caller, QuotaFacts } from "./facts.ts";
 
 /** A limit with one subject, which is the key's or the consumer's. */

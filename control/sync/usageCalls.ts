@@ -2,7 +2,7 @@
 import type { UsageSink } from "../usage/model.ts";
 import type { Catalogs } from "./catalogs.ts";
 import type { EnvironmentFeed } from "./feed.ts";
-import { gatewayName } from "./gatewayName.ts";
+import { gatewayName } from "../store/gatewayName.ts";
 import type { SyncMetrics } from "./metrics.ts";
 import { SyncProblem } from "./problems.ts";
 import { gatewayKey } from "./recalls.ts";

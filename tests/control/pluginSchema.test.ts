@@ -138,7 +138,7 @@ describe("schema and filter", () => {
   });
 
   test("know the same headers of the message", () => {
-    const list = /MESSAGE_HEADERS[^=]*= \[([^\]]*)\]/.exec(readFileSync("assembly/configRules.ts", "utf8"))![1]!;
+    const list = /MESSAGE_HEADERS[^=]*= \[([^\]]*)\]/.exec(readFileSync("assembly/config/rules.ts", "utf8"))![1]!;
     assert.deepEqual([...list.matchAll(/"([^"]+)"/g)].map(([, name]) => name), [...messageHeaders]);
   });
 

@@ -1,6 +1,6 @@
 import {
   Config, configError, parseConfig, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY,
-} from "../../assembly/config";
+} from "../../assembly/config/parse";
 import { at, utf8 } from "./helpers";
 
 const STANDALONE = `"environment": "default", "snapshot": "AAEC"`;

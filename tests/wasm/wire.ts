@@ -3,40 +3,40 @@
  * tests/wire/assembly.test.ts.
  */
 import "../../assembly/abi/abort";
-import { matchList } from "../../assembly/cidr";
-import { hasScope, setClaims } from "../../assembly/claims";
-import { Config, parseConfig } from "../../assembly/config";
-import { corsPairs, preflightAllowed } from "../../assembly/cors";
-import { Manifest, manifestOf } from "../../assembly/frame";
-import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/keyRecord";
-import { beginPairs } from "../../assembly/pairs";
-import { afterTexts, hasId, next } from "../../assembly/records";
-import { askedMethod, origin } from "../../assembly/request";
-import { apiScopes } from "../../assembly/apiRecord";
-import { methodBit } from "../../assembly/methods";
-import { apiCors as corsOf } from "../../assembly/apiRecord";
-import { NAMES_ALL } from "../../assembly/identity/names";
-import { loadStandalone } from "../../assembly/standalone";
-import { APPLY_MORE, Table, applyCursor } from "../../assembly/table";
-import { ascii } from "../../assembly/text";
+import { matchList } from "../../assembly/lib/cidr";
+import { hasScope, setClaims } from "../../assembly/request/identityHeaders";
+import { Config, parseConfig } from "../../assembly/config/parse";
+import { corsPairs, preflightAllowed } from "../../assembly/http/cors";
+import { Manifest, manifestOf } from "../../assembly/wire/frame";
+import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/wire/keyRecord";
+import { beginPairs } from "../../assembly/lib/pairs";
+import { afterTexts, hasId, next } from "../../assembly/wire/records";
+import { askedMethod, origin } from "../../assembly/http/headerScan";
+import { apiScopes } from "../../assembly/wire/apiRecord";
+import { methodBit } from "../../assembly/http/methods";
+import { apiCors as corsOf } from "../../assembly/wire/apiRecord";
+import { NAMES_ALL } from "../../assembly/snapshot/callerNames";
+import { loadStandalone } from "../../assembly/snapshot/standalone";
+import { APPLY_MORE, Table, applyCursor } from "../../assembly/snapshot/table";
+import { ascii } from "../../assembly/lib/text";
 
 export {
   FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount, pageIndex,
-} from "../../assembly/frame";
-export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/keyRecord";
+} from "../../assembly/wire/frame";
+export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/wire/keyRecord";
 export {
   afterAddresses, afterIds, afterTexts, count, first, consumerIdentities, keyConsumer, keyFlags, keyId, keyIdBytes, next, readRecord, recordBody, recordEnd, recordType,
   text, textBytes,
-} from "../../assembly/records";
-export { apiCors, apiId, apiJwt, apiScopes, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim, jwtTierClaim, routeMethods, routePath, routeScopes } from "../../assembly/apiRecord";
+} from "../../assembly/wire/records";
+export { apiCors, apiId, apiJwt, apiScopes, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim, jwtTierClaim, routeMethods, routePath, routeScopes } from "../../assembly/wire/apiRecord";
 export {
   answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict,
-} from "../../assembly/limits/leaseWire";
+} from "../../assembly/wire/leaseMessages";
 export {
   answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes, answerVerdict as tokenVerdict, answersWhole as tokensWhole,
-} from "../../assembly/tokens/tokenWire";
-export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/routes";
-export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/table";
+} from "../../assembly/wire/tokenMessages";
+export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/snapshot/router";
+export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/snapshot/table";
 
 /** What a manifest counts: pages, keys, consumers, tiers, APIs, limits, and the bytes of all pages. */
 export function manifestCount(frame: usize, which: u32): u64 {

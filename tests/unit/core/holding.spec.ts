@@ -1,8 +1,9 @@
+import "../../../assembly/request/decide";
 import { beginCallback } from "../../../assembly/abi/memory";
-import { anyHeld, hold, resume } from "../../../assembly/holding";
-import { AUTH_KEYLESS } from "../../../assembly/records";
-import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/root";
-import { Runtime } from "../../../assembly/runtime";
+import { anyHeld, hold, resume } from "../../../assembly/request/snapshotWaiters";
+import { AUTH_KEYLESS } from "../../../assembly/wire/records";
+import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/plugin/instance";
+import { Runtime } from "../../../assembly/plugin/runtime";
 import { configWith } from "./configs";
 import { clock, forget, giveHeaders, refuse, startHost, takeCalls } from "./host";
 import { runtimeOf, rootOf, tableOf } from "./tables";

@@ -1,8 +1,8 @@
 import {
   API, CONSUMER, DELETE, KEY, LIMIT, TIER, afterAddresses, afterIds, afterTexts, count, first, hasId, hasText, keyConsumer, keyFields, keyFlags, keyId,
   keyIdBytes, next, readRecord, recordBody, recordEnd, recordType, text, textBytes, validRecord,
-} from "../../../assembly/records";
-import { ascii } from "../../../assembly/text";
+} from "../../../assembly/wire/records";
+import { ascii } from "../../../assembly/lib/text";
 import {
   ApiSpec, CorsSpec, RouteSpec, Writer, consumerBody, deleteBody, deleteKeyBody, digestOf, keyBody, limitBody, textAt, tierBody,
 } from "./wire";

@@ -1,8 +1,8 @@
-import { IdIndex } from "../../../assembly/recordIndex";
-import { API, count, first, text, textBytes, validRecord } from "../../../assembly/records";
-import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/apiRecord";
-import { ANY_METHOD, isFoldable, methodBit, methodBits, takesMethod } from "../../../assembly/methods";
-import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/routes";
+import { IdIndex } from "../../../assembly/snapshot/recordIndex";
+import { API, count, first, text, textBytes, validRecord } from "../../../assembly/wire/records";
+import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/wire/apiRecord";
+import { ANY_METHOD, isFoldable, methodBit, methodBits, takesMethod } from "../../../assembly/http/methods";
+import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/snapshot/router";
 import { at, rawBytes } from "../helpers";
 import { ApiSpec, CorsSpec, RouteSpec, Writer, textAt } from "./wire";
 

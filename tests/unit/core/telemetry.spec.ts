@@ -1,8 +1,8 @@
-import { REASONS, UNKNOWN_KEY, NOT_READY, reasonCode } from "../../../assembly/reasons";
+import { REASONS, UNKNOWN_KEY, NOT_READY, reasonCode } from "../../../assembly/wire/reasons";
 import {
   ADMITTED, GAUGE_AGE, GAUGE_KEYS, GAUGE_VERSION, HELD, KEYLESS, Meter, PASSED, PREFLIGHT, SYNC_FAILED, SYNC_OK, UNCHECKED, error, info, say, warn,
 } from "../../../assembly/telemetry";
-import { ascii } from "../../../assembly/text";
+import { ascii } from "../../../assembly/lib/text";
 import { refuse, startHost, takeCalls } from "./host";
 
 describe("a meter", () => {

@@ -1,5 +1,5 @@
-import { OWNER_API, OWNER_ROUTE, OWNER_TIER, limitId, limitOwner } from "../../../assembly/limits/limitRecord";
-import { OwnerIndex, keyOwnerHash, ownerHash } from "../../../assembly/limits/ownerIndex";
+import { OWNER_API, OWNER_ROUTE, OWNER_TIER, limitId, limitOwner } from "../../../assembly/wire/limitRecord";
+import { OwnerIndex, keyOwnerHash, ownerHash } from "../../../assembly/snapshot/limitOwners";
 import { digestOf } from "../core/wire";
 import { LimitSpec } from "./records";
 

@@ -1,5 +1,5 @@
 /**
- * Makes `assembly/wire/reasons.ts` and `docs/failure-modes.md`'s table of the one table of reasons.
+ * Makes `assembly/wire/reasons.ts` and `docs/operate/failure-modes.md`'s table of the one table of reasons.
  * `tsx scripts/generate-reasons.ts` writes them; with `--check` it only says whether they are up to date (exit code 1 when not).
  */
 import { reasons } from "../control/domain/reasons.ts";
@@ -58,5 +58,5 @@ const table = markdownTable(
 
 publish([
   ["assembly/wire/reasons.ts", assembly],
-  ["docs/failure-modes.md", withPart(readText("docs/failure-modes.md"), "reasons", table)],
+  ["docs/operate/failure-modes.md", withPart(readText("docs/operate/failure-modes.md"), "reasons", table)],
 ]);

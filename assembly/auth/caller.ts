@@ -1,6 +1,6 @@
 /**
  * Callers without a key: by token, or by the certificate of their connection. Limits, usage and claims need a key's record and a consumer's;
- * for such a caller they are put together here, laid out as on the wire (docs/wire.md), and are overwritten by the next one.
+ * for such a caller they are put together here, laid out as on the wire (docs/internals/protocol.md), and are overwritten by the next one.
  */
 import { property, value, valueBytes } from "../abi/host";
 import { scratch } from "../abi/memory";

@@ -1,4 +1,4 @@
-/** The calls of docs/wire.md, as a gateway makes them. Each gives Envoy's token of the call, or 0 when Envoy refused it. */
+/** The calls of docs/internals/protocol.md, as a gateway makes them. Each gives Envoy's token of the call, or 0 when Envoy refused it. */
 import { callResponseHeader, httpCall, value, valueBytes } from "../abi/host";
 import { Workers } from "./workers";
 import { SharedState } from "./sharedState";

@@ -1,4 +1,4 @@
-/** Client addresses and the address lists of keys (docs/wire.md, record KEY). */
+/** Client addresses and the address lists of keys (docs/internals/protocol.md, record KEY). */
 import { findByte, hexValue } from "./bytes";
 
 /**

@@ -1,6 +1,6 @@
 /**
  * A lane: this VM's numbered calls to control for allowance. One call is in flight; one that wasn't answered is sent again with the same
- * number and the same bytes, and control gives the same answer, so that nothing is granted or returned twice (docs/wire.md).
+ * number and the same bytes, and control gives the same answer, so that nothing is granted or returned twice (docs/internals/protocol.md).
  */
 import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";

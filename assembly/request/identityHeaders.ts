@@ -61,7 +61,7 @@ export function setIdentity(config: Config, key: usize, consumer: usize, tier: u
 }
 
 /**
- * Sets the claims of an admitted caller. The forged ones must be gone. Records as in docs/wire.md; `keyScopes` is the key's own list or 0.
+ * Sets the claims of an admitted caller. The forged ones must be gone. Records as in docs/internals/protocol.md; `keyScopes` is the key's own list or 0.
  */
 export function setClaims(config: Config, key: usize, consumer: usize, tier: usize, keyScopes: usize): void {
   setIdentity(config, key, consumer, tier);

@@ -1,4 +1,4 @@
-/** What a limit counts, as 16 bytes (docs/wire.md). */
+/** What a limit counts, as 16 bytes (docs/internals/protocol.md). */
 import { property, value, valueBytes } from "../abi/host";
 import { parseAddress } from "../lib/cidr";
 import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_KEY } from "../wire/limitRecord";

@@ -1,4 +1,4 @@
-/** An API record's parts, which follow one another (docs/wire.md). */
+/** An API record's parts, which follow one another (docs/internals/protocol.md). */
 import { afterTexts, count, first, next } from "./records";
 
 // @ts-ignore: decorator

@@ -1,4 +1,4 @@
-/** Frames of the wire (docs/wire.md): checked as a whole before anything in them is believed. */
+/** Frames of the wire (docs/internals/protocol.md): checked as a whole before anything in them is believed. */
 import { crc32 } from "../lib/crc32";
 
 const MAGIC: u32 = 0x31574754;

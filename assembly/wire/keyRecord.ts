@@ -1,4 +1,4 @@
-/** A KEY record's optional fields, which follow its id in the order of its flags (docs/wire.md). */
+/** A KEY record's optional fields, which follow its id in the order of its flags (docs/internals/protocol.md). */
 import {
   KEY_HAS_ADDRESSES, KEY_HAS_APIS, KEY_HAS_EXPIRES, KEY_HAS_NOT_BEFORE, KEY_HAS_SCOPES, KEY_HAS_TIER, afterAddresses, afterIds, keyFields,
   keyFlags,

@@ -1,4 +1,4 @@
-/** Ops and answers of a lane's calls, as docs/wire.md lays them out. */
+/** Ops and answers of a lane's calls, as docs/internals/protocol.md lays them out. */
 import { Counter } from "../limits/counter";
 
 export const OP_BYTES: u32 = 64;

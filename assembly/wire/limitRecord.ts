@@ -1,4 +1,4 @@
-/** A LIMIT record's parts, used where they lie (docs/wire.md). */
+/** A LIMIT record's parts, used where they lie (docs/internals/protocol.md). */
 
 export const OWNER_API: u32 = 1;
 export const OWNER_TIER: u32 = 2;

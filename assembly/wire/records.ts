@@ -1,5 +1,5 @@
 /**
- * Records of the wire (docs/wire.md). They are validated once, when they are read, and from then on used where they lie: the request
+ * Records of the wire (docs/internals/protocol.md). They are validated once, when they are read, and from then on used where they lie: the request
  * path walks the bytes without checks. The offsets below are the wire's.
  */
 export const API: u32 = 1;

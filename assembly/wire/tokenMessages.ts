@@ -1,5 +1,5 @@
 /**
- * Calls for internal tokens and their answers (docs/wire.md):
+ * Calls for internal tokens and their answers (docs/internals/protocol.md):
  *
  * ```
  *   ask:     16 id | u32 consumer | u32 tier | u8 kind | u8 flags | u16 scopes' length, scopes

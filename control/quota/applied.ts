@@ -82,7 +82,7 @@ function* placesOf(facts: QuotaFacts, caller: Caller): Generator<{ place: string
   }
 }
 
-/** What the limit counts, as on the wire (docs/wire.md): 16 bytes in hex. */
+/** What the limit counts, as on the wire (docs/internals/protocol.md): 16 bytes in hex. */
 function subjectText({ key, consumer }: QuotaFacts, { subject }: Limit, api: FeedApi): string {
   if (subject === "key") return key!.digest.toString("hex", 0, 16);
   const bytes = Buffer.alloc(16);

@@ -1,4 +1,4 @@
-/** The sync port: gateways watch, fetch pages and report; their lanes lease allowance and tell usage (docs/wire.md). */
+/** The sync port: gateways watch, fetch pages and report; their lanes lease allowance and tell usage (docs/internals/protocol.md). */
 import type { Server as HttpsServer } from "node:https";
 import { Readable } from "node:stream";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from "fastify";

@@ -1,4 +1,4 @@
-/** The payloads of calls for internal tokens and of their answers (docs/wire.md). */
+/** The payloads of calls for internal tokens and of their answers (docs/internals/protocol.md). */
 import { writeAmount } from "./amounts.ts";
 import { type Fields, Refused } from "./fields.ts";
 import { COUNT_BYTES } from "./leasePayload.ts";

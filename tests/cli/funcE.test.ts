@@ -27,7 +27,7 @@ async function ensureFuncE(): Promise<{ path: string } | { missing: string }> {
   }
 }
 
-test("func-e runs the gateway with an Envoy that is already here (docs/local-testing.md)", async (t) => {
+test("func-e runs the gateway with an Envoy that is already here (docs/get-started/your-own-envoy.md)", async (t) => {
   const found = await ensureFuncE();
   if ("missing" in found) {
     t.skip(`${found.missing}: the gateway was not tried in func-e`);

@@ -1,4 +1,4 @@
-/** The tests that docs/threat-model.md names as proofs exist. */
+/** The tests that docs/operate/threat-model.md names as proofs exist. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

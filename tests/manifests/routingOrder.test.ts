@@ -102,7 +102,7 @@ const asked: fc.Arbitrary<Asked> = fc
       : { ...rest, method: "OPTIONS", headers: { origin: "https://app.example.com", "access-control-request-method": preflight } };
   });
 
-/** The API by the filter's rules, the version by the words of docs/traffic.md. */
+/** The API by the filter's rules, the version by the words of docs/guides/route-traffic.md. */
 function expected(apis: readonly Api[], router: ApiRouter, { host, path, method, headers }: Asked): Outcome | undefined {
   const wanted = headers["access-control-request-method"];
   if (wanted !== undefined) {

@@ -212,8 +212,8 @@ test("the program reads a pipe as it comes, and the file's environment", async (
   assert.equal((JSON.parse(program.stdout) as Report).requests.limited, 1);
 });
 
-test("the example of docs/simulate.md is what the command prints", async () => {
-  const page = readFileSync(join(root, "docs/simulate.md"), "utf8");
+test("the example of docs/guides/simulate.md is what the command prints", async () => {
+  const page = readFileSync(join(root, "docs/guides/simulate.md"), "utf8");
   const block = (kind: string) => new RegExp(`\`\`\`${kind}\n([^]*?)\`\`\``).exec(page)![1]!;
   const example = writeIn(folder, "example.yaml", block("yaml"));
   assert.ok((parse(block("yaml")) as { version: number }).version === 1);

@@ -15,7 +15,7 @@ function begin(): Usage {
   return usage;
 }
 
-/** Reads entries as docs/wire.md lays them out: one text each, `minute api route consumer digest: metric=count …`. */
+/** Reads entries as docs/internals/protocol.md lays them out: one text each, `minute api route consumer digest: metric=count …`. */
 function entries(at: usize, bytes: u32, count: u32): string[] {
   const end = at + bytes;
   const out: string[] = [];

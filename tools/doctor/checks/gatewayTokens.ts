@@ -14,7 +14,7 @@ export const gatewayTokens: Check = {
   },
 };
 
-const remedy = "`tollgate gateway-tokens create --group <group>` makes one; docs/operations.md says how to rotate them.";
+const remedy = "`tollgate gateway-tokens create --group <group>` makes one; docs/operate/operations.md says how to rotate them.";
 
 function judge(name: string, { gatewayTokens: tokens }: ControlEnvironment, nowMs: number): Said[] {
   const endsMs = ({ expiresAt }: { expiresAt: string | null }): number => (expiresAt === null ? Infinity : Date.parse(expiresAt));

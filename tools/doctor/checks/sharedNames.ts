@@ -16,7 +16,7 @@ export const sharedNames: Check = {
   },
 };
 
-const remedy = "Keep one of them: one plugin per gateway. WasmPlugin and TrafficExtension are two ways to say the same: apply one. For a canary use a gateway of its own (docs/istio.md).";
+const remedy = "Keep one of them: one plugin per gateway. WasmPlugin and TrafficExtension are two ways to say the same: apply one. For a canary use a gateway of its own (docs/get-started/istio.md).";
 
 function judge(earlier: Plugin, later: Plugin) {
   const names = common(earlier, later);

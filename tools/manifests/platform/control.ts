@@ -40,7 +40,7 @@ function serviceAccount({ namespace }: ManifestOptions): ManifestDocument {
 
 function configMap(settings: Record<string, string>, { namespace }: ManifestOptions): ManifestDocument {
   return {
-    comment: "Control's settings that are no secrets: docs/configuration.md has them all.",
+    comment: "Control's settings that are no secrets: docs/reference/configuration.md has them all.",
     object: { apiVersion: "v1", kind: "ConfigMap", metadata: { name: controlName, namespace, labels }, data: settings },
   };
 }

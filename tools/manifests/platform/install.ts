@@ -77,6 +77,6 @@ function gatewayComments(index: number): (readonly [string, string])[] {
     ...(index === 1 ? [["/spec/components/ingressGateways/0", "The profile's own, in istiod's namespace: a gateway belongs into one of its own."] as const] : []),
     [`${at}/label`, "By these labels the Gateway, the plugin and the policies find it."],
     [`${at}/k8s/env`, rotationComment],
-    [`${at}/k8s/resources`, "About 51 MB for each worker and a million keys, and 36 MB once; for a moment three times that at a full reload (docs/operations.md, Capacity)."],
+    [`${at}/k8s/resources`, "About 51 MB for each worker and a million keys, and 36 MB once; for a moment three times that at a full reload (docs/operate/operations.md, Capacity)."],
   ];
 }

@@ -47,7 +47,7 @@ function postgresValkey(options: ManifestOptions): ManifestFile[] {
   return [
     kustomization("overlays/postgres-valkey", [
       "Control for production: replicas over PostgreSQL, the counters of limits in Valkey or Redis.",
-      `The Secret ${controlSecret} has two keys more: ${controlSecretKeys.databaseUrl} (postgres://…) and ${controlSecretKeys.redisUrl} (rediss://…). What both servers must be set to for limits to hold: docs/operations.md, Counters.`,
+      `The Secret ${controlSecret} has two keys more: ${controlSecretKeys.databaseUrl} (postgres://…) and ${controlSecretKeys.redisUrl} (rediss://…). What both servers must be set to for limits to hold: docs/operate/operations.md, Counters.`,
     ].join("\n"), {
       resources: ["../../base", "replicas.yaml"],
       patches: [{ path: "control.yaml" }],

@@ -54,7 +54,7 @@ export function telemetry(options: ManifestOptions): ManifestDocument {
     comments: new Map([
       ["/spec/accessLogging", `Its format is of the mesh configuration (istio/install.yaml, extensionProviders ${accessLogProvider}): an API of its own Istio has not. Without that provider there is no access log.`],
       ["/spec/tracing", "Where traces go, the mesh configuration says."],
-      ...(hasFormatter(options) ? [["/spec/tracing/0/customTags/tollgate.reason", "`tollgate_<reason>` where the filter refused (docs/failure-modes.md), `via_upstream` where it didn't."]] as const : []),
+      ...(hasFormatter(options) ? [["/spec/tracing/0/customTags/tollgate.reason", "`tollgate_<reason>` where the filter refused (docs/operate/failure-modes.md), `via_upstream` where it didn't."]] as const : []),
     ]),
   };
 }

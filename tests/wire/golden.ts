@@ -5,7 +5,7 @@ import type { DecodedFrame } from "../../control/sync/reader.ts";
 import type { FrameSpec } from "./encode.ts";
 import { compiledSpec, fixtureBytes, fixtures, testKeys } from "./fixtures.ts";
 
-export const fixtureFolder = new URL("./fixtures", import.meta.url);
+export const fixtureFolder = new URL("./fixtures/", import.meta.url);
 
 /** File names and contents, as `npm run generate:wire` writes them. */
 export function goldenFiles(): Map<string, Buffer> {

@@ -8,7 +8,7 @@ import { FieldReader, Members } from "./fieldReader";
 import { JsonReader } from "./json";
 import { ascii } from "./text";
 
-export { Config, KeySource, Rename, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "./configModel";
+export { Config, KeySource, Rename } from "./configModel";
 
 const ROOT_FIELDS: StaticArray<string> = [
   "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds",

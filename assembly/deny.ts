@@ -3,8 +3,9 @@ import { sendLocalResponse } from "./abi/host";
 import { corsPairs } from "./cors";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
 import {
-  KEY_EXPIRED, KEY_MISSING, LIMIT_UNAVAILABLE, METHOD_NOT_ALLOWED, NOT_READY, PEER_MISSING, REASONS, TOKEN_AUDIENCE, TOKEN_MISSING, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle,
-} from "./reasons";
+  CHALLENGE_CERTIFICATE, CHALLENGE_KEY_INVALID, CHALLENGE_KEY_MISSING, CHALLENGE_NONE, CHALLENGE_TOKEN_MISSING, METHOD_NOT_ALLOWED, REASONS, reasonChallenge, reasonCode,
+  reasonGrpcStatus, reasonRetryAfter, reasonStatus, reasonTitle,
+} from "./wire/reasons";
 import { contentType } from "./request";
 import { Router } from "./routes";
 import { ascii } from "./text";
@@ -19,8 +20,6 @@ const CERTIFICATE_CHALLENGE = ascii('Transport mode="tls-client-certificate"');
 const BEARER_MISSING = ascii('Bearer realm="tollgate"');
 const BEARER_INVALID = ascii('Bearer realm="tollgate", error="invalid_token"');
 export const RETRY_AFTER = ascii("retry-after");
-const SOON = ascii("1");
-const LATER = ascii("5");
 const ALLOW = ascii("allow");
 const GRPC = ascii("application/grpc");
 const allowed = memory.data(512);
@@ -31,6 +30,7 @@ export class Answer {
   body: StaticArray<u8>;
   /** gRPC carries the text in a header, so it gets a short one */
   message: StaticArray<u8>;
+  retryAfter: StaticArray<u8>;
 
   constructor(reason: u32) {
     const code = reasonCode(reason);
@@ -38,6 +38,7 @@ export class Answer {
     this.details = ascii("tollgate_" + code);
     this.body = ascii('{"type":"urn:tollgate:reason:' + code + '","title":"' + title + '","status":' + reasonStatus(reason).toString() + ',"reason":"' + code + '"}');
     this.message = ascii(code + ": " + title);
+    this.retryAfter = ascii(reasonRetryAfter(reason).toString());
   }
 }
 
@@ -75,12 +76,14 @@ export function isGrpc(): bool {
   return c == 0x2b;
 }
 
-// @ts-ignore: decorator
-@inline
-function isOfToken(reason: u32): bool { return reason >= TOKEN_MISSING && reason <= TOKEN_AUDIENCE; }
-// @ts-ignore: decorator
-@inline
-function isOfKey(reason: u32): bool { return reason >= KEY_MISSING && reason <= KEY_EXPIRED; }
+/** What the caller should send, or send anew. `bearer`: keys may come as Bearer tokens. */
+function challengePairs(challenge: u32, bearer: bool): void {
+  const missing = challenge == CHALLENGE_KEY_MISSING || challenge == CHALLENGE_TOKEN_MISSING;
+  const ofKey = challenge == CHALLENGE_KEY_MISSING || challenge == CHALLENGE_KEY_INVALID;
+  if (challenge == CHALLENGE_CERTIFICATE) pairOf(AUTHENTICATE, CERTIFICATE_CHALLENGE);
+  if (ofKey) pairOf(AUTHENTICATE, BASIC_CHALLENGE);
+  if (ofKey ? bearer : challenge != CHALLENGE_CERTIFICATE) pairOf(AUTHENTICATE, missing ? BEARER_MISSING : BEARER_INVALID);
+}
 
 /**
  * Answers the stream of the effective context. `bearer`: the configuration takes keys as Bearer tokens. `cors`: the API's CORS rules or 0.
@@ -95,14 +98,9 @@ export function deny(reason: u32, bearer: bool, cors: usize, router: Router | nu
     pairOf(CONTENT_TYPE, PROBLEM);
     pairOf(CACHE_CONTROL, NO_STORE);
   }
-  if (status == 401) {
-    if (reason == PEER_MISSING) pairOf(AUTHENTICATE, CERTIFICATE_CHALLENGE);
-    else if (isOfToken(reason)) pairOf(AUTHENTICATE, reason == TOKEN_MISSING ? BEARER_MISSING : BEARER_INVALID);
-    else pairOf(AUTHENTICATE, BASIC_CHALLENGE);
-    if (bearer && isOfKey(reason)) pairOf(AUTHENTICATE, reason == KEY_MISSING ? BEARER_MISSING : BEARER_INVALID);
-  } else if (status == 503) {
-    pairOf(RETRY_AFTER, reason == NOT_READY || reason == LIMIT_UNAVAILABLE ? SOON : LATER);
-  } else if (reason == METHOD_NOT_ALLOWED && router != null) {
+  if (reasonChallenge(reason) != CHALLENGE_NONE) challengePairs(reasonChallenge(reason), bearer);
+  else if (reasonRetryAfter(reason) != 0) pairOf(RETRY_AFTER, answer.retryAfter);
+  else if (reason == METHOD_NOT_ALLOWED && router != null) {
     pair(changetype<usize>(ALLOW), ALLOW.length, allowed, router.allowedMethods(allowed, 512));
   }
   corsPairs(cors);

@@ -6,7 +6,7 @@ import { deny } from "./deny";
 import { CONTINUE, PAUSE, decide } from "./filter";
 import { respond } from "./responses";
 import { answered, configure, serve, tick, woken } from "./lifecycle";
-import { NOT_CONFIGURED } from "./reasons";
+import { NOT_CONFIGURED } from "./wire/reasons";
 import { allRoots, noteStream, rootOfStream } from "./root";
 
 export { malloc } from "./abi/memory";

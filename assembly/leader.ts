@@ -9,9 +9,10 @@ import { callPage, callReport, callWatch, responseStatus } from "./controlCalls"
 import { Feed, Head, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "./feed";
 import { appendLog } from "./feedLog";
 import {
-  FRAME_BROKEN, FRAME_DELTA, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_HEARTBEAT, FRAME_MANIFEST, FRAME_MAX_BYTES, FRAME_NEWER, FRAME_PAGE, FRAME_RECALL, checkFrame,
-  frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, manifestOf, pageCount, pageIndex,
+  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MAX_BYTES, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore,
+  frameType, frameVersion, manifestOf, pageCount, pageIndex,
 } from "./frame";
+import { FRAME_DELTA, FRAME_HEARTBEAT, FRAME_MANIFEST, FRAME_PAGE, FRAME_RECALL } from "./wire/enums";
 import { Lease } from "./lease";
 import { postRecalls } from "./limits/recalls";
 import { Stage } from "./stage";

@@ -14,10 +14,11 @@ import { random64 } from "./abi/wasi";
 import { Retry } from "./retry";
 import { callPost, responseStatus } from "./controlCalls";
 import { Feed } from "./feed";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_USAGE, FRAME_USAGE_ANSWER, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "./frame";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "./frame";
+import { written } from "./usage";
+import { FRAME_USAGE, FRAME_USAGE_ANSWER } from "./wire/enums";
 import { NO_SLOT, SLOTS } from "./members";
 import { USAGE_FAILED, USAGE_OK } from "./telemetry";
-import { written } from "./usage";
 
 const BATCHES: u64 = 32;
 /** of each slot */

@@ -2,9 +2,10 @@
 import { setEffectiveContext, setTickPeriod } from "./abi/host";
 import { Config } from "./config";
 import { Feed } from "./feed";
-import { SOURCE_BEARER, HeaderPlan } from "./request";
+import { HeaderPlan } from "./request";
 import { Table } from "./table";
 import { Meter } from "./telemetry";
+import { SOURCE_BEARER } from "./wire/enums";
 
 /** While something loads or waits. */
 export const TICK_BUSY_MS: u32 = 10;

@@ -4,11 +4,12 @@ import { Config } from "./config";
 import { removeCookie } from "./cookie";
 import { removeQuery } from "./query";
 import {
-  Held, KEY_BYTES_MAX, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_EMPTY, SOURCE_HEADER, SOURCE_QUERY, SOURCE_SEVERAL, cookie, cookieCount, path, source,
+  Held, KEY_BYTES_MAX, SOURCE_EMPTY, SOURCE_SEVERAL, cookie, cookieCount, path, source,
 } from "./request";
 import { sha256 } from "./sha256";
 import { Table } from "./table";
 import { ascii } from "./text";
+import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "./wire/enums";
 
 /** Whatever a configured source carries: for requests that go no further. */
 export const STRIP_ALL: i32 = 0;

@@ -3,7 +3,7 @@
  * call on the request path.
  */
 import { LOG_ERROR, LOG_INFO, LOG_WARN, defineCounter, defineGauge, increment, log, record } from "./abi/host";
-import { REASONS, reasonCode } from "./reasons";
+import { REASONS, reasonCode } from "./wire/reasons";
 import { Text } from "./text";
 
 export const ADMITTED: u32 = 0;

@@ -4,10 +4,10 @@
  */
 import { property, value, valueBytes } from "../abi/host";
 import { scratch } from "../abi/memory";
-import { jwtAdmitsUnknown, jwtConsumerClaims, jwtScopeClaim, jwtTierClaim } from "../apiRecord";
-import { openCaller } from "../keyRecord";
-import { CONSUMER_UNKNOWN, PEER_MISSING, PEER_UNKNOWN, TIER_MISSING, TOKEN_CONSUMER_MISMATCH } from "../reasons";
-import { consumerId, consumerIdBytes, count, first, next, text, textBytes } from "../records";
+import { openCaller } from "../wire/keyFields";
+import { count, first, next, text, textBytes } from "../wire/lists";
+import { CONSUMER_UNKNOWN, PEER_MISSING, PEER_UNKNOWN, TIER_MISSING, TOKEN_CONSUMER_MISMATCH } from "../wire/reasons";
+import { consumerId, consumerIdBytes, jwtAdmitsUnknown, jwtConsumerClaims, jwtScopeClaim, jwtTierClaim } from "../wire/records";
 import { sha256 } from "../sha256";
 import { Table } from "../table";
 import { ascii } from "../text";

@@ -2,11 +2,13 @@
 import { wallNs } from "../abi/host";
 import { Config } from "../config";
 import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "../keyFormat";
-import { expiresAtMs, notBeforeMs, openKey } from "../keyRecord";
+import { STATE_ACTIVE, STATE_REVOKED, STATE_SUSPENDED } from "../wire/enums";
+import { expiresAtMs, notBeforeMs, openKey } from "../wire/keyFields";
 import {
-  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, KEY_REPEATED, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, KEY_UNKNOWN, KEY_WRONG_ENVIRONMENT,
-} from "../reasons";
-import { KEY_REVOKED as STATE_REVOKED, KEY_STATE, KEY_SUSPENDED as STATE_SUSPENDED, keyConsumer, keyFlags } from "../records";
+  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, KEY_REPEATED, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, KEY_UNKNOWN,
+  KEY_WRONG_ENVIRONMENT, RECORD_UNSUPPORTED,
+} from "../wire/reasons";
+import { KEY_STATE, keyConsumer, keyFlags } from "../wire/records";
 import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, source } from "../request";
 import { sha256 } from "../sha256";
 import { holdsToken } from "../stripKeys";
@@ -41,8 +43,7 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
 
   // ---- state and times
   const state = keyFlags(key) & KEY_STATE;
-  if (state == STATE_REVOKED) return KEY_REVOKED;
-  if (state == STATE_SUSPENDED) return KEY_SUSPENDED;
+  if (state != STATE_ACTIVE) return state == STATE_REVOKED ? KEY_REVOKED : state == STATE_SUSPENDED ? KEY_SUSPENDED : RECORD_UNSUPPORTED;
   openKey(key);
   if ((notBeforeMs | expiresAtMs) != 0) {
     const nowMs = wallNs() / 1_000_000;

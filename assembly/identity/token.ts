@@ -3,9 +3,9 @@
  * client writes into one proves nothing.
  */
 import { property, value, valueBytes } from "../abi/host";
-import { jwtAudiences, jwtIssuers } from "../apiRecord";
-import { afterTexts, count, first, next, text, textBytes } from "../records";
-import { TOKEN_AUDIENCE, TOKEN_ISSUER, TOKEN_MISSING } from "../reasons";
+import { afterTexts, count, first, next, text, textBytes } from "../wire/lists";
+import { TOKEN_AUDIENCE, TOKEN_ISSUER, TOKEN_MISSING } from "../wire/reasons";
+import { jwtAudiences, jwtIssuers } from "../wire/records";
 import { ascii } from "../text";
 
 /** Nothing is wrong. No reason to refuse has this number. */

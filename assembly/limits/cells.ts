@@ -13,7 +13,7 @@ import { scratch } from "../abi/memory";
 import { crc32 } from "../crc32";
 import { Feed } from "../feed";
 import { Counter, credit, noteAsked, wanted } from "./counter";
-import { isFirstUse, limitAmount, paceBurst, pacePerSecond } from "./limitRecord";
+import { isFirstUse, limitAmount, paceBurst, pacePerSecond } from "../wire/records";
 import { postRecall } from "./recalls";
 import { windowAt, windowEndMs, windowStartMs } from "./windows";
 

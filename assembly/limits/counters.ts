@@ -4,7 +4,8 @@ import { returnToCell, takeFromCell } from "./cells";
 import {
   ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, lastsFor, roll,
 } from "./counter";
-import { isFirstUse, isPerGateway, limitShape } from "./limitRecord";
+import { isFirstUse, isPerGateway } from "../wire/records";
+import { limitShape } from "./limitRecord";
 import { Slab } from "./slab";
 
 /**

@@ -4,10 +4,10 @@ import { scratch } from "../abi/memory";
 import { corsPairs } from "../cors";
 import { CACHE_CONTROL, CONTENT_TYPE, NO_STORE, PROBLEM, RETRY_AFTER, answerOf, isGrpc } from "../deny";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "../pairs";
-import { REASONS, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle } from "../reasons";
+import { REASONS, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle } from "../wire/reasons";
+import { limitName, nameBytes } from "../wire/records";
 import { ascii } from "../text";
 import { applicable } from "./applicable";
-import { limitName, nameBytes } from "./limitRecord";
 import { isViolated, limitCount, retryNs } from "./limits";
 import { pairNoted } from "./rateLimitHeaders";
 

@@ -9,14 +9,15 @@ import { Patience } from "../patience";
 import { Retry } from "../retry";
 import { callPost, responseStatus } from "../controlCalls";
 import { Feed } from "../feed";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_LEASES, FRAME_LEASES_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
+import { ANSWER_BYTES, OP_BYTES, answerVerdict, writeOp } from "./leaseWire";
+import { FRAME_LEASES, FRAME_LEASES_ANSWER, OP_ASK, OP_CLOSE, OP_LOCAL, OP_NEXT, VERDICT_UNKNOWN } from "../wire/enums";
 import { LEASES_FAILED, LEASES_OK, info, say, warn } from "../telemetry";
 import { ClockBounds } from "./clockBounds";
 import {
   ASKED, CLOSING, Counter, IN_FLIGHT, LISTED, LOCAL, WANTS, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, noteAsked, roll, wanted,
 } from "./counter";
 import { take } from "./grants";
-import { ANSWER_BYTES, OP_ASK, OP_BYTES, OP_CLOSE, OP_LOCAL, OP_NEXT, VERDICT_UNKNOWN, answerVerdict, writeOp } from "./leaseWire";
 
 const OPS_MOST: u32 = 1024;
 const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;

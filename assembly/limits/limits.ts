@@ -5,7 +5,8 @@ import { Table } from "../table";
 import { applicable, findApplicable } from "./applicable";
 import { NO_CELL, pace } from "./cells";
 import { Counter, GATEWAY, LOCAL, holds, roll } from "./counter";
-import { isFirstUse, isRate, isShadow, isSmoothed, limitAmount, limitId, limitSubject } from "./limitRecord";
+import { isFirstUse, isShadow, limitAmount, limitId, limitSubject } from "../wire/records";
+import { isRate, isSmoothed } from "./limitRecord";
 import { newSubjects, setSubject, subjectA, subjectB } from "./subject";
 import { windowAt, windowEndMs, windowStartMs } from "./windows";
 
@@ -17,6 +18,8 @@ export const VIOLATED: u32 = 1;
 export const DRY: u32 = 2;
 /** There is no place for one of its counters. */
 export const NO_ROOM: u32 = 3;
+/** One of them has a value that this build doesn't know: nobody can say what it would allow. */
+export const UNSUPPORTED: u32 = 4;
 
 const MOST: u32 = 128;
 /** One of each limit: u32 counter (0: none), u32 violated. */
@@ -56,6 +59,7 @@ export function takeLimits(
   shadowed = false;
   shadowDebt = 0;
   limitCount = findApplicable(table, tier, api, route, ownLimits ? key : 0);
+  if (table.limitOwners.strays != 0) return UNSUPPORTED;
   if (limitCount == 0) return TAKEN;
   newSubjects();
   cost = price;
@@ -65,12 +69,16 @@ export function takeLimits(
   let violated = false;
   retryNs = 0;
   let full = false;
+  let unsupported = false;
   const counters = feed.counters;
   for (let i: u32 = 0; i < limitCount; i++) {
     const limit = applicable(i);
     const place = found + (<usize>i << 3);
     store<u64>(place, 0);
-    setSubject(limitSubject(limit), key, consumer, api);
+    if (!setSubject(limitSubject(limit), key, consumer, api)) {
+      if (!isShadow(limit)) unsupported = true;
+      continue;
+    }
     const c = counters.get(feed, limitId(limit), limit, standalone, subjectA, subjectB, now);
     if (c == null) {
       if (price != 0 && !watch && !isShadow(limit)) full = true;
@@ -102,6 +110,7 @@ export function takeLimits(
       noteViolated(limit, c.spentUntilNs - now);
     } else if (dry == null) dry = c;
   }
+  if (unsupported) return UNSUPPORTED;
   if (violated) return VIOLATED;
   if (full) return NO_ROOM;
   if (dry != null) return DRY;

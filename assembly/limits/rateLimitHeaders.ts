@@ -11,7 +11,7 @@ import { pair } from "../pairs";
 import { HEADERS_AT, HEADERS_BYTES, findSlot, freeSlot, takeSlot } from "../streamSlots";
 import { ascii } from "../text";
 import { applicable } from "./applicable";
-import { isShadow, limitAmount, limitName, nameBytes } from "./limitRecord";
+import { isShadow, limitAmount, limitName, nameBytes } from "../wire/records";
 import { counterOf, decidedNs, limitCount, remainingOf, resetSecondsOf, windowSecondsOf } from "./limits";
 
 const HEAD: u32 = 32;

@@ -1,7 +1,7 @@
 /** What a limit counts, as 16 bytes (docs/wire.md). */
 import { property, value, valueBytes } from "../abi/host";
 import { parseAddress } from "../cidr";
-import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_KEY } from "./limitRecord";
+import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_IP, SUBJECT_KEY } from "../wire/enums";
 
 export let subjectA: u64 = 0;
 export let subjectB: u64 = 0;
@@ -17,8 +17,8 @@ let addressB: u64 = 0;
 @inline
 export function newSubjects(): void { addressKnown = false; }
 
-/** Sets `subjectA` and `subjectB` for a kind of subject. `digest` of the key, wire ids of consumer and API. */
-export function setSubject(kind: u32, digest: usize, consumer: u32, api: u32): void {
+/** Sets `subjectA` and `subjectB` for a kind of subject. `digest` of the key, wire ids of consumer and API. False: the kind isn't known. */
+export function setSubject(kind: u32, digest: usize, consumer: u32, api: u32): bool {
   // A caller of whom there is no record is a consumer of its own.
   const alone = consumer == 0 && digest != 0 && (kind == SUBJECT_CONSUMER || kind == SUBJECT_CONSUMER_API);
   if (kind == SUBJECT_KEY || alone) {
@@ -28,10 +28,11 @@ export function setSubject(kind: u32, digest: usize, consumer: u32, api: u32): v
   } else if (kind == SUBJECT_CONSUMER) set(<u64>consumer, 0);
   else if (kind == SUBJECT_API) set(<u64>api << 32, 0);
   else if (kind == SUBJECT_CONSUMER_API) set(<u64>consumer | <u64>api << 32, 0);
-  else {
+  else if (kind == SUBJECT_IP) {
     if (!addressKnown) readAddress();
     set(addressA, addressB);
-  }
+  } else return false;
+  return true;
 }
 
 // @ts-ignore: decorator

@@ -2,7 +2,7 @@
 import { byteText } from "../domain/requestPath.ts";
 import type { ApiRouter, Place } from "../domain/matching.ts";
 import { type Api, type EnvironmentSpec, isClosed, takesKeys } from "../domain/model.ts";
-import { reasons } from "../domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import { addressSubject, addressWithin, bareAddress, forwardedAddress } from "./addresses.ts";
 import type { Caller, Callers } from "./callers.ts";
 import { Interned } from "./interned.ts";

@@ -2,7 +2,7 @@
 import type { AuthJwt } from "../domain/model.ts";
 import { parsePeriod } from "../domain/period.ts";
 import type { FeedApi, FeedConsumer, FeedKey, FeedLimit, FeedTier } from "../store/feedSource.ts";
-import type { ConsumerRecord, KeyRecord, LimitRecord, WireJwt, WireRecord } from "./records.ts";
+import type { ConsumerRecord, KeyRecord, LimitRecord, WireJwt, WireRecord } from "./generated/records.ts";
 
 type Owner = Pick<LimitRecord, "ownerKind" | "owner" | "digest">;
 

@@ -1,4 +1,6 @@
 /** Lane calls: read, decided in groups by the counter store, answered. */
+import { namesOf } from "../../protocol/define.ts";
+import { leaseVerdict } from "../../protocol/enums.ts";
 import type { CallAnswer, LaneCall, Recall } from "../counters/model.ts";
 import { LeaseQueue } from "../counters/queue.ts";
 import { CountersUnavailable, type CounterStore } from "../counters/store.ts";
@@ -17,7 +19,7 @@ interface Deciding {
   decided: Promise<CallAnswer>;
 }
 
-const verdictNames = ["noted", "granted", "wait", "spent", "unknown"] as const;
+const verdictNames = namesOf(leaseVerdict);
 
 export class Leases {
   readonly #source: FeedSource;
@@ -43,7 +45,7 @@ export class Leases {
     await this.#shapesOf(grant.environment).reach(feed.state?.version ?? 0n);
     const decided = await this.#decide(call, body, gateway, grant);
     if (decided.kind === "outdated") throw new SyncProblem("call_outdated", `lane ${call.lane.toString(16)} has had a later call than ${call.seq} answered`);
-    for (const { verdict } of decided.answers) this.#metrics.leases.inc({ verdict: verdictNames[verdict] });
+    for (const { verdict } of decided.answers) this.#metrics.leases.inc({ verdict: verdictNames[verdict]! });
     this.#metrics.leaseSeconds.observe((performance.now() - startedMs) / 1000);
     return leasesAnswerFrame(call, decided.timeMs, decided.answers);
   }

@@ -1,6 +1,7 @@
 import {
-  Config, configError, parseConfig, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY,
+  Config, configError, parseConfig,
 } from "../../assembly/config";
+import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "../../assembly/wire/enums";
 import { at, utf8 } from "./helpers";
 
 const STANDALONE = `"environment": "default", "snapshot": "AAEC"`;

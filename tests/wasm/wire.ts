@@ -8,33 +8,37 @@ import { hasScope, setClaims } from "../../assembly/claims";
 import { Config, parseConfig } from "../../assembly/config";
 import { corsPairs, preflightAllowed } from "../../assembly/cors";
 import { Manifest, manifestOf } from "../../assembly/frame";
-import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/keyRecord";
+export {
+  FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
+  pageIndex,
+} from "../../assembly/frame";
+export {
+  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs,
+  answerUntilMs, answerVerdict,
+} from "../../assembly/limits/leaseWire";
+export {
+  answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes,
+  answerVerdict as tokenVerdict, answersWhole as tokensWhole,
+} from "../../assembly/tokens/tokenWire";
+import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/wire/keyFields";
+import { afterTexts, hasId, next } from "../../assembly/wire/lists";
+import { apiCors as corsOf, apiScopes } from "../../assembly/wire/records";
+export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/wire/keyFields";
+export { afterAddresses, afterIds, afterTexts, count, first, next, text, textBytes } from "../../assembly/wire/lists";
+export { readRecord, recordBody, recordEnd, recordType } from "../../assembly/wire/recordHead";
+export {
+  apiCors, apiId, apiJwt, apiScopes, consumerIdentities, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim,
+  jwtTierClaim, keyConsumer, keyFlags, keyId, keyIdBytes, routeMethods, routePath, routeScopes,
+} from "../../assembly/wire/records";
 import { beginPairs } from "../../assembly/pairs";
-import { afterTexts, hasId, next } from "../../assembly/records";
 import { askedMethod, origin } from "../../assembly/request";
-import { apiScopes } from "../../assembly/apiRecord";
 import { methodBit } from "../../assembly/methods";
-import { apiCors as corsOf } from "../../assembly/apiRecord";
 import { NAMES_ALL } from "../../assembly/identity/names";
 import { loadStandalone } from "../../assembly/standalone";
 import { APPLY_MORE, Table, applyCursor } from "../../assembly/table";
 import { ascii } from "../../assembly/text";
 
-export {
-  FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount, pageIndex,
-} from "../../assembly/frame";
-export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/keyRecord";
-export {
-  afterAddresses, afterIds, afterTexts, count, first, consumerIdentities, keyConsumer, keyFlags, keyId, keyIdBytes, next, readRecord, recordBody, recordEnd, recordType,
-  text, textBytes,
-} from "../../assembly/records";
-export { apiCors, apiId, apiJwt, apiScopes, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim, jwtTierClaim, routeMethods, routePath, routeScopes } from "../../assembly/apiRecord";
-export {
-  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict,
-} from "../../assembly/limits/leaseWire";
-export {
-  answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes, answerVerdict as tokenVerdict, answersWhole as tokensWhole,
-} from "../../assembly/tokens/tokenWire";
+export { hasUnknown } from "../../assembly/wire/validate";
 export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/routes";
 export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/table";
 

@@ -2,7 +2,7 @@ import { beginCallback } from "../../../assembly/abi/memory";
 import { corsPairs, isPreflight, preflightAllowed } from "../../../assembly/cors";
 import { beginPairs, endPairs, pairsAt, pairsBytes } from "../../../assembly/pairs";
 import { Slice, askedMethod, method, origin } from "../../../assembly/request";
-import { apiCors } from "../../../assembly/apiRecord";
+import { apiCors } from "../../../assembly/wire/records";
 import { at, rawBytes } from "../helpers";
 import { pairsOf } from "./host";
 import { ApiSpec, CorsSpec } from "./wire";

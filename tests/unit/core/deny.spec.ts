@@ -3,10 +3,10 @@ import { codeOf, deny } from "../../../assembly/deny";
 import {
   API_NOT_ALLOWED, KEY_MISSING, KEY_UNKNOWN, METHOD_NOT_ALLOWED, NOT_READY, PATH_INVALID, REASONS, SNAPSHOT_STALE, UNKNOWN_API, reasonCode,
   reasonGrpcStatus, reasonStatus, reasonTitle,
-} from "../../../assembly/reasons";
+} from "../../../assembly/wire/reasons";
+import { apiCors } from "../../../assembly/wire/records";
 import { IdIndex } from "../../../assembly/recordIndex";
 import { contentType, origin } from "../../../assembly/request";
-import { apiCors } from "../../../assembly/apiRecord";
 import { methodBit } from "../../../assembly/methods";
 import { METHOD_REFUSED, Router } from "../../../assembly/routes";
 import { at, rawBytes } from "../helpers";

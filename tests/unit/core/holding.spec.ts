@@ -1,6 +1,6 @@
 import { beginCallback } from "../../../assembly/abi/memory";
 import { anyHeld, hold, resume } from "../../../assembly/holding";
-import { AUTH_KEYLESS } from "../../../assembly/records";
+import { AUTH_KEYLESS } from "../../../assembly/wire/enums";
 import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/root";
 import { Feed } from "../../../assembly/feed";
 import { configWith } from "./configs";

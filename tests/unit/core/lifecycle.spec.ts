@@ -1,7 +1,7 @@
 import { beginCallback } from "../../../assembly/abi/memory";
 import { CONTINUE, decide } from "../../../assembly/filter";
 import { answered, configure, serve, tick, woken } from "../../../assembly/lifecycle";
-import { AUTH_KEYLESS } from "../../../assembly/records";
+import { AUTH_KEYLESS } from "../../../assembly/wire/enums";
 import { Root, allRoots, rootById } from "../../../assembly/root";
 import { rawBytes } from "../helpers";
 import { clock, forget, give, giveHeaders, giveProperty, giveVariable, refuse, startHost, takeCalls } from "./host";

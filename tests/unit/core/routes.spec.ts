@@ -1,6 +1,8 @@
 import { IdIndex } from "../../../assembly/recordIndex";
-import { API, count, first, text, textBytes, validRecord } from "../../../assembly/records";
-import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/apiRecord";
+import { API } from "../../../assembly/wire/enums";
+import { count, first, text, textBytes } from "../../../assembly/wire/lists";
+import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/wire/records";
+import { validRecord } from "../../../assembly/wire/validate";
 import { ANY_METHOD, methodBit, methodBits, takesMethod } from "../../../assembly/methods";
 import { API_FOUND, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/routes";
 import { at, rawBytes } from "../helpers";

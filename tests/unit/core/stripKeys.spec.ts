@@ -5,7 +5,7 @@ import { HeaderPlan } from "../../../assembly/request";
 import { sha256 } from "../../../assembly/sha256";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "../../../assembly/stripKeys";
 import { Manifest } from "../../../assembly/frame";
-import { KEY } from "../../../assembly/records";
+import { KEY } from "../../../assembly/wire/enums";
 import { Table } from "../../../assembly/table";
 import { at, rawBytes } from "../helpers";
 import { configWith } from "./configs";

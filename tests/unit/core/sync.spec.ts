@@ -4,7 +4,7 @@ import { Feed, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, ST
 import { feedOf } from "./tables";
 import { clock, forget, give, permit, refuse, share, shared, sharedAt, startHost, takeCalls, withhold } from "./host";
 import { rawBytes } from "../helpers";
-import { API } from "../../../assembly/records";
+import { API } from "../../../assembly/wire/enums";
 import { ApiSpec, Payload, Writer, digestOf, frame, manifest, page } from "./wire";
 
 const S: u64 = 1_000_000_000;

@@ -1,4 +1,4 @@
-import { REASONS, KEY_UNKNOWN, NOT_READY, reasonCode } from "../../../assembly/reasons";
+import { KEY_UNKNOWN, NOT_READY, REASONS, reasonCode } from "../../../assembly/wire/reasons";
 import {
   ADMITTED, GAUGE_AGE, GAUGE_KEYS, GAUGE_VERSION, HELD, KEYLESS, Meter, PASSED, PREFLIGHT, SYNC_FAILED, SYNC_OK, UNCHECKED, error, info, say, warn,
 } from "../../../assembly/telemetry";

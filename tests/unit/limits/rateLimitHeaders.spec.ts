@@ -1,5 +1,5 @@
 import { Feed } from "../../../assembly/feed";
-import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/limits/limitRecord";
+import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/wire/enums";
 import { TAKEN, VIOLATED, takeLimits } from "../../../assembly/limits/limits";
 import { LEGACY_ENVOY, LEGACY_OFF, LEGACY_TYK, addNoted, noteHeaders } from "../../../assembly/limits/rateLimitHeaders";
 import { findSlot, freeSlot } from "../../../assembly/streamSlots";

@@ -1,0 +1,24 @@
+/**
+ * Makes what both sides and the documentation have of the protocol's one description (`protocol/schema.ts`). `tsx protocol/generate.ts` writes
+ * the files; with `--check` it only says whether they are up to date (exit code 1 when not).
+ */
+import { markdownTable, publish, readText, withPart } from "../scripts/generated.ts";
+import { assemblyEnums, assemblyReasons } from "./generate/assemblyEnums.ts";
+import { assemblyOpened, assemblyRecords, assemblyValidate } from "./generate/assemblyRecords.ts";
+import { typescriptRecords } from "./generate/typescript.ts";
+import { reasons } from "./schema.ts";
+
+const reasonTable = markdownTable(
+  ["reason", "status", "meaning", "what to do"],
+  reasons.map(({ code, status, meaning, remedy }) => [`\`${code}\``, String(status), meaning, remedy]),
+);
+
+publish([
+  ["assembly/wire/enums.ts", assemblyEnums()],
+  ["assembly/wire/reasons.ts", assemblyReasons()],
+  ["assembly/wire/records.ts", assemblyRecords()],
+  ["assembly/wire/keyFields.ts", assemblyOpened()],
+  ["assembly/wire/validate.ts", assemblyValidate()],
+  ["control/sync/generated/records.ts", typescriptRecords()],
+  ["docs/failure-modes.md", withPart(readText("docs/failure-modes.md"), "reasons", reasonTable)],
+]);

@@ -1,9 +1,9 @@
 /** Claims: what a client may not say of itself is removed, what the table says of the caller is set. */
 import { MAP_REQUEST_HEADERS, MAP_REQUEST_TRAILERS, addHeader, headerPairs, removeHeader, value, valueBytes } from "./abi/host";
 import { Config } from "./config";
+import { HeaderPlan, forged, forgedCount } from "./request";
 import { count, first, hasText, next, text, textBytes } from "./wire/lists";
 import { consumerClaims, consumerId, consumerIdBytes, keyId, keyIdBytes, tierId, tierScopes } from "./wire/records";
-import { HeaderPlan, forged, forgedCount } from "./request";
 
 const NAME_BYTES_MAX: u32 = 256;
 const VALUE_BYTES_MAX: u32 = 4096;

@@ -2,13 +2,13 @@
 import { base64Decode } from "./base64";
 import { completeClaims, readClaims } from "./configClaims";
 import { Config } from "./configModel";
+export { Config, KeySource, Rename } from "./configModel";
 import { isEnvironment, isVariable, isVisible } from "./configRules";
 import { addDefaultSources, checkSources, readSources } from "./configSources";
 import { FieldReader, Members } from "./fieldReader";
 import { JsonReader } from "./json";
 import { ascii } from "./text";
 
-export { Config, KeySource, Rename } from "./configModel";
 
 const ROOT_FIELDS: StaticArray<string> = [
   "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds",

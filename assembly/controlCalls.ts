@@ -1,6 +1,7 @@
 /** The calls of docs/wire.md, as a gateway makes them. Each gives Envoy's token of the call, or 0 when Envoy refused it. */
 import { callResponseHeader, httpCall, value, valueBytes } from "./abi/host";
-import { Feed } from "./feed";
+import { Workers } from "./members";
+import { SharedState } from "./sharedState";
 import { gatewayName } from "./gateway";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
 import { Text, ascii } from "./text";
@@ -17,33 +18,33 @@ const STATUS = ascii(":status");
 const target = new Text(2048);
 const bearer = new Text(1024);
 
-export function callWatch(feed: Feed, epoch: u64, version: u64, waitMs: u32): u32 {
+export function callWatch(state: SharedState, workers: Workers, epoch: u64, version: u64, waitMs: u32): u32 {
   target.clear().add("/sync/v1/watch");
-  identify(feed, epoch, version);
+  identify(state, epoch, version);
   target.add("&waitMs=").num(waitMs);
-  addProgress(feed);
-  return send(feed, GET, 0, 0, waitMs + feed.timeoutMs);
+  addProgress(workers);
+  return send(state, GET, 0, 0, waitMs + state.timeoutMs);
 }
 
-export function callPage(feed: Feed, index: u32, epoch: u64, version: u64): u32 {
+export function callPage(state: SharedState, index: u32, epoch: u64, version: u64): u32 {
   target.clear().add("/sync/v1/pages/").num(index);
-  identify(feed, epoch, version);
-  return send(feed, GET, 0, 0, feed.timeoutMs);
+  identify(state, epoch, version);
+  return send(state, GET, 0, 0, state.timeoutMs);
 }
 
-export function callReport(feed: Feed): u32 {
+export function callReport(state: SharedState, workers: Workers): u32 {
   target.clear().add("/sync/v1/report");
-  identify(feed, feed.head.epoch, feed.head.version);
-  addProgress(feed);
-  return send(feed, GET, 0, 0, feed.timeoutMs);
+  identify(state, state.head.epoch, state.head.version);
+  addProgress(workers);
+  return send(state, GET, 0, 0, state.timeoutMs);
 }
 
 /** Posts a frame on one of the two numbered ways, `leases` or `usage`. */
-export function callPost(feed: Feed, what: string, epoch: u64, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
-  target.clear().add("/sync/v1/").add(what).add("?environment=").array(feed.environment).add("&gateway=");
+export function callPost(state: SharedState, what: string, epoch: u64, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
+  target.clear().add("/sync/v1/").add(what).add("?environment=").array(state.environment).add("&gateway=");
   const name = gatewayName();
   target.encoded(changetype<usize>(name), name.length).add("&epoch=").hex(epoch);
-  return send(feed, POST, body, bodyBytes, timeoutMs);
+  return send(state, POST, body, bodyBytes, timeoutMs);
 }
 
 /** The status of the answer that is being delivered; 0 when it has none. */
@@ -56,24 +57,24 @@ export function responseStatus(): u32 {
   return n;
 }
 
-function identify(feed: Feed, epoch: u64, version: u64): void {
-  target.add("?environment=").array(feed.environment).add("&gateway=");
+function identify(state: SharedState, epoch: u64, version: u64): void {
+  target.add("?environment=").array(state.environment).add("&gateway=");
   const name = gatewayName();
   target.encoded(changetype<usize>(name), name.length).add("&epoch=").hex(epoch).add("&version=").num(version);
 }
 
-function addProgress(feed: Feed): void {
-  target.add("&applied=").num(feed.members.applied).add("&workers=").num(feed.members.workers);
+function addProgress(workers: Workers): void {
+  target.add("&applied=").num(workers.applied).add("&workers=").num(workers.serving);
 }
 
-function send(feed: Feed, method: StaticArray<u8>, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
-  bearer.clear().add("Bearer ").array(feed.token);
+function send(state: SharedState, method: StaticArray<u8>, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
+  bearer.clear().add("Bearer ").array(state.token);
   beginPairs();
   pairOf(METHOD, method);
   pair(changetype<usize>(PATH), PATH.length, target.start, target.bytes);
-  pairOf(AUTHORITY, feed.authority);
+  pairOf(AUTHORITY, state.authority);
   pair(changetype<usize>(AUTHORIZATION), AUTHORIZATION.length, bearer.start, bearer.bytes);
   if (bodyBytes > 0) pairOf(CONTENT_TYPE, FRAMES);
   if (!endPairs()) return 0;
-  return httpCall(changetype<usize>(feed.cluster), feed.cluster.length, pairsAt, pairsBytes, body, bodyBytes, timeoutMs);
+  return httpCall(changetype<usize>(state.cluster), state.cluster.length, pairsAt, pairsBytes, body, bodyBytes, timeoutMs);
 }

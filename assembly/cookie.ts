@@ -1,5 +1,6 @@
 /** Pairs of a Cookie header's value (RFC 6265 section 4.2.1), read as servers read them: split on `;`, blanks around names and values. */
-import { findByte, isBlank } from "./bytes";
+import { findByte, isBlank, smallLetter } from "./bytes";
+import { hasKeyForm } from "./keyScan";
 
 /** no such cookie, or none with a value */
 export const COOKIE_ABSENT: i32 = -1;
@@ -43,9 +44,19 @@ export function findCookie(header: usize, len: u32, name: usize, nameLen: u32, o
 
 /**
  * Writes the header's value without any cookie `name`; the other pairs and what stands between them stay as they are. Gives the bytes
- * written, at most len, or 0 when no pair is left. `out` may be `header`.
+ * written, at most len, or 0 when no pair is left. `out` may be `header`. `anyCase`: names in any case count too.
  */
-export function removeCookie(header: usize, len: u32, name: usize, nameLen: u32, out: usize): u32 {
+export function removeCookie(header: usize, len: u32, name: usize, nameLen: u32, out: usize, anyCase: bool = false): u32 {
+  return removePairs(header, len, name, nameLen, out, anyCase);
+}
+
+/** The same without any pair that holds a text in the form of a Tollgate key. */
+export function removeCookieKeys(header: usize, len: u32, out: usize): u32 {
+  return removePairs(header, len, 0, 0, out, false);
+}
+
+/** `name` 0: pairs that hold a key. */
+function removePairs(header: usize, len: u32, name: usize, nameLen: u32, out: usize, anyCase: bool): u32 {
   const end = header + len;
   let target = out;
   let keptPieces = 0;
@@ -53,7 +64,7 @@ export function removeCookie(header: usize, len: u32, name: usize, nameLen: u32,
   for (let p = header; ; ) {
     const pairEnd = findByte(p, end, 0x3b);
     const equals = findByte(p, pairEnd, 0x3d);
-    if (equals == pairEnd || !isNamed(p, equals, name, nameLen)) {
+    if (name == 0 ? !hasKeyForm(p, <u32>(pairEnd - p)) : equals == pairEnd || !isNamed(p, equals, name, nameLen, anyCase)) {
       // The first pair that is left must not begin with the blank that stood between it and a removed one.
       if (keptPieces) store<u8>(target++, 0x3b);
       else if (p != header) p = skipBlanks(p, pairEnd);
@@ -68,9 +79,12 @@ export function removeCookie(header: usize, len: u32, name: usize, nameLen: u32,
   return keptPair ? <u32>(target - out) : 0;
 }
 
-function isNamed(p: usize, equals: usize, name: usize, nameLen: u32): bool {
+function isNamed(p: usize, equals: usize, name: usize, nameLen: u32, anyCase: bool = false): bool {
   const start = skipBlanks(p, equals);
-  return trimBlanks(start, equals) - start == <usize>nameLen && !memory.compare(start, name, nameLen);
+  if (trimBlanks(start, equals) - start != <usize>nameLen) return false;
+  if (!anyCase) return !memory.compare(start, name, nameLen);
+  for (let i: u32 = 0; i < nameLen; i++) if (smallLetter(load<u8>(start + i)) != smallLetter(load<u8>(name + i))) return false;
+  return true;
 }
 
 @inline function skipBlanks(p: usize, end: usize): usize {

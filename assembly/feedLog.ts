@@ -1,17 +1,17 @@
 /** The log of a generation in shared data: delta frames in chunks. */
 import { CREATE, OK, cas, getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
-import { Feed } from "./feed";
+import { SharedState } from "./sharedState";
 
 /** A chunk is written anew with each frame that is added, and read anew by each worker: it stays small. */
 const CHUNK_BYTES: u32 = 64 << 10;
 
-/** Adds a delta frame; counts it in the feed's head, which its owner writes afterwards. False: somebody else writes too, or no room. */
-export function appendLog(feed: Feed, frame: usize, bytes: u32): bool {
-  const head = feed.head;
+/** Adds a delta frame; counts it in the head, which the leader writes afterwards. False: somebody else writes too, or no room. */
+export function appendLog(state: SharedState, frame: usize, bytes: u32): bool {
+  const head = state.head;
   let index = head.chunks == 0 ? 0 : head.chunks - 1;
   const room = mark();
-  let n = feed.chunkName(head.generation, index);
+  let n = state.chunkName(head.generation, index);
   let there = getShared(n.start, n.bytes);
   // What a new log's first chunk holds is of an older generation.
   let before: u32 = there && head.chunks > 0 ? valueBytes() : 0;
@@ -19,7 +19,7 @@ export function appendLog(feed: Feed, frame: usize, bytes: u32): bool {
     if (!there) return false;
     release(room);
     index++;
-    n = feed.chunkName(head.generation, index);
+    n = state.chunkName(head.generation, index);
     there = getShared(n.start, n.bytes);
     before = 0;
   }

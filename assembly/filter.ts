@@ -164,10 +164,10 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
 
 /** GO_ON: the caller's token is here, or the request may go on without; else what `decide` gives. */
 function internalToken(root: Root, table: Table, api: usize, tier: usize, tierId: u32, peer: bool, deadlineNs: u64, winner: i32): i32 {
-  const feed = root.feed;
-  if (feed == null) return GO_ON;
+  const runtime = root.runtime;
+  if (runtime == null) return GO_ON;
   const config = root.config;
-  const found = findToken(feed, table, theKey, callerConsumer, tier, tierId, ownScopes, peer);
+  const found = findToken(runtime.tokens, table, theKey, callerConsumer, tier, tierId, ownScopes, peer);
   if (found == TOKEN_READY) return GO_ON;
   if (config.observe) {
     root.meter.observed(TOKEN_UNAVAILABLE, 1);
@@ -183,13 +183,13 @@ function internalToken(root: Root, table: Table, api: usize, tier: usize, tierId
  * Takes what the request costs from its limits. GO_ON: it may pass, and its response is prepared; else what `decide` gives.
  */
 function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, deadlineNs: u64, how: i32, winner: i32): i32 {
-  const feed = root.feed;
-  if (feed == null) return GO_ON;
+  const runtime = root.runtime;
+  if (runtime == null) return GO_ON;
   const config = root.config;
   const failureMode = apiFailureMode(api);
   const price = route == 0 ? 1 : routeCost(route);
   const ownLimits = theKey != 0 && (keyFlags(theKey) & KEY_HAS_LIMITS) != 0;
-  const result = takeLimits(feed, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
+  const result = takeLimits(runtime.counters, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
   let extra: u32 = 0;
   if (result == VIOLATED) {
     noteLimits(api);
@@ -198,14 +198,14 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (result == UNSUPPORTED) return refuse(root, RECORD_UNSUPPORTED, apiCors(api), how, winner);
   if (result != TAKEN) {
     const counter = dry;
-    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(feed.lane.failingSinceNs, config.limitHoldMs) &&
-      wait(root, theContext, counter, feed.counters.era, price, deadlineNs, decidedNs)) return PAUSE;
+    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitHoldMs) &&
+      wait(root, theContext, counter, runtime.counters.era, price, deadlineNs, decidedNs)) return PAUSE;
     if (failureMode == FAILURE_OPEN) {
-      takeSome(feed);
+      takeSome(runtime.counters);
       extra = USAGE_OVERSHOOT;
       root.meter.count(OVERSHOOT);
       setUnchecked(config, codeOf(LIMIT_UNAVAILABLE));
-    } else if (failureMode == FAILURE_LOCAL && result == DRY && takeShares(feed)) {
+    } else if (failureMode == FAILURE_LOCAL && result == DRY && takeShares(runtime.counters)) {
       extra = USAGE_LOCAL;
       root.meter.count(LOCAL_SHARE);
     } else return refuse(root, LIMIT_UNAVAILABLE, apiCors(api), how, winner);
@@ -213,10 +213,10 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (limitCount > 0 && !config.observe) noteLimits(api);
   const would: u32 = shadowed ? 1 + <u32>shadowDebt : 0;
   if (would > 0) root.meter.observed(shadowedRate ? RATE_LIMITED : QUOTA_EXCEEDED, would);
-  if (!feed.isLocal) {
-    if (would > 0) feed.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
-    const cell = feed.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
-    noteRequest(theContext, root.id, config.exactResponsesPerSecond, cell, theApi, theRoute, theConsumer, theKey, feed.counters.era, limitCount > 0 ? decidedNs : 0);
+  if (!runtime.state.isLocal) {
+    if (would > 0) runtime.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
+    const cell = runtime.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
+    noteRequest(theContext, root.id, config.exactResponsesPerSecond, cell, theApi, theRoute, theConsumer, theKey, runtime.counters.era, limitCount > 0 ? decidedNs : 0);
   }
   return GO_ON;
 }
@@ -242,8 +242,8 @@ function refuseLimited(root: Root, cors: usize, how: i32, winner: i32): i32 {
 }
 
 function countRefused(root: Root, metric: u32): void {
-  const feed = root.feed;
-  if (feed != null && !feed.isLocal) feed.usage.refuse(theApi, theRoute, theConsumer, theKey, metric);
+  const runtime = root.runtime;
+  if (runtime != null && !runtime.state.isLocal) runtime.usage.refuse(theApi, theRoute, theConsumer, theKey, metric);
 }
 
 const AMBIGUOUS: u32 = 3;
@@ -318,7 +318,7 @@ function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i3
 }
 
 /** Headers that can't be read whole can't be cleaned either: such a request goes nowhere, whatever the mode. */
-function refuseUnread(root: Root): i32 {
+export function refuseUnread(root: Root): i32 {
   stripUnread(root.config);
   root.meter.refused(HEADERS_UNREADABLE);
   deny(HEADERS_UNREADABLE, root.bearer, 0, null);

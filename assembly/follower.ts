@@ -1,17 +1,18 @@
 /**
- * Keeps a serving VM's table at the feed's head: loads a generation's pages into a table aside, then goes along with the log. Works in
+ * Keeps a serving VM's table at the head of shared data: loads a generation's pages into a table aside, then goes along with the log. Works in
  * slices, so that a worker's other streams never wait longer than one.
  */
 import { getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
 import { monotonicNs } from "./abi/wasi";
-import { Feed, Head } from "./feed";
+import { Head, SharedState } from "./sharedState";
 import {
   FRAME_GOOD, FRAME_HEAD_BYTES, Manifest, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
   pageIndex,
 } from "./frame";
 import { COUNTER, FRAME_DELTA, FRAME_PAGE } from "./wire/enums";
 import { readRecord, recordBody, recordEnd, recordType } from "./wire/recordHead";
+import { Counters } from "./limits/counters";
 import { APPLIED, APPLY_FULL, RECORDS_GOOD, Table, applyCursor, checkRecords } from "./table";
 import { say, warn } from "./telemetry";
 import { counterGeneration, counterLimit, counterSubject } from "./wire/records";
@@ -46,11 +47,11 @@ function reachedHead(table: Table, head: Head): i32 {
 }
 
 /** Heeds a delta's news of counters; a table that is built anew forgets what it knew of them. */
-function renewCounters(feed: Feed, at: usize, end: usize): void {
+function renewCounters(counters: Counters, at: usize, end: usize): void {
   while (at < end && readRecord(at, end)) {
     at = recordEnd;
     const body = recordBody;
-    if (recordType == COUNTER) feed.counters.renew(feed, counterLimit(body), load<u64>(counterSubject(body)), load<u64>(counterSubject(body), 8), counterGeneration(body), monotonicNs());
+    if (recordType == COUNTER) counters.renew(counterLimit(body), load<u64>(counterSubject(body)), load<u64>(counterSubject(body), 8), counterGeneration(body), monotonicNs());
   }
 }
 
@@ -71,34 +72,36 @@ export class Follower {
   private names: u32 = 0;
   private brokenGeneration: u32 = 0;
 
-  /** Whether the feed's head is ahead of the table. */
-  behind(feed: Feed): bool {
-    const head = feed.head;
+  constructor(private state: SharedState, private counters: Counters) {}
+
+  /** Whether the head is ahead of the table. */
+  behind(): bool {
+    const head = this.state.head;
     if (head.generation == 0 || head.generation == this.brokenGeneration) return false;
-    const table = feed.table;
+    const table = this.state.table;
     return table == null || this.rebuild || this.generation != head.generation || table.version < head.version || this.cursor.end != 0;
   }
 
-  /** Whether the table is all that the feed's head says. */
-  upToDate(feed: Feed): bool {
-    const table = feed.table;
-    return table != null && this.generation == feed.head.generation && this.cursor.end == 0 && table.version >= feed.head.version;
+  /** Whether the table is all that the head says. */
+  upToDate(): bool {
+    const table = this.state.table;
+    return table != null && this.generation == this.state.head.generation && this.cursor.end == 0 && table.version >= this.state.head.version;
   }
 
   /** Works for one slice. True when there is more to do at once. */
-  follow(feed: Feed): bool {
-    if (!feed.serving || !this.behind(feed)) return false;
+  follow(): bool {
+    if (!this.state.serving || !this.behind()) return false;
     const until = monotonicNs() + SLICE_NS;
-    const table = feed.table;
-    if (table != null && !this.rebuild && this.generation == feed.head.generation) return this.goAlong(feed, table, until);
-    return this.build(feed, until);
+    const table = this.state.table;
+    if (table != null && !this.rebuild && this.generation == this.state.head.generation) return this.goAlong(table, until);
+    return this.build(until);
   }
 
-  private goAlong(feed: Feed, table: Table, until: u64): bool {
-    const step = this.applyLog(feed, table, this.cursor, until);
+  private goAlong(table: Table, until: u64): bool {
+    const step = this.applyLog(table, this.cursor, until);
     if (step == STEP_MORE) return true;
     if (step == STEP_DONE && table.refreshRouter()) return false;
-    if (step == STEP_BROKEN) this.reportBroken(feed);
+    if (step == STEP_BROKEN) this.reportBroken();
     else {
       this.names |= table.lacks;
       this.rebuild = true;
@@ -106,20 +109,20 @@ export class Follower {
     return step != STEP_BROKEN;
   }
 
-  private build(feed: Feed, until: u64): bool {
-    const head = feed.head;
+  private build(until: u64): bool {
+    const head = this.state.head;
     let aside = this.aside;
     if (aside == null || this.asideGeneration != head.generation) {
       this.dropAside();
-      aside = this.beginAside(feed);
+      aside = this.beginAside();
       if (aside == null) return false;
     }
     if (!this.cleared) {
       while (!aside.clear()) if (monotonicNs() > until) return true;
       this.cleared = true;
     }
-    let step = this.loadPages(feed, aside, this.asideCursor, until);
-    if (step == STEP_DONE) step = this.applyLog(feed, aside, this.asideCursor, until);
+    let step = this.loadPages(aside, this.asideCursor, until);
+    if (step == STEP_DONE) step = this.applyLog(aside, this.asideCursor, until);
     if (step == STEP_DONE && !aside.refreshRouter()) step = STEP_REBUILD;
     if (step == STEP_MORE) return true;
     if (step == STEP_REBUILD && aside.lacks != 0) {
@@ -130,7 +133,7 @@ export class Follower {
     if (step == STEP_REBUILD) {
       this.dropAside();
       if (this.extra >= EXTRA_MOST) {
-        this.reportBroken(feed);
+        this.reportBroken();
         return false;
       }
       this.extra <<= 1;
@@ -138,14 +141,14 @@ export class Follower {
     }
     if (step == STEP_BROKEN) {
       this.dropAside();
-      this.reportBroken(feed);
+      this.reportBroken();
       return false;
     }
     // The old table goes on until the new one is as new as control was: nothing revoked since may come back for a moment.
     if (aside.version < head.leastVersion) return false;
-    const old = feed.table;
-    feed.table = aside;
-    feed.confirmedNs = head.contactNs;
+    const old = this.state.table;
+    this.state.table = aside;
+    this.state.confirmedNs = head.contactNs;
     if (old != null) old.free();
     this.generation = this.asideGeneration;
     this.cursor = this.asideCursor;
@@ -153,11 +156,11 @@ export class Follower {
     this.aside = null;
     this.rebuild = false;
     this.brokenGeneration = 0;
-    return this.behind(feed);
+    return this.behind();
   }
 
-  private beginAside(feed: Feed): Table | null {
-    const head = feed.head;
+  private beginAside(): Table | null {
+    const head = this.state.head;
     const table = new Table();
     const manifest = changetype<Manifest>(scratch(offsetof<Manifest>()));
     manifest.keyCount = head.keyCount;
@@ -188,8 +191,8 @@ export class Follower {
     this.aside = null;
   }
 
-  private loadPages(feed: Feed, table: Table, cursor: Cursor, until: u64): i32 {
-    const head = feed.head;
+  private loadPages(table: Table, cursor: Cursor, until: u64): i32 {
+    const head = this.state.head;
     while (true) {
       if (cursor.end != 0) {
         const step = this.applyPending(table, cursor, until);
@@ -198,7 +201,7 @@ export class Follower {
       if (cursor.page >= head.pages) return STEP_DONE;
       if (monotonicNs() > until) return STEP_MORE;
       const room = mark();
-      const n = feed.pageName(this.asideGeneration, cursor.page);
+      const n = this.state.pageName(this.asideGeneration, cursor.page);
       if (!getShared(n.start, n.bytes)) return STEP_BROKEN;
       const frame = value();
       const bytes = valueBytes();
@@ -233,8 +236,8 @@ export class Follower {
     return STEP_DONE;
   }
 
-  private applyLog(feed: Feed, table: Table, cursor: Cursor, until: u64): i32 {
-    const head = feed.head;
+  private applyLog(table: Table, cursor: Cursor, until: u64): i32 {
+    const head = this.state.head;
     while (true) {
       if (cursor.end != 0) {
         const step = this.applyPending(table, cursor, until);
@@ -242,7 +245,7 @@ export class Follower {
       }
       if (cursor.chunk >= head.chunks) return reachedHead(table, head);
       const room = mark();
-      const n = feed.chunkName(head.generation, cursor.chunk);
+      const n = this.state.chunkName(head.generation, cursor.chunk);
       if (!getShared(n.start, n.bytes)) return STEP_BROKEN;
       const chunk = value();
       const bytes = valueBytes();
@@ -255,7 +258,7 @@ export class Follower {
         if (frameBase(frame) > table.version) return STEP_BROKEN;
         const size = frameBytes(frame);
         if (frameVersion(frame) > table.version) {
-          const step = this.takeDelta(feed, frame, table, cursor);
+          const step = this.takeDelta(frame, table, cursor);
           if (step != STEP_DONE) return step;
         }
         cursor.offset += size;
@@ -271,7 +274,7 @@ export class Follower {
     }
   }
 
-  private takeDelta(feed: Feed, frame: usize, table: Table, cursor: Cursor): i32 {
+  private takeDelta(frame: usize, table: Table, cursor: Cursor): i32 {
     const from = frame + FRAME_HEAD_BYTES;
     const payload = frameBytes(frame) - FRAME_HEAD_BYTES;
     if (checkRecords(from, from + payload, true) != RECORDS_GOOD) return STEP_BROKEN;
@@ -285,18 +288,18 @@ export class Follower {
     cursor.at = at;
     cursor.end = at + payload;
     cursor.version = reached;
-    if (table == feed.table) renewCounters(feed, from, from + payload);
+    if (table == this.state.table) renewCounters(this.counters, from, from + payload);
     return STEP_DONE;
   }
 
   /** Tells the leader that this generation can't be read, and leaves it alone from then on. */
-  private reportBroken(feed: Feed): void {
-    const generation = feed.head.generation;
+  private reportBroken(): void {
+    const generation = this.state.head.generation;
     this.brokenGeneration = generation;
     const at = scratch(4);
     if (at == 0) return;
     store<u32>(at, generation);
-    const n = feed.name("resync");
+    const n = this.state.name("resync");
     setShared(n.start, n.bytes, at, 4, 0);
     warn(say("the snapshot in shared data can't be read: asking for a new one; the old state stays"));
   }

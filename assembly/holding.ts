@@ -1,17 +1,15 @@
 /** Requests that wait for the first snapshot: a bounded number of them, each for a bounded time. */
-import { continueRequest, setEffectiveContext } from "./abi/host";
-import { mark, release } from "./abi/memory";
 import { monotonicNs } from "./abi/wasi";
-import { CONTINUE, decide } from "./filter";
+import { NO_ROOM, conceal, decideHeld, forget } from "./concealed";
 import { Root, rootById } from "./root";
 import { HELD } from "./telemetry";
 
-/** Entries of the ring: u32 context, u32 root, u64 deadlineNs. */
+/** Entries of the ring: u32 context, u32 root, u64 deadlineNs, u32 what `conceal` has taken out, u32 0. */
 const PLACES: u32 = 8192;
-const ENTRY_BYTES: u32 = 16;
+const ENTRY_BYTES: u32 = 24;
 /** Requests resumed in one callback. */
 const BATCH: u32 = 128;
-const ring = memory.data(8192 * 16, 8);
+const ring = memory.data(8192 * 24, 8);
 let head: u32 = 0;
 let count: u32 = 0;
 
@@ -27,19 +25,22 @@ function place(i: u32): usize {
  */
 export function hold(root: Root, context: u32): bool {
   const config = root.config;
-  const feed = root.feed;
-  if (feed == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
+  const runtime = root.runtime;
+  if (runtime == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
   const now = monotonicNs();
   const holdNs = <u64>config.loadHoldMs * 1_000_000;
   if (root.firstNeedNs == 0) root.firstNeedNs = now;
-  if (feed.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
+  if (runtime.state.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
+  const concealed = conceal(root);
+  if (concealed == NO_ROOM) return false;
   const entry = place(count++);
   store<u32>(entry, context);
   store<u32>(entry, root.id, 4);
   store<u64>(entry, now + holdNs, 8);
+  store<u32>(entry, concealed, 16);
   root.held++;
   root.meter.count(HELD);
-  feed.wakeSelf();
+  runtime.state.wakeSelf();
   return true;
 }
 
@@ -55,6 +56,7 @@ export function resume(now: u64): bool {
     const context = load<u32>(entry);
     const rootId = load<u32>(entry, 4);
     const deadlineNs = load<u64>(entry, 8);
+    const concealed = load<u32>(entry, 16);
     const root = rootById(rootId);
     if (root != null && now < deadlineNs && (done == BATCH || root.table == null)) {
       // Not due: to the end of the ring. A whole turn keeps the order.
@@ -63,24 +65,20 @@ export function resume(now: u64): bool {
       store<u32>(last, context);
       store<u32>(last, rootId, 4);
       store<u64>(last, deadlineNs, 8);
+      store<u32>(last, concealed, 16);
       continue;
     }
     head = (head + 1) & (PLACES - 1);
     count--;
     done++;
-    if (root == null) continue;
+    if (root == null) {
+      forget(concealed);
+      continue;
+    }
     root.held--;
-    resumeOne(root, context);
+    decideHeld(root, context, concealed, false, 0);
   }
   return done == BATCH && count > 0;
-}
-
-/** The stream may be gone by now; then the host refuses its context, and nothing else may be called for it. */
-function resumeOne(root: Root, context: u32): void {
-  if (!setEffectiveContext(context)) return;
-  const room = mark();
-  if (decide(root, context, false, 0) == CONTINUE) continueRequest();
-  release(room);
 }
 
 export function anyHeld(): bool {

@@ -1,5 +1,5 @@
 /**
- * The lease by which one VM of an Envoy leads a feed.
+ * The lease by which one VM of an Envoy leads a this.state.
  *
  * ```
  *   lease, 16 bytes:  u64 nonce of the VM | u64 deadlineNs, monotonic
@@ -7,7 +7,8 @@
  */
 import { CREATE, OK, cas, getShared, setShared, value, valueBytes } from "./abi/host";
 import { scratch } from "./abi/memory";
-import { Feed } from "./feed";
+import { Workers } from "./members";
+import { SharedState } from "./sharedState";
 
 const LEASE_BYTES: u32 = 16;
 const LEASE_NS: u64 = 3_000_000_000;
@@ -15,38 +16,40 @@ const RENEW_NS: u64 = 2_000_000_000;
 /** Sets whatever is there. */
 const ALWAYS: u32 = 0;
 
-export class Lease {
+export class LeaderLock {
+  constructor(private state: SharedState, private workers: Workers) {}
+
   private deadlineNs: u64 = 0;
 
   /** Holds the lease: it's this VM's and long enough, or it's taken or renewed now. False: another VM has it. */
-  hold(feed: Feed, now: u64): bool {
+  hold(now: u64): bool {
     if (this.deadlineNs > now && this.deadlineNs - now > RENEW_NS) return true;
-    const n = feed.name("lease");
+    const n = this.state.name("lease");
     let expected = CREATE;
     if (getShared(n.start, n.bytes)) {
       expected = cas();
       // A deadline further away than a lease is long is nobody's.
-      if (valueBytes() == LEASE_BYTES && load<u64>(value()) != feed.members.identity && load<u64>(value(), 8) > now &&
+      if (valueBytes() == LEASE_BYTES && load<u64>(value()) != this.workers.identity && load<u64>(value(), 8) > now &&
         load<u64>(value(), 8) - now <= LEASE_NS) {
         this.deadlineNs = 0;
         return false;
       }
     }
-    return this.write(feed, now + LEASE_NS, expected);
+    return this.write(now + LEASE_NS, expected);
   }
 
   /** Ends the lease at once. */
-  release(feed: Feed): void {
-    this.write(feed, 0, ALWAYS);
+  release(): void {
+    this.write(0, ALWAYS);
     this.deadlineNs = 0;
   }
 
-  private write(feed: Feed, deadlineNs: u64, expected: u32): bool {
+  private write(deadlineNs: u64, expected: u32): bool {
     const at = scratch(LEASE_BYTES);
     if (at == 0) return false;
-    store<u64>(at, feed.members.identity);
+    store<u64>(at, this.workers.identity);
     store<u64>(at, deadlineNs, 8);
-    const n = feed.name("lease");
+    const n = this.state.name("lease");
     if (setShared(n.start, n.bytes, at, LEASE_BYTES, expected) != OK) {
       this.deadlineNs = 0;
       return false;

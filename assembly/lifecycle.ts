@@ -3,7 +3,8 @@ import { drainQueue, pluginConfiguration, property, setEffectiveContext, value, 
 import { mark, release, scratch } from "./abi/memory";
 import { environmentVariable, monotonicNs } from "./abi/wasi";
 import { Config, configError, parseConfig } from "./config";
-import { Feed } from "./feed";
+import { Runtime } from "./runtime";
+import { SharedState } from "./sharedState";
 import { anyHeld, resume } from "./holding";
 import { heedRecalls } from "./limits/recalls";
 import { anyWaiting, resumeWaiting } from "./limits/waiting";
@@ -20,12 +21,12 @@ const TICK_MS: u32 = 200;
 const OWNER_SILENT_NS: u64 = 1_000_000_000;
 /** Gauges are shown, and what is gone is forgotten, so often. */
 const SWEEP_EVERY_NS: u64 = 1_000_000_000;
-/** Part of a feed's hash: VMs of another shared-data layout or wire format keep apart. */
+/** Part of a runtime's hash: VMs of another shared-data layout or wire format keep apart. */
 const LAYOUT = ascii("layout 1");
 const PLUGIN_NAME = ascii("plugin_name");
 const PLUGIN_ROOT_ID = ascii("plugin_root_id");
 
-const feeds: Array<Feed> = [];
+const runtimes: Array<Runtime> = [];
 const meters: Array<Meter> = [];
 let sweptAtNs: u64 = 0;
 let garbage: bool = false;
@@ -55,14 +56,14 @@ export function configure(id: u32, bytes: u32): bool {
     if (table == null) return refused("snapshot: " + standaloneError());
     root.standalone = table;
   }
-  if (config.hasControl) root.feed = feedOf(config, token, root.meter);
-  else if (snapshot != null) root.feed = feedOf(config, digestOf(snapshot), root.meter);
-  const feed = root.feed;
-  if (feed != null) {
-    feed.counters.slab.most = config.maxCounters;
-    if (config.tokenHeader.length > 0) feed.tokens.wanted = true;
+  if (config.hasControl) root.runtime = runtimeOf(config, token, root.meter);
+  else if (snapshot != null) root.runtime = runtimeOf(config, digestOf(snapshot), root.meter);
+  const runtime = root.runtime;
+  if (runtime != null) {
+    runtime.counters.slab.most = config.maxCounters;
+    if (config.tokenHeader.length > 0) runtime.tokens.wanted = true;
     const own = root.standalone;
-    if (own != null && own.limits.count > 0) feed.counters.prepare();
+    if (own != null && own.limits.count > 0) runtime.counters.prepare();
   }
   supersede(root);
   enterRoot(root);
@@ -112,50 +113,51 @@ function same(a: StaticArray<u8>, b: StaticArray<u8>): bool {
 }
 
 /**
- * The feed of environment, control and group; made when this VM has none yet. A token names its group; two tokens of one group are told
+ * The runtime of environment, control and group; made when this VM has none yet. A token names its group; two tokens of one group are told
  * apart all the same, because nothing here may depend on what a token looks like.
  */
-function feedOf(config: Config, token: StaticArray<u8>, meter: Meter): Feed {
+function runtimeOf(config: Config, token: StaticArray<u8>, meter: Meter): Runtime {
   const text = new Text(4096);
   text.array(LAYOUT).byte(0).array(config.environment).byte(0).array(config.cluster).byte(0).array(config.authority).byte(0).array(token);
   const hash = hashOf(text.start, text.bytes);
   heap.free(text.start);
-  for (let i = 0; i < feeds.length; i++) {
-    if (feeds[i].hash != hash) continue;
-    feeds[i].timeoutMs = config.timeoutMs;
-    feeds[i].waitMs = config.waitMs;
-    return feeds[i];
+  for (let i = 0; i < runtimes.length; i++) {
+    if (runtimes[i].state.hash != hash) continue;
+    runtimes[i].state.timeoutMs = config.timeoutMs;
+    runtimes[i].state.waitMs = config.waitMs;
+    return runtimes[i];
   }
-  const feed = new Feed(hash, config.environment, config.cluster, config.authority, token, config.timeoutMs, config.waitMs, meter);
-  feeds.push(feed);
-  return feed;
+  const state = new SharedState(hash, config.environment, config.cluster, config.authority, token, config.timeoutMs, config.waitMs, meter);
+  const runtime = new Runtime(state);
+  runtimes.push(runtime);
+  return runtime;
 }
 
-/** Older roots of the same plugin with another feed have been replaced, as far as one can know. */
+/** Older roots of the same plugin with another runtime have been replaced, as far as one can know. */
 function supersede(root: Root): void {
   const roots = allRoots();
   for (let i = 0; i < roots.length; i++) {
     const other = roots[i];
-    if (other.id != root.id && other.plugin == root.plugin && other.feed != root.feed) other.superseded = true;
+    if (other.id != root.id && other.plugin == root.plugin && other.runtime != root.runtime) other.superseded = true;
   }
 }
 
 /** A stream has come for the root: its VM serves. */
 export function serve(root: Root): void {
-  const feed = root.feed;
-  if (feed == null) return;
+  const runtime = root.runtime;
+  if (runtime == null) return;
   if (root.superseded) {
     const now = monotonicNs();
     if (!root.watches(now)) {
       // Nobody may have watched in between. Unless somebody has, what is loaded waits for control's word.
-      const silenceNs = <u64>(feed.waitMs + feed.timeoutMs) * 1_000_000;
-      if (feed.readHead() && now - feed.head.contactNs > silenceNs) feed.unprovenSinceNs = now;
+      const silenceNs = <u64>(runtime.state.waitMs + runtime.state.timeoutMs) * 1_000_000;
+      if (runtime.state.readHead() && now - runtime.state.head.contactNs > silenceNs) runtime.state.unprovenSinceNs = now;
     }
     root.revive(now);
   }
-  if (feed.serving) return;
-  feed.serving = true;
-  feed.wakeSelf();
+  if (runtime.state.serving) return;
+  runtime.state.serving = true;
+  runtime.state.wakeSelf();
 }
 
 export function tick(id: u32): void {
@@ -163,20 +165,20 @@ export function tick(id: u32): void {
   if (root == null) return;
   const now = monotonicNs();
   root.meter.flush();
-  const feed = root.feed;
-  if (feed != null && feed.isLocal) {
-    keepLocal(feed, root, now);
+  const runtime = root.runtime;
+  if (runtime != null && runtime.state.isLocal) {
+    keepLocal(runtime, root, now);
     root.setTick(anyWaiting() ? TICK_BUSY_MS : TICK_MS);
-  } else if (feed != null) {
-    keepFeed(feed, root, now);
+  } else if (runtime != null) {
+    keepRuntime(runtime, root, now);
     const maxAge = root.config.maxSnapshotAgeSeconds;
-    if (feed.follower.upToDate(feed)) feed.confirmedNs = feed.head.contactNs;
-    root.stale = maxAge != 0 && feed.table != null && now > feed.confirmedNs && (now - feed.confirmedNs) / 1_000_000_000 > maxAge;
-    root.setTick(feed.head.generation == 0 && !feed.leader.waiting(now) || feed.serving && feed.follower.behind(feed) || anyHeld() || anyWaiting() || anyWaitingForToken() ? TICK_BUSY_MS : TICK_MS);
+    if (runtime.follower.upToDate()) runtime.state.confirmedNs = runtime.state.head.contactNs;
+    root.stale = maxAge != 0 && runtime.state.table != null && now > runtime.state.confirmedNs && (now - runtime.state.confirmedNs) / 1_000_000_000 > maxAge;
+    root.setTick(runtime.state.head.generation == 0 && !runtime.leader.waiting(now) || runtime.state.serving && runtime.follower.behind() || anyHeld() || anyWaiting() || anyWaitingForToken() ? TICK_BUSY_MS : TICK_MS);
   } else root.setTick(TICK_MS);
-  if (anyHeld() && resume(now) && feed != null) feed.wakeSelf();
-  if (anyWaiting() && resumeWaiting(now) && feed != null) feed.wakeSelf();
-  if (anyWaitingForToken() && resumeWaitingForToken(now) && feed != null) feed.wakeSelf();
+  if (anyHeld() && resume(now) && runtime != null) runtime.state.wakeSelf();
+  if (anyWaiting() && resumeWaiting(now) && runtime != null) runtime.state.wakeSelf();
+  if (anyWaitingForToken() && resumeWaitingForToken(now) && runtime != null) runtime.state.wakeSelf();
   if (now - sweptAtNs > SWEEP_EVERY_NS) {
     sweptAtNs = now;
     showGauges(now);
@@ -192,116 +194,116 @@ export function tick(id: u32): void {
   }
 }
 
-/** Forgets feeds that no root has any more. Their leases and slots in shared data run out. */
+/** Forgets runtimes that no root has any more. Their leases and slots in shared data run out. */
 function dropUnused(): void {
   const roots = allRoots();
-  for (let f = feeds.length - 1; f >= 0; f--) {
+  for (let f = runtimes.length - 1; f >= 0; f--) {
     let used = false;
-    for (let r = 0; r < roots.length; r++) if (roots[r].feed == feeds[f]) used = true;
+    for (let r = 0; r < roots.length; r++) if (roots[r].runtime == runtimes[f]) used = true;
     if (used) {
       // A standalone root takes its table along.
-      if (feeds[f].isLocal) feeds[f].counters.distrust();
+      if (runtimes[f].state.isLocal) runtimes[f].counters.distrust();
       continue;
     }
-    feeds[f].free();
-    feeds.splice(f, 1);
+    runtimes[f].free();
+    runtimes.splice(f, 1);
   }
 }
 
-/** The newest root that watches owns the feed: its ticks drive it, and calls are made in its name. */
-function keepFeed(feed: Feed, root: Root, now: u64): void {
+/** The newest root that watches owns the runtime: its ticks drive it, and calls are made in its name. */
+function keepRuntime(runtime: Runtime, root: Root, now: u64): void {
   if (!root.watches(now)) {
-    if (feed.owner == root.id) {
-      feed.leader.resign(feed);
-      feed.owner = 0;
+    if (runtime.owner == root.id) {
+      runtime.leader.resign();
+      runtime.owner = 0;
     }
     return;
   }
-  if (feed.owner != root.id) {
-    if (feed.owner > root.id && now - feed.ownerTickNs < OWNER_SILENT_NS) return;
-    feed.owner = root.id;
-    feed.leader.forgetCalls();
-    feed.lane.forgetCall();
-    feed.tokens.forgetCall();
-    feed.outbox.forgetCall();
+  if (runtime.owner != root.id) {
+    if (runtime.owner > root.id && now - runtime.ownerTickNs < OWNER_SILENT_NS) return;
+    runtime.owner = root.id;
+    runtime.leader.forgetCalls();
+    runtime.leaseSession.forgetCall();
+    runtime.tokens.forgetCall();
+    runtime.outbox.forgetCall();
   }
-  feed.ownerTickNs = now;
-  feed.headSound = feed.readHead();
-  feed.members.keep(feed, root.id, now);
-  feed.leader.lead(feed, now);
-  followOn(feed);
-  if (feed.serving) {
-    heedRecalls(feed, now);
-    feed.counters.sweep(feed, now);
-    feed.usage.tick();
+  runtime.ownerTickNs = now;
+  runtime.state.headSound = runtime.state.readHead();
+  runtime.workers.keep(root.id, now);
+  runtime.leader.lead(now);
+  followOn(runtime);
+  if (runtime.state.serving) {
+    heedRecalls(runtime.state, runtime.workers, runtime.counters, now);
+    runtime.counters.sweep(now);
+    runtime.usage.tick();
     renewLooks(now);
-    feed.lane.pump(feed, now, true);
-    feed.tokens.pump(feed, now);
+    runtime.leaseSession.pump(now, true);
+    runtime.tokens.pump(now);
   }
   // The leader sends what VMs that are gone have left, too.
-  if (feed.serving || feed.leader.leads) feed.outbox.pump(feed, now);
+  if (runtime.state.serving || runtime.leader.leads) runtime.outbox.pump(runtime.leader.leads, now);
 }
 
 /** The newest root keeps what a standalone gateway's workers have in common. */
-function keepLocal(feed: Feed, root: Root, now: u64): void {
-  if (feed.owner > root.id && now - feed.ownerTickNs < OWNER_SILENT_NS) return;
-  feed.owner = root.id;
-  feed.ownerTickNs = now;
-  feed.members.keep(feed, root.id, now);
-  if (feed.serving) prepare(feed);
-  heedRecalls(feed, now);
-  feed.counters.sweep(feed, now);
+function keepLocal(runtime: Runtime, root: Root, now: u64): void {
+  if (runtime.owner > root.id && now - runtime.ownerTickNs < OWNER_SILENT_NS) return;
+  runtime.owner = root.id;
+  runtime.ownerTickNs = now;
+  runtime.workers.keep(root.id, now);
+  if (runtime.state.serving) prepare(runtime);
+  heedRecalls(runtime.state, runtime.workers, runtime.counters, now);
+  runtime.counters.sweep(now);
 }
 
 /** Memory for what requests add to. */
-function prepare(feed: Feed): void {
-  const table = feed.table;
-  if (feed.counters.slab.places > 0 || (table != null && table.limits.count > 0)) feed.counters.prepare();
-  if (feed.isLocal) return;
-  feed.usage.begin();
-  feed.tokens.prepare();
+function prepare(runtime: Runtime): void {
+  const table = runtime.state.table;
+  if (runtime.counters.slab.places > 0 || (table != null && table.limits.count > 0)) runtime.counters.prepare();
+  if (runtime.state.isLocal) return;
+  runtime.usage.begin();
+  runtime.tokens.prepare();
 }
 
-function followOn(feed: Feed): void {
-  const before = feed.table;
-  if (feed.follower.follow(feed)) feed.wakeSelf();
-  if (feed.serving) prepare(feed);
-  const table = feed.table;
+function followOn(runtime: Runtime): void {
+  const before = runtime.state.table;
+  if (runtime.follower.follow()) runtime.state.wakeSelf();
+  if (runtime.state.serving) prepare(runtime);
+  const table = runtime.state.table;
   if (before == table || table == null) return;
   garbage = true;
   // Wire ids of another epoch mean something else; in the same one, news of resets may have been missed.
-  if (before != null && feed.tableEpoch != table.epoch) {
-    feed.outbox.close(feed, monotonicNs());
-    feed.lane.startOver(feed, monotonicNs());
-    feed.tokens.startOver();
-  } else feed.counters.distrust();
-  feed.tableEpoch = table.epoch;
+  if (before != null && runtime.state.tableEpoch != table.epoch) {
+    runtime.outbox.close(monotonicNs());
+    runtime.leaseSession.startOver(monotonicNs());
+    runtime.tokens.startOver();
+  } else runtime.counters.distrust();
+  runtime.state.tableEpoch = table.epoch;
 }
 
 /** Another VM, or this one, has woken this VM's queue. */
 export function woken(id: u32, token: u32): void {
   drainQueue(token);
-  for (let i = 0; i < feeds.length; i++) {
-    const feed = feeds[i];
-    if (feed.members.queue != token) continue;
+  for (let i = 0; i < runtimes.length; i++) {
+    const runtime = runtimes[i];
+    if (runtime.state.queue != token) continue;
     const now = monotonicNs();
-    if (!feed.isLocal) {
-      feed.readHead();
-      followOn(feed);
+    if (!runtime.state.isLocal) {
+      runtime.state.readHead();
+      followOn(runtime);
     }
-    if (feed.serving) prepare(feed);
-    heedRecalls(feed, now);
-    if (anyHeld() && resume(now)) feed.wakeSelf();
-    if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();
-    if (anyWaitingForToken() && resumeWaitingForToken(now)) feed.wakeSelf();
+    if (runtime.state.serving) prepare(runtime);
+    heedRecalls(runtime.state, runtime.workers, runtime.counters, now);
+    if (anyHeld() && resume(now)) runtime.state.wakeSelf();
+    if (anyWaiting() && resumeWaiting(now)) runtime.state.wakeSelf();
+    if (anyWaitingForToken() && resumeWaitingForToken(now)) runtime.state.wakeSelf();
     setEffectiveContext(id);
-    if (!feed.isLocal && feed.owner == id) {
-      feed.lane.pump(feed, now, false);
-      feed.tokens.pump(feed, now);
-      feed.outbox.pump(feed, now);
+    if (!runtime.state.isLocal && runtime.owner == id) {
+      runtime.leaseSession.pump(now, false);
+      runtime.tokens.pump(now);
+      runtime.outbox.pump(runtime.leader.leads, now);
     }
     // What was applied is told to the leader without waiting for a tick.
-    feed.members.keep(feed, feed.owner, now);
+    runtime.workers.keep(runtime.owner, now);
     return;
   }
 }
@@ -309,46 +311,46 @@ export function woken(id: u32, token: u32): void {
 export function answered(id: u32, token: u32, headers: u32, bodyBytes: u32): void {
   const now = monotonicNs();
   const room = mark();
-  for (let i = 0; i < feeds.length; i++) {
-    const feed = feeds[i];
-    if (feed.owner != id) continue;
-    if (feed.lane.answered(feed, token, headers, bodyBytes, now)) {
+  for (let i = 0; i < runtimes.length; i++) {
+    const runtime = runtimes[i];
+    if (runtime.owner != id) continue;
+    if (runtime.leaseSession.answered(token, headers, bodyBytes, now)) {
       release(room);
-      if (anyWaiting() && resumeWaiting(now)) feed.wakeSelf();
+      if (anyWaiting() && resumeWaiting(now)) runtime.state.wakeSelf();
       setEffectiveContext(id);
       // What those who went on have used up is asked for at once.
-      feed.lane.pump(feed, now, false);
+      runtime.leaseSession.pump(now, false);
       return;
     }
-    if (feed.tokens.answered(feed, token, headers, bodyBytes, now)) {
+    if (runtime.tokens.answered(token, headers, bodyBytes, now)) {
       release(room);
-      if (anyWaitingForToken() && resumeWaitingForToken(now)) feed.wakeSelf();
+      if (anyWaitingForToken() && resumeWaitingForToken(now)) runtime.state.wakeSelf();
       setEffectiveContext(id);
-      feed.tokens.pump(feed, now);
+      runtime.tokens.pump(now);
       return;
     }
-    if (feed.outbox.answered(feed, token, headers, bodyBytes, now)) return;
-    if (!feed.leader.answered(feed, token, headers, bodyBytes, now)) continue;
+    if (runtime.outbox.answered(token, headers, bodyBytes, now)) return;
+    if (!runtime.leader.answered(token, headers, bodyBytes, now)) continue;
     // What came is in shared data by now. Its room is needed for the pages that are read from there.
     release(room);
-    followOn(feed);
-    if (anyHeld() && resume(now)) feed.wakeSelf();
+    followOn(runtime);
+    if (anyHeld() && resume(now)) runtime.state.wakeSelf();
     setEffectiveContext(id);
     return;
   }
 }
 
 function showGauges(now: u64): void {
-  for (let i = 0; i < feeds.length; i++) {
-    const feed = feeds[i];
-    if (feed.serving) feed.meter.gauge(GAUGE_COUNTERS, feed.counters.slab.count);
-    const head = feed.head;
+  for (let i = 0; i < runtimes.length; i++) {
+    const runtime = runtimes[i];
+    if (runtime.state.serving) runtime.state.meter.gauge(GAUGE_COUNTERS, runtime.counters.slab.count);
+    const head = runtime.state.head;
     if (head.generation == 0) continue;
-    const table = feed.table;
-    const confirmedNs = table == null ? head.contactNs : feed.confirmedNs;
-    feed.meter.gauge(GAUGE_AGE, confirmedNs < now ? (now - confirmedNs) / 1_000_000_000 : 0);
+    const table = runtime.state.table;
+    const confirmedNs = table == null ? head.contactNs : runtime.state.confirmedNs;
+    runtime.state.meter.gauge(GAUGE_AGE, confirmedNs < now ? (now - confirmedNs) / 1_000_000_000 : 0);
     if (table == null) continue;
-    feed.meter.gauge(GAUGE_VERSION, table.version);
-    feed.meter.gauge(GAUGE_KEYS, table.keys.count);
+    runtime.state.meter.gauge(GAUGE_VERSION, table.version);
+    runtime.state.meter.gauge(GAUGE_KEYS, table.keys.count);
   }
 }

@@ -11,13 +11,13 @@
 import { OK, callResponseBody, cas, getShared, setShared, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
 import { random64 } from "./abi/wasi";
-import { Retry } from "./retry";
+import { ControlCall } from "./controlCall";
 import { callPost, responseStatus } from "./controlCalls";
-import { Feed } from "./feed";
+import { SharedState } from "./sharedState";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "./frame";
-import { written } from "./usage";
+import { Usage, written } from "./usage";
 import { FRAME_USAGE, FRAME_USAGE_ANSWER } from "./wire/enums";
-import { NO_SLOT, SLOTS } from "./members";
+import { NO_SLOT, SLOTS, Workers } from "./members";
 import { USAGE_FAILED, USAGE_OK } from "./telemetry";
 
 const BATCHES: u64 = 32;
@@ -28,7 +28,6 @@ const META_BYTES: u32 = 24;
 const FRAME_MOST: u32 = 768 << 10;
 const EVERY_NS: u64 = 900_000_000;
 const TIMEOUT_MS: u32 = 3000;
-const GRACE_NS: u64 = 1_000_000_000;
 const RETRY_LEAST_NS: u64 = 50_000_000;
 const RETRY_MOST_NS: u64 = 2_000_000_000;
 const ORPHANS_EVERY_NS: u64 = 5_000_000_000;
@@ -47,39 +46,42 @@ export class Outbox {
   private sendLane: u64 = 0;
   private sendOldest: u64 = 0;
   private sendNext: u64 = 0;
-  private call: u32 = 0;
-  private sentNs: u64 = 0;
-  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
+  private call: ControlCall = new ControlCall(RETRY_LEAST_NS, RETRY_MOST_NS);
   private orphansNs: u64 = 0;
+  /** this VM leads: it also sends what VMs that are gone have left */
+  private leads: bool = false;
 
-  /** Makes a batch when one is due, and sends what is there. The effective context must be the feed's owner. */
-  pump(feed: Feed, now: u64): void {
-    const slot = feed.members.place;
+  constructor(private state: SharedState, private workers: Workers, private usage: Usage) {}
+
+  /** Makes a batch when one is due, and sends what is there. The effective context must be the runtime's owner. */
+  pump(leads: bool, now: u64): void {
+    this.leads = leads;
+    const slot = this.workers.place;
     if (slot == NO_SLOT) return;
     if (slot != this.slot) this.moveTo(slot);
-    if (this.place == NO_PLACE) this.choosePlace(feed);
-    const due = now - this.madeNs > EVERY_NS || feed.usage.crowded;
+    if (this.place == NO_PLACE) this.choosePlace();
+    const due = now - this.madeNs > EVERY_NS || this.usage.crowded;
     // While one waits, another is made only for want of room.
-    if (due && feed.usage.used > 0 && this.next - this.oldest < (feed.usage.crowded ? BATCHES : 2)) this.make(feed, now);
-    this.send(feed, now);
+    if (due && this.usage.used > 0 && this.next - this.oldest < (this.usage.crowded ? BATCHES : 2)) this.make(now);
+    this.send(now);
   }
 
   forgetCall(): void {
-    this.call = 0;
+    this.call.forget();
   }
 
-  private metaOf(feed: Feed, place: u32): bool {
-    const n = feed.name("o").num(place);
+  private metaOf(place: u32): bool {
+    const n = this.state.name("o").num(place);
     return getShared(n.start, n.bytes) && valueBytes() == META_BYTES;
   }
 
-  private writeMeta(feed: Feed, place: u32, lane: u64, oldest: u64, next: u64, expected: u32): bool {
+  private writeMeta(place: u32, lane: u64, oldest: u64, next: u64, expected: u32): bool {
     const at = scratch(META_BYTES);
     if (at == 0) return false;
     store<u64>(at, lane);
     store<u64>(at, oldest, 8);
     store<u64>(at, next, 16);
-    const n = feed.name("o").num(place);
+    const n = this.state.name("o").num(place);
     return setShared(n.start, n.bytes, at, META_BYTES, expected) == OK;
   }
 
@@ -88,13 +90,13 @@ export class Outbox {
     this.slot = slot;
     this.place = NO_PLACE;
     this.sendPlace = NO_PLACE;
-    this.call = 0;
+    this.call.forget();
     this.orphansNs = 0;
   }
 
-  private choosePlace(feed: Feed): void {
+  private choosePlace(): void {
     for (let place = this.slot; place < SLOTS * PLACES; place += SLOTS) {
-      if (this.metaOf(feed, place) && this.isFilled(value())) continue;
+      if (this.metaOf(place) && this.isFilled(value())) continue;
       this.place = place;
       this.lane = random64() | 1;
       this.oldest = 1;
@@ -109,9 +111,9 @@ export class Outbox {
   }
 
   /** Takes on the batches that a slot's places hold but for `own`, if there are any. */
-  private adopt(feed: Feed, slot: u32, own: u32): bool {
+  private adopt(slot: u32, own: u32): bool {
     for (let place = slot; place < SLOTS * PLACES; place += SLOTS) {
-      if (place == own || !this.metaOf(feed, place) || !this.isFilled(value())) continue;
+      if (place == own || !this.metaOf(place) || !this.isFilled(value())) continue;
       const meta = value();
       this.sendPlace = place;
       this.sendLane = load<u64>(meta);
@@ -123,103 +125,98 @@ export class Outbox {
   }
 
   /** The wire ids of what was counted are about to mean something else: it's put into batches of the epoch that it was counted in. */
-  close(feed: Feed, now: u64): void {
-    while (feed.usage.used > 0 && this.next - this.oldest < BATCHES && this.make(feed, now)) {}
-    if (feed.usage.used > 0) feed.usage.disown();
+  close(now: u64): void {
+    while (this.usage.used > 0 && this.next - this.oldest < BATCHES && this.make(now)) {}
+    if (this.usage.used > 0) this.usage.disown();
   }
 
-  private make(feed: Feed, now: u64): bool {
-    if (this.place == NO_PLACE || feed.table == null) return false;
+  private make(now: u64): bool {
+    if (this.place == NO_PLACE || this.state.table == null) return false;
     const room = mark();
     const frame = scratch(FRAME_MOST);
     if (frame == 0) return false;
-    const bytes = 8 + feed.usage.drain(frame + FRAME_HEAD_BYTES + 8, FRAME_MOST - FRAME_HEAD_BYTES - 8);
+    const bytes = 8 + this.usage.drain(frame + FRAME_HEAD_BYTES + 8, FRAME_MOST - FRAME_HEAD_BYTES - 8);
     store<u32>(frame + FRAME_HEAD_BYTES, written);
     store<u32>(frame + FRAME_HEAD_BYTES, 0, 4);
-    sealFrame(frame, FRAME_USAGE, bytes, feed.tableEpoch, this.next, this.lane);
-    const n = feed.name("o").num(this.place).byte(0x2f).num(this.next % BATCHES);
+    sealFrame(frame, FRAME_USAGE, bytes, this.state.tableEpoch, this.next, this.lane);
+    const n = this.state.name("o").num(this.place).byte(0x2f).num(this.next % BATCHES);
     if (setShared(n.start, n.bytes, frame, FRAME_HEAD_BYTES + bytes, 0) == OK) {
       this.next++;
-      this.writeMeta(feed, this.place, this.lane, this.oldest, this.next, 0);
+      this.writeMeta(this.place, this.lane, this.oldest, this.next, 0);
     }
     release(room);
     this.madeNs = now;
     return true;
   }
 
-  private send(feed: Feed, now: u64): void {
-    if (this.call != 0) {
-      if (now - this.sentNs < <u64>TIMEOUT_MS * 1_000_000 + GRACE_NS) return;
-      this.failed(feed, now);
-    }
-    if (now < this.retry.atNs) return;
+  private send(now: u64): void {
+    if (this.call.isLost(now)) this.failed(now);
+    if (!this.call.mayStart(now)) return;
     if (this.sendPlace == NO_PLACE) {
       if (this.oldest < this.next) {
         this.sendPlace = this.place;
         this.sendLane = this.lane;
         this.sendOldest = this.oldest;
         this.sendNext = this.next;
-      } else if (!this.findOrphans(feed, now)) return;
+      } else if (!this.findOrphans(now)) return;
     }
     const room = mark();
-    const n = feed.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
+    const n = this.state.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
     if (!getShared(n.start, n.bytes) || !this.isSent()) {
       // Spoiled by somebody else: it can't be sent.
-      feed.meter.count(USAGE_FAILED);
-      this.acknowledged(feed);
+      this.state.meter.count(USAGE_FAILED);
+      this.acknowledged();
     } else {
-      this.sentNs = now;
-      this.call = callPost(feed, "usage", frameEpoch(value()), value(), frameBytes(value()), TIMEOUT_MS);
-      if (this.call == 0) this.failed(feed, now);
+      const token = callPost(this.state, "usage", frameEpoch(value()), value(), frameBytes(value()), TIMEOUT_MS);
+      if (!this.call.started(token, now, TIMEOUT_MS)) this.failed(now);
     }
     release(room);
   }
 
   /** Batches of VMs that are gone: those that were in this slot before, and, for the leader to see to, those of slots that nobody has. */
-  private findOrphans(feed: Feed, now: u64): bool {
+  private findOrphans(now: u64): bool {
     if (this.orphansNs != 0 && now - this.orphansNs < ORPHANS_EVERY_NS) return false;
     this.orphansNs = now;
-    if (this.adopt(feed, this.slot, this.place)) return true;
-    if (!feed.leader.leads) return false;
-    for (let i: u32 = 0; feed.members.known(feed, i); i++) {
-      if (i != this.slot && feed.members.gone(feed, i, now) && this.adopt(feed, i, NO_PLACE)) return true;
+    if (this.adopt(this.slot, this.place)) return true;
+    if (!this.leads) return false;
+    for (let i: u32 = 0; this.workers.known(i); i++) {
+      if (i != this.slot && this.workers.gone(i, now) && this.adopt(i, NO_PLACE)) return true;
     }
     return false;
   }
 
-  answered(feed: Feed, token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
-    if (token == 0 || token != this.call) return false;
-    this.call = 0;
+  answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
+    if (!this.call.takes(token)) return false;
     const status = headers == 0 ? 0 : responseStatus();
     if (status == 200 && bodyBytes >= FRAME_HEAD_BYTES && callResponseBody(0, FRAME_HEAD_BYTES) && checkFrame(value(), valueBytes()) == FRAME_GOOD &&
       frameType(value()) == FRAME_USAGE_ANSWER && frameVersion(value()) == this.sendOldest) {
-      this.retry.answered();
-      feed.meter.count(USAGE_OK);
-      this.acknowledged(feed);
-      this.pump(feed, now);
+      this.call.answered();
+      this.state.meter.count(USAGE_OK);
+      this.acknowledged();
+      this.pump(this.leads, now);
     } else if (status == 400 || status == 413) {
       // It would be refused for ever.
-      feed.meter.count(USAGE_FAILED);
-      this.acknowledged(feed);
-    } else this.failed(feed, now);
+      this.state.meter.count(USAGE_FAILED);
+      this.acknowledged();
+    } else this.failed(now);
     return true;
   }
 
-  private acknowledged(feed: Feed): void {
-    const n = feed.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
+  private acknowledged(): void {
+    const n = this.state.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
     if (getShared(n.start, n.bytes) && this.isSent()) setShared(n.start, n.bytes, 0, 0, cas());
     this.sendOldest++;
     let expected: u32 = 0;
     if (this.sendPlace == this.place && this.sendLane == this.lane) {
       this.oldest = this.sendOldest;
       this.sendNext = this.next;
-    } else if (this.metaOf(feed, this.sendPlace) && load<u64>(value()) == this.sendLane) expected = cas();
+    } else if (this.metaOf(this.sendPlace) && load<u64>(value()) == this.sendLane) expected = cas();
     else {
       // Somebody else has begun batches of its own there.
       this.sendPlace = NO_PLACE;
       return;
     }
-    this.writeMeta(feed, this.sendPlace, this.sendLane, this.sendOldest, this.sendNext, expected);
+    this.writeMeta(this.sendPlace, this.sendLane, this.sendOldest, this.sendNext, expected);
     if (this.sendOldest < this.sendNext) return;
     // There may be another one to look after.
     if (this.sendPlace != this.place) this.orphansNs = 0;
@@ -232,9 +229,8 @@ export class Outbox {
       frameBase(value()) == this.sendLane;
   }
 
-  private failed(feed: Feed, now: u64): void {
-    this.call = 0;
-    feed.meter.count(USAGE_FAILED);
-    this.retry.failed(now);
+  private failed(now: u64): void {
+    this.state.meter.count(USAGE_FAILED);
+    this.call.failed(now);
   }
 }

@@ -2,7 +2,8 @@
  * Query parameters of a `:path`, split on `&` only. Names and values are read as the URL Standard reads forms: percent-decoded, `+` as a
  * space, a malformed escape as it stands.
  */
-import { findByte, hexValue } from "./bytes";
+import { decodedAt, findByte, findEither, smallLetter } from "./bytes";
+import { hasKeyForm } from "./keyScan";
 
 /** no such parameter, or none with a value */
 export const QUERY_ABSENT: i32 = -1;
@@ -36,9 +37,20 @@ export function findQuery(path: usize, pathLen: u32, name: usize, nameLen: u32, 
 
 /**
  * Writes the path without any parameter `name`, with or without a value, and without the `&` or `?` that it would leave behind; all else
- * stays as it is. Gives the bytes written, at most pathLen. `out` may be `path`.
+ * stays as it is. Gives the bytes written, at most pathLen. `out` may be `path`. `loose`: names in any case, and parameters that `;`
+ * separates, count too.
  */
-export function removeQuery(path: usize, pathLen: u32, name: usize, nameLen: u32, out: usize): u32 {
+export function removeQuery(path: usize, pathLen: u32, name: usize, nameLen: u32, out: usize, loose: bool = false): u32 {
+  return removeParameters(path, pathLen, name, nameLen, out, loose);
+}
+
+/** The same without any parameter that holds a text in the form of a Tollgate key; parameters end at `&` and at `;`. */
+export function removeQueryKeys(path: usize, pathLen: u32, out: usize): u32 {
+  return removeParameters(path, pathLen, 0, 0, out, true);
+}
+
+/** `name` 0: parameters that hold a key. */
+function removeParameters(path: usize, pathLen: u32, name: usize, nameLen: u32, out: usize, loose: bool): u32 {
   const end = path + pathLen;
   const question = findByte(path, end, 0x3f);
   const pathBytes = <u32>(question - path);
@@ -49,42 +61,36 @@ export function removeQuery(path: usize, pathLen: u32, name: usize, nameLen: u32
   let target = query;
   let removed = false;
   let keptPair = false;
+  let separator: u32 = 0x26;
   let p = question + 1;
   for (;;) {
-    const pieceEnd = findByte(p, end, 0x26);
-    if (pieceEnd > p && decodesTo(p, findByte(p, pieceEnd, 0x3d), name, nameLen)) {
+    const pieceEnd = loose ? findEither(p, end, 0x26, 0x3b) : findByte(p, end, 0x26);
+    const following = pieceEnd == end ? 0 : <u32>load<u8>(pieceEnd);
+    if (name == 0 ? hasKeyForm(p, <u32>(pieceEnd - p)) : pieceEnd > p && decodesTo(p, findByte(p, pieceEnd, 0x3d), name, nameLen, loose)) {
       removed = true;
     } else {
-      store<u8>(target, target == query ? 0x3f : 0x26);
+      store<u8>(target, target == query ? 0x3f : <u8>separator);
       ++target;
       memory.copy(target, p, pieceEnd - p);
       target += pieceEnd - p;
       if (pieceEnd > p) keptPair = true;
     }
     if (pieceEnd == end) break;
+    separator = following;
     p = pieceEnd + 1;
   }
   return removed && !keptPair ? pathBytes : <u32>(target - out);
 }
 
-/** The byte that stands at p, decoded: its size (1 or 3) << 8 | the byte. */
-@inline function decodedAt(p: usize, end: usize): u32 {
-  const c = <u32>load<u8>(p);
-  if (c == 0x2b) return 0x120;
-  if (c == 0x25 && end - p >= 3) {
-    const high = hexValue(load<u8>(p, 1));
-    const low = hexValue(load<u8>(p, 2));
-    if ((high | low) < 16) return 0x300 | (high << 4) | low;
-  }
-  return 0x100 | c;
-}
-
-/** Whether what stands between p and end decodes to these bytes. */
-function decodesTo(p: usize, end: usize, bytes: usize, len: u32): bool {
+/** Whether what stands between p and end decodes to these bytes; with `anyCase`, to them in any case. */
+function decodesTo(p: usize, end: usize, bytes: usize, len: u32, anyCase: bool = false): bool {
   const bytesEnd = bytes + len;
   while (p < end) {
     const next = decodedAt(p, end);
-    if (bytes == bytesEnd || (next & 0xff) != <u32>load<u8>(bytes)) return false;
+    if (bytes == bytesEnd) return false;
+    const c = next & 0xff;
+    const wanted = <u32>load<u8>(bytes);
+    if (c != wanted && !(anyCase && smallLetter(c) == smallLetter(wanted))) return false;
     p += next >> 8;
     ++bytes;
   }

@@ -7,6 +7,7 @@
 import { bearerToken } from "./bearer";
 import { Config } from "./config";
 import { findCookie } from "./cookie";
+import { hasKeyForm } from "./keyScan";
 import { foldEquals, foldStartsWith } from "./names";
 import { findQuery } from "./query";
 import { ascii } from "./text";
@@ -79,6 +80,23 @@ const KIND_ORIGIN: u32 = 33;
 const KIND_ASKED_METHOD: u32 = 34;
 const KIND_CONTENT_TYPE: u32 = 35;
 const KIND_CLAIM: u32 = 36;
+/** Headers that carry no key by the configuration, in which clients put keys all the same: KIND_SEARCHED + their place in `searched`. */
+const KIND_SEARCHED: u32 = 37;
+
+export const AUTHORIZATION = ascii("authorization");
+export const searched: StaticArray<StaticArray<u8>> = [AUTHORIZATION, ascii("proxy-authorization"), ascii("referer")];
+
+/**
+ * Where a text in the form of a Tollgate key was found: bit i in the header of source i, bits of `STRAY_*`, and STRAY_SEARCHED << i in the
+ * header `searched[i]`.
+ */
+export let strays: u32 = 0;
+export const STRAY_QUERY: u32 = 1 << 8;
+export const STRAY_COOKIE: u32 = 1 << 9;
+export const STRAY_SEARCHED: u32 = 1 << 10;
+
+/** The pairs that were scanned. */
+export let pairsAt: usize = 0;
 
 class Wanted {
   constructor(public name: StaticArray<u8>, public kind: u32) {}
@@ -110,6 +128,7 @@ export class HeaderPlan {
     this.want(ascii("access-control-request-method"), KIND_ASKED_METHOD);
     this.want(ascii("content-type"), KIND_CONTENT_TYPE);
     for (let i = 0; i < config.ownedNames.length; i++) this.want(config.ownedNames[i], KIND_CLAIM);
+    for (let i = 0; i < searched.length; i++) this.want(searched[i], KIND_SEARCHED + i);
   }
 
   private want(name: StaticArray<u8>, kind: u32): void {
@@ -138,6 +157,18 @@ export class HeaderPlan {
     return false;
   }
 
+  /** Whether a request's header of this name may carry a key: a source's, or one in which `scan` has found one. */
+  mayCarryKey(name: usize, bytes: u32, config: Config): bool {
+    for (let i = 0; i < this.wanted.length; i++) {
+      const w = unchecked(this.wanted[i]);
+      if (<u32>w.name.length != bytes || memory.compare(name, changetype<usize>(w.name), bytes) != 0) continue;
+      if (w.kind < KIND_COOKIE) return true;
+      if (w.kind == KIND_COOKIE) return (strays & STRAY_COOKIE) != 0 || hasSource(config, SOURCE_COOKIE);
+      if (w.kind >= KIND_SEARCHED && (strays & (STRAY_SEARCHED << (w.kind - KIND_SEARCHED))) != 0) return true;
+    }
+    return false;
+  }
+
   /** Reads header pairs as the ABI lays them out. False when they're not whole. */
   scan(pairs: usize, pairsBytes: u32, config: Config): bool {
     path.set(0, 0);
@@ -149,6 +180,8 @@ export class HeaderPlan {
     memory.fill(held, 0, 12 * SOURCES_MAX);
     forgedCount = 0;
     cookieCount = 0;
+    strays = 0;
+    pairsAt = pairs;
     if (pairsBytes < 4) return false;
     const n = load<u32>(pairs);
     if (n > (pairsBytes - 4) >> 3) return false;
@@ -179,6 +212,7 @@ export class HeaderPlan {
       }
       if ((filter & filterBit(c, nameBytes)) != 0 && !this.interesting(name, nameBytes, valueAt, bytes)) return false;
     }
+    if (hasKeyForm(path.at, path.bytes)) strays |= STRAY_QUERY;
     this.findElsewhere(config);
     return true;
   }
@@ -206,13 +240,18 @@ export class HeaderPlan {
         continue;
       }
       if (memory.compare(name, changetype<usize>(w.name), nameBytes) != 0) continue;
-      if (kind < KIND_BEARER) noteKey(kind, valueAt, bytes);
-      else if (kind < KIND_COOKIE) {
+      if (kind < KIND_BEARER) {
+        noteKey(kind, valueAt, bytes);
+        if (hasKeyForm(valueAt, bytes)) strays |= 1 << kind;
+      } else if (kind < KIND_COOKIE) {
         const token = bearerToken(valueAt, bytes);
         if (token != 0) noteKey(kind - KIND_BEARER, valueAt + <usize>(token >> 32), <u32>token);
       } else if (kind == KIND_COOKIE) {
         if (cookieCount == HEADERS_MAX) return false;
         cookie(cookieCount++).set(valueAt, bytes);
+        if (hasKeyForm(valueAt, bytes)) strays |= STRAY_COOKIE;
+      } else if (kind >= KIND_SEARCHED) {
+        if (hasKeyForm(valueAt, bytes)) strays |= STRAY_SEARCHED << (kind - KIND_SEARCHED);
       } else if (kind == KIND_ORIGIN) origin.set(valueAt, bytes);
       else if (kind == KIND_ASKED_METHOD) askedMethod.set(valueAt, bytes);
       else contentType.set(valueAt, bytes);
@@ -238,6 +277,11 @@ export class HeaderPlan {
       }
     }
   }
+}
+
+export function hasSource(config: Config, kind: i32): bool {
+  for (let i = 0; i < config.sources.length; i++) if (unchecked(config.sources[i]).kind == kind) return true;
+  return false;
 }
 
 const otherRoom = memory.data(256);

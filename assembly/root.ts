@@ -1,11 +1,11 @@
 /** A root context: one plugin configuration in one VM, and all that hangs off it. */
 import { setEffectiveContext, setTickPeriod } from "./abi/host";
 import { Config } from "./config";
-import { Feed } from "./feed";
 import { HeaderPlan } from "./request";
+import { SOURCE_BEARER } from "./wire/enums";
+import { Runtime } from "./runtime";
 import { Table } from "./table";
 import { Meter } from "./telemetry";
-import { SOURCE_BEARER } from "./wire/enums";
 
 /** While something loads or waits. */
 export const TICK_BUSY_MS: u32 = 10;
@@ -16,7 +16,7 @@ export class Root {
   plan: HeaderPlan;
   bearer: bool = false;
   /** none when the configuration is empty; of a standalone gateway one that has no control */
-  feed: Feed | null = null;
+  runtime: Runtime | null = null;
   standalone: Table | null = null;
   /** control was not heard of for longer than the configuration allows */
   stale: bool = false;
@@ -27,7 +27,7 @@ export class Root {
   /** requests that wait for allowance */
   waiting: u32 = 0;
 
-  /** A newer root of the same plugin has another feed: this one watches no more, unless streams still come. */
+  /** A newer root of the same plugin has another runtime: this one watches no more, unless streams still come. */
   superseded: bool = false;
   private revivedUntilNs: u64 = 0;
 
@@ -40,8 +40,8 @@ export class Root {
   get table(): Table | null {
     const own = this.standalone;
     if (own != null) return own;
-    const feed = this.feed;
-    return feed == null || this.stale ? null : feed.believed;
+    const runtime = this.runtime;
+    return runtime == null || this.stale ? null : runtime.state.believed;
   }
 
   /** Sets the period of the root's ticks; one of its contexts must be the effective one. */
@@ -51,7 +51,7 @@ export class Root {
     setTickPeriod(ms);
   }
 
-  /** Whether the root takes part in its feed. */
+  /** Whether the root takes part in its runtime. */
   watches(now: u64): bool {
     return !this.superseded || now < this.revivedUntilNs;
   }

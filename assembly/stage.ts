@@ -7,13 +7,15 @@
  */
 import { OK, getShared, setShared, value, valueBytes } from "./abi/host";
 import { scratch } from "./abi/memory";
-import { Feed } from "./feed";
+import { SharedState } from "./sharedState";
 import { Manifest, frameBase, frameEpoch, frameVersion, manifestOf } from "./frame";
 
 const STAGE_BYTES: u32 = 72;
 const MANIFEST_BYTES: u32 = 40;
 
-export class Stage {
+export class SnapshotStaging {
+  constructor(private state: SharedState) {}
+
   private at: usize = heap.alloc(72);
   active: bool = false;
 
@@ -41,44 +43,44 @@ export class Stage {
   }
 
   /** Begins what a manifest's frame announces, or goes on with it when it's the same. */
-  begin(feed: Feed, frame: usize): bool {
+  begin(frame: usize): bool {
     if (!this.active || this.epoch != frameEpoch(frame) || this.version != frameVersion(frame)) {
       store<u64>(this.at, frameEpoch(frame));
       store<u64>(this.at, frameVersion(frame), 8);
-      store<u32>(this.at, feed.head.generation + 1, 16);
+      store<u32>(this.at, this.state.head.generation + 1, 16);
       store<u32>(this.at, 0, 20);
       memory.copy(this.at + 24, changetype<usize>(manifestOf(frame)), MANIFEST_BYTES);
     }
     store<u64>(this.at, frameBase(frame), 64);
     this.active = true;
-    return this.save(feed);
+    return this.save();
   }
 
   /** The next page has arrived. */
-  advance(feed: Feed): bool {
+  advance(): bool {
     store<u32>(this.at, this.nextPage + 1, 20);
-    return this.save(feed);
+    return this.save();
   }
 
-  drop(feed: Feed): void {
+  drop(): void {
     this.active = false;
     store<u32>(this.at, 0, 20);
-    this.save(feed);
+    this.save();
   }
 
-  /** Takes over what a predecessor had begun, if it continues the feed's state. */
-  resume(feed: Feed): void {
-    const n = feed.name("stage");
-    this.active = getShared(n.start, n.bytes) && valueBytes() == STAGE_BYTES && load<u32>(value(), 16) == feed.head.generation + 1 &&
+  /** Takes over what a predecessor had begun, if it continues the state. */
+  resume(): void {
+    const n = this.state.name("stage");
+    this.active = getShared(n.start, n.bytes) && valueBytes() == STAGE_BYTES && load<u32>(value(), 16) == this.state.head.generation + 1 &&
       load<u32>(value(), 20) > 0;
     if (this.active) memory.copy(this.at, value(), STAGE_BYTES);
   }
 
-  private save(feed: Feed): bool {
+  private save(): bool {
     const at = scratch(STAGE_BYTES);
     if (at == 0) return false;
     memory.copy(at, this.at, STAGE_BYTES);
-    const n = feed.name("stage");
+    const n = this.state.name("stage");
     return setShared(n.start, n.bytes, at, STAGE_BYTES, 0) == OK;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What a worker knows of one feed: the records where they arrived, and indexes into them.
+ * What a worker knows of one environment: the records where they arrived, and indexes into them.
  *
  * A full snapshot is loaded into a new table aside, in slices; deltas are applied in place after the whole frame was validated. A table
  * that can't take a delta (an index is full or lacking, or much of its memory is outdated records) says so and is built anew.

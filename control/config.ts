@@ -1,9 +1,9 @@
 /** Control's settings, from environment variables. */
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { type SettingName, settings, type StandardName } from "./settings.ts";
-import { makeFolder } from "./store/folder.ts";
+import { keepPrivate, makeFolder } from "./store/folder.ts";
 
 export interface ControlConfig {
   /** the address that both servers listen on */
@@ -20,6 +20,8 @@ export interface ControlConfig {
   redisWaitReplicas: number;
   /** how long a gateway may spend what it was granted */
   leaseMs: number;
+  /** gateways that one token may have at a time */
+  gatewaysPerToken: number;
   /** so long minutes of usage are kept, before hours stand for them */
   usageMinutesHours: number;
   /** absent: those in the database count, and the first is made when there is none */
@@ -69,6 +71,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
     databaseUrl,
     logLevel,
     leaseMs: whole("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400, " of seconds") * 1000,
+    gatewaysPerToken: whole("TOLLGATE_GATEWAYS_PER_TOKEN", textOrStandard("TOLLGATE_GATEWAYS_PER_TOKEN"), 1, 10_000),
     usageMinutesHours: whole("TOLLGATE_USAGE_MINUTES_HOURS", textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"), 1, 720, " of hours"),
     redisWaitReplicas: whole("TOLLGATE_REDIS_WAIT_REPLICAS", textOrStandard("TOLLGATE_REDIS_WAIT_REPLICAS"), 0, 100),
     ...(redisUrl === undefined ? {} : { redisUrl }),
@@ -83,6 +86,10 @@ export function prepareDataDir(dataDir: string): void {
     makeFolder(dataDir);
     if (!statSync(dataDir).isDirectory()) throw new Error("It is no folder.");
     accessSync(dataDir, constants.W_OK | constants.X_OK);
+    // Whatever is written from now on, by children too: databases, their side files, logs, configuration.
+    process.umask(0o077);
+    keepPrivate(dataDir);
+    for (const name of readdirSync(dataDir)) keepPrivate(join(dataDir, name));
   } catch (error) {
     throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, "Set TOLLGATE_DATA_DIR to a folder that this user may write.", { cause: error });
   }

@@ -12,6 +12,7 @@ import { createAdminServer } from "./http/server.ts";
 import type { App } from "./http/typeProvider.ts";
 import { Issuer } from "./identity/issuer.ts";
 import { createLogger } from "./logging.ts";
+import { maskSecrets } from "./secrets.ts";
 import { QuotaSource } from "./quota/facts.ts";
 import { openStore } from "./store/open.ts";
 import type { SqlStore } from "./store/sqlStore.ts";
@@ -49,7 +50,7 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
     const leased = await openCounterStore(config, store, logger);
     counters = leased;
     usage.start();
-    const sync = createSyncServer({ source: store, counters, usage, issuer: new Issuer(store), logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
+    const sync = createSyncServer({ source: store, counters, usage, issuer: new Issuer(store), gatewaysPerToken: config.gatewaysPerToken, logger, registry, ...(config.syncTls === undefined ? {} : { tls: config.syncTls }) });
     servers.push(sync);
     const services: Services = {
       store,
@@ -91,7 +92,7 @@ export async function runControl(env: NodeJS.ProcessEnv, say: (text: string) => 
     control = await startControl(config, logger);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    say(`${error.message}\n${error.remedy}`);
+    say(maskSecrets(`${error.message}\n${error.remedy}`));
     return 1;
   }
   if (control.adminToken !== undefined) say(`Admin token (shown this once): ${control.adminToken}`);

@@ -20,6 +20,7 @@ export const settings = {
   TOLLGATE_REDIS_WAIT_REPLICAS: { standard: "0", meaning: "So many replicas of Valkey or Redis must have confirmed what a call changed before it's answered, 0 to 100: else a failover may forget it. Calls are answered 503 while there are fewer." },
   TOLLGATE_LEASE_SECONDS: { standard: "900", meaning: "How long a gateway may spend what it was granted without asking again, at most until the window's end, 1 to 86400 seconds. What a gateway held that is gone stays spent until the window's end, whatever this says." },
   TOLLGATE_USAGE_MINUTES_HOURS: { standard: "48", meaning: "How many hours usage is kept by the minute, 1 to 720. Hours and days are kept for 400 days." },
+  TOLLGATE_GATEWAYS_PER_TOKEN: { standard: "250", meaning: "How many gateways (Envoy processes) one gateway token may have at a time, 1 to 10000. More are refused with 429; those that are refused keep what they have loaded. A gateway counts until 70 seconds after its last call, or 5 seconds after it has ended." },
   TOLLGATE_ADMIN_TOKEN: { unset: "only the tokens in the database", meaning: "An admin token that always holds beside those in the database: 16 to 256 printable ASCII characters without spaces. Without it, a first start makes one and prints it once to standard error." },
   TOLLGATE_LOG_LEVEL: { standard: "info", meaning: "trace, debug, info, warn, error, fatal or silent. The log is JSON lines on standard output." },
 } as const satisfies Record<string, Setting>;

@@ -11,7 +11,7 @@ import { consumerId, consumerIdBytes, jwtAdmitsUnknown, jwtConsumerClaims, jwtSc
 import { sha256 } from "../sha256";
 import { Table } from "../table";
 import { ascii } from "../text";
-import { NO_FAULT, checkToken, claim, claimItem, isText, issuer } from "./token";
+import { NO_FAULT, checkToken, claim, claimAt, claimBytes, isText, isValue, issuer, nextItem, openItems } from "./token";
 
 export { NO_FAULT } from "./token";
 
@@ -46,9 +46,9 @@ export function setCaller(key: usize, consumer: usize): void {
 export function callerByToken(table: Table, jwt: usize): u32 {
   const fault = checkToken(jwt);
   if (fault != NO_FAULT) return fault;
-  if (!consumerClaim(jwt) || valueBytes() > ID_BYTES_MAX || !isText(false)) return CONSUMER_UNKNOWN;
-  const id = value();
-  const bytes = valueBytes();
+  if (!consumerClaim(jwt) || claimBytes > ID_BYTES_MAX || !isText(false)) return CONSUMER_UNKNOWN;
+  const id = claimAt;
+  const bytes = claimBytes;
   const wireId = table.names.consumers.get(id, bytes);
   if (wireId != 0) callerConsumer = table.consumers.get(wireId);
   else if (jwtAdmitsUnknown(jwt) && isAscii(id, bytes)) callerConsumer = unknownConsumer(id, bytes);
@@ -67,7 +67,7 @@ function isAscii(at: usize, bytes: u32): bool {
 export function tokenOf(consumer: usize, jwt: usize): u32 {
   const fault = checkToken(jwt);
   if (fault != NO_FAULT) return fault;
-  const same = consumerClaim(jwt) && valueBytes() == consumerIdBytes(consumer) && memory.compare(value(), consumerId(consumer), valueBytes()) == 0;
+  const same = consumerClaim(jwt) && isValue(consumerId(consumer), consumerIdBytes(consumer));
   return same ? NO_FAULT : TOKEN_CONSUMER_MISMATCH;
 }
 
@@ -83,12 +83,12 @@ export function callerByPeer(table: Table, waypoint: bool): u32 {
   return NO_FAULT;
 }
 
-/** Reads the first of the claims that the token has. */
+/** Reads the first of the claims that the token has, whatever its value; an empty text counts as none. */
 function consumerClaim(jwt: usize): bool {
   const claims = jwtConsumerClaims(jwt);
   let item = first(claims);
   for (let n = count(claims); n > 0; n--) {
-    if (claim(text(item), textBytes(item)) && valueBytes() > 0) return true;
+    if (claim(text(item), textBytes(item)) && !isValue(0, 0)) return true;
     item = next(item);
   }
   return false;
@@ -99,7 +99,7 @@ function openToken(table: Table, jwt: usize): u32 {
   const tierClaim = jwtTierClaim(jwt);
   let tier: u32 = 0;
   if (textBytes(tierClaim) > 0 && claim(text(tierClaim), textBytes(tierClaim))) {
-    tier = table.names.tiers.get(value(), valueBytes());
+    tier = isText(true) ? table.names.tiers.get(claimAt, claimBytes) : 0;
     if (tier == 0) return TIER_MISSING;
   }
   const scopeClaim = jwtScopeClaim(jwt);
@@ -121,18 +121,16 @@ function scopesOf(name: usize): usize {
   if (list == 0) return 0;
   store<u16>(list, 0);
   listEnd = list + 2;
-  if (isText(true)) {
-    let at = value();
-    const end = at + valueBytes();
+  if (openItems()) {
+    while (nextItem()) if (isText(false)) addScope(list, claimAt, claimBytes);
+  } else if (isText(true)) {
+    let at = claimAt;
+    const end = at + claimBytes;
     while (at < end) {
       let to = at;
       while (to < end && load<u8>(to) != 0x20) to++;
       if (to > at) addScope(list, at, <u32>(to - at));
       at = to + 1;
-    }
-  } else {
-    for (let n: u32 = 0; claimItem(n); n++) {
-      if (isText(false)) addScope(list, value(), valueBytes());
     }
   }
   return list;

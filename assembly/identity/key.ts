@@ -1,6 +1,7 @@
 /** The caller by its key: from the source that carries one to the record that is valid now. */
 import { wallNs } from "../abi/host";
 import { Config } from "../config";
+import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, source } from "../request";
 import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "../keyFormat";
 import { STATE_ACTIVE, STATE_REVOKED, STATE_SUSPENDED } from "../wire/enums";
 import { expiresAtMs, notBeforeMs, openKey } from "../wire/keyFields";
@@ -9,7 +10,6 @@ import {
   KEY_WRONG_ENVIRONMENT, RECORD_UNSUPPORTED,
 } from "../wire/reasons";
 import { KEY_STATE, keyConsumer, keyFlags } from "../wire/records";
-import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, source } from "../request";
 import { sha256 } from "../sha256";
 import { holdsToken } from "../stripKeys";
 import { Table } from "../table";

@@ -11,10 +11,11 @@
 import { CREATE, OK, cas, getShared, setShared, value, valueBytes, wallNs } from "../abi/host";
 import { scratch } from "../abi/memory";
 import { crc32 } from "../crc32";
-import { Feed } from "../feed";
+import { Workers } from "../members";
+import { SharedState } from "../sharedState";
 import { Counter, credit, noteAsked, wanted } from "./counter";
 import { isFirstUse, limitAmount, paceBurst, pacePerSecond } from "../wire/records";
-import { postRecall } from "./recalls";
+import { postRecall } from "./recallRing";
 import { windowAt, windowEndMs, windowStartMs } from "./windows";
 
 const CELLS: u32 = 65536;
@@ -42,9 +43,9 @@ function hashOf(limit: u32, a: u64, b: u64): u32 {
 }
 
 /** Reads cell `i` into `cell`; false when it's absent or not sound. */
-function read(feed: Feed, i: u32): bool {
+function read(state: SharedState, i: u32): bool {
   index = i;
-  const n = feed.name("g/").num(i);
+  const n = state.name("g/").num(i);
   if (!getShared(n.start, n.bytes)) {
     word = CREATE;
     return false;
@@ -57,16 +58,16 @@ function read(feed: Feed, i: u32): bool {
   return crc == crc32(cell, CELL_BYTES);
 }
 
-function write(feed: Feed): bool {
+function write(state: SharedState): bool {
   store<u32>(cell, 0, 4);
   const crc = crc32(cell, CELL_BYTES);
   store<u32>(cell, crc, 4);
-  const n = feed.name("g/").num(index);
+  const n = state.name("g/").num(index);
   return setShared(n.start, n.bytes, cell, CELL_BYTES, word) == OK;
 }
 
 /** Finds the counter's cell, or makes one; false when all its places are taken by others whose windows are not over. */
-function find(feed: Feed, c: Counter, nowMs: u64, now: u64): bool {
+function find(state: SharedState, c: Counter, nowMs: u64, now: u64): bool {
   cell = scratch(CELL_BYTES);
   if (cell == 0) return false;
   const home = hashOf(c.limit, c.subjectA, c.subjectB);
@@ -76,7 +77,7 @@ function find(feed: Feed, c: Counter, nowMs: u64, now: u64): bool {
   let freeWord: u32 = 0;
   for (let p: u32 = 0; p < PROBES; p++) {
     const i = (home + p * step) & (CELLS - 1);
-    const sound = read(feed, i);
+    const sound = read(state, i);
     if (sound && load<u32>(cell) == c.limit && load<u64>(cell, 8) == c.subjectA && load<u64>(cell, 16) == c.subjectB) return true;
     if (free == CELLS && (!sound || (load<u64>(cell, 32) <= nowMs && load<u64>(cell, 64) <= now))) {
       free = i;
@@ -96,8 +97,8 @@ function find(feed: Feed, c: Counter, nowMs: u64, now: u64): bool {
 
 // @ts-ignore: decorator
 @inline
-function holderBit(feed: Feed): u64 {
-  const slot = feed.members.place;
+function holderBit(workers: Workers): u64 {
+  const slot = workers.place;
   return slot < HOLDERS ? <u64>1 << slot : 0;
 }
 
@@ -120,14 +121,14 @@ function rollCell(limit: usize, nowMs: u64): void {
  * Takes allowance for a counter that has less than `c.need`: it has it afterwards, or is marked as spent, or `c.retryNs` says when to try
  * again because other workers hold the rest and were asked for it. False: there is no cell for it.
  */
-export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bool {
+export function takeFromCell(state: SharedState, workers: Workers, c: Counter, limit: usize, now: u64): bool {
   const nowMs = wallNs() / MS;
   const amount = limitAmount(limit);
   const need = c.need == 0 ? 1 : c.need;
   for (let t: u32 = 0; t < TRIES; t++) {
-    if (!find(feed, c, nowMs, now)) return false;
+    if (!find(state, c, nowMs, now)) return false;
     rollCell(limit, nowMs);
-    const own = holderBit(feed);
+    const own = holderBit(workers);
     const startMs = load<u64>(cell, 24);
     const endMs = load<u64>(cell, 32);
     // What is held is as good as given back: together with the rest it may be enough.
@@ -157,7 +158,7 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
         if (since == 0) store<u64>(cell, now, 56);
       }
     }
-    if (!write(feed)) continue;
+    if (!write(state)) continue;
     if (c.startMs != startMs || c.endMs != endMs) {
       c.startMs = startMs;
       c.endMs = endMs;
@@ -177,8 +178,8 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
       noteAsked(c, now);
     } else if (starving) {
       c.retryNs = now + ASK_AGAIN_NS;
-      postRecall(feed, c.limit, c.subjectA, c.subjectB);
-      feed.members.survey(feed, now, true);
+      postRecall(state, c.limit, c.subjectA, c.subjectB);
+      workers.survey(now, true);
     } else if (left < need && (load<u64>(cell, 48) & ~own) == 0) {
       c.spentUntilNs = c.endNs;
       c.spentNeed = need;
@@ -191,21 +192,21 @@ export function takeFromCell(feed: Feed, c: Counter, limit: usize, now: u64): bo
 }
 
 /** Gives back what the worker holds of its window; it starts over with the next request. */
-export function returnToCell(feed: Feed, c: Counter, now: u64): void {
+export function returnToCell(state: SharedState, workers: Workers, c: Counter, now: u64): void {
   const held = c.allowance;
   c.allowance = 0;
   const nowMs = wallNs() / MS;
   for (let t: u32 = 0; t < TRIES; t++) {
-    if (!find(feed, c, nowMs, now) || load<u64>(cell, 24) != c.startMs || load<u64>(cell, 32) != c.endMs) return;
+    if (!find(state, c, nowMs, now) || load<u64>(cell, 24) != c.startMs || load<u64>(cell, 32) != c.endMs) return;
     const used = load<u64>(cell, 40);
     const holders = load<u64>(cell, 48);
-    const own = holderBit(feed);
+    const own = holderBit(workers);
     // Whoever has nothing to give must not make the others look alive.
     if (held == 0 && (holders & own) == 0) return;
     store<u64>(cell, used > held ? used - held : 0, 40);
     store<u64>(cell, holders & ~own, 48);
     store<u64>(cell, 0, 56);
-    if (write(feed)) return;
+    if (write(state)) return;
   }
 }
 
@@ -213,7 +214,7 @@ export function returnToCell(feed: Feed, c: Counter, now: u64): void {
  * The pace of a limit with `smoothing`, for the whole Envoy: GCRA (ITU-T I.371, annex A), its theoretical arrival time in the cell. Gives 0
  * when `cost` may pass now, else the nanoseconds to wait, or NO_CELL. Without `take` it only looks.
  */
-export function pace(feed: Feed, c: Counter, limit: usize, cost: u64, take: bool, now: u64): u64 {
+export function pace(state: SharedState, workers: Workers, c: Counter, limit: usize, cost: u64, take: bool, now: u64): u64 {
   if (c.paced >= cost && now < c.pacedUntilNs) {
     if (take) c.paced -= cost;
     return 0;
@@ -224,7 +225,7 @@ export function pace(feed: Feed, c: Counter, limit: usize, cost: u64, take: bool
   const tolerance = interval * (burst == 0 ? 1 : burst);
   const nowMs = wallNs() / MS;
   for (let t: u32 = 0; t < TRIES; t++) {
-    if (!find(feed, c, nowMs, now)) return NO_CELL;
+    if (!find(state, c, nowMs, now)) return NO_CELL;
     if (load<u64>(cell, 32) <= nowMs) rollCell(limit, nowMs);
     const tat = load<u64>(cell, 64);
     const from = tat > now ? tat : now;
@@ -235,7 +236,7 @@ export function pace(feed: Feed, c: Counter, limit: usize, cost: u64, take: bool
     let chunk = room >> 3;
     if (chunk < cost) chunk = cost;
     store<u64>(cell, from + interval * chunk, 64);
-    if (!write(feed)) continue;
+    if (!write(state)) continue;
     c.paced = chunk - cost;
     c.pacedUntilNs = now + interval * chunk;
     return 0;

@@ -1,12 +1,15 @@
-/** The counters of one feed in this worker: found, made, returned, forgotten. */
-import { Feed } from "../feed";
-import { returnToCell, takeFromCell } from "./cells";
+/** The counters of one environment in this worker: found, made, returned, forgotten. */
+import { Workers } from "../members";
+import { SharedState } from "../sharedState";
+import { pace, returnToCell, takeFromCell } from "./cells";
+import { ClockBounds } from "./clockBounds";
 import {
   ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, lastsFor, roll,
 } from "./counter";
 import { isFirstUse, isPerGateway } from "../wire/records";
 import { limitShape } from "./limitRecord";
 import { Slab } from "./slab";
+import { Wants } from "./wants";
 
 /**
  * What a counter holds goes back to its authority after it has not been used for so long, and its place becomes free. Others who need it
@@ -33,6 +36,15 @@ export class Counters {
   /** this VM was woken to make room for more */
   private roomAsked: bool = false;
 
+  /** what the counters have to say to the control plane */
+  readonly wants: Wants;
+  /** what is known of the control plane's clock */
+  readonly clock: ClockBounds = new ClockBounds();
+
+  constructor(private state: SharedState, private workers: Workers) {
+    this.wants = new Wants(state);
+  }
+
   /** Takes memory ahead of need: requests never do. */
   prepare(): void {
     this.roomAsked = false;
@@ -40,30 +52,30 @@ export class Counters {
   }
 
   /** The counter of a limit and a subject; null when there is no place for a new one. */
-  get(feed: Feed, limit: u32, record: usize, standalone: bool, a: u64, b: u64, now: u64): Counter | null {
+  get(limit: u32, record: usize, standalone: bool, a: u64, b: u64, now: u64): Counter | null {
     let c = this.slab.find(limit, a, b);
     if (c == null) {
       c = this.slab.add(limit, a, b);
       if (!this.roomAsked && this.slab.isLow) {
         this.roomAsked = true;
-        feed.wakeSelf();
+        this.state.wakeSelf();
       }
       if (c == null) {
-        if (!this.makeRoom(feed, now)) return null;
+        if (!this.makeRoom(now)) return null;
         c = this.slab.add(limit, a, b);
         if (c == null) return null;
       }
       if (standalone || isPerGateway(record)) c.flags |= GATEWAY;
       c.shape = limitShape(record);
       c.record = <u32>record;
-    } else if (c.record != <u32>record) this.lookAgain(feed, c, record, standalone, now);
+    } else if (c.record != <u32>record) this.lookAgain(c, record, standalone, now);
     // One that refuses is in use as well: what it knows to be spent must not be forgotten.
     c.usedNs = now;
     return c;
   }
 
   /** The limit's record is another one: what was held by the old one goes back when it differs. */
-  private lookAgain(feed: Feed, c: Counter, record: usize, standalone: bool, now: u64): void {
+  private lookAgain(c: Counter, record: usize, standalone: bool, now: u64): void {
     c.record = <u32>record;
     c.spentUntilNs = 0;
     c.retryNs = 0;
@@ -71,7 +83,7 @@ export class Counters {
     const gateway = standalone || isPerGateway(record);
     if (shape == c.shape && gateway == ((c.flags & GATEWAY) != 0)) return;
     c.shape = shape;
-    this.giveBack(feed, c, now);
+    this.giveBack(c, now);
     c.nextTriedMs = 0;
     c.share = 0;
     if (gateway) c.flags |= GATEWAY;
@@ -79,73 +91,78 @@ export class Counters {
   }
 
   /** Asks the authority for at least `need`. False: it can't be asked at all. */
-  ask(feed: Feed, c: Counter, need: u64, now: u64): bool {
+  ask(c: Counter, need: u64, now: u64): bool {
     if (c.need < need) c.need = need;
-    if (c.flags & GATEWAY) return takeFromCell(feed, c, c.record, now);
-    if ((c.flags & (ASKED | WANT_ASK)) == 0) feed.lane.list(feed, c, WANT_ASK);
+    if (c.flags & GATEWAY) return takeFromCell(this.state, this.workers, c, c.record, now);
+    if ((c.flags & (ASKED | WANT_ASK)) == 0) this.wants.list(c, WANT_ASK);
     return true;
   }
 
   /** After a spend: fetches more before it runs dry, and the next window before it begins. */
   // @ts-ignore: decorator
   @inline
-  fetchAhead(feed: Feed, c: Counter, now: u64): void {
-    if (c.allowance < c.lowWater || now + AHEAD_NS > c.endNs) this.fetch(feed, c, now);
+  fetchAhead(c: Counter, now: u64): void {
+    if (c.allowance < c.lowWater || now + AHEAD_NS > c.endNs) this.fetch(c, now);
   }
 
-  private fetch(feed: Feed, c: Counter, now: u64): void {
+  private fetch(c: Counter, now: u64): void {
     if (c.flags & GATEWAY) return;
     if (c.allowance < c.lowWater && c.remaining > 0 && (c.flags & (ASKED | WANT_ASK)) == 0) {
       // Asked once for each grant: what is granted sets the mark anew.
       c.lowWater = 0;
-      if (lastsFor(c, now, SOON_NS)) feed.lane.listLater(feed, c, WANT_ASK);
-      else feed.lane.list(feed, c, WANT_ASK);
+      if (lastsFor(c, now, SOON_NS)) this.wants.listLater(c, WANT_ASK);
+      else this.wants.list(c, WANT_ASK);
     }
     if (now + AHEAD_NS <= c.endNs || c.nextTriedMs == c.startMs || c.nextStartMs != 0 || (c.flags & (WANT_NEXT | IN_FLIGHT)) != 0) return;
     const quarterNs = (c.endMs - c.startMs) * 250_000;
     if (now + quarterNs <= c.endNs || isFirstUse(c.record)) return;
     c.nextTriedMs = c.startMs;
-    if (now + SOON_NS <= c.endNs) feed.lane.listLater(feed, c, WANT_NEXT);
-    else feed.lane.list(feed, c, WANT_NEXT);
+    if (now + SOON_NS <= c.endNs) this.wants.listLater(c, WANT_NEXT);
+    else this.wants.list(c, WANT_NEXT);
+  }
+
+  /** The nanoseconds that a limit's smoothing makes `cost` wait, 0 = none, or NO_CELL. Without `take` it only looks. */
+  pace(c: Counter, limit: usize, cost: u64, take: bool, now: u64): u64 {
+    return pace(this.state, this.workers, c, limit, cost, take, now);
   }
 
   /** Others in need want what is held here. True when a cell got something back. */
-  recall(feed: Feed, limit: u32, a: u64, b: u64, now: u64): bool {
+  recall(limit: u32, a: u64, b: u64, now: u64): bool {
     const c = this.slab.find(limit, a, b);
     if (c == null) return false;
     roll(c, now);
-    this.giveBack(feed, c, now);
+    this.giveBack(c, now);
     return (c.flags & GATEWAY) != 0;
   }
 
-  private giveBack(feed: Feed, c: Counter, now: u64): void {
+  private giveBack(c: Counter, now: u64): void {
     if (c.flags & GATEWAY) {
-      if (c.startMs != 0) returnToCell(feed, c, now);
+      if (c.startMs != 0) returnToCell(this.state, this.workers, c, now);
       c.spentUntilNs = 0;
     } else if (c.startMs != 0 || c.nextStartMs != 0) {
-      feed.lane.list(feed, c, WANT_RETURN);
+      this.wants.list(c, WANT_RETURN);
       c.spentUntilNs = 0;
     }
     c.lowWater = 0;
   }
 
-  returnAll(feed: Feed, now: u64): bool {
+  returnAll(now: u64): bool {
     let touched = false;
     for (let n = this.slab.places; n > 0; n--) {
       const c = this.slab.step();
       if (c == null) continue;
-      this.giveBack(feed, c, now);
+      this.giveBack(c, now);
       touched = true;
     }
     return touched;
   }
 
   /** The owner has reset the counter, or granted extra: what was known of it is outdated. */
-  renew(feed: Feed, limit: u32, a: u64, b: u64, generation: u32, now: u64): void {
+  renew(limit: u32, a: u64, b: u64, generation: u32, now: u64): void {
     const c = this.slab.find(limit, a, b);
     if (c == null) return;
     if (c.generation < generation) c.generation = generation;
-    this.giveBack(feed, c, now);
+    this.giveBack(c, now);
     c.spentUntilNs = 0;
     c.retryNs = 0;
   }
@@ -167,10 +184,10 @@ export class Counters {
   }
 
   /** All counters are gone, and what was control's stays spent: a new lane begins. */
-  forget(feed: Feed, now: u64): void {
+  forget(now: u64): void {
     for (let n = this.slab.places; n > 0; n--) {
       const c = this.slab.step();
-      if (c != null && (c.flags & GATEWAY) != 0 && c.startMs != 0) returnToCell(feed, c, now);
+      if (c != null && (c.flags & GATEWAY) != 0 && c.startMs != 0) returnToCell(this.state, this.workers, c, now);
     }
     if (this.slab.places > 0) {
       this.slab.clear();
@@ -180,21 +197,21 @@ export class Counters {
   }
 
   /** Looks at some places: forgets what is over, returns what is idle. */
-  sweep(feed: Feed, now: u64): void {
+  sweep(now: u64): void {
     const places = this.slab.places;
     for (let n: u32 = places < SWEEP ? places : SWEEP; n > 0; n--) {
       const c = this.slab.step();
-      if (c != null) this.retire(feed, c, now, false);
+      if (c != null) this.retire(c, now, false);
     }
   }
 
   /** True when the place is free now. `pressed`: another counter needs it. */
-  private retire(feed: Feed, c: Counter, now: u64, pressed: bool): bool {
+  private retire(c: Counter, now: u64, pressed: bool): bool {
     if ((c.flags & (LISTED | IN_FLIGHT)) != 0) return false;
     const over = now >= c.endNs && (c.nextStartMs == 0 || now >= c.nextEndNs);
     const idle = now - c.usedNs > (pressed ? IDLE_PRESSED_NS : IDLE_NS);
     // Who comes seldom needs a share as well once control is away: it's kept for as long as it may be spent, where there is room.
-    const shares = c.share != 0 && !pressed && feed.lane.clock.earliestMs(now) < c.shareUntilMs;
+    const shares = c.share != 0 && !pressed && this.clock.earliestMs(now) < c.shareUntilMs;
     if (over && !shares && (c.share == 0 || idle)) {
       if (now < c.spentUntilNs && !idle) return false;
       this.slab.remove(c);
@@ -202,19 +219,19 @@ export class Counters {
     }
     if (!idle) return false;
     if (c.flags & GATEWAY) {
-      if (c.startMs != 0) returnToCell(feed, c, now);
+      if (c.startMs != 0) returnToCell(this.state, this.workers, c, now);
       this.slab.remove(c);
       return true;
     }
-    if (!shares) feed.lane.listLater(feed, c, WANT_CLOSE);
-    else if (c.allowance > 0 || c.nextAllowance > 0) feed.lane.listLater(feed, c, WANT_RETURN);
+    if (!shares) this.wants.listLater(c, WANT_CLOSE);
+    else if (c.allowance > 0 || c.nextAllowance > 0) this.wants.listLater(c, WANT_RETURN);
     return false;
   }
 
-  private makeRoom(feed: Feed, now: u64): bool {
+  private makeRoom(now: u64): bool {
     for (let n = SEARCH; n > 0; n--) {
       const c = this.slab.step();
-      if (c != null && this.retire(feed, c, now, true)) return true;
+      if (c != null && this.retire(c, now, true)) return true;
     }
     return false;
   }

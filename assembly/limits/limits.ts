@@ -1,10 +1,10 @@
 /** The limits of a request: all are taken together, or none. */
 import { monotonicNs } from "../abi/wasi";
-import { Feed } from "../feed";
 import { Table } from "../table";
 import { applicable, findApplicable } from "./applicable";
-import { NO_CELL, pace } from "./cells";
+import { NO_CELL } from "./cells";
 import { Counter, GATEWAY, LOCAL, holds, roll } from "./counter";
+import { Counters } from "./counters";
 import { isFirstUse, isShadow, limitAmount, limitId, limitSubject } from "../wire/records";
 import { isRate, isSmoothed } from "./limitRecord";
 import { newSubjects, setSubject, subjectA, subjectB } from "./subject";
@@ -54,7 +54,7 @@ export function isViolated(n: u32): bool { return load<u32>(found + (<usize>n <<
  * has limits of its own. `watch`: nothing is refused, as if all limits were shadows.
  */
 export function takeLimits(
-  feed: Feed, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
+  counters: Counters, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
 ): u32 {
   shadowed = false;
   shadowDebt = 0;
@@ -70,7 +70,6 @@ export function takeLimits(
   retryNs = 0;
   let full = false;
   let unsupported = false;
-  const counters = feed.counters;
   for (let i: u32 = 0; i < limitCount; i++) {
     const limit = applicable(i);
     const place = found + (<usize>i << 3);
@@ -79,7 +78,7 @@ export function takeLimits(
       if (!isShadow(limit)) unsupported = true;
       continue;
     }
-    const c = counters.get(feed, limitId(limit), limit, standalone, subjectA, subjectB, now);
+    const c = counters.get(limitId(limit), limit, standalone, subjectA, subjectB, now);
     if (c == null) {
       if (price != 0 && !watch && !isShadow(limit)) full = true;
       continue;
@@ -91,7 +90,7 @@ export function takeLimits(
     if (holds(c, cost, now)) continue;
     let spent = now < c.spentUntilNs && cost >= c.spentNeed;
     if (!spent && now >= c.retryNs) {
-      if (!counters.ask(feed, c, cost, now)) {
+      if (!counters.ask(c, cost, now)) {
         if (!watch && !isShadow(limit)) full = true;
       } else if (c.flags & GATEWAY) {
         if (holds(c, cost, now)) continue;
@@ -115,8 +114,8 @@ export function takeLimits(
   if (full) return NO_ROOM;
   if (dry != null) return DRY;
   if (price == 0) return TAKEN;
-  const paced = paceAll(feed, watch, now);
-  if (paced == TAKEN) charge(feed, now, false);
+  const paced = paceAll(counters, watch, now);
+  if (paced == TAKEN) charge(counters, now, false);
   return paced;
 }
 
@@ -133,18 +132,18 @@ function noteShadowed(limit: usize): void {
 }
 
 /** Keeps to the pace of limits with smoothing. Where there are several, all are looked at before any is taken from. */
-function paceAll(feed: Feed, watch: bool, now: u64): u32 {
+function paceAll(counters: Counters, watch: bool, now: u64): u32 {
   let smoothed = 0;
   for (let i: u32 = 0; i < limitCount; i++) if (counterOf(i) != null && isSmoothed(applicable(i))) smoothed++;
   if (smoothed == 0) return TAKEN;
   if (smoothed > 1) {
-    const result = paceEach(feed, watch, false, now);
+    const result = paceEach(counters, watch, false, now);
     if (result != TAKEN) return result;
   }
-  return paceEach(feed, watch, true, now);
+  return paceEach(counters, watch, true, now);
 }
 
-function paceEach(feed: Feed, watch: bool, take: bool, now: u64): u32 {
+function paceEach(counters: Counters, watch: bool, take: bool, now: u64): u32 {
   let result = TAKEN;
   for (let i: u32 = 0; i < limitCount; i++) {
     const limit = applicable(i);
@@ -152,7 +151,7 @@ function paceEach(feed: Feed, watch: bool, take: bool, now: u64): u32 {
     if (c == null || !isSmoothed(limit)) continue;
     const watched = watch || isShadow(limit);
     if (watched && !take) continue;
-    const waitNs = pace(feed, c, limit, cost, take, now);
+    const waitNs = counters.pace(c, limit, cost, take, now);
     if (waitNs == 0 || (watched && waitNs == NO_CELL)) continue;
     if (watched) noteShadowed(limit);
     else if (waitNs == NO_CELL) result = NO_ROOM;
@@ -166,45 +165,45 @@ function paceEach(feed: Feed, watch: bool, take: bool, now: u64): u32 {
 }
 
 /** Takes the cost from every counter that has it; `some`: those that haven't are passed over. */
-function charge(feed: Feed, now: u64, some: bool): void {
+function charge(counters: Counters, now: u64, some: bool): void {
   for (let i: u32 = 0; i < limitCount; i++) {
     const c = counterOf(i);
     if (c == null) continue;
     c.spends += cost;
     if (holds(c, cost, now)) {
       c.allowance -= cost;
-      feed.counters.fetchAhead(feed, c, now);
+      counters.fetchAhead(c, now);
     } else if (!some && now >= c.spentUntilNs) c.debt += cost;
   }
 }
 
 /** After DRY or NO_ROOM: admits without allowance where there is none, and takes what there is. */
-export function takeSome(feed: Feed): void {
-  charge(feed, decidedNs, true);
+export function takeSome(counters: Counters): void {
+  charge(counters, decidedNs, true);
 }
 
 /**
  * After DRY: spends the share that was charged beforehand for counters that have nothing. False: some counter has no share, or not enough of
  * it in this window.
  */
-export function takeShares(feed: Feed): bool {
+export function takeShares(counters: Counters): bool {
   const now = decidedNs;
   for (let pass = 0; pass < 2; pass++) {
     for (let i: u32 = 0; i < limitCount; i++) {
       const limit = applicable(i);
       const c = counterOf(i);
       if (c == null || holds(c, cost, now) || isShadow(limit)) continue;
-      if (pass == 0 && !shareHas(feed, c, limit, now)) return false;
+      if (pass == 0 && !shareHas(counters, c, limit, now)) return false;
       if (pass == 1) c.localUsed += cost;
     }
   }
-  charge(feed, now, true);
+  charge(counters, now, true);
   return true;
 }
 
-function shareHas(feed: Feed, c: Counter, limit: usize, now: u64): bool {
+function shareHas(counters: Counters, c: Counter, limit: usize, now: u64): bool {
   if (c.share == 0 || (c.flags & GATEWAY) != 0 || isFirstUse(limit)) return false;
-  const clock = feed.lane.clock;
+  const clock = counters.clock;
   // Near a border it isn't known in which window it is.
   windowAt(limit, clock.latestMs(now));
   const end = windowEndMs;

@@ -1,96 +1,28 @@
-/**
- * Counters of which others in need want back what is parked: a ring in shared data that every worker reads when it is woken. Control's
- * recalls come in by the leader, those of the Envoy's own counters by the worker that starves.
- *
- * ```
- *   recalls:  u64 position: entries ever written | u32 crc of the rest and the position | u32 0 | RING entries of
- *             u32 limit | u32 0 | 16 subject
- * ```
- */
-import { CREATE, OK, cas, getShared, setShared, value, valueBytes } from "../abi/host";
-import { mark, release, scratch } from "../abi/memory";
-import { crc32 } from "../crc32";
-import { Feed } from "../feed";
+/** Heeds recalls: gives back what counters hold here that others in need want. */
+import { mark, release } from "../abi/memory";
+import { Workers } from "../members";
+import { SharedState } from "../sharedState";
+import { Counters } from "./counters";
+import { recallAt, recallsLost, recallsPosition, recallsSince, recallsWord } from "./recallRing";
 
-const RING: u32 = 256;
-const ENTRY_BYTES: u32 = 24;
-const HEAD_BYTES: u32 = 16;
-const BYTES: u32 = HEAD_BYTES + RING * ENTRY_BYTES;
-const TRIES: u32 = 16;
-
-let ring: usize = 0;
-let word: u32 = 0;
-
-/** Reads the ring, unless it's still as `known` (a compare-and-set word). */
-function read(feed: Feed, known: u32): bool {
-  const n = feed.name("recalls");
-  if (!getShared(n.start, n.bytes)) {
-    word = CREATE;
-    return false;
-  }
-  word = cas();
-  ring = value();
-  if (word == known) return false;
-  return valueBytes() == BYTES && load<u32>(ring, 8) == checksum(ring);
-}
-
-function checksum(at: usize): u32 {
-  return crc32(at + HEAD_BYTES, BYTES - HEAD_BYTES, crc32(at, 8));
-}
-
-/** Adds one counter. The caller wakes the others. */
-export function postRecall(feed: Feed, limit: u32, subjectA: u64, subjectB: u64): void {
-  for (let t: u32 = 0; t < TRIES; t++) {
-    const room = mark();
-    if (!read(feed, 0)) {
-      ring = scratch(BYTES);
-      if (ring == 0) return;
-      memory.fill(ring, 0, BYTES);
-    }
-    const position = load<u64>(ring);
-    const at = ring + HEAD_BYTES + <usize>(position % RING) * ENTRY_BYTES;
-    store<u32>(at, limit);
-    store<u32>(at, 0, 4);
-    store<u64>(at, subjectA, 8);
-    store<u64>(at, subjectB, 16);
-    store<u64>(ring, position + 1);
-    store<u32>(ring, checksum(ring), 8);
-    const n = feed.name("recalls");
-    const done = setShared(n.start, n.bytes, ring, BYTES, word) == OK;
-    release(room);
-    if (done) return;
-  }
-}
-
-/** Takes the entries of a RECALL frame's payload over, in one step. */
-export function postRecalls(feed: Feed, entries: usize, count: u32, entryBytes: u32): void {
-  for (let i: u32 = 0; i < count; i++) {
-    const at = entries + <usize>i * entryBytes;
-    postRecall(feed, load<u32>(at), load<u64>(at, 4), load<u64>(at, 12));
-  }
-}
-
-/** Gives back what the counters added since the last time hold here. More than the ring holds were added: everything goes back. */
-export function heedRecalls(feed: Feed, now: u64): void {
+/** Gives back what the counters added to the ring since the last time hold here. When entries were lost, everything goes back. */
+export function heedRecalls(state: SharedState, workers: Workers, counters: Counters, now: u64): void {
   const room = mark();
-  const counters = feed.counters;
   let touched = false;
-  if (read(feed, counters.heededWord)) {
-    counters.heededWord = word;
-    const position = load<u64>(ring);
-    const from = counters.heeded;
+  const from = counters.heeded;
+  if (recallsSince(state, counters.heededWord, from)) {
+    const position = recallsPosition;
+    counters.heededWord = recallsWord;
     counters.heeded = position;
-    const last = position > from ? position - from : 0;
-    if (last > RING || position < from) touched = counters.returnAll(feed, now);
+    if (recallsLost) touched = counters.returnAll(now);
     else {
-      const copy = ring;
-      for (let i: u64 = from; i < position; i++) {
-        const at = copy + HEAD_BYTES + <usize>(i % RING) * ENTRY_BYTES;
-        if (counters.recall(feed, load<u32>(at), load<u64>(at, 8), load<u64>(at, 16), now)) touched = true;
+      for (let i = from; i < position; i++) {
+        const at = recallAt(i);
+        if (counters.recall(load<u32>(at), load<u64>(at, 8), load<u64>(at, 16), now)) touched = true;
       }
     }
   }
   release(room);
-  // Who starves in this Envoy need not wait for a tick.
-  if (touched) feed.members.survey(feed, now, true);
+  // A worker of this Envoy that is starving need not wait for a tick.
+  if (touched) workers.survey(now, true);
 }

@@ -3,12 +3,10 @@
  * way for it.
  *
  * ```
- *   entry, 40 bytes:  u32 context | u32 root | u64 deadlineNs | u32 counter | u32 its serial | u32 era | u32 0 | u64 cost
+ *   entry, 40 bytes:  u32 context | u32 root | u64 deadlineNs | u32 counter | u32 its serial | u32 era | u32 concealed | u64 cost
  * ```
  */
-import { continueRequest, setEffectiveContext } from "../abi/host";
-import { mark, release } from "../abi/memory";
-import { CONTINUE, decide } from "../filter";
+import { NO_ROOM, conceal, decideHeld, forget } from "../concealed";
 import { Root, TICK_BUSY_MS, rootById } from "../root";
 import { HELD } from "../telemetry";
 import { ASKED, Counter, WANT_ASK, holds, roll } from "./counter";
@@ -35,6 +33,8 @@ export function anyWaiting(): bool {
 export function wait(root: Root, context: u32, c: Counter, era: u32, cost: u64, deadlineNs: u64, now: u64): bool {
   const config = root.config;
   if (config.limitHoldMs == 0 || root.waiting >= config.limitHoldRequests || count == PLACES) return false;
+  const concealed = conceal(root);
+  if (concealed == NO_ROOM) return false;
   const entry = place(count++);
   store<u32>(entry, context);
   store<u32>(entry, root.id, 4);
@@ -42,6 +42,7 @@ export function wait(root: Root, context: u32, c: Counter, era: u32, cost: u64, 
   store<u32>(entry, <u32>changetype<usize>(c), 16);
   store<u32>(entry, c.serial, 20);
   store<u32>(entry, era, 24);
+  store<u32>(entry, concealed, 28);
   store<u64>(entry, cost, 32);
   root.waiting++;
   // Ticks see to those whose time is up, or who are to ask again; they become rare again when nobody waits.
@@ -52,8 +53,8 @@ export function wait(root: Root, context: u32, c: Counter, era: u32, cost: u64, 
 
 /** Whether the entry's request can be decided now; asks again for its counter where that is due. */
 function ready(root: Root, entry: usize, now: u64): bool {
-  const feed = root.feed;
-  if (feed == null || now >= load<u64>(entry, 8) || load<u32>(entry, 24) != feed.counters.era) return true;
+  const runtime = root.runtime;
+  if (runtime == null || now >= load<u64>(entry, 8) || load<u32>(entry, 24) != runtime.counters.era) return true;
   const c = changetype<Counter>(<usize>load<u32>(entry, 16));
   if (c.serial != load<u32>(entry, 20)) return true;
   const cost = load<u64>(entry, 32);
@@ -64,7 +65,7 @@ function ready(root: Root, entry: usize, now: u64): bool {
     if (c.record == 0) return true;
     if (now < c.retryNs) return false;
     c.waited += cost;
-    feed.counters.ask(feed, c, cost, now);
+    runtime.counters.ask(c, cost, now);
     return holds(c, cost, now) || (now < c.spentUntilNs && cost >= c.spentNeed);
   }
   if (c.need < cost) c.need = cost;
@@ -90,16 +91,16 @@ export function resumeWaiting(now: u64): bool {
     }
     const context = load<u32>(entry);
     const deadlineNs = load<u64>(entry, 8);
+    const concealed = load<u32>(entry, 28);
     head = (head + 1) & (PLACES - 1);
     count--;
-    if (root == null) continue;
+    if (root == null) {
+      forget(concealed);
+      continue;
+    }
     root.waiting--;
     done++;
-    // The stream may be gone by now; then the host refuses its context, and nothing else may be called for it.
-    if (!setEffectiveContext(context)) continue;
-    const room = mark();
-    if (decide(root, context, true, deadlineNs) == CONTINUE) continueRequest();
-    release(room);
+    decideHeld(root, context, concealed, true, deadlineNs);
   }
   return done == BATCH && count > 0;
 }

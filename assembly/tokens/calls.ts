@@ -6,15 +6,15 @@ import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { random64 } from "../abi/wasi";
 import { Patience } from "../patience";
-import { Retry } from "../retry";
+import { ControlCall } from "../controlCall";
 import { callPost, responseStatus } from "../controlCalls";
-import { Feed } from "../feed";
+import { SharedState } from "../sharedState";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
+import { FRAME_TOKENS, FRAME_TOKENS_ANSWER, TOKEN_VERDICT_GRANTED, TOKEN_VERDICT_OFF, TOKEN_VERDICT_TOO_LARGE } from "../wire/enums";
 import {
   ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, answerExpiresMs, answerRefreshMs, answerToken, answerTokenBytes, answerVerdict,
   answersWhole, tokenSound, writeAsk,
 } from "./tokenWire";
-import { FRAME_TOKENS, FRAME_TOKENS_ANSWER, TOKEN_VERDICT_GRANTED, TOKEN_VERDICT_OFF, TOKEN_VERDICT_TOO_LARGE } from "../wire/enums";
 import { ClockBounds } from "../limits/clockBounds";
 import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";
 import { ANSWER_OFF, ANSWER_REFUSED, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "./cache";
@@ -24,7 +24,6 @@ const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 const ASKS_MOST_BYTES: u32 = 65536;
 const BODY_BYTES: u32 = HEAD_BYTES + ASKS_MOST_BYTES + ASK_BYTES + SCOPES_MOST_BYTES;
 const TIMEOUT_LEAST_MS: u32 = 300;
-const CALL_GRACE_NS: u64 = 1_000_000_000;
 const RETRY_LEAST_NS: u64 = 20_000_000;
 const RETRY_MOST_NS: u64 = 1_000_000_000;
 /** So long a caller whom control refuses a token isn't asked for again; one of an environment that issues none for longer. */
@@ -36,7 +35,7 @@ const MARGIN_MS: u64 = 1000;
 export class TokenCalls {
   readonly cache: TokenCache = new TokenCache();
   private clock: ClockBounds = new ClockBounds();
-  /** some root of the feed sets tokens */
+  /** some root sets internal tokens */
   wanted: bool = false;
 
   /** asks that gather, and those of the call that is under way */
@@ -48,13 +47,11 @@ export class TokenCalls {
 
   private lane: u64 = 0;
   private seq: u64 = 0;
-  private call: u32 = 0;
-  private sentNs: u64 = 0;
+  private call: ControlCall = new ControlCall(RETRY_LEAST_NS, RETRY_MOST_NS);
   private patience: Patience = new Patience(TIMEOUT_LEAST_MS);
-  private retry: Retry = new Retry(RETRY_LEAST_NS, RETRY_MOST_NS);
   private wakeAsked: bool = false;
-  /** when calls began to fail; 0 = the last one was answered */
-  failingSinceNs: u64 = 0;
+
+  constructor(private state: SharedState) {}
 
   /** Takes memory ahead of need. */
   prepare(): void {
@@ -66,27 +63,24 @@ export class TokenCalls {
   }
 
   /** Asks for a caller's token with the next call. False: there are too many asks at once. */
-  ask(feed: Feed, entry: TokenEntry, consumer: u32, tier: u32, kind: u32, scopes: usize): bool {
+  ask(entry: TokenEntry, consumer: u32, tier: u32, kind: u32, scopes: usize): bool {
     if (this.gathering == 0 || this.gathered == ASKS_MOST || this.gatheredBytes > ASKS_MOST_BYTES) return false;
     this.gatheredBytes += writeAsk(this.gathering + HEAD_BYTES + this.gatheredBytes, entry.idA, entry.idB, consumer, tier, kind, scopes);
     this.gathered++;
     entry.flags |= ASKED;
-    if (!this.wakeAsked && this.call == 0) {
+    if (!this.wakeAsked && !this.call.inFlight) {
       this.wakeAsked = true;
-      feed.wakeSelf();
+      this.state.wakeSelf();
     }
     return true;
   }
 
-  /** Starts the next call when one is due. The effective context must be the feed's owner. */
-  pump(feed: Feed, now: u64): void {
+  /** Starts the next call when one is due. The effective context must be the runtime's owner. */
+  pump(now: u64): void {
     this.wakeAsked = false;
-    if (this.call != 0) {
-      if (now - this.sentNs < <u64>this.patience.timeoutMs * 1_000_000 + CALL_GRACE_NS) return;
-      this.failed(feed, now, "no answer");
-    }
-    const table = feed.table;
-    if (this.gathered == 0 || now < this.retry.atNs || table == null) return;
+    if (this.call.isLost(now)) this.failed(now, "no answer");
+    const table = this.state.table;
+    if (this.gathered == 0 || !this.call.mayStart(now) || table == null) return;
     if (this.lane == 0) this.lane = random64() | 1;
     const body = this.gathering;
     this.gathering = this.sent;
@@ -99,44 +93,40 @@ export class TokenCalls {
     store<u32>(body + FRAME_HEAD_BYTES, 0, 4);
     sealFrame(body, FRAME_TOKENS, payload, table.epoch, ++this.seq, this.lane);
     const room = mark();
-    this.sentNs = now;
-    this.call = callPost(feed, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.patience.timeoutMs);
+    const token = callPost(this.state, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.patience.timeoutMs);
     release(room);
-    if (this.call == 0) this.failed(feed, now, "Envoy has no such cluster, or refused the call");
+    if (!this.call.started(token, now, this.patience.timeoutMs)) this.failed(now, "Envoy has no such cluster, or refused the call");
   }
 
   /** The root on which the call was made is no more. */
   forgetCall(): void {
-    if (this.call == 0) return;
-    this.call = 0;
+    if (!this.call.inFlight) return;
+    this.call.forget();
     this.release();
   }
 
+  /** When calls began to fail, monotonic nanoseconds; 0 = the last one was answered. */
+  get failingSinceNs(): u64 { return this.call.failingSinceNs; }
+
   /** The call's answer came, or its failure (`headers` 0). True when it was this one's: the caller pumps once those who waited went on. */
-  answered(feed: Feed, token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
-    if (token == 0 || token != this.call) return false;
-    this.call = 0;
+  answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
+    if (!this.call.takes(token)) return false;
     const status = headers == 0 ? 0 : responseStatus();
-    if (status == 200 && this.take(feed, bodyBytes, now)) {
+    if (status == 200 && this.take(bodyBytes, now)) {
       this.release();
-      this.retry.answered();
-      feed.meter.count(TOKENS_OK);
-      if (this.failingSinceNs != 0) info(say("internal tokens come again from ").array(feed.cluster));
-      this.failingSinceNs = 0;
-      this.patience.answered(now - this.sentNs);
-    } else this.failed(feed, now, status == 0 ? "no answer" : "an error status");
+      this.state.meter.count(TOKENS_OK);
+      this.patience.answered(now - this.call.sentNs);
+      if (this.call.answered()) info(say("internal tokens come again from ").array(this.state.cluster));
+    } else this.failed(now, status == 0 ? "no answer" : "an error status");
     return true;
   }
 
-  private failed(feed: Feed, now: u64, why: string): void {
-    this.call = 0;
+  private failed(now: u64, why: string): void {
     this.release();
-    feed.meter.count(TOKENS_FAILED);
+    this.state.meter.count(TOKENS_FAILED);
     this.patience.failed();
-    this.retry.failed(now);
-    if (this.failingSinceNs != 0) return;
-    this.failingSinceNs = now;
-    warn(say("internal tokens of environment ").array(feed.environment).add(" from ").array(feed.cluster).add(" failed (").add(why).add("); it is tried again"));
+    if (!this.call.failed(now)) return;
+    warn(say("internal tokens of environment ").array(this.state.environment).add(" from ").array(this.state.cluster).add(" failed (").add(why).add("); it is tried again"));
   }
 
   /** Whose tokens were asked for may be asked for again. */
@@ -151,32 +141,32 @@ export class TokenCalls {
 
   /** Wire ids mean something else from now on. */
   startOver(): void {
-    this.call = 0;
+    this.call.forget();
     this.gathered = 0;
     this.gatheredBytes = 0;
     this.sentAsks = 0;
     this.cache.clear();
   }
 
-  private take(feed: Feed, bodyBytes: u32, now: u64): bool {
+  private take(bodyBytes: u32, now: u64): bool {
     if (bodyBytes < HEAD_BYTES || !callResponseBody(0, bodyBytes)) return false;
     const frame = value();
     if (checkFrame(frame, valueBytes()) != FRAME_GOOD || frameType(frame) != FRAME_TOKENS_ANSWER || frameVersion(frame) != this.seq ||
       frameBase(frame) != this.lane || frameBytes(frame) < HEAD_BYTES || load<u32>(frame, FRAME_HEAD_BYTES) != this.sentAsks) return false;
     let answer = frame + HEAD_BYTES;
     if (!answersWhole(answer, frame + frameBytes(frame), this.sentAsks)) return false;
-    this.clock.learn(frameTimeMs(frame), this.sentNs, now);
+    this.clock.learn(frameTimeMs(frame), this.call.sentNs, now);
     let ask = this.sent + HEAD_BYTES;
     for (let n = this.sentAsks; n > 0; n--) {
       const entry = this.cache.find(load<u64>(ask), load<u64>(ask, 8));
-      if (entry != null && load<u64>(answer) == entry.idA && load<u64>(answer, 8) == entry.idB) this.takeOne(feed, entry, answer, now);
+      if (entry != null && load<u64>(answer) == entry.idA && load<u64>(answer, 8) == entry.idB) this.takeOne(entry, answer, now);
       ask += ASK_BYTES + load<u16>(ask, 26);
       answer += ANSWER_BYTES + answerTokenBytes(answer);
     }
     return true;
   }
 
-  private takeOne(feed: Feed, entry: TokenEntry, answer: usize, now: u64): void {
+  private takeOne(entry: TokenEntry, answer: usize, now: u64): void {
     const verdict = answerVerdict(answer);
     if (verdict == TOKEN_VERDICT_GRANTED && tokenSound(answer) && this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))) {
       entry.answer = ANSWER_TOKEN;
@@ -189,7 +179,7 @@ export class TokenCalls {
     entry.bytes = 0;
     entry.answer = verdict == TOKEN_VERDICT_OFF ? ANSWER_OFF : ANSWER_REFUSED;
     entry.retryNs = now + (verdict == TOKEN_VERDICT_OFF ? OFF_NS : REFUSED_NS);
-    if (verdict == TOKEN_VERDICT_TOO_LARGE) warn(say("an internal token of environment ").array(feed.environment).add(" would be too large for a header: its consumer has too many claims"));
+    if (verdict == TOKEN_VERDICT_TOO_LARGE) warn(say("an internal token of environment ").array(this.state.environment).add(" would be too large for a header: its consumer has too many claims"));
   }
 
   free(): void {

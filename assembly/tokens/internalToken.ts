@@ -2,15 +2,15 @@
 import { MAP_REQUEST_HEADERS, addHeader } from "../abi/host";
 import { monotonicNs } from "../abi/wasi";
 import { Config } from "../configModel";
-import { Feed } from "../feed";
+import { SCOPES_MOST_BYTES } from "./tokenWire";
+import { CALLER_KEY, CALLER_PEER, CALLER_TOKEN } from "../wire/enums";
 import { expiresAtMs } from "../wire/keyFields";
 import { afterClaims, afterTexts } from "../wire/lists";
 import { consumerClaims, consumerWireId, keyId, keyIdBytes, tierApis, tierId } from "../wire/records";
 import { sha256 } from "../sha256";
 import { Table } from "../table";
 import { ANSWER_NONE, ANSWER_OFF, ANSWER_TOKEN, ASKED, TokenEntry } from "./cache";
-import { CALLER_KEY, CALLER_PEER, CALLER_TOKEN } from "../wire/enums";
-import { SCOPES_MOST_BYTES } from "./tokenWire";
+import { TokenCalls } from "./calls";
 
 /** `setToken` sets it; or there is none for such a caller, and the request goes on without. */
 export const TOKEN_READY: u32 = 0;
@@ -33,7 +33,7 @@ let found: TokenEntry | null = null;
  * Looks for the token of an identified caller, whose records these are, and asks control for it where there is none, or a new one is due.
  * `scopes`: what the caller's are narrowed to, or 0; `peer`: it was identified by its certificate.
  */
-export function findToken(feed: Feed, table: Table, key: usize, consumer: usize, tier: usize, tierId: u32, scopes: usize, peer: bool): u32 {
+export function findToken(calls: TokenCalls, table: Table, key: usize, consumer: usize, tier: usize, tierId: u32, scopes: usize, peer: bool): u32 {
   found = null;
   const wireId = consumerWireId(consumer);
   // Control can't vouch for whom it has no record of.
@@ -42,7 +42,6 @@ export function findToken(feed: Feed, table: Table, key: usize, consumer: usize,
   if (!identify(key, hasKey, tierId, scopes)) return TOKEN_REFUSED;
   const now = monotonicNs();
   soughtNs = now;
-  const calls = feed.tokens;
   let entry = calls.cache.find(tokenIdA, tokenIdB);
   if (entry == null) entry = calls.cache.add(tokenIdA, tokenIdB, now);
   if (entry == null) return TOKEN_REFUSED;
@@ -52,7 +51,7 @@ export function findToken(feed: Feed, table: Table, key: usize, consumer: usize,
   if (usable) found = entry;
   let coming = (entry.flags & ASKED) != 0;
   if (!coming && now >= entry.retryNs && (!usable || now >= entry.refreshNs)) {
-    coming = calls.ask(feed, entry, wireId, tierId, hasKey ? CALLER_KEY : peer ? CALLER_PEER : CALLER_TOKEN, hasKey ? 0 : scopes);
+    coming = calls.ask(entry, wireId, tierId, hasKey ? CALLER_KEY : peer ? CALLER_PEER : CALLER_TOKEN, hasKey ? 0 : scopes);
     if (!usable && !coming) return TOKEN_COMING;
   }
   if (usable || entry.answer == ANSWER_OFF) return TOKEN_READY;

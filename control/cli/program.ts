@@ -16,6 +16,7 @@ import { addRoutesCommand } from "./commands/routes.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
 import { addTokenKeyCommands } from "./commands/tokenKeys.ts";
 import { addUsageCommand } from "./commands/usage.ts";
+import { maskSecrets } from "../secrets.ts";
 import { describeFailure } from "./failure.ts";
 
 /** Runs one command line (without the program's name) and gives its exit code: 0 done, 1 refused, 2 usage. */
@@ -25,7 +26,7 @@ export async function runCli(args: readonly string[], context: Context): Promise
     return 0;
   } catch (error) {
     const { exitCode, text } = describeFailure(error, context.file);
-    if (text !== "") context.streams.err(text);
+    if (text !== "") context.streams.err(maskSecrets(text));
     return exitCode;
   }
 }
@@ -42,7 +43,7 @@ function buildProgram(context: Context): Command {
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError("(--help shows what there is)")
     .exitOverride()
-    .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(text) });
+    .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(maskSecrets(text)) });
   addLocalCommands(program, context);
   addFileCommands(program, context);
   addImportCommands(program, context);

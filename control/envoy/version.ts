@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { withoutTollgate } from "../secrets.ts";
 
 /** What is installed when no Envoy is found, and the oldest of the oldest supported minor version. Both are tested. */
 export const defaultEnvoyVersion = "1.40.0";
@@ -10,7 +11,7 @@ const newestMinor = 40;
 
 /** `major.minor.patch` of an Envoy binary, by its own account. Throws when it can't be run or doesn't answer as Envoy does. */
 export async function readEnvoyVersion(binary: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(binary, ["--version"], { timeout: 20_000 });
+  const { stdout } = await promisify(execFile)(binary, ["--version"], { timeout: 20_000, env: withoutTollgate(process.env) });
   const version = /\/(\d+\.\d+\.\d+)[^/]*\//.exec(stdout)?.[1];
   if (version === undefined) throw new Error(`its --version says ${JSON.stringify(stdout.trim().slice(0, 120))}, which no Envoy does`);
   return version;

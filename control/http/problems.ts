@@ -1,14 +1,15 @@
 /** Turns every failure into problem+json, unknown paths and methods included. */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { ControlError, problemBody } from "../errors.ts";
+import { maskSecrets } from "../secrets.ts";
 import { isUnavailable } from "../store/unavailable.ts";
 import type { App } from "./typeProvider.ts";
 
-/** Answers with an error's problem details. */
+/** Answers with an error's problem details. They may repeat what the request said, but no key and no token. */
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, error: ControlError): FastifyReply {
   if (error.code === "unauthenticated") reply.header("www-authenticate", 'Bearer realm="tollgate admin"');
   if (error.status === 503) reply.header("retry-after", "1");
-  return reply.code(error.status).header("content-type", "application/problem+json; charset=utf-8").send(JSON.stringify(problemBody(error, request.id)));
+  return reply.code(error.status).header("content-type", "application/problem+json; charset=utf-8").send(maskSecrets(JSON.stringify(problemBody(error, request.id))));
 }
 
 /** Installs the handlers. Must come before the routes, whose methods it learns for 405. */

@@ -1,6 +1,7 @@
 /** The admin API: routes, authentication, errors, OpenAPI, metrics. */
 import { randomUUID } from "node:crypto";
 import swagger from "@fastify/swagger";
+import { maskSecrets } from "../secrets.ts";
 import Fastify, { type FastifyBaseLogger, LogController } from "fastify";
 import { ControlError } from "../errors.ts";
 import { requireAdmin } from "./auth.ts";
@@ -42,7 +43,7 @@ export async function createAdminServer(services: Services, logger: FastifyBaseL
     frameworkErrors: (_error, request, reply) => sendProblem(request, reply, new ControlError("not_found", "The path has a bad escape or is too long.")),
     genReqId: (request) => {
       const given = request.headers["x-request-id"];
-      return typeof given === "string" && /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomUUID();
+      return typeof given === "string" && /^[\x21-\x7e]{1,128}$/.test(given) ? maskSecrets(given).replaceAll("…", "...") : randomUUID();
     },
   });
   app.setValidatorCompiler(validatorCompiler);

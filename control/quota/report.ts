@@ -4,12 +4,15 @@ import type { CounterStore } from "../counters/store.ts";
 import type { LimitOwner } from "../domain/applicableLimits.ts";
 import type { Limit } from "../domain/model.ts";
 import { timeText } from "../domain/time.ts";
+import { gatewayOf } from "../sync/gatewayName.ts";
 import type { UsageStore } from "../usage/usage.ts";
 import { type AppliedLimit, appliedLimits } from "./applied.ts";
 import { Counted } from "./counted.ts";
 import type { QuotaFacts } from "./facts.ts";
 
 export interface HolderReport {
+  /** its gateway group; "": not known, of an earlier version */
+  group: string;
   gateway: string;
   /** one VM of the gateway */
   lane: string;
@@ -69,7 +72,7 @@ export interface QuotaServices {
   nowMs: () => number;
 }
 
-/** When gateways were last heard of, by their ids: also one that needs no more allowance for now calls, to hear of changes. */
+/** When gateways were last heard of, by `gatewayName`, and by ids alone for holdings of an earlier version: also one that needs no more allowance for now calls, to hear of changes. */
 export interface Contacts {
   lastMs: ReadonlyMap<string, number>;
   /** one that is silent for longer is lost */
@@ -121,7 +124,8 @@ function windowReport(limit: number, window: WindowState, counted: number | unde
   const { startMs, endMs, used, extra, remaining, shares, holdings } = window;
   const holders = holdings.map((holding): HolderReport => {
     const { gateway, lane, held, lastContactMs } = holding;
-    return { gateway, lane, held, lastContact: timeText(lastContactMs), silent: isSilent(holding) };
+    const { group, id } = gatewayOf(gateway);
+    return { group, gateway: id, lane, held, lastContact: timeText(lastContactMs), silent: isSilent(holding) };
   });
   const sum = (some: readonly { held: number }[]) => some.reduce((so, one) => so + one.held, 0);
   const held = sum(holders);

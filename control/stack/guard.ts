@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { moduleCommand } from "./programs.ts";
+import { moduleCommand, systemEnvironment } from "./programs.ts";
 
 /**
  * A small process that outlives ours only to end our children: a kill -9 leaves us no chance to do it. It learns of our end when
@@ -10,7 +10,7 @@ export class Guard {
 
   constructor() {
     const { command, args } = moduleCommand("stack/guardProcess");
-    this.#process = spawn(command, args, { detached: true, stdio: ["ignore", "ignore", "ignore", "ipc"] });
+    this.#process = spawn(command, args, { env: systemEnvironment(process.env), detached: true, stdio: ["ignore", "ignore", "ignore", "ipc"] });
     this.#process.on("error", () => undefined); // without a guard all else still works
     this.#process.unref();
     this.#process.channel?.unref();

@@ -18,7 +18,7 @@ import { startDemoUpstream } from "./demoUpstream.ts";
 import { gatewayBootstrapOptions, localKeySources } from "./gateway.ts";
 import { Guard } from "./guard.ts";
 import { claimPorts } from "./ports.ts";
-import { moduleCommand } from "./programs.ts";
+import { moduleCommand, systemEnvironment } from "./programs.ts";
 import { readSettings, type StackSettings } from "./settings.ts";
 
 const host = "127.0.0.1";
@@ -104,6 +104,7 @@ class Stack {
   async startControl(): Promise<AdminClient> {
     const { ports, adminToken, dataDir } = this.#settings;
     const child = this.#start("control", moduleCommand("cli/main", ["serve"]), {
+      ...this.#env,
       TOLLGATE_HOST: host,
       TOLLGATE_CONTROL_PORT: String(ports.control),
       TOLLGATE_SYNC_PORT: String(ports.sync),
@@ -134,7 +135,7 @@ class Stack {
       apis,
     }));
     await writeFile(configPath, JSON.stringify(bootstrap, null, 2));
-    const child = this.#start("Envoy", { command: envoyPath, args: [...envoyArguments(configPath, concurrency), "--file-flush-interval-msec", "500"] }, { TOLLGATE_GATEWAY_TOKEN: token });
+    const child = this.#start("Envoy", { command: envoyPath, args: [...envoyArguments(configPath, concurrency), "--file-flush-interval-msec", "500"] }, { ...systemEnvironment(this.#env), TOLLGATE_GATEWAY_TOKEN: token });
     await this.#ready(child, () => isReady(`http://${host}:${ports.envoyAdmin}/ready`));
   }
 
@@ -159,11 +160,11 @@ class Stack {
     this.#guard.close();
   }
 
-  #start(name: string, program: { command: string; args: string[] }, variables: Record<string, string>): Child {
+  #start(name: string, program: { command: string; args: string[] }, environment: NodeJS.ProcessEnv): Child {
     const child = new Child({
       name,
       ...program,
-      env: { ...this.#env, ...variables },
+      env: environment,
       logPath: join(this.#settings.dataDir, `${name.toLowerCase()}.log`),
       guard: this.#guard,
     });

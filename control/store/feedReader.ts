@@ -1,14 +1,15 @@
 /** Reads what the feed sends, inside one snapshot. */
-import type { Kysely, Selectable } from "kysely";
+import { type Kysely, type Selectable, sql } from "kysely";
 import type { Api, Tier } from "../domain/model.ts";
 import { feedKeyColumns, type FeedKeyRow } from "./dialect.ts";
 import { type LineSql, readKeyLines } from "./keyLines.ts";
-import type { FeedApi, FeedChange, FeedConsumer, FeedKey, FeedLimit, FeedReader, FeedTier } from "./feedSource.ts";
+import type { CallingConsumer, CallingKey, FeedApi, FeedChange, FeedConsumer, FeedKey, FeedKeyLimit, FeedLimit, FeedReader, FeedTier } from "./feedSource.ts";
 import { bufferOf, chunks, keyStateOf, parseList, plainLimit, specOf, type StoredLimit } from "./records.ts";
-import type { ChangesTable, EnvironmentsTable, Tables } from "./tables.ts";
+import { type ChangesTable, type EnvironmentsTable, keyStates, type Tables } from "./tables.ts";
 import { namedLimits } from "./writer.ts";
 
 const queryIds = 500;
+const revoked = keyStates.indexOf("revoked");
 
 export class SqlFeedReader implements FeedReader {
   readonly environment: string;
@@ -106,9 +107,49 @@ export class SqlFeedReader implements FeedReader {
     return found;
   }
 
-  async keyLimits(): Promise<FeedLimit[]> {
-    const rows = await this.db.selectFrom("keys").select("limits").where("environment", "=", this.environment).where("limits", "is not", null).execute();
-    return rows.flatMap((row) => parseList<StoredLimit>(row.limits)!.map((limit) => ({ wireId: limit.wireId, limit: plainLimit(limit) })));
+  async keyLimits(): Promise<FeedKeyLimit[]> {
+    const rows = await this.db.selectFrom("keys").select(["digest", "limits"]).where("environment", "=", this.environment).where("limits", "is not", null).execute();
+    return rows.flatMap(({ digest, limits }) =>
+      parseList<StoredLimit>(limits)!.map((limit) => ({ limit: { wireId: limit.wireId, limit: plainLimit(limit) }, digest: bufferOf(digest).toString("hex", 0, 16) })),
+    );
+  }
+
+  async callingKeys(digests: readonly string[]): Promise<Map<string, CallingKey>> {
+    const found = new Map<string, CallingKey>();
+    for (const some of chunks(digests, queryIds)) {
+      const rows = await this.db
+        .selectFrom("keys")
+        .select(["digest", "consumer_wire_id", "tier_wire_id", "apis"])
+        .where("environment", "=", this.environment)
+        .where(sql<Buffer>`substr(digest, 1, 16)`, "in", some.map((digest) => Buffer.from(digest, "hex")))
+        .execute();
+      for (const { digest, consumer_wire_id: consumerWireId, tier_wire_id: tier, apis } of rows) {
+        found.set(bufferOf(digest).toString("hex", 0, 16), {
+          consumerWireId,
+          ...(tier === null ? {} : { tierWireId: tier }),
+          ...(apis === null ? {} : { apiWireIds: parseList<number>(apis)! }),
+        });
+      }
+    }
+    return found;
+  }
+
+  async callingConsumers(wireIds: readonly number[]): Promise<Map<number, CallingConsumer>> {
+    const found = new Map<number, CallingConsumer>();
+    for (const some of chunks(wireIds, queryIds)) {
+      const rows = await this.db.selectFrom("consumers").select(["wire_id", "tier_wire_id"]).where("environment", "=", this.environment).where("wire_id", "in", some).execute();
+      for (const row of rows) found.set(row.wire_id, { tierWireId: row.tier_wire_id ?? 0, keyApis: [] });
+      const keys = await this.db
+        .selectFrom("keys")
+        .select(["consumer_wire_id", "apis"])
+        .distinct()
+        .where("environment", "=", this.environment)
+        .where("consumer_wire_id", "in", some)
+        .where("state", "<>", revoked)
+        .execute();
+      for (const { consumer_wire_id: consumer, apis } of keys) found.get(consumer)?.keyApis.push(apis === null ? undefined : parseList<number>(apis)!);
+    }
+    return found;
   }
 
   async changesSince(sinceVersion: bigint, max: number): Promise<FeedChange[] | undefined> {

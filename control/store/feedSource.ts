@@ -60,6 +60,30 @@ export interface FeedKey {
   limits?: FeedLimit[];
 }
 
+/** A limit that a key has of its own. */
+export interface FeedKeyLimit {
+  limit: FeedLimit;
+  /** first 16 bytes of the key's digest, hex */
+  digest: string;
+}
+
+/** What decides where a key can call. */
+export interface CallingKey {
+  consumerWireId: number;
+  /** in place of the consumer's */
+  tierWireId?: number;
+  /** absent: all that its tier allows */
+  apiWireIds?: number[];
+}
+
+/** What decides where a consumer's keys can call. */
+export interface CallingConsumer {
+  /** 0: none */
+  tierWireId: number;
+  /** what its keys that aren't revoked are restricted to, each restriction once; undefined: to nothing */
+  keyApis: (number[] | undefined)[];
+}
+
 /** One record that a version touched. A record changed twice since a version comes once, at its last place. */
 export type FeedChange =
   | { version: bigint; kind: "api" | "tier" | "consumer"; id: string; wireId: number; deleted: boolean }
@@ -91,7 +115,11 @@ export interface FeedReader extends EnvironmentState {
   consumerById(id: string): Promise<FeedConsumer | undefined>;
   keyById(id: string): Promise<FeedKey | undefined>;
   /** the limits that keys have of their own */
-  keyLimits(): Promise<FeedLimit[]>;
+  keyLimits(): Promise<FeedKeyLimit[]>;
+  /** by the first 16 bytes of their digests, hex; those that aren't there are missing */
+  callingKeys(digests: readonly string[]): Promise<Map<string, CallingKey>>;
+  /** by wire id; those that aren't there are missing */
+  callingConsumers(wireIds: readonly number[]): Promise<Map<number, CallingConsumer>>;
   /** as `keyById`, for many in one go; those gone are missing */
   keysByIds(ids: readonly string[]): Promise<Map<string, FeedKey>>;
   /** as `consumerById`, for many in one go; those gone are missing */
@@ -107,18 +135,36 @@ export interface GatewayGrant {
   apis: string[] | null;
 }
 
-/** One Envoy process, as it last reported itself. */
+/** A gateway that begins to call. */
+export interface GatewayClaim {
+  environment: string;
+  group: string;
+  id: string;
+  tokenId: string;
+  nowMs: number;
+  /** it has its id until then */
+  heldUntilMs: number;
+  /** of one token at a time */
+  most: number;
+}
+
+/** `held`: a gateway of another group has the id. `full`: the token has as many gateways as it may. */
+export type ClaimOutcome = "claimed" | "held" | "full";
+
+/** One Envoy process, as it last reported itself. Its id is its group's own. */
 export interface GatewayReport {
   /** `<node id>~<boot id>` */
   id: string;
   group: string;
   environment: string;
+  tokenId: string;
   /** the version that it was last served */
   version: bigint;
   /** the lowest version that its serving workers use; 0: none yet */
   applied: bigint;
   workers: number;
   lastContactMs: number;
+  heldUntilMs: number;
 }
 
 export interface FeedSource {
@@ -133,5 +179,7 @@ export interface FeedSource {
   snapshotRead<T>(environment: string, use: (reader: FeedReader) => Promise<T>): Promise<T | undefined>;
   /** `digest`: SHA-256 of the token as hex. Notes the token's use, at most once a minute. */
   gatewayToken(digestHex: string, nowMs: number): Promise<GatewayGrant | undefined>;
+  /** Notes that a gateway is there, unless it may not be. */
+  claimGateway(claim: GatewayClaim): Promise<ClaimOutcome>;
   recordGateway(report: GatewayReport): Promise<void>;
 }

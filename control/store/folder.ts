@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
@@ -14,4 +14,14 @@ export function makeFolder(folder: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
+}
+
+/**
+ * Takes the rights of group and others from a file or folder of this user. What belongs to another user stays as it is, such as the
+ * mount point of a volume; a link and what isn't there, too.
+ */
+export function keepPrivate(path: string): void {
+  const entry = lstatSync(path, { throwIfNoEntry: false });
+  if (entry === undefined || entry.isSymbolicLink() || (entry.mode & 0o077) === 0 || entry.uid !== process.getuid?.()) return;
+  chmodSync(path, entry.mode & 0o700);
 }

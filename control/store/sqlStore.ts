@@ -7,7 +7,8 @@ import type { Caller, CallerAsk, Identity, SigningKey } from "../identity/store.
 import { insertAudit, readAudit } from "./auditLog.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { SqlFeedReader } from "./feedReader.ts";
-import type { EnvironmentState, FeedReader, GatewayGrant, GatewayReport } from "./feedSource.ts";
+import type { ClaimOutcome, EnvironmentState, FeedReader, GatewayClaim, GatewayGrant, GatewayReport } from "./feedSource.ts";
+import { GatewayRows } from "./gatewayRows.ts";
 import { Identities } from "./identities.ts";
 import { internalTokenOf } from "./internalToken.ts";
 import { lockEnvironment } from "./lock.ts";
@@ -42,24 +43,22 @@ export interface StoreOptions {
   pruneAfterRows?: number;
 }
 
-const gatewayKeptMs = 7 * 86_400_000;
-const gatewayPruneMs = 3_600_000;
-
 export class SqlStore implements Store {
   readonly dialect: SqlDialect;
   private readonly tokens: Tokens;
   private readonly identities: Identities;
+  private readonly gatewayRows: GatewayRows;
   private readonly changeRowsKept: number;
   private readonly pruneAfterRows: number;
   private readonly listeners = new Map<string, Set<(version: bigint) => void>>();
   private readonly woken = new Map<string, bigint>();
   private readonly rowsSincePrune = new Map<string, number>();
-  private gatewaysPrunedMs = 0;
 
   constructor(dialect: SqlDialect, options: StoreOptions = {}) {
     this.dialect = dialect;
     this.tokens = new Tokens(dialect);
     this.identities = new Identities(dialect);
+    this.gatewayRows = new GatewayRows(dialect);
     this.changeRowsKept = options.changeRowsKept ?? 100_000;
     this.pruneAfterRows = options.pruneAfterRows ?? 10_000;
   }
@@ -180,36 +179,16 @@ export class SqlStore implements Store {
     });
   }
 
+  async claimGateway(claim: GatewayClaim): Promise<ClaimOutcome> {
+    return this.gatewayRows.claim(claim);
+  }
+
   async recordGateway(report: GatewayReport): Promise<void> {
-    const values = {
-      group_name: report.group,
-      version: Number(report.version),
-      applied: Number(report.applied),
-      workers: report.workers,
-      last_contact_ms: report.lastContactMs,
-    };
-    const { db } = this.dialect;
-    await db
-      .insertInto("gateways")
-      .values({ environment: report.environment, id: report.id, ...values })
-      .onConflict((conflict) => conflict.columns(["environment", "id"]).doUpdateSet(values))
-      .execute();
-    if (report.lastContactMs - this.gatewaysPrunedMs < gatewayPruneMs) return;
-    this.gatewaysPrunedMs = report.lastContactMs;
-    await db.deleteFrom("gateways").where("last_contact_ms", "<", report.lastContactMs - gatewayKeptMs).execute();
+    return this.gatewayRows.record(report);
   }
 
   async gateways(environment: string): Promise<Gateway[]> {
-    const rows = await this.view((db) => db.selectFrom("gateways").selectAll().where("environment", "=", environment).orderBy("id").execute());
-    return rows.map((row) => ({
-      environment: row.environment,
-      id: row.id,
-      group: row.group_name,
-      version: row.version,
-      applied: row.applied,
-      workers: row.workers,
-      lastContactMs: row.last_contact_ms,
-    }));
+    return this.gatewayRows.list(environment);
   }
 
   // audit

@@ -7,7 +7,7 @@ import { dirname } from "node:path";
 import { Kysely, sql, type SqliteDatabase, SqliteDialect } from "kysely";
 import Database from "libsql";
 import type { SqlDialect } from "./dialect.ts";
-import { makeFolder } from "./folder.ts";
+import { keepPrivate, makeFolder } from "./folder.ts";
 import type { Tables } from "./tables.ts";
 
 const idleReadersMax = 4;
@@ -18,6 +18,7 @@ export function openSqlite(file: string): SqlDialect {
   makeFolder(dirname(file));
   // For its user alone, whoever may enter the folder; SQLite gives its side files the same mode.
   if (!existsSync(file)) writeFileSync(file, "", { mode: 0o600 });
+  for (const part of ["", "-wal", "-shm"]) keepPrivate(file + part);
   const writer = connect(file);
   // NORMAL is libsql's default and may lose the last commits on power loss.
   writer.exec("PRAGMA synchronous = FULL");

@@ -108,12 +108,16 @@ export interface GatewayTokensTable extends AdminTokensTable {
 
 export interface GatewaysTable {
   environment: string;
-  id: string;
   group_name: string;
+  id: string;
+  /** that it last came with */
+  token_id: string;
   version: number;
   applied: number;
   workers: number;
   last_contact_ms: number;
+  /** until then no other group may have a gateway of this id, and it counts among the token's */
+  held_until_ms: number;
 }
 
 /** What an environment says of internal tokens. */

@@ -1,17 +1,18 @@
 /** Lane calls: read, decided in groups by the counter store, answered. */
 import { namesOf } from "../../protocol/define.ts";
 import { leaseVerdict } from "../../protocol/enums.ts";
-import type { CallAnswer, LaneCall, Recall } from "../counters/model.ts";
+import type { CallAnswer, Recall } from "../counters/model.ts";
 import { LeaseQueue } from "../counters/queue.ts";
 import { CountersUnavailable, type CounterStore } from "../counters/store.ts";
-import type { FeedSource } from "../store/feedSource.ts";
+import type { Catalogs } from "./catalogs.ts";
 import type { EnvironmentFeed } from "./feed.ts";
 import { leasesAnswerFrame, type LeasesCall, readLeasesCall } from "./leaseFrames.ts";
-import { LimitShapes } from "./limitShapes.ts";
+import { gatewayName } from "./gatewayName.ts";
+import { scopedOps } from "./leaseScope.ts";
 import type { SyncMetrics } from "./metrics.ts";
 import { SyncProblem } from "./problems.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Grant } from "./tokens.ts";
-import type { View } from "./view.ts";
 
 /** A call that is being decided. */
 interface Deciding {
@@ -22,18 +23,18 @@ interface Deciding {
 const verdictNames = namesOf(leaseVerdict);
 
 export class Leases {
-  readonly #source: FeedSource;
+  readonly #catalogs: Catalogs;
   readonly #metrics: SyncMetrics;
+  readonly #refusals: Refusals;
   readonly #queue: LeaseQueue;
-  readonly #shapes = new Map<string, LimitShapes>();
-  readonly #views = new WeakMap<LaneCall, View>();
-  /** by environment, lane and number */
+  /** by environment, group, lane and number */
   readonly #deciding = new Map<string, Deciding>();
 
-  constructor(store: CounterStore, source: FeedSource, metrics: SyncMetrics, recalled: (recalls: Recall[]) => void) {
-    this.#source = source;
+  constructor(store: CounterStore, catalogs: Catalogs, metrics: SyncMetrics, refusals: Refusals, recalled: (recalls: Recall[]) => void) {
+    this.#catalogs = catalogs;
     this.#metrics = metrics;
-    const limits = (environment: string, wireId: number, call: LaneCall) => this.#shapes.get(environment)?.get(wireId, this.#views.get(call)!);
+    this.#refusals = refusals;
+    const limits = (environment: string, wireId: number) => catalogs.of(environment).limit(wireId)?.shape;
     this.#queue = new LeaseQueue(measured(store, metrics), limits, recalled);
   }
 
@@ -42,10 +43,13 @@ export class Leases {
     const startedMs = performance.now();
     const call = readLeasesCall(body);
     if (!(await feed.isCurrent(grant.view, call.epoch))) throw new SyncProblem("epoch_changed", "wire ids of that epoch mean nothing any more: load the snapshot and begin a new lane");
-    await this.#shapesOf(grant.environment).reach(feed.state?.version ?? 0n);
+    const catalog = this.#catalogs.of(grant.environment);
+    await catalog.reach(feed.state?.version ?? 0n);
     const decided = await this.#decide(call, body, gateway, grant);
     if (decided.kind === "outdated") throw new SyncProblem("call_outdated", `lane ${call.lane.toString(16)} has had a later call than ${call.seq} answered`);
     for (const { verdict } of decided.answers) this.#metrics.leases.inc({ verdict: verdictNames[verdict]! });
+    const granted = decided.answers.reduce((sum, answer) => sum + answer.granted, 0);
+    if (granted > 0) this.#metrics.granted.inc({ environment: grant.environment, group: grant.group }, granted);
     this.#metrics.leaseSeconds.observe((performance.now() - startedMs) / 1000);
     return leasesAnswerFrame(call, decided.timeMs, decided.answers);
   }
@@ -57,22 +61,20 @@ export class Leases {
 
   /** A call that is sent again while it is being decided waits for the same decision: under load, resends mustn't add to it. */
   async #decide({ seq, lane, ops }: LeasesCall, body: Buffer, gateway: string, grant: Grant): Promise<CallAnswer> {
-    const name = `${grant.environment} ${lane} ${seq}`;
+    const { environment, group } = grant;
+    const name = `${environment} ${group} ${lane} ${seq}`;
     const same = this.#deciding.get(name);
     if (same?.body.equals(body) === true) return same.decided;
-    const call: LaneCall = { environment: grant.environment, gateway, lane, seq, ops };
-    this.#views.set(call, grant.view);
-    const deciding: Deciding = { body, decided: this.#queue.submit(call).catch(rethrow) };
+    const submit = async (): Promise<CallAnswer> => {
+      const scoped = await scopedOps(this.#catalogs.of(environment), grant.view, ops);
+      this.#refusals.note("leases", grant, gateway, scoped.refused);
+      return this.#queue.submit({ environment, gateway: gatewayName(group, gateway), lane, seq, ops: scoped.ops });
+    };
+    const deciding: Deciding = { body, decided: submit().catch(rethrow) };
     this.#deciding.set(name, deciding);
     return deciding.decided.finally(() => {
       if (this.#deciding.get(name) === deciding) this.#deciding.delete(name);
     });
-  }
-
-  #shapesOf(environment: string): LimitShapes {
-    let shapes = this.#shapes.get(environment);
-    if (shapes === undefined) this.#shapes.set(environment, (shapes = new LimitShapes(this.#source, environment)));
-    return shapes;
   }
 }
 

@@ -16,6 +16,9 @@ export interface SyncMetrics {
   usageBatches: Counter<"outcome">;
   usageEntries: Counter<never>;
   tokens: Counter<"verdict">;
+  granted: Counter<"environment" | "group">;
+  reportedCost: Counter<"environment" | "group">;
+  refused: Counter<"environment" | "group" | "call" | "reason">;
 }
 
 /** Values that are read when Prometheus asks. */
@@ -62,5 +65,13 @@ export function syncMetrics(registry: Registry, readings: SyncReadings): SyncMet
     usageBatches: new Counter({ name: "tollgate_sync_usage_batches_total", help: "Batches of usage, applied now or repeated.", labelNames: ["outcome"], registers }),
     usageEntries: new Counter({ name: "tollgate_sync_usage_entries_total", help: "Entries of usage in applied batches.", registers }),
     tokens: new Counter({ name: "tollgate_sync_tokens_total", help: "Internal tokens that gateways asked for, by verdict: granted, unknown, off, tooLarge.", labelNames: ["verdict"], registers }),
+    granted: new Counter({ name: "tollgate_sync_granted_total", help: "Allowance granted to gateways, by their group.", labelNames: ["environment", "group"], registers }),
+    reportedCost: new Counter({ name: "tollgate_sync_reported_cost_total", help: "What gateways report that requests took from limits, by their group.", labelNames: ["environment", "group"], registers }),
+    refused: new Counter({
+      name: "tollgate_sync_refused_total",
+      help: "What was refused of gateways' calls because their token doesn't go that far, by group, call (leases, usage, tokens) and reason (limit, subject, api, minute, count, caller).",
+      labelNames: ["environment", "group", "call", "reason"],
+      registers,
+    }),
   };
 }

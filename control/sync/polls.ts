@@ -7,7 +7,7 @@ import type { Grant } from "./tokens.ts";
 export interface PollRequest {
   feed: EnvironmentFeed;
   tokenDigest: string;
-  /** `<node id>~<boot id>` */
+  /** by `gatewayName` */
   gateway: string;
   grant: Grant;
   epoch: bigint;

@@ -2,12 +2,15 @@
 
 export const syncProblems = {
   parameter_invalid: { status: 400, title: "A parameter is wrong" },
+  usage_refused: { status: 400, title: "Usage refused" },
   token_unknown: { status: 401, title: "Gateway token required" },
   token_of_other_environment: { status: 403, title: "The token is of another environment" },
+  gateway_held: { status: 403, title: "The gateway's id is taken" },
   not_found: { status: 404, title: "No such call" },
   epoch_changed: { status: 409, title: "Another epoch" },
   call_outdated: { status: 409, title: "A later call was answered" },
   snapshot_gone: { status: 410, title: "The snapshot is gone" },
+  gateways_exhausted: { status: 429, title: "Too many gateways" },
   internal: { status: 500, title: "Internal error" },
   polls_exhausted: { status: 503, title: "Too many waiting calls" },
   not_ready: { status: 503, title: "Not ready" },

@@ -8,7 +8,10 @@ import type { CounterStore } from "../counters/store.ts";
 import type { Issuer } from "../identity/issuer.ts";
 import type { FeedSource } from "../store/feedSource.ts";
 import type { UsageSink } from "../usage/model.ts";
+import { maskSecrets } from "../secrets.ts";
+import { Catalogs } from "./catalogs.ts";
 import { type Answer, EnvironmentFeed, feedBounds, type FeedBounds } from "./feed.ts";
+import { gatewayName } from "./gatewayName.ts";
 import { Gateways } from "./gateways.ts";
 import { Leases } from "./leases.ts";
 import { syncMetrics, type SyncMetrics } from "./metrics.ts";
@@ -17,6 +20,7 @@ import { type PollBounds, Polls } from "./polls.ts";
 import { SyncProblem } from "./problems.ts";
 import { RecallPost } from "./recallPost.ts";
 import { gatewayKey, PendingRecalls } from "./recalls.ts";
+import { Refusals } from "./refusals.ts";
 import { followTls, type Tls } from "./tls.ts";
 import { TokenCalls } from "./tokenCalls.ts";
 import { type Grant, Tokens } from "./tokens.ts";
@@ -35,6 +39,8 @@ export interface SyncServerOptions {
   tls?: Tls;
   feed?: FeedBounds;
   polls?: PollBounds;
+  /** gateways that a token may have at a time */
+  gatewaysPerToken?: number;
 }
 
 export interface SyncServer {
@@ -50,6 +56,7 @@ export interface SyncServer {
   close(): Promise<void>;
 }
 
+const defaultGatewaysPerToken = 250;
 /** Envoy keeps idle connections for an hour; closing them first would make it send into a closed one. */
 const keepAliveMs = 65 * 60_000;
 /** A download that takes longer than this is cut off by `close`. */
@@ -77,6 +84,8 @@ class Server implements SyncServer {
   readonly #gateways: Gateways;
   readonly #polls: Polls;
   readonly #metrics: SyncMetrics;
+  readonly #refusals: Refusals;
+  readonly #catalogs: Catalogs;
   readonly #leases: Leases;
   readonly #usage: UsageCalls;
   readonly #recalls = new PendingRecalls();
@@ -93,15 +102,17 @@ class Server implements SyncServer {
     this.#options = options;
     this.#log = options.logger;
     this.#tokens = new Tokens(options.source);
-    this.#gateways = new Gateways(options.source, (error) => this.#log.warn({ err: error }, "a gateway's report could not be stored; it is tried again"));
+    this.#gateways = new Gateways(options.source, options.gatewaysPerToken ?? defaultGatewaysPerToken, (error) => this.#log.warn({ err: error }, "a gateway's report could not be stored; it is tried again"));
     this.#polls = new Polls(options.polls ?? { overall: 10_000, perToken: 5000 });
     this.#metrics = syncMetrics(options.registry, { parked: () => this.#polls.size, environments: () => this.#readings() });
     this.#recallPost = new RecallPost(options.counters, (error) => this.#log.warn({ err: error }, "other replicas could not be told of recalls; gateways ask again"));
-    this.#leases = new Leases(options.counters, options.source, this.#metrics, (recalls) => {
+    this.#refusals = new Refusals(this.#metrics, this.#log);
+    this.#catalogs = new Catalogs(options.source);
+    this.#leases = new Leases(options.counters, this.#catalogs, this.#metrics, this.#refusals, (recalls) => {
       this.#recallPost.send(recalls.filter(({ environment, gateway }) => !this.#polls.has(gatewayKey(environment, gateway))));
       this.#recall(recalls);
     });
-    this.#usage = new UsageCalls(options.usage, this.#metrics);
+    this.#usage = new UsageCalls(options.usage, this.#catalogs, this.#metrics, this.#refusals);
     this.#app = this.#routes();
     this.#sweeper = setInterval(() => this.#sweep(), sweepEveryMs);
     this.#sweeper.unref();
@@ -172,7 +183,7 @@ class Server implements SyncServer {
     app.get<{ Querystring: PageQuery; Params: PageParams }>("/sync/v1/pages/:index", { schema: { querystring: pageQuery, params: pageParams }, attachValidation: true }, (request, reply) => this.#page(request, reply));
     app.get<{ Querystring: ReportQuery }>("/sync/v1/report", { schema: { querystring: reportQuery }, attachValidation: true }, async (request, reply) => {
       const { grant } = await this.#authorize(request);
-      this.#contact(grant, request.query, request.query.applied);
+      await this.#contact(grant, request.query, request.query.applied);
       this.#metrics.answers.inc({ kind: "report" });
       return reply.code(204).send();
     });
@@ -181,7 +192,7 @@ class Server implements SyncServer {
     this.#exchange(app, "usage", this.#usage);
     const { issuer } = this.#options;
     if (issuer !== undefined) {
-      this.#exchange(app, "tokens", new TokenCalls(issuer, this.#metrics));
+      this.#exchange(app, "tokens", new TokenCalls(issuer, this.#catalogs, this.#metrics, this.#refusals));
       app.get<{ Params: JwksParams }>("/.well-known/tollgate/:environment/jwks.json", { schema: { params: jwksParams } }, (request, reply) => this.#jwks(issuer, request.params.environment, reply));
     }
     return app;
@@ -222,7 +233,7 @@ class Server implements SyncServer {
 
   /** What came for a gateway while it didn't watch. */
   #missedRecalls(feed: EnvironmentFeed, grant: Grant, gateway: string): Answer | undefined {
-    const recalls = this.#recalls.take(gatewayKey(grant.environment, gateway));
+    const recalls = this.#recalls.take(gatewayKey(grant.environment, gatewayName(grant.group, gateway)));
     this.#metrics.recalls.inc(recalls.length);
     return recalls.length === 0 ? undefined : feed.recall(grant.view, recalls);
   }
@@ -231,7 +242,7 @@ class Server implements SyncServer {
     const { grant, tokenDigest } = await this.#authorize(request);
     const { query } = request;
     const feed = await this.#feed(grant.environment);
-    this.#contact(grant, query, query.applied ?? "0");
+    await this.#contact(grant, query, query.applied ?? "0");
     const epoch = epochOf(query.epoch);
     const version = BigInt(query.version);
     const now = await feed.catchUp(grant.view, epoch, version);
@@ -239,10 +250,13 @@ class Server implements SyncServer {
     const recalled = this.#missedRecalls(feed, grant, query.gateway);
     if (recalled !== undefined) return this.#send(reply, recalled);
     if (query.waitMs === 0 || this.#stopping) return this.#send(reply, feed.heartbeat(grant.view));
-    const poll = this.#polls.park({ feed, tokenDigest, gateway: query.gateway, grant, epoch, version, deadlineMs: Date.now() + query.waitMs });
+    const poll = this.#polls.park({ feed, tokenDigest, gateway: gatewayName(grant.group, query.gateway), grant, epoch, version, deadlineMs: Date.now() + query.waitMs });
     reply.raw.once("close", () => poll.drop());
     const answer = await poll.answer;
-    if (answer === undefined) return reply.hijack();
+    if (answer === undefined) {
+      if (!this.#polls.has(gatewayKey(grant.environment, gatewayName(grant.group, query.gateway)))) this.#gateways.release(grant, query.gateway, Date.now());
+      return reply.hijack();
+    }
     if (answer.wokenMs !== undefined) this.#metrics.wakeSeconds.observe((performance.now() - answer.wokenMs) / 1000);
     return this.#send(reply, answer);
   }
@@ -279,8 +293,10 @@ class Server implements SyncServer {
     return { grant, tokenDigest };
   }
 
-  #contact(grant: Grant, query: ReportQuery | WatchQuery, applied: string): void {
-    this.#gateways.contact({ id: query.gateway, group: grant.group, environment: grant.environment, version: BigInt(query.version), applied: BigInt(applied), workers: query.workers, lastContactMs: Date.now() });
+  async #contact(grant: Grant, query: ReportQuery | WatchQuery, applied: string): Promise<void> {
+    const nowMs = Date.now();
+    await this.#gateways.admit(grant, query.gateway, nowMs);
+    this.#gateways.contact(grant, query.gateway, { version: BigInt(query.version), applied: BigInt(applied), workers: query.workers }, nowMs);
   }
 
   /** The environment's feed, started. */
@@ -363,7 +379,7 @@ class Server implements SyncServer {
     this.#metrics.problems.inc({ code: problem.code });
     if (problem.status === 503) reply.header("retry-after", "1");
     if (problem.status === 401) reply.header("www-authenticate", "Bearer");
-    return reply.code(problem.status).type("application/problem+json").send(Buffer.from(JSON.stringify(problem.body())));
+    return reply.code(problem.status).type("application/problem+json").send(Buffer.from(maskSecrets(JSON.stringify(problem.body()))));
   }
 
   #readings() {

@@ -12,6 +12,11 @@ export class View {
     this.key = this.#apis === undefined ? "" : createHash("sha256").update(JSON.stringify([...this.#apis].sort())).digest("hex");
   }
 
+  /** No API is out of sight, whatever is added. */
+  get seesAll(): boolean {
+    return this.#apis === undefined;
+  }
+
   sees(apiId: string): boolean {
     return this.#apis === undefined || this.#apis.has(apiId);
   }

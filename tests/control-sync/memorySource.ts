@@ -1,7 +1,7 @@
 /** A FeedSource in memory: one environment whose log, tokens and failures tests control. */
 import { createHash } from "node:crypto";
 import type { Api, Consumer, KeyState, Limit, Tier } from "../../control/domain/model.ts";
-import type { EnvironmentState, FeedApi, FeedChange, FeedConsumer, FeedKey, FeedReader, FeedSource, FeedTier, GatewayGrant, GatewayReport } from "../../control/store/feedSource.ts";
+import type { EnvironmentState, FeedApi, FeedChange, FeedConsumer, FeedKey, FeedReader, FeedSource, FeedTier, ClaimOutcome, GatewayClaim, GatewayGrant, GatewayReport } from "../../control/store/feedSource.ts";
 
 export const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest();
 
@@ -22,8 +22,10 @@ export class MemorySource implements FeedSource {
   records: Records = { apis: new Map(), tiers: new Map(), consumers: new Map(), keys: new Map() };
   readonly grants = new Map<string, GatewayGrant>();
   readonly reports: GatewayReport[] = [];
+  /** by environment, group and id */
+  readonly held = new Map<string, { environment: string; id: string; tokenId: string; untilMs: number }>();
   /** what readers asked for so far */
-  readonly calls = { snapshotRead: 0, changesSince: 0, keysPage: 0, gatewayToken: 0 };
+  readonly calls = { snapshotRead: 0, changesSince: 0, keysPage: 0, gatewayToken: 0, callers: 0 };
   /** awaited before each page of keys is given */
   beforeKeysPage: () => Promise<void> = async () => {};
   /** thrown by every call while it is set */
@@ -94,9 +96,21 @@ export class MemorySource implements FeedSource {
     return this.grants.get(digestHex);
   }
 
+  async claimGateway({ environment, group, id, tokenId, nowMs, heldUntilMs, most }: GatewayClaim): Promise<ClaimOutcome> {
+    this.#fail();
+    const key = `${environment} ${group} ${id}`;
+    const others = [...this.held].filter(([name, { untilMs }]) => name !== key && untilMs > nowMs);
+    if (others.some(([, other]) => other.environment === environment && other.id === id)) return "held";
+    if (others.filter(([, other]) => other.tokenId === tokenId).length >= most) return "full";
+    this.held.set(key, { environment, id, tokenId, untilMs: heldUntilMs });
+    return "claimed";
+  }
+
   async recordGateway(report: GatewayReport): Promise<void> {
     this.#fail();
     this.reports.push(report);
+    const { environment, group, id, tokenId, heldUntilMs: untilMs } = report;
+    this.held.set(`${environment} ${group} ${id}`, { environment, id, tokenId, untilMs });
   }
 
   #fail(): void {
@@ -132,7 +146,17 @@ export class MemorySource implements FeedSource {
       tierById: async (id) => records.tiers.get(id),
       consumerById: async (id) => records.consumers.get(id),
       keyById: async (id) => records.keys.get(id),
-      keyLimits: async () => [...records.keys.values()].flatMap(({ limits = [] }) => limits),
+      keyLimits: async () => [...records.keys.values()].flatMap(({ limits = [], digest }) => limits.map((limit) => ({ limit, digest: digest.toString("hex", 0, 16) }))),
+      callingKeys: async (digests) => {
+        calls.callers++;
+        const keys = [...records.keys.values()].map((key) => [key.digest.toString("hex", 0, 16), key] as const);
+        return new Map(keys.filter(([digest]) => digests.includes(digest)));
+      },
+      callingConsumers: async (wireIds) => {
+        const keysOf = (consumer: FeedConsumer): FeedKey[] => [...records.keys.values()].filter(({ consumerWireId, state: of }) => consumerWireId === consumer.wireId && of !== "revoked");
+        const consumers = [...records.consumers.values()].filter(({ wireId }) => wireIds.includes(wireId));
+        return new Map(consumers.map((one) => [one.wireId, { tierWireId: one.tierWireId, keyApis: keysOf(one).map(({ apiWireIds }) => apiWireIds) }]));
+      },
       keysByIds: async (ids) => some(records.keys, ids),
       consumersByIds: async (ids) => some(records.consumers, ids),
     };
@@ -186,6 +210,15 @@ export class MemoryWriter {
     if (before !== undefined && !before.digest.equals(digest)) this.#log.push({ version: this.#version, kind: "key", id, digest: before.digest, deleted: true });
     this.#records.keys.set(id, { rowId: before?.rowId ?? this.#allocate(), id, digest, consumerWireId: this.#records.consumers.get(consumer)!.wireId, state });
     this.#log.push({ version: this.#version, kind: "key", id, digest, deleted: false });
+  }
+
+  /** Restricts a key to APIs, by their wire ids, and gives it limits of its own. */
+  restrict(id: string, apiWireIds: number[] | undefined, limits: Limit[] = []): void {
+    const { apiWireIds: _before, limits: before, ...key } = this.#records.keys.get(id)!;
+    for (const { wireId } of before ?? []) this.#deletedLimit(wireId);
+    const own = limits.map((limit) => ({ wireId: this.#allocate(), limit }));
+    this.#records.keys.set(id, { ...key, ...(apiWireIds === undefined ? {} : { apiWireIds }), ...(own.length === 0 ? {} : { limits: own }) });
+    this.#log.push({ version: this.#version, kind: "key", id, digest: key.digest, deleted: false });
   }
 
   delete(kind: "api" | "tier" | "consumer" | "key", id: string): void {

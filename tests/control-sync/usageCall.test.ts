@@ -1,6 +1,7 @@
 /** Lanes' batches of usage: applied once, kept or asked for again, never misread. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import type { Api } from "../../control/domain/model.ts";
 import { usageFrame } from "../../control/sync/usageFrames.ts";
 import { leasesFrame } from "../../control/sync/leaseFrames.ts";
 import type { UsageEntry } from "../../control/usage/model.ts";
@@ -9,13 +10,16 @@ import { MemoryUsage, metric, smallSource, startSync } from "./support.ts";
 
 const digest = "00112233445566778899aabbccddeeff";
 const noDigest = "0".repeat(32);
+const minute = Math.floor(Date.now() / 60_000);
 const entries: UsageEntry[] = [
-  { minute: 29_833_334, api: 1, route: 2, consumer: 3, digest, counts: [[0, 12], [1, 60], [9, 12], [17, 300]] },
-  { minute: 29_833_335, api: 0, consumer: 0, digest: noDigest, counts: [[64, 1]] },
+  { minute: minute - 1, api: 1, route: 2, consumer: 3, digest, counts: [[0, 12], [1, 60], [9, 12], [17, 300]] },
+  { minute, api: 0, consumer: 0, digest: noDigest, counts: [[64, 1]] },
 ];
 
 async function setting(t: TestContext) {
   const source = smallSource();
+  const route = (path: string): Api["routes"][number] => ({ path, methods: [], scopes: [], cost: 5, limits: [] });
+  source.commit((writer) => writer.api("echo", { routes: [route("/echo/a"), route("/echo/b"), route("/echo/c")] }));
   const usage = new MemoryUsage();
   const sync = await startSync(t, source, { usage });
   return { source, usage, sync, lane: new LaneClient({ url: sync.url, epoch: source.state.epoch }) };

@@ -209,7 +209,7 @@ describe("/v1/gateways", () => {
   it("shows version, lag and last contact", async (t) => {
     const h = await startApi(t);
     await seed(h);
-    const report = { group: "edge", environment: "default", version: 2n, applied: 1n, workers: 2, lastContactMs: h.clock.nowMs };
+    const report = { group: "edge", environment: "default", tokenId: "edge-1", heldUntilMs: 0, version: 2n, applied: 1n, workers: 2, lastContactMs: h.clock.nowMs };
     await h.store.recordGateway({ ...report, id: "node~1" });
     await h.store.recordGateway({ ...report, id: "node~2", applied: 9n, lastContactMs: h.clock.nowMs - 75_000 });
     assert.deepEqual(expect(await h.call("GET", "/v1/gateways"), 200), {
@@ -251,7 +251,7 @@ describe("health, metrics, document", () => {
     await seed(h);
     await h.call("GET", "/v1/tiers/bronze");
     await h.call("GET", "/v1/tiers/nope");
-    await h.store.recordGateway({ id: "n~1", group: "edge", environment: "default", version: 2n, applied: 1n, workers: 1, lastContactMs: h.clock.nowMs });
+    await h.store.recordGateway({ id: "n~1", group: "edge", environment: "default", tokenId: "edge-1", heldUntilMs: 0, version: 2n, applied: 1n, workers: 1, lastContactMs: h.clock.nowMs });
     const { body } = await h.call("GET", "/metrics");
     for (const line of [
       'tollgate_http_requests_total{method="GET",route="/v1/tiers/:id",status="200"} 1',

@@ -4,8 +4,8 @@ import { describe, it, type TestContext } from "node:test";
 import { leaseAction, type LeaseAnswer, type LeaseOp } from "../../control/counters/model.ts";
 import { digestHex } from "../../control/domain/keys.ts";
 import type { LimitReport, QuotaReport, WindowReport } from "../../control/quota/report.ts";
-import { LimitShapes } from "../../control/sync/limitShapes.ts";
-import { View } from "../../control/sync/view.ts";
+import { Catalog } from "../../control/sync/catalog.ts";
+import { gatewayName } from "../../control/sync/gatewayName.ts";
 import { api, expect, type Harness, startApi } from "./support.ts";
 
 type Adjusted = QuotaReport & { version: number; adjusted: { name: string; api?: string }[] };
@@ -39,16 +39,15 @@ class Lane {
   constructor(h: Harness, lane: bigint) {
     this.h = h;
     this.lane = lane;
-    this.gateway = `edge~${lane}`;
+    this.gateway = gatewayName("edge", `edge~${lane}`);
   }
 
   async ask(wireId: number, subject: string, amount: number, more: Partial<LeaseOp> = {}): Promise<LeaseAnswer> {
-    const shapes = new LimitShapes(this.h.store, "default");
-    await shapes.reach((await this.h.store.environment("default"))!.version);
-    const everything = new View(null);
+    const catalog = new Catalog(this.h.store, "default");
+    await catalog.reach((await this.h.store.environment("default"))!.version);
     const op: LeaseOp = { wireId, actions: leaseAction.ask, subject, windowStartMs: 0, held: 0, returned: 0, need: amount, want: amount, ...more };
     const call = { environment: "default", gateway: this.gateway, lane: this.lane, seq: ++this.seq, ops: [op] };
-    const [answer] = (await this.h.services.counters.apply([call], (_environment, id) => shapes.get(id, everything))).answers;
+    const [answer] = (await this.h.services.counters.apply([call], (_environment, id) => catalog.limit(id)?.shape)).answers;
     assert.equal(answer!.kind, "answered");
     return answer!.kind === "answered" ? answer!.answers[0]! : assert.fail();
   }
@@ -124,10 +123,10 @@ describe("GET …/quota", () => {
     await h.services.usage.record("default", "edge~2", 9n, 1n, [count(wire.k1, wire.echo, 11), count(wire.k1, wire.other, 500)]);
     const window = windowOf(await quota(h, "consumers/acme"), "day", "echo");
     assert.deepEqual(
-      { ...window, holders: window.holders.map(({ gateway, held, silent }) => [gateway, held, silent]).sort() },
+      { ...window, holders: window.holders.map(({ group, gateway, held, silent }) => [group, gateway, held, silent]).sort() },
       {
         start: "2026-03-10T00:00:00Z", resets: "2026-03-11T00:00:00Z", limit: 1000, used: 130, extra: 0, remaining: 870, held: 118, heldBySilent: 100, shares: 0, counted: 11, difference: 1,
-        holders: [["edge~1", 100, true], ["edge~2", 18, false]],
+        holders: [["edge", "edge~1", 100, true], ["edge", "edge~2", 18, false]],
       },
     );
     assert.equal(window.holders[0]!.lastContact, window.holders[0]!.silent ? "2026-03-10T12:30:00Z" : "2026-03-10T12:31:16Z");
@@ -137,7 +136,7 @@ describe("GET …/quota", () => {
     assert.deepEqual([byKey.used, byKey.counted, byKey.difference], [0, 511, -511]);
     assert.equal(windowOf(await quota(h), "each", "other").counted, 500);
     // A gateway that needs nothing for now still asks for changes.
-    await h.store.recordGateway({ id: "edge~1", group: "edge", environment: "default", version: 1n, applied: 1n, workers: 1, lastContactMs: h.clock.nowMs - 50_000 });
+    await h.store.recordGateway({ id: "edge~1", group: "edge", environment: "default", tokenId: "edge-1", heldUntilMs: 0, version: 1n, applied: 1n, workers: 1, lastContactMs: h.clock.nowMs - 50_000 });
     assert.equal(windowOf(await quota(h), "day", "echo").heldBySilent, 0);
   });
 

@@ -45,7 +45,7 @@ export interface Exchange {
 /** Names the request in the access log: Envoy may replace `x-request-id`. */
 const caseHeader = "x-test-case";
 /** Where a key may stand: a key found under one of these in the access log is a leak. */
-const keyPlaces = ["x-api-key", "x-other-key", "authorization", "cookie"];
+const keyPlaces = ["x-api-key", "x-other-key", "authorization", "proxy-authorization", "referer", "cookie", ":path"];
 
 export class Gateway {
   private constructor(readonly envoy: Envoy, private readonly upstream: DemoUpstream) {}

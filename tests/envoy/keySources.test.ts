@@ -78,6 +78,54 @@ for (const setup of everySetup) {
       });
     }
 
+    const strays: { name: string; request: (key: string) => Http1Request; left?: Record<string, string>; path?: string }[] = [
+      { name: "joined to another Authorization", request: (key) => ({ headers: [["authorization", "Basic YTpi"], ["authorization", `Bearer ${key}`]] }) },
+      { name: "after another scheme in one Authorization", request: (key) => ({ headers: [["authorization", `Basic YTpi, Bearer ${key}`]] }) },
+      { name: "with the scheme token", request: (key) => ({ headers: [["authorization", `token ${key}`]] }) },
+      { name: "bare in Authorization", request: (key) => ({ headers: [["authorization", key]] }) },
+      { name: "as a parameter of Authorization", request: (key) => ({ headers: [["authorization", `ApiKey key="${key}"`]] }) },
+      { name: "in Proxy-Authorization", request: (key) => ({ headers: [["proxy-authorization", `Bearer ${key}`]] }) },
+      { name: "in Referer", request: (key) => ({ headers: [["referer", `https://app.example.com/?api_key=${key}`]] }) },
+      { name: "after a semicolon in the query", request: (key) => ({ path: `/orders/1?x=1;api_key=${key}&y=2` }), path: "/orders/1?x=1&y=2" },
+      { name: "in a parameter of another case", request: (key) => ({ path: `/orders/1?API_KEY=${key}&y=2` }), path: "/orders/1?y=2" },
+      { name: "in a parameter of another name", request: (key) => ({ path: `/orders/1?a=1&token=x${key}x` }), path: "/orders/1?a=1" },
+      { name: "as a parameter's name", request: (key) => ({ path: `/orders/1?${key}` }), path: "/orders/1" },
+      { name: "encoded in a parameter of another name", request: (key) => ({ path: `/orders/1?y=2&q=${percentEncoded(`a&b=${key}`)}` }), path: "/orders/1?y=2" },
+      { name: "partly encoded", request: (key) => ({ path: `/orders/1?y=2&q=${key.replace("tg_", "t%67%5F")}` }), path: "/orders/1?y=2" },
+      { name: "in a cookie of another case", request: (key) => ({ headers: [["cookie", `a=1; API-KEY="${key}"; b=2`]] }), left: { cookie: "a=1; b=2" } },
+      { name: "encoded in a cookie of another name", request: (key) => ({ headers: [["cookie", `session=${percentEncoded(`{"k":"${key}"}`)}; b=2`]] }), left: { cookie: "b=2" } },
+      { name: "among others in a source's header", request: (key) => ({ headers: [["x-other-key", `other, ${key}`]] }) },
+    ];
+    for (const { name, request, left, path } of strays) {
+      it(`hides a key ${name} from the upstream and from the access log, whatever decides`, async () => {
+        const { response } = await exchange(request(keys.silver), everywhere, [keys.silver]);
+        assert.equal(response.status, 401, response.body);
+        const wrong = withWrongChecksum(keys.silver);
+        for (const secret of [keys.silver, wrong]) {
+          const sent = request(secret);
+          const keyless = await exchange({ ...sent, path: sent.path?.replace("/orders/", "/public/") ?? "/public/1" }, everywhere, [secret]);
+          assert.equal(keyless.response.status, 200, keyless.response.body);
+          if (path !== undefined) assert.equal(keyless.seen!.path, path.replace("/orders/", "/public/"));
+          for (const [header, value] of Object.entries(left ?? {})) assert.equal(keyless.seen!.headers[header], value);
+        }
+        if (name.includes("source's header")) return;
+        const admitted = request(keys.silver);
+        const { seen } = await exchange({ ...admitted, headers: [...(admitted.headers ?? []), ["x-other-key", keys.gold]] }, everywhere, [keys.gold, keys.silver]);
+        assert.equal(seen?.headers["x-tollgate-key-id"], "key-gold");
+        if (path !== undefined) assert.equal(seen!.path, path);
+        for (const [header, value] of Object.entries(left ?? {})) assert.equal(seen!.headers[header], value);
+      });
+    }
+
+    it("leaves what only resembles a key", async () => {
+      const almost = ["tg_", keys.silver.slice(0, -1), keys.silver.replace("tg_", "TG_"), keys.silver.replace("tg_", "tga_"), "dGdfdGVzdA==", "a_b_c%5Fd%74g_"];
+      for (const text of almost) {
+        const { seen } = await gateway.exchange({ path: `/public/1?q=${text}`, headers: [["cookie", `q=${text}`], ["authorization", `Other ${text}`], ["referer", text]] }, everywhere);
+        assert.equal(seen!.path, `/public/1?q=${text}`);
+        assert.deepEqual([seen!.headers["cookie"], seen!.headers["authorization"], seen!.headers["referer"]], [`q=${text}`, `Other ${text}`, text]);
+      }
+    });
+
     it("leaves the rest of the query and of the cookies as it was", async () => {
       const query = await exchange({ path: `/orders/1?a=%20x&api_key=${keys.gold}&b=2&b=3` }, everywhere, [keys.gold]);
       assert.equal(query.seen!.path, "/orders/1?a=%20x&b=2&b=3");

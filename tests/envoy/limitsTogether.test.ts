@@ -21,6 +21,8 @@ describe("three gateways", () => {
     fleet = await Fleet.start({
       setup: newest,
       gateways: 3,
+      // So that the control plane judges what their workers ask and report.
+      groups: true,
       products: [
         product("both", [quotaOfDay(day), { name: "week", kind: "quota", period: "week", limit: week }]),
         product("priced", [quotaOfDay(priced)], { routes: [{ path: "/priced/dear", cost: price }, { path: "/priced/free", cost: 0 }] }),
@@ -69,5 +71,14 @@ describe("three gateways", () => {
     await fleet.control.call("POST", `/v1/keys/both/quota/grant?environment=${environment}`, { limit: "week", amount: day });
     assert.equal(await spendAll("both"), day);
     assert.equal((await quotaOf(fleet.control, "both", "day")).used, day);
+  });
+
+  it("were refused nothing that they asked or reported", async () => {
+    const { items } = await fleet.control.call<{ items: { group: string }[] }>("GET", `/v1/gateways?environment=${environment}`);
+    assert.deepEqual(items.map(({ group }) => group).sort(), ["group-0", "group-1", "group-2"]);
+    const metrics = await fleet.control.metrics();
+    assert.match(metrics, /tollgate_sync_granted_total\{[^}]*group="group-1"[^}]*\} [1-9]/);
+    assert.match(metrics, /tollgate_sync_reported_cost_total\{[^}]*group="group-1"[^}]*\} [1-9]/);
+    assert.doesNotMatch(metrics, /tollgate_sync_refused_total\{/);
   });
 });

@@ -50,6 +50,7 @@ for (const setup of twoSetups) {
           api("either", "key-or-jwt"),
           api("both", "both"),
           api("plans", "jwt", { consumerClaims: ["https://example.com/app", "client_id"], tierClaim: "https://example.com/plan", scopeClaim: "scope", unknownConsumers: "admit" }),
+          api("nested", "jwt", { consumerClaims: ["app.client.id"] }),
           { ...api("partners", "jwt", { issuers: issuers.slice(1), forwardToken: false }), scopes: ["read"] },
           { ...api("limited", "key-or-jwt"), limits: [{ name: "three", kind: "rate", limit: 3, windowSeconds, subject: "consumer" }] },
         ],
@@ -141,6 +142,28 @@ for (const setup of twoSetups) {
       assert.deepEqual(claimsOf(known.headers), { "x-tollgate-consumer": "solo", "x-tollgate-tier": "gold", "x-tollgate-scopes": "read" });
       assert.equal((await sign({ client_id: "user-1", "https://example.com/plan": "iron" })).outcome, "tier_missing");
       assert.equal((await sign({ client_id: "user-1" })).outcome, "tier_missing");
+    });
+
+    it("jwt: a claim of another type is never read as the text that its bytes spell", async () => {
+      // The eight bytes of a double, as Envoy hands out a number by its property path.
+      const spelled = (text: string) => Buffer.from(text).readDoubleLE();
+      const number = spelled("operator");
+      const asNumber = async (claims: JWTPayload, path = "/plans") => (await call(path, [bearer(await login.sign({ aud: audience, ...claims }))])).outcome;
+      const named = { client_id: "operator", "https://example.com/plan": "gold" };
+      assert.equal(await asNumber(named), "admitted");
+      for (const value of [number, true, 1, [number], ["operator"], { operator: "operator" }, { sub: number }]) {
+        assert.equal(await asNumber({ ...named, client_id: value }), "consumer_unknown", `consumer ${JSON.stringify(value)}`);
+        assert.equal(await asNumber({ ...named, "https://example.com/plan": value }), "tier_missing", `tier ${JSON.stringify(value)}`);
+      }
+      assert.equal(await asNumber({ ...named, aud: spelled("audience") as never }), "401 Jwt payload [aud] field is not a string or string list");
+      const scopes = async (scope: unknown) => (await call("/plans", [bearer(await login.sign({ aud: audience, ...named, scope }))])).headers["x-tollgate-scopes"];
+      assert.equal(await scopes("read search"), "read search");
+      assert.equal(await scopes(["search", spelled("read    "), true, null, { read: "read" }, ["read"]]), "search");
+      for (const scope of [spelled("read    "), spelled("    read"), true, { read: "read" }, [[["read"]]]]) assert.equal(await scopes(scope), undefined, JSON.stringify(scope));
+      // Of a path's steps, each must be an object.
+      const nested = async (app: unknown) => (await call("/nested", [bearer(await login.sign({ aud: audience, app }))])).outcome;
+      assert.equal(await nested({ client: { id: "acme" } }), "admitted");
+      for (const app of [{ client: { id: spelled("acme\0\0\0\0") } }, { client: { id: 7 } }, { client: [{ id: "acme" }] }, { client: "acme" }, "acme", number]) assert.equal(await nested(app), "consumer_unknown", JSON.stringify(app));
     });
 
     it("key-or-jwt: a key decides where there is one", async () => {

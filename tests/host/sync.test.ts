@@ -45,7 +45,7 @@ describe("the first load", () => {
   });
 
   test("takes a VM that doesn't serve no memory for a table", () => {
-    const gateway = startGateway({ spec: manyKeys(120_000), control: { recordsPerPage: 10_000 }, workers: 2 });
+    const gateway = startGateway({ spec: manyKeys(250_000), control: { recordsPerPage: 10_000 }, workers: 2 });
     const [serving, idle] = gateway.workers;
     const before = idle!.vm.memoryBytes;
     const stream = gateway.get("/x", { "x-api-key": keyNamed("key-1") });

@@ -36,12 +36,15 @@ export function tokenSpec(apis: ApiInput[] = [apiOf("jwt"), apiOf("key-or-jwt"),
   return spec;
 }
 
-const payloadPath = "metadata.filter_metadata.envoy.filters.http.jwt_authn.payload";
-
-/** What the filter reads of a verified payload, as Envoy gives it: texts as they are, lists and objects packed, and their items by themselves. */
+/**
+ * What the filter reads of a verified payload, as Envoy gives it: the request's metadata as a serialized envoy.config.core.v3.Metadata,
+ * with other filters' beside it; and the paths into it, whose leaves don't say of which kind they are.
+ */
 export function tokenProperties(payload: Record<string, unknown>): Properties {
-  const properties: Properties = {};
-  enter(properties, payloadPath, payload);
+  const others = entry("envoy.filters.http.other", struct({ payload: { iss: "https://other.example.com", client_id: "mallory" } }));
+  const own = entry("envoy.filters.http.jwt_authn", struct({ payload }));
+  const properties: Properties = { metadata: Buffer.concat([others, own]) };
+  enter(properties, "metadata.filter_metadata.envoy.filters.http.jwt_authn.payload", payload);
   return properties;
 }
 
@@ -50,13 +53,46 @@ export function tokenOf(consumer: string, more: Record<string, unknown> = {}): P
   return tokenProperties({ iss: issuer, aud: "api://orders", client_id: consumer, ...more });
 }
 
-function enter(properties: Properties, path: string, value: unknown): void {
-  properties[path] = packed(value);
-  if (typeof value === "object" && value !== null) for (const [name, inner] of Object.entries(value)) enter(properties, `${path}.${name}`, inner);
+// ---- protobuf: google.protobuf.Struct, Value and ListValue -------------------------------------------------------------------------
+
+function varint(n: number): Buffer {
+  const bytes: number[] = [];
+  for (; n > 127; n = Math.floor(n / 128)) bytes.push((n % 128) | 128);
+  return Buffer.from([...bytes, n]);
 }
 
-function packed(value: unknown): string | Buffer {
-  if (typeof value === "string") return value;
+function field(number: number, bytes: Buffer): Buffer {
+  return Buffer.concat([varint((number << 3) | 2), varint(bytes.length), bytes]);
+}
+
+/** An entry of a map<string, message> that is the message's field 1. */
+function entry(key: string, value: Buffer): Buffer {
+  return field(1, Buffer.concat([field(1, Buffer.from(key)), field(2, value)]));
+}
+
+function struct(members: object): Buffer {
+  return Buffer.concat(Object.entries(members).map(([name, value]) => entry(name, valueOf(value))));
+}
+
+function valueOf(value: unknown): Buffer {
+  if (value === null) return Buffer.from([0x08, 0]);
+  if (typeof value === "number") return Buffer.concat([Buffer.from([0x11]), packed(value)]);
+  if (typeof value === "string") return field(3, Buffer.from(value));
+  if (typeof value === "boolean") return Buffer.from([0x20, value ? 1 : 0]);
+  return Array.isArray(value) ? field(6, Buffer.concat(value.map((item) => field(1, valueOf(item))))) : field(5, struct(value as object));
+}
+
+// ---- by path: texts as they are, lists and objects packed, and their items by themselves --------------------------------------------
+
+function enter(properties: Properties, path: string, value: unknown): void {
+  if (value === null) return;
+  properties[path] = packed(value);
+  if (typeof value === "object") for (const [name, inner] of Object.entries(value)) enter(properties, `${path}.${name}`, inner);
+}
+
+function packed(value: unknown): Buffer {
+  if (value === null) return Buffer.alloc(0);
+  if (typeof value === "string") return Buffer.from(value);
   if (typeof value === "number") {
     const bytes = Buffer.alloc(8);
     bytes.writeDoubleLE(value);
@@ -64,7 +100,7 @@ function packed(value: unknown): string | Buffer {
   }
   if (typeof value === "boolean") return Buffer.from([value ? 1 : 0]);
   const items = Array.isArray(value) ? value.map((item): [unknown, unknown] => [item, ""]) : Object.entries(value as object);
-  const texts = items.flatMap(([a, b]) => [Buffer.from(packed(a)), Buffer.from(packed(b))]);
+  const texts = items.flatMap(([a, b]) => [packed(a), packed(b)]);
   const sizes = Buffer.alloc(4 + texts.length * 4);
   sizes.writeUInt32LE(items.length);
   texts.forEach((text, index) => sizes.writeUInt32LE(text.length, 4 + index * 4));

@@ -211,6 +211,65 @@ describe("auth.mode both", () => {
   });
 });
 
+describe("the type of a claim", () => {
+  const spelled = (text: string) => Buffer.from(text).readDoubleLE();
+  const spec = () => {
+    const file = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", scopeClaim: "scp", consumerClaims: ["client_id", "app.id", "sub"] } }), apiOf("both")]);
+    file.consumers!.push({ id: "operator", tier: "gold" }, { id: "x", tier: "gold" });
+    file.tiers!.push({ id: "platinum", scopes: ["read"] });
+    file.keys!.push(keyRecord("operator-1", "operator"));
+    return file;
+  };
+  const number = spelled("operator");
+  const others = [number, 1, true, false, [number], ["operator"], { operator: "operator" }, [], {}];
+
+  test("is known before its value is used: the bytes of a number spell nothing", () => {
+    const gateway = readyGateway({ spec: spec() });
+    assert.equal(reason(gateway, "/jwt", tokenOf("operator")), "admitted");
+    assert.equal(reason(gateway, "/jwt", tokenOf("operator", { plan: "platinum" })), "admitted");
+    for (const value of others) {
+      const name = JSON.stringify(value);
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value })), "consumer_unknown", name);
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: null, app: { id: value } })), "consumer_unknown", name);
+      assert.equal(reason(gateway, "/both", tokenOf("operator", { client_id: value }), key("operator-1")), "token_consumer_mismatch", name);
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: value })), "tier_missing", name);
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { iss: value })), "token_issuer", name);
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { aud: value })), "token_audience", name);
+      assert.equal(claimsOf(call(gateway, "/jwt", tokenOf("beta", { scp: value })))["x-tollgate-scopes"], undefined, name);
+    }
+    assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: spelled("platinum") })), "tier_missing");
+    assert.equal(claimsOf(call(gateway, "/jwt", tokenOf("beta", { scp: [spelled("read    "), true, null, ["read"], "write"] })))["x-tollgate-scopes"], "write");
+  });
+
+  test("null and the empty text are as if the claim weren't there", () => {
+    const gateway = readyGateway({ spec: spec() });
+    for (const value of [null, ""]) {
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value, app: { id: value }, sub: "operator" })), "admitted");
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value })), "consumer_unknown");
+    }
+    assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: null })), "admitted");
+    assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: "" })), "tier_missing");
+  });
+
+  test("metadata that isn't whole names nobody, and the filter lives", () => {
+    const gateway = readyGateway({ spec: spec() });
+    gateway.envoy.recording = false;
+    const metadata = tokenOf("operator", { plan: "platinum", scp: ["read", "write"] })["metadata"] as Buffer;
+    for (let cut = 0; cut < metadata.length; cut++) {
+      const outcomes = reason(gateway, "/jwt", { metadata: metadata.subarray(0, cut) });
+      assert.ok(["token_missing", "token_issuer", "token_audience", "consumer_unknown"].includes(outcomes), `${cut}: ${outcomes}`);
+    }
+    for (let at = 0; at < metadata.length; at++) {
+      for (const byte of [0x00, 0x7f, 0x80, 0xff]) {
+        const changed = Buffer.from(metadata);
+        changed[at] = byte;
+        reason(gateway, "/jwt", { metadata: changed });
+      }
+    }
+    assert.deepEqual(gateway.envoy.traps, []);
+  });
+});
+
 describe("as with keys", () => {
   test("limits are counted by the digest of issuer and consumer, shared by all that are it", () => {
     const spec = tokenSpec();

@@ -320,6 +320,37 @@ export function storeContract(name: string, databases: Databases): void {
       assert.equal(new Set([l, m, a, b, kl, km]).size, 6);
     });
 
+    it("tells where keys and consumers can call, by digest and wire id", async () => {
+      const { store } = await ready();
+      await change(store, async (writer) => {
+        for (const id of ["x", "y"]) await writer.put("api", api(id));
+        await writer.put("tier", tier("t"));
+        await writer.put("consumer", consumer("c", { tier: "t" }));
+        await writer.put("consumer", consumer("none"));
+        await writer.put("key", key("free", { consumer: "c" }));
+        await writer.put("key", key("one", { consumer: "c", apis: ["x"], tier: "t", limits: [limit("l")] }));
+        await writer.put("key", key("same", { consumer: "c", apis: ["x"] }));
+        await writer.put("key", key("gone", { consumer: "c", apis: ["y"], state: "revoked" }));
+      });
+      await snapshot(store, async (reader) => {
+        const [x] = (await reader.apis()).map(({ wireId }) => wireId);
+        const [t] = (await reader.tiers()).map(({ wireId }) => wireId);
+        const [c, none] = (await reader.consumersPage(0, 10)).map(({ wireId }) => wireId);
+        const digest = async (id: string) => (await reader.keyById(id))!.digest.toString("hex", 0, 16);
+        const [free, one] = [await digest("free"), await digest("one")];
+        const keys = await reader.callingKeys([free, one, "f".repeat(32)]);
+        assert.deepEqual([...keys.keys()].sort(), [free, one].sort());
+        assert.deepEqual(keys.get(free), { consumerWireId: c });
+        assert.deepEqual(keys.get(one), { consumerWireId: c, tierWireId: t, apiWireIds: [x] });
+        const consumers = await reader.callingConsumers([c!, none!, 4_000_000]);
+        assert.equal(consumers.size, 2);
+        assert.deepEqual(consumers.get(none!), { tierWireId: 0, keyApis: [] });
+        assert.equal(consumers.get(c!)!.tierWireId, t);
+        assert.deepEqual(new Set(consumers.get(c!)!.keyApis.map((apis) => JSON.stringify(apis ?? null))), new Set(["null", JSON.stringify([x])]), "a revoked key can't call");
+        assert.deepEqual((await reader.keyLimits()).map(({ digest: of, limit: { limit: { name } } }) => [of, name]), [[one, "l"]]);
+      });
+    });
+
     it("gives APIs, tiers, consumers and keys with all that the wire takes", async () => {
       const { store } = await withAcme();
       await change(store, async (writer) => {
@@ -606,7 +637,7 @@ export function storeContract(name: string, databases: Databases): void {
 
     it("gateways are kept by their last report, for a week", async () => {
       const { store } = await ready();
-      const report = { id: "node~1", group: "edge", environment, version: 3n, applied: 2n, workers: 2, lastContactMs: context.nowMs };
+      const report = { id: "node~1", group: "edge", environment, tokenId: "edge-1", heldUntilMs: 0, version: 3n, applied: 2n, workers: 2, lastContactMs: context.nowMs };
       await store.recordGateway(report);
       await store.recordGateway({ ...report, id: "node~2" });
       await store.recordGateway({ ...report, applied: 3n, lastContactMs: context.nowMs + 5 });
@@ -616,6 +647,35 @@ export function storeContract(name: string, databases: Databases): void {
       ]);
       await store.recordGateway({ ...report, id: "node~3", lastContactMs: context.nowMs + 8 * 86_400_000 });
       assert.deepEqual((await store.gateways(environment)).map(({ id }) => id), ["node~3"]);
+    });
+
+    it("a gateway's id is its group's own while it is held, and a token has only so many gateways", async () => {
+      const { store, reopen } = await ready();
+      const other = await reopen();
+      const { nowMs } = context;
+      const claim = { environment, group: "edge", id: "node~1", tokenId: "edge-1", nowMs, heldUntilMs: nowMs + 70_000, most: 2 };
+      const foreign = { ...claim, group: "partners", tokenId: "partners-1" };
+      assert.equal(await store.claimGateway(claim), "claimed");
+      assert.equal(await other.claimGateway(claim), "claimed", "again, by another replica");
+      assert.equal(await other.claimGateway(foreign), "held");
+      const report = { id: "node~1", group: "edge", environment, tokenId: "edge-1", version: 3n, applied: 3n, workers: 2, lastContactMs: nowMs, heldUntilMs: nowMs + 70_000 };
+      await store.recordGateway(report);
+      assert.equal(await other.claimGateway({ ...claim, nowMs: nowMs + 1 }), "claimed");
+      assert.equal((await store.gateways(environment))[0]!.applied, 3, "a claim leaves what the gateway has said of itself");
+      assert.equal(await other.claimGateway({ ...foreign, nowMs: nowMs + 70_000 }), "claimed", "its time is over");
+      await store.recordGateway({ ...report, lastContactMs: nowMs + 80_000 });
+      const rows = (await store.gateways(environment)).map(({ id, group, applied }) => [id, group, applied]);
+      assert.deepEqual(rows, [["node~1", "edge", 3], ["node~1", "partners", 0]], "each group writes rows of its own");
+
+      assert.equal(await store.claimGateway({ ...claim, id: "node~2" }), "claimed");
+      assert.equal(await other.claimGateway({ ...claim, id: "node~3" }), "full");
+      assert.equal(await other.claimGateway({ ...claim, id: "node~2" }), "claimed", "one that is there isn't counted twice");
+      assert.equal(await other.claimGateway({ ...claim, id: "node~3", tokenId: "edge-2" }), "claimed", "the group's next token has its own");
+      await store.recordGateway({ ...report, id: "node~2", heldUntilMs: nowMs });
+      assert.equal(await other.claimGateway({ ...claim, id: "node~4" }), "claimed", "one that has ended makes room");
+
+      for (let i = 0; i < 30; i++) await store.claimGateway({ ...claim, id: `churn~${i}`, nowMs: nowMs + i * 1000, heldUntilMs: nowMs + i * 1000 });
+      assert.ok((await store.gateways(environment)).filter(({ group }) => group === "edge").length <= 8, "a group's rows are bounded, too");
     });
 
     it("signing keys are replaced whole, under the lock, and are the same from every replica", async () => {

@@ -6,8 +6,8 @@ import "../../assembly/abi/abort";
 import { matchList } from "../../assembly/cidr";
 import { hasScope, setClaims } from "../../assembly/claims";
 import { Config, parseConfig } from "../../assembly/config";
-import { corsPairs, preflightAllowed } from "../../assembly/cors";
 import { Manifest, manifestOf } from "../../assembly/frame";
+import { askedMethod, origin } from "../../assembly/request";
 export {
   FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
   pageIndex,
@@ -20,6 +20,7 @@ export {
   answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes,
   answerVerdict as tokenVerdict, answersWhole as tokensWhole,
 } from "../../assembly/tokens/tokenWire";
+import { corsPairs, preflightAllowed } from "../../assembly/cors";
 import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/wire/keyFields";
 import { afterTexts, hasId, next } from "../../assembly/wire/lists";
 import { apiCors as corsOf, apiScopes } from "../../assembly/wire/records";
@@ -31,7 +32,6 @@ export {
   jwtTierClaim, keyConsumer, keyFlags, keyId, keyIdBytes, routeMethods, routePath, routeScopes,
 } from "../../assembly/wire/records";
 import { beginPairs } from "../../assembly/pairs";
-import { askedMethod, origin } from "../../assembly/request";
 import { methodBit } from "../../assembly/methods";
 import { NAMES_ALL } from "../../assembly/identity/names";
 import { loadStandalone } from "../../assembly/standalone";

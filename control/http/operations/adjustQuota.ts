@@ -8,6 +8,7 @@ import { type Choice, chooseAll, chooseOne } from "../../quota/choose.ts";
 import type { Holder, QuotaFacts } from "../../quota/facts.ts";
 import { type QuotaReport, quotaReport } from "../../quota/report.ts";
 import type { ChangeContext, Store } from "../../store/store.ts";
+import { gatewayName } from "../../sync/gatewayName.ts";
 import { isUnavailable } from "../../store/unavailable.ts";
 import type { Services } from "../context.ts";
 import { gatewayLostMs } from "../routes/gateways/index.ts";
@@ -53,7 +54,7 @@ export async function adjustQuota(services: Services, environment: string, holde
 
 async function report(services: Services, environment: string, facts: QuotaFacts): Promise<QuotaReport> {
   const gateways = await services.store.gateways(environment);
-  const contacts = { lastMs: new Map(gateways.map(({ id, lastContactMs }) => [id, lastContactMs])), lostMs: gatewayLostMs };
+  const contacts = { lastMs: new Map(gateways.flatMap(({ group, id, lastContactMs }) => [[id, lastContactMs], [gatewayName(group, id), lastContactMs]])), lostMs: gatewayLostMs };
   return reachable(() => quotaReport(services, environment, facts, contacts));
 }
 

@@ -1,6 +1,7 @@
 import { type Kysely, type Migration, Migrator } from "kysely";
 import type { SqlTypes } from "../dialect.ts";
 import { counters } from "./counters.ts";
+import { gateways } from "./gateways.ts";
 import { identity } from "./identity.ts";
 import { initial } from "./initial.ts";
 import { usage } from "./usage.ts";
@@ -14,6 +15,7 @@ function migrations(types: SqlTypes): Record<string, Migration> {
     "0003_usage": usage(types),
     "0004_identity": identity(types),
     "0005_usage_parts": usageParts(types),
+    "0006_gateways": gateways(types),
   };
 }
 

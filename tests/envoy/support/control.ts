@@ -117,6 +117,11 @@ export class ControlProcess {
     return (text === "" ? {} : JSON.parse(text)) as T;
   }
 
+  /** What it tells Prometheus. */
+  async metrics(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.adminPort}/metrics`)).text();
+  }
+
   /** Creates an environment with these records, and gives a gateway token for it. */
   async createEnvironment(environment: string, file: unknown): Promise<string> {
     await this.call("POST", "/v1/environments", { id: environment });

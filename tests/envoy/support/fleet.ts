@@ -22,6 +22,8 @@ export interface FleetOptions {
   target?: "release" | "trap";
   /** the gateways' listeners can be replaced */
   watchListeners?: boolean;
+  /** each gateway is of a group of its own, whose token names the APIs that it sees */
+  groups?: boolean;
   control?: ControlOptions;
   /** where gateways find control, when not at its own port: gives the port for the gateway of this place */
   syncPort?: (control: ControlProcess, gateway: number) => number | Promise<number>;
@@ -41,6 +43,8 @@ export class Fleet {
   ) {}
 
   private gatewayToken = "";
+  /** with `groups`: of each gateway's own group, which sees every product's API by name */
+  private readonly groupTokens: string[] = [];
 
   static async start(options: FleetOptions): Promise<Fleet> {
     const fleet = new Fleet(await ControlProcess.prepare(options.control), await startCountingUpstream(), options);
@@ -48,6 +52,10 @@ export class Fleet {
     try {
       await control.start();
       fleet.gatewayToken = await control.createEnvironment(environment, fleet.file());
+      if (options.groups === true) {
+        const apis = options.products.flatMap(({ apis: some = [] }) => some.map(({ id }) => id));
+        for (let index = 0; index < options.gateways; index++) fleet.groupTokens.push(await control.createGatewayToken(environment, { group: `group-${index}`, apis }));
+      }
       const starts = Array.from({ length: options.gateways }, (_, index) => fleet.startGateway(index));
       const outcomes = await Promise.allSettled(starts);
       for (const outcome of outcomes) if (outcome.status === "fulfilled") fleet.gateways.push(outcome.value);
@@ -65,7 +73,7 @@ export class Fleet {
     return Gateway.start({
       setup,
       syncPort: (await syncPort?.(this.control, index)) ?? this.control.syncPort,
-      gatewayToken: this.gatewayToken,
+      gatewayToken: this.groupTokens[index] ?? this.gatewayToken,
       nodeId: `gateway-${index}`,
       watchListeners,
       target,

@@ -13,8 +13,8 @@ export interface Link {
   port: number;
   /** of a call and of its answer, each */
   delayMs: number;
-  /** decides a call's fate from now on; default: delivered */
-  fate: (path: string) => Fate;
+  /** decides a call's fate from now on, at once or later; default: delivered */
+  fate: (path: string) => Fate | Promise<Fate>;
   /** calls by what became of them */
   calls: Record<Fate, number>;
   /** Ends all calls under way; until `mend`, nobody gets through. */
@@ -54,7 +54,7 @@ export function startLink(targetPort: number): Promise<Link> {
 
   async function forward(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const path = incoming.url ?? "/";
-    const fate = link.fate(path);
+    const fate = await link.fate(path);
     link.calls[fate]++;
     const body = await bodyOf(incoming);
     if (link.delayMs > 0) await sleep(link.delayMs);

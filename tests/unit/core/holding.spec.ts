@@ -2,14 +2,14 @@ import { beginCallback } from "../../../assembly/abi/memory";
 import { anyHeld, hold, resume } from "../../../assembly/holding";
 import { AUTH_KEYLESS } from "../../../assembly/wire/enums";
 import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/root";
-import { Feed } from "../../../assembly/feed";
+import { Runtime } from "../../../assembly/runtime";
 import { configWith } from "./configs";
 import { clock, forget, giveHeaders, refuse, startHost, takeCalls } from "./host";
-import { feedOf, rootOf, tableOf } from "./tables";
+import { runtimeOf, rootOf, tableOf } from "./tables";
 import { ApiSpec, Payload } from "./wire";
 
 const MS: u64 = 1_000_000;
-let feed: Feed = feedOf();
+let runtime: Runtime = runtimeOf();
 let root: Root = rootOf(1, configWith());
 
 function nowNs(ms: u64): u64 {
@@ -25,8 +25,8 @@ function begin(requests: u32 = 4): void {
   while (resume(u64.MAX_VALUE)) {}
   startHost();
   clock(0, 1000);
-  feed = feedOf();
-  root = rootOf(1, configWith(`,"loadHoldRequests":${requests}`), feed);
+  runtime = runtimeOf();
+  root = rootOf(1, configWith(`,"loadHoldRequests":${requests}`), runtime);
   enterRoot(root);
   giveHeaders("headers", [":method", "GET", ":path", "/", ":authority", "a.example.com"]);
   beginCallback();
@@ -37,7 +37,7 @@ function begin(requests: u32 = 4): void {
 function load(): void {
   const api = new ApiSpec(1);
   api.mode = AUTH_KEYLESS;
-  feed.table = tableOf(new Payload().api(api));
+  runtime.state.table = tableOf(new Payload().api(api));
 }
 
 function went(first: u32, last: u32): string {
@@ -82,7 +82,7 @@ describe("a request", () => {
   });
 
   it("whose root is gone meanwhile is left alone", () => {
-    const other = rootOf(2, configWith(), feed);
+    const other = rootOf(2, configWith(), runtime);
     enterRoot(other);
     hold(root, 7);
     hold(other, 8);
@@ -98,7 +98,7 @@ describe("a request", () => {
   it("of a root that was configured again is decided by the new one", () => {
     hold(root, 7);
     hold(root, 8);
-    const again = rootOf(1, configWith(',"loadHoldRequests":3'), feed);
+    const again = rootOf(1, configWith(',"loadHoldRequests":3'), runtime);
     enterRoot(again);
     expect(hold(again, 9)).toBeTruthy();
     expect(hold(again, 10)).toBeFalsy("two of three places are the old root's");
@@ -106,7 +106,7 @@ describe("a request", () => {
     resume(nowNs(1100));
     expect(takeCalls()).toBe(went(7, 9));
     expect(again.held).toBe(0);
-    feed.table = null;
+    runtime.state.table = null;
     expect(hold(again, 11)).toBeTruthy();
   });
 });
@@ -119,8 +119,8 @@ describe("no request is held", () => {
   });
 
   it("where the configuration says so", () => {
-    expect(hold(rootOf(1, configWith(',"loadHoldMs":0'), feed), 7)).toBeFalsy();
-    expect(hold(rootOf(1, configWith(',"loadHoldRequests":0'), feed), 7)).toBeFalsy();
+    expect(hold(rootOf(1, configWith(',"loadHoldMs":0'), runtime), 7)).toBeFalsy();
+    expect(hold(rootOf(1, configWith(',"loadHoldRequests":0'), runtime), 7)).toBeFalsy();
   });
 
   it("for a snapshot that is too old", () => {
@@ -134,7 +134,7 @@ describe("no request is held", () => {
     expect(root.held).toBe(4);
     load();
     resume(nowNs(1100));
-    feed.table = null;
+    runtime.state.table = null;
     expect(hold(root, 6)).toBeTruthy();
   });
 
@@ -144,7 +144,7 @@ describe("no request is held", () => {
     expect(hold(root, 8)).toBeTruthy();
     clock(0, 3001);
     expect(hold(root, 9)).toBeFalsy("2 s after the first one");
-    feed.head.generation = 1;
+    runtime.state.head.generation = 1;
     expect(hold(root, 10)).toBeTruthy("a snapshot is on its way");
   });
 });
@@ -165,7 +165,7 @@ describe("many requests", () => {
 
   it("that are not due keep their order while others go", () => {
     begin();
-    const late = rootOf(2, configWith(',"loadHoldRequests":100'), feedOf(2));
+    const late = rootOf(2, configWith(',"loadHoldRequests":100'), runtimeOf(2));
     enterRoot(late);
     hold(root, 1);
     hold(late, 2);
@@ -175,15 +175,15 @@ describe("many requests", () => {
     expect(resume(nowNs(1100))).toBeFalsy();
     expect(takeCalls()).toBe("context 1\ncontinue\ncontext 3\ncontinue");
     hold(late, 5);
-    const table = feed.table;
-    late.feed!.table = table;
+    const table = runtime.state.table;
+    late.runtime!.state.table = table;
     resume(nowNs(1200));
     expect(takeCalls()).toBe("context 2\ncontinue\ncontext 4\ncontinue\ncontext 5\ncontinue");
   });
 
   it("may be 8192 in all, over and over", () => {
     begin(8192);
-    const other = rootOf(2, configWith(',"loadHoldRequests":8192'), feed);
+    const other = rootOf(2, configWith(',"loadHoldRequests":8192'), runtime);
     enterRoot(other);
     for (let turn: u32 = 0; turn < 2; turn++) {
       let kept = 0;
@@ -199,7 +199,7 @@ describe("many requests", () => {
       expect(turns).toBe(64);
       expect(anyHeld()).toBeFalsy();
       expect(root.held + other.held).toBe(0);
-      feed.table = null;
+      runtime.state.table = null;
       forget();
     }
   });

@@ -224,7 +224,7 @@ describe("a root with control", () => {
     ];
     for (let i = 0; i < others.length; i++) {
       expect(configureWith(3 + i, others[i])).toBeTruthy();
-      expect(rootById(3 + i)!.feed != one.feed).toBeTruthy();
+      expect(rootById(3 + i)!.runtime != one.runtime).toBeTruthy();
       expect(rootById(3 + i)!.table == null).toBeTruthy();
     }
   });
@@ -233,13 +233,13 @@ describe("a root with control", () => {
     const one = loaded(1);
     configureWith(2, CONTROL + ',"mode":"observe"}');
     tickOf(2);
-    expect(one.feed!.owner).toBe(2);
+    expect(one.runtime!.owner).toBe(2);
     advance(999);
     tickOf(1);
-    expect(one.feed!.owner).toBe(2);
+    expect(one.runtime!.owner).toBe(2);
     advance(1);
     tickOf(1);
-    expect(one.feed!.owner).toBe(1);
+    expect(one.runtime!.owner).toBe(1);
   });
 
   it("is superseded by one of the same plugin with another control, and gives the lead up", () => {
@@ -248,7 +248,7 @@ describe("a root with control", () => {
     expect(one.superseded).toBeTruthy();
     expect(one.table != null).toBeTruthy("its streams go on");
     expect(tickOf(1).includes("call")).toBeFalsy();
-    expect(one.feed!.owner).toBe(0);
+    expect(one.runtime!.owner).toBe(0);
     giveProperty("plugin_name", "another");
     const two = rootById(2)!;
     configureWith(3, CONTROL + "}");
@@ -265,7 +265,7 @@ describe("a root with control", () => {
     expect(tickOf(1).includes("call control")).toBeTruthy("it watches again");
   });
 
-  it("that is gone takes its feed with it", () => {
+  it("that is gone takes its runtime with it", () => {
     loaded(1);
     configureWith(2, "");
     refuse("context 1");
@@ -281,7 +281,7 @@ describe("a root with control", () => {
     const root = loaded(1);
     forget();
     beginCallback();
-    woken(1, root.feed!.members.queue);
+    woken(1, root.runtime!.state.queue);
     expect(takeCalls().startsWith("context 1")).toBeTruthy();
     woken(1, 12345);
     expect(takeCalls()).toBe("");

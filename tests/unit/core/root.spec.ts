@@ -2,7 +2,7 @@ import { liveBlockBytes } from "../../../assembly/blocks";
 import { allRoots, dropGone, enterRoot, noteStream, rootById, rootOfStream } from "../../../assembly/root";
 import { configWith } from "./configs";
 import { refuse, startHost } from "./host";
-import { feedOf, rootOf, tableOf } from "./tables";
+import { runtimeOf, rootOf, tableOf } from "./tables";
 import { ApiSpec, Payload } from "./wire";
 
 function begin(): void {
@@ -77,24 +77,24 @@ describe("a root's table", () => {
     expect(rootOf(1, configWith()).table == null).toBeTruthy();
     const own = tableOf(new Payload());
     expect(rootOf(1, configWith(), null, own).table == own).toBeTruthy();
-    const feed = feedOf();
-    const root = rootOf(1, configWith(), feed);
+    const runtime = runtimeOf();
+    const root = rootOf(1, configWith(), runtime);
     expect(root.table == null).toBeTruthy();
-    feed.table = own;
+    runtime.state.table = own;
     expect(root.table == own).toBeTruthy();
     own.free();
   });
 
   it("isn't believed when it's stale or was not watched", () => {
-    const feed = feedOf();
-    const root = rootOf(1, configWith(), feed);
-    feed.table = tableOf(new Payload());
+    const runtime = runtimeOf();
+    const root = rootOf(1, configWith(), runtime);
+    runtime.state.table = tableOf(new Payload());
     root.stale = true;
     expect(root.table == null).toBeTruthy();
     root.stale = false;
-    feed.unprovenSinceNs = 5;
+    runtime.state.unprovenSinceNs = 5;
     expect(root.table == null).toBeTruthy();
-    feed.unprovenSinceNs = 0;
+    runtime.state.unprovenSinceNs = 0;
     expect(root.table != null).toBeTruthy();
   });
 });
@@ -103,7 +103,7 @@ describe("a superseded root", () => {
   beforeEach(begin);
 
   it("watches no more, but for 30 s after a stream came", () => {
-    const root = rootOf(1, configWith(), feedOf());
+    const root = rootOf(1, configWith(), runtimeOf());
     expect(root.watches(0)).toBeTruthy();
     root.superseded = true;
     expect(root.watches(0)).toBeFalsy();

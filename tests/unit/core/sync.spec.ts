@@ -1,7 +1,8 @@
 /** The leader and the follower together: what control answers becomes a table. */
 import { beginCallback } from "../../../assembly/abi/memory";
-import { Feed, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "../../../assembly/feed";
-import { feedOf } from "./tables";
+import { Runtime } from "../../../assembly/runtime";
+import { STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "../../../assembly/sharedState";
+import { runtimeOf } from "./tables";
 import { clock, forget, give, permit, refuse, share, shared, sharedAt, startHost, takeCalls, withhold } from "./host";
 import { rawBytes } from "../helpers";
 import { API } from "../../../assembly/wire/enums";
@@ -11,7 +12,7 @@ const S: u64 = 1_000_000_000;
 const NAME = "tg1/000000000000feed/";
 const EPOCH: u64 = 0xabc;
 
-let feed: Feed = feedOf();
+let runtime: Runtime = runtimeOf();
 let now: u64 = 0;
 /** Tokens of the stub's calls go up by one. */
 let token: u32 = 0;
@@ -19,8 +20,8 @@ let token: u32 = 0;
 function begin(): void {
   startHost();
   beginCallback();
-  feed = feedOf();
-  feed.serving = true;
+  runtime = runtimeOf();
+  runtime.state.serving = true;
   now = 10 * S;
   clock(0, 10_000);
 }
@@ -29,9 +30,9 @@ function begin(): void {
 function tick(): string {
   beginCallback();
   forget();
-  feed.readHead();
-  feed.headSound = true;
-  feed.leader.lead(feed, now);
+  runtime.state.readHead();
+  runtime.state.headSound = true;
+  runtime.leader.lead(now);
   return noteCall(takeCalls());
 }
 
@@ -48,15 +49,15 @@ function answer(status: string, body: Writer | null): string {
   give("response :status", changetype<usize>(text), text.length);
   if (body != null) give("response body", body.start, body.bytes);
   else withhold("response body");
-  expect(feed.leader.answered(feed, token, 1, body == null ? 0 : body.bytes, now)).toBeTruthy("an answer to its call");
+  expect(runtime.leader.answered(token, 1, body == null ? 0 : body.bytes, now)).toBeTruthy("an answer to its call");
   return noteCall(takeCalls());
 }
 
 function follow(): void {
   for (let i = 0; i < 100; i++) {
     beginCallback();
-    feed.readHead();
-    if (!feed.follower.follow(feed)) return;
+    runtime.state.readHead();
+    if (!runtime.follower.follow()) return;
   }
   expect(true).toBeFalsy("it never ends");
 }
@@ -81,18 +82,18 @@ function heartbeat(version: u64): Writer {
   return frame(new Writer(), 4, 0, EPOCH, version, 0, new Writer());
 }
 
-/** Brings the feed to version 5 with the keys 1 and 2. */
+/** Brings the runtime to version 5 with the keys 1 and 2. */
 function loadSnapshot(): void {
   tick();
   answer("200", manifestOf(5, 2));
   answer("200", pageOf(5, 0, 2, first().key(1, "k1", 1)));
   answer("200", pageOf(5, 1, 2, new Payload().key(2, "k2", 1)));
   follow();
-  expect(feed.table != null).toBeTruthy();
+  expect(runtime.state.table != null).toBeTruthy();
 }
 
 function knows(n: u32): bool {
-  return feed.table!.keys.get(digestOf(n)) != 0;
+  return runtime.state.table!.keys.get(digestOf(n)) != 0;
 }
 
 describe("the first snapshot", () => {
@@ -105,14 +106,14 @@ describe("the first snapshot", () => {
     expect(answer("200", manifestOf(5, 2)).includes("/sync/v1/pages/0?")).toBeTruthy();
     expect(answer("200", pageOf(5, 0, 2, first().key(1, "k1", 1))).includes("/sync/v1/pages/1?")).toBeTruthy();
     follow();
-    expect(feed.table == null).toBeTruthy("half a snapshot is none");
+    expect(runtime.state.table == null).toBeTruthy("half a snapshot is none");
     const on = answer("200", pageOf(5, 1, 2, new Payload().key(2, "k2", 1)));
     expect(on.includes("/sync/v1/watch?") && on.includes("&epoch=0000000000000abc&version=5&waitMs=25000&")).toBeTruthy(on);
     follow();
     expect(knows(1) && knows(2) && !knows(3)).toBeTruthy();
-    expect(feed.table!.version).toBe(5);
-    expect(feed.head.status).toBe(STATUS_OK);
-    expect(feed.follower.behind(feed)).toBeFalsy();
+    expect(runtime.state.table!.version).toBe(5);
+    expect(runtime.state.head.status).toBe(STATUS_OK);
+    expect(runtime.follower.behind()).toBeFalsy();
   });
 
   it("that is older than control takes effect together with the changes since", () => {
@@ -122,31 +123,31 @@ describe("the first snapshot", () => {
     const on = answer("200", pageOf(5, 0, 1, first().key(1, "k1", 1)));
     expect(on.includes("&version=5&waitMs=0&")).toBeTruthy(on);
     follow();
-    expect(feed.table == null).toBeTruthy("the key may have been revoked since");
+    expect(runtime.state.table == null).toBeTruthy("the key may have been revoked since");
     answer("200", delta(new Writer(), 5, 6, new Payload().removeKey(1)));
     follow();
     expect(knows(1)).toBeFalsy();
-    expect(feed.table!.version).toBe(6);
+    expect(runtime.state.table!.version).toBe(6);
   });
 
   it("is loaded only by a VM that serves", () => {
-    feed.serving = false;
+    runtime.state.serving = false;
     tick();
     answer("200", manifestOf(5, 1));
     answer("200", pageOf(5, 0, 1, first()));
     follow();
-    expect(feed.table == null).toBeTruthy();
-    feed.serving = true;
+    expect(runtime.state.table == null).toBeTruthy();
+    runtime.state.serving = true;
     follow();
-    expect(feed.table != null).toBeTruthy();
+    expect(runtime.state.table != null).toBeTruthy();
   });
 
   it("is asked for by one VM alone", () => {
     tick();
-    const other = feedOf();
+    const other = runtimeOf();
     beginCallback();
     forget();
-    other.leader.lead(other, now);
+    other.leader.lead(now);
     expect(takeCalls()).toBe("");
   });
 
@@ -154,8 +155,8 @@ describe("the first snapshot", () => {
     tick();
     answer("200", manifestOf(5, 2));
     answer("200", pageOf(5, 0, 2, first().key(1, "k1", 1)));
-    feed = feedOf();
-    feed.serving = true;
+    runtime = runtimeOf();
+    runtime.state.serving = true;
     now += 4 * S;
     expect(tick().includes("/sync/v1/pages/1?")).toBeTruthy();
     answer("200", pageOf(5, 1, 2, new Payload().key(2, "k2", 1)));
@@ -171,12 +172,12 @@ describe("changes", () => {
   });
 
   it("go into the table in place", () => {
-    const table = feed.table;
+    const table = runtime.state.table;
     answer("200", delta(new Writer(), 5, 6, new Payload().removeKey(1).key(3, "k3", 1)));
     follow();
-    expect(feed.table == table).toBeTruthy();
+    expect(runtime.state.table == table).toBeTruthy();
     expect(!knows(1) && knows(2) && knows(3)).toBeTruthy();
-    expect(feed.table!.version).toBe(6);
+    expect(runtime.state.table!.version).toBe(6);
   });
 
   it("may come several at once, and in parts", () => {
@@ -187,14 +188,14 @@ describe("changes", () => {
     answer("200", several);
     follow();
     expect(!knows(3) && knows(4)).toBeTruthy();
-    expect(feed.table!.version).toBe(9);
-    expect(feed.head.version).toBe(9);
+    expect(runtime.state.table!.version).toBe(9);
+    expect(runtime.state.head.version).toBe(9);
   });
 
   it("of which the last part is missing don't count", () => {
     answer("200", delta(new Writer(), 5, 6, new Payload().key(3, "k3", 1), 1));
-    expect(feed.head.version).toBe(5);
-    expect(feed.head.status).toBe(STATUS_BROKEN);
+    expect(runtime.state.head.version).toBe(5);
+    expect(runtime.state.head.status).toBe(STATUS_BROKEN);
   });
 
   it("change routes too", () => {
@@ -205,24 +206,24 @@ describe("changes", () => {
     const host = rawBytes("h");
     const path = rawBytes("/new");
     const old = rawBytes("/old");
-    expect(feed.table!.router.match(changetype<usize>(host), 1, changetype<usize>(path), 4, 1, changetype<usize>(host), 1)).toBe(1);
-    expect(feed.table!.router.match(changetype<usize>(host), 1, changetype<usize>(old), 4, 1, changetype<usize>(host), 1)).toBe(0);
+    expect(runtime.state.table!.router.match(changetype<usize>(host), 1, changetype<usize>(path), 4, 1, changetype<usize>(host), 1)).toBe(1);
+    expect(runtime.state.table!.router.match(changetype<usize>(host), 1, changetype<usize>(old), 4, 1, changetype<usize>(host), 1)).toBe(0);
   });
 
   it("are none in a heartbeat", () => {
     const on = answer("200", heartbeat(5));
     expect(on.includes("&version=5&waitMs=25000&")).toBeTruthy(on);
-    expect(feed.head.contactNs).toBe(now);
+    expect(runtime.state.head.contactNs).toBe(now);
   });
 
   it("reach a VM that begins to serve later from shared data alone", () => {
     answer("200", delta(new Writer(), 5, 6, new Payload().removeKey(1).key(3, "k3", 1)));
-    const late = feedOf();
-    late.serving = true;
-    feed = late;
+    const late = runtimeOf();
+    late.state.serving = true;
+    runtime = late;
     follow();
     expect(!knows(1) && knows(2) && knows(3)).toBeTruthy();
-    expect(feed.table!.version).toBe(6);
+    expect(runtime.state.table!.version).toBe(6);
   });
 
   it("that are too many for the table make it be built anew", () => {
@@ -231,12 +232,12 @@ describe("changes", () => {
     answer("200", delta(new Writer(), 5, 6, many));
     follow();
     expect(knows(2) && knows(10) && knows(2999)).toBeTruthy();
-    expect(feed.table!.version).toBe(6);
+    expect(runtime.state.table!.version).toBe(6);
   });
 
   it("of another epoch, or with a gap, ask for a snapshot", () => {
     answer("200", frame(new Writer(), 3, 0, EPOCH + 1, 6, 5, new Payload()));
-    expect(feed.head.version).toBe(5);
+    expect(runtime.state.head.version).toBe(5);
     now += 10 * S;
     expect(tick().includes("&epoch=0000000000000000&version=0&")).toBeTruthy();
     answer("200", manifestOf(7, 1));
@@ -244,7 +245,7 @@ describe("changes", () => {
     follow();
     expect(knows(7) && !knows(1)).toBeTruthy();
     answer("200", delta(new Writer(), 8, 9, new Payload()));
-    expect(feed.head.version).toBe(7);
+    expect(runtime.state.head.version).toBe(7);
     now += 10 * S;
     expect(tick().includes("&epoch=0000000000000000&version=0&")).toBeTruthy();
   });
@@ -253,7 +254,7 @@ describe("changes", () => {
     answer("200", delta(new Writer(), 3, 5, new Payload().removeKey(1)));
     follow();
     expect(knows(1)).toBeTruthy();
-    expect(feed.head.chunks).toBe(0);
+    expect(runtime.state.head.chunks).toBe(0);
   });
 });
 
@@ -269,12 +270,12 @@ describe("what can't be used", () => {
       const bad = new Writer().raw(good.start, good.bytes);
       store<u8>(bad.start + turn, <u8>(<u32>load<u8>(bad.start + turn) ^ 4));
       answer("200", bad);
-      expect(feed.head.version).toBe(5);
+      expect(runtime.state.head.version).toBe(5);
       now += 10 * S;
       tick();
       const cut = new Writer().raw(good.start, turn);
       answer("200", cut);
-      expect(feed.head.version).toBe(5);
+      expect(runtime.state.head.version).toBe(5);
       now += 10 * S;
       tick();
     }
@@ -290,23 +291,23 @@ describe("what can't be used", () => {
     newer.record(99, new Writer().u32(1));
     const calls = answer("200", delta(new Writer(), 5, 6, newer));
     expect(calls.includes("control speaks a newer format")).toBeTruthy(calls);
-    expect(feed.head.status).toBe(STATUS_NEWER_FORMAT);
+    expect(runtime.state.head.status).toBe(STATUS_NEWER_FORMAT);
   });
 
   it("with a manifest that no gateway can hold is refused", () => {
     answer("200", manifest(new Writer(), EPOCH, 9, 0, 0, 0, 0, 0, 0, 0));
-    expect(feed.head.status).toBe(STATUS_BROKEN);
+    expect(runtime.state.head.status).toBe(STATUS_BROKEN);
     now += 10 * S;
     tick();
     answer("200", manifest(new Writer(), EPOCH, 9, 100_000, 0, 0, 0, 0, 0, 0));
-    expect(feed.head.generation).toBe(1);
+    expect(runtime.state.head.generation).toBe(1);
   });
 
   it("in pages of another snapshot, place or number isn't mixed in", () => {
     answer("200", manifestOf(9, 2));
     for (let turn = 0; turn < 2; turn++) {
       answer("200", turn == 0 ? pageOf(8, 0, 2, first()) : pageOf(9, 1, 2, first()));
-      expect(feed.head.generation).toBe(1);
+      expect(runtime.state.head.generation).toBe(1);
       now += 10 * S;
       expect(tick().includes("/sync/v1/pages/0?")).toBeTruthy();
     }
@@ -345,7 +346,7 @@ describe("a control that fails", () => {
     let last = now;
     for (let i = 0; i < 6000; i++) {
       now += 10_000_000;
-      const failed = feed.meter;
+      const failed = runtime.state.meter;
       failed.flush();
       forget();
       tick();
@@ -367,11 +368,11 @@ describe("a control that fails", () => {
   it("by a refused token leaves the lead to others for a while", () => {
     tick();
     expect(answer("401", null).includes("401: the gateway token is refused")).toBeTruthy();
-    expect(feed.head.status).toBe(STATUS_REFUSED);
-    const other = feedOf();
+    expect(runtime.state.head.status).toBe(STATUS_REFUSED);
+    const other = runtimeOf();
     beginCallback();
     forget();
-    other.leader.lead(other, now);
+    other.leader.lead(now);
     expect(noteCall(takeCalls()).includes("/sync/v1/watch?")).toBeTruthy();
     now += 10 * S;
     expect(tick().includes("/sync/v1/watch?")).toBeTruthy();
@@ -380,12 +381,12 @@ describe("a control that fails", () => {
   it("by an error keeps what is there", () => {
     loadSnapshot();
     expect(answer("500", null).includes("what is loaded stays in force")).toBeTruthy();
-    expect(feed.head.status).toBe(STATUS_UNREACHABLE);
+    expect(runtime.state.head.status).toBe(STATUS_UNREACHABLE);
     expect(knows(1)).toBeTruthy();
     now += 10 * S;
     expect(tick().includes("&version=5&waitMs=0&")).toBeTruthy("the next watch answers at once");
     answer("200", heartbeat(5));
-    expect(feed.head.status).toBe(STATUS_OK);
+    expect(runtime.state.head.status).toBe(STATUS_OK);
   });
 
   it("by never answering is asked again", () => {
@@ -408,7 +409,7 @@ describe("a control that fails", () => {
 
   it("and answers to other calls are left to whom they belong", () => {
     tick();
-    expect(feed.leader.answered(feed, token + 1, 1, 0, now)).toBeFalsy();
-    expect(feed.leader.answered(feed, 0, 1, 0, now)).toBeFalsy();
+    expect(runtime.leader.answered(token + 1, 1, 0, now)).toBeFalsy();
+    expect(runtime.leader.answered(0, 1, 0, now)).toBeFalsy();
   });
 });

@@ -1,6 +1,7 @@
 import { Config } from "../../../assembly/config";
-import { Feed } from "../../../assembly/feed";
 import { Manifest } from "../../../assembly/frame";
+import { Runtime } from "../../../assembly/runtime";
+import { SharedState } from "../../../assembly/sharedState";
 import { Root } from "../../../assembly/root";
 import { APPLIED, APPLY_MORE, RECORDS_GOOD, Table, applyCursor, checkRecords } from "../../../assembly/table";
 import { Meter } from "../../../assembly/telemetry";
@@ -28,14 +29,14 @@ export function tableOf(payload: Payload): Table {
   return table;
 }
 
-export function rootOf(id: u32, config: Config, feed: Feed | null = null, standalone: Table | null = null): Root {
+export function rootOf(id: u32, config: Config, runtime: Runtime | null = null, standalone: Table | null = null): Root {
   const root = new Root(id, 1, config, new Meter(config.environment));
-  root.feed = feed;
+  root.runtime = runtime;
   root.standalone = standalone;
   return root;
 }
 
-/** A feed of the environment `default`, whose hash is in all its names. */
-export function feedOf(hash: u64 = 0xfeed): Feed {
-  return new Feed(hash, ascii("default"), ascii("control"), ascii("tollgate-control"), ascii("tgg_token"), 5000, 25000, new Meter(ascii("default")));
+/** A runtime of the environment `default`, whose hash is in all its names. */
+export function runtimeOf(hash: u64 = 0xfeed): Runtime {
+  return new Runtime(new SharedState(hash, ascii("default"), ascii("control"), ascii("tollgate-control"), ascii("tgg_token"), 5000, 25000, new Meter(ascii("default"))));
 }

@@ -1,18 +1,18 @@
-import { Feed } from "../../../assembly/feed";
+import { Runtime } from "../../../assembly/runtime";
 import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/wire/enums";
 import { TAKEN, VIOLATED, takeLimits } from "../../../assembly/limits/limits";
 import { LEGACY_ENVOY, LEGACY_OFF, LEGACY_TYK, addNoted, noteHeaders } from "../../../assembly/limits/rateLimitHeaders";
 import { findSlot, freeSlot } from "../../../assembly/streamSlots";
 import { Table } from "../../../assembly/table";
 import { clock, startHost, takeCalls } from "../core/host";
-import { feedOf, tableOf } from "../core/tables";
+import { runtimeOf, tableOf } from "../core/tables";
 import { Payload } from "../core/wire";
 import { LimitSpec, putLimit } from "./records";
 
 const SHADOW: u32 = 2;
 /** 20 s into a minute, 12:34 of a day. */
 const NOW_MS: u64 = 1_773_146_060_000;
-let feed: Feed = feedOf();
+let runtime: Runtime = runtimeOf();
 let table: Table = new Table();
 
 /** An Envoy that counts by itself, with these limits of API 2. */
@@ -22,13 +22,13 @@ function begin(limits: LimitSpec[]): void {
   const payload = new Payload();
   for (let i = 0; i < limits.length; i++) putLimit(payload, limits[i].ofApi(2).counting(SUBJECT_API));
   table = tableOf(payload);
-  feed = feedOf(<u64>limits.length + 77);
-  feed.counters.slab.most = 1024;
-  feed.counters.prepare();
+  runtime = runtimeOf(<u64>limits.length + 77);
+  runtime.counters.slab.most = 1024;
+  runtime.counters.prepare();
 }
 
 function take(price: u32): u32 {
-  return takeLimits(feed, table, true, 0, 0, 2, -1, 0, false, price, false, false);
+  return takeLimits(runtime.counters, table, true, 0, 0, 2, -1, 0, false, price, false, false);
 }
 
 /** What a response gets of the headers noted for it. */
@@ -43,7 +43,7 @@ function added(context: u32): string {
 }
 
 function end(): void {
-  feed.counters.slab.clear();
+  runtime.counters.slab.clear();
   table.free();
 }
 

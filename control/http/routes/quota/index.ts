@@ -27,7 +27,7 @@ const Window = Type.Object({
     "used − held − shares − counted: what gateways held that are gone, and usage under way. " +
       "Below 0: admitted without charge (`failureMode: open`, `mode: shadow`), or before a reset.",
   ),
-  holders: Type.Array(Type.Object({ gateway: Type.String(), lane: Type.String(), held: Type.Integer(), lastContact: Type.String(), silent: Type.Boolean() })),
+  holders: Type.Array(Type.Object({ group: Type.String({ description: "The gateway group: what is held under each group's tokens." }), gateway: Type.String(), lane: Type.String(), held: Type.Integer(), lastContact: Type.String(), silent: Type.Boolean() })),
 });
 const LimitReport = Type.Object({
   name: Type.String(),

@@ -1,35 +1,28 @@
 /**
- * A feed: one environment as one control service gives it to one group of gateways. All roots of a VM with the same feed share one table.
+ * What one Envoy knows of one environment, as one control plane gives it to one group of gateways: the head in shared data that all its VMs
+ * read, this VM's table, and how far both are believed.
  *
  * In shared data, under `tg1/<hash>/`:
  * ```
- *   head        where the feed stands (class Head), written by the leader alone, by compare-and-set
- *   lease       who leads (lease.ts)
+ *   head        where the snapshot stands (class Head), written by the leader alone, by compare-and-set
+ *   lease       which VM leads (lease.ts)
  *   stage       how far the next generation has arrived (stage.ts)
  *   p<0|1>/<i>  the page frames of the current generation and of the one that is arriving
  *   l<0|1>/<i>  chunks of the log: delta frames since the snapshot, in order
  *   v<i>        the VMs that take part: nonce, last seen, applied version
  *   resync      the generation that a worker found to be broken
- *   g/<i>       counters of the Envoy's own (limits/cells.ts)
- *   recalls     counters of which others want back what is parked (limits/recalls.ts)
- *   o<i>…       usage on its way to control (outbox.ts)
+ *   g/<i>       the gateway's own counters (limits/cells.ts)
+ *   recalls     counters whose parked allowance others want back (limits/recallRing.ts)
+ *   o<i>…       usage on its way to the control plane (outbox.ts)
  * ```
- * Other plugins may share the name space, so all that is read is checked.
+ * Other plugins may share the name space, so everything read is checked.
  */
 import { cas, getShared, setShared, value, valueBytes, wake } from "./abi/host";
 import { scratch } from "./abi/memory";
 import { crc32 } from "./crc32";
-import { Follower } from "./follower";
-import { Counters } from "./limits/counters";
-import { Lane } from "./limits/lane";
-import { Leader } from "./leader";
-import { Members } from "./members";
-import { Outbox } from "./outbox";
 import { Table } from "./table";
 import { Meter } from "./telemetry";
 import { Text } from "./text";
-import { TokenCalls } from "./tokens/calls";
-import { Usage } from "./usage";
 
 const HEAD_MAGIC: u32 = 0x31484754;
 
@@ -76,7 +69,7 @@ const HEAD_BYTES: u32 = offsetof<Head>();
 /** Names in shared data are put together here. */
 const shared = new Text(96);
 
-export class Feed {
+export class SharedState {
   head: Head = changetype<Head>(heap.alloc(HEAD_BYTES));
   private headCas: u32 = 0;
   /** whether the head in shared data could be read at the last tick; `head` is the last one that could */
@@ -92,20 +85,10 @@ export class Feed {
   /** It was not watched for a while: nothing is believed until control has answered after this time. 0 = believed. */
   unprovenSinceNs: u64 = 0;
 
-  /** the root on whose ticks and calls the feed lives, and when it last ticked */
-  owner: u32 = 0;
-  ownerTickNs: u64 = 0;
+  /** the token of this VM's queue, 0 before it's registered */
+  queue: u32 = 0;
 
-  leader: Leader = new Leader();
-  follower: Follower = new Follower();
-  members: Members = new Members();
-  counters: Counters = new Counters();
-  lane: Lane = new Lane();
-  usage: Usage = new Usage();
-  outbox: Outbox = new Outbox();
-  tokens: TokenCalls = new TokenCalls();
-
-  /** No control is behind it: the gateway is standalone, and only counts together with the other workers. */
+  /** There is no control plane: the gateway is standalone, and its workers share only their counters. */
   get isLocal(): bool { return this.cluster.length == 0; }
 
   constructor(
@@ -126,7 +109,7 @@ export class Feed {
     return this.unprovenSinceNs != 0 ? null : this.table;
   }
 
-  /** A name in the feed's part of shared data, in a buffer that the next call overwrites. */
+  /** A name in this environment's part of shared data, in a buffer that the next call overwrites. */
   name(what: string): Text {
     return shared.clear().add("tg1/").hex(this.hash).byte(0x2f).add(what);
   }
@@ -167,22 +150,16 @@ export class Feed {
     return setShared(n.start, n.bytes, at, HEAD_BYTES, this.headCas == 0 ? 0xffffffff : this.headCas) == 0 && this.readHead();
   }
 
-  /** Gives back what lies outside of the collector's reach; no root uses the feed any more. */
+  /** Frees what lies outside the collector's reach, once no root uses the state any more. */
   free(): void {
     const table = this.table;
     if (table != null) table.free();
     this.table = null;
-    this.follower.dropAside();
-    this.leader.free();
-    this.lane.free();
-    this.usage.free();
-    this.tokens.free();
-    this.counters.slab.clear();
     heap.free(changetype<usize>(this.head));
   }
 
   /** Wakes this VM's own queue, so that work goes on after what Envoy has to do in between. */
   wakeSelf(): void {
-    if (this.members.queue != 0) wake(this.members.queue);
+    if (this.queue != 0) wake(this.queue);
   }
 }

@@ -51,7 +51,7 @@ export const limitKind = choice("limit kind", "KIND", {
 export type LimitKind = NameOf<typeof limitKind>;
 
 /** What a subject is made of: what the limit counts apart. */
-export type SubjectPart = "key" | "consumer" | "api" | "address";
+export type SubjectPart = "key" | "consumer" | "api" | "route" | "address";
 
 /** Does counting this need to know who calls? */
 export function isCaller(part: SubjectPart): boolean {

@@ -11,7 +11,7 @@ const route: Struct = {
     { kind: "strs", name: "methods", meaning: "as the API's" },
     { kind: "strs", name: "scopes", meaning: "required on top of the API's" },
     { kind: "u32", name: "cost", meaning: "what one call takes from every limit", bounded: "route cost" },
-    { kind: "zero", bytes: 4 },
+    { kind: "u32", name: "key", none: 0, meaning: "tells the API's routes apart wherever they stand; 0: the control plane is older than this field" },
   ],
 };
 

@@ -21,6 +21,10 @@ export function routeScopes(route: usize): usize { return afterTexts(routeMethod
 // @ts-ignore: decorator
 @inline
 export function routeCost(route: usize): u32 { return load<u32>(afterTexts(routeScopes(route))); }
+/** Tells the API's routes apart wherever they stand; 0: the control plane is older than this field. */
+// @ts-ignore: decorator
+@inline
+export function routeKey(route: usize): u32 { return load<u32>(afterTexts(routeScopes(route)), 4); }
 // @ts-ignore: decorator
 @inline
 export function routeEnd(route: usize): usize { return afterTexts(routeScopes(route)) + 8; }

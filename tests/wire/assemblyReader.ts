@@ -323,7 +323,10 @@ export class AssemblyReader {
     let route = wasm.first(routes);
     for (let n = wasm.count(routes); n > 0; n--) {
       const cost = wasm.afterTexts(wasm.routeScopes(route));
-      record.routes.push({ path: this.text(wasm.routePath(route)), methods: this.texts(wasm.routeMethods(route)), scopes: this.texts(wasm.routeScopes(route)), cost: this.#u32(cost) } satisfies WireRoute);
+      const key = this.#u32(cost + 4);
+      record.routes.push({
+        path: this.text(wasm.routePath(route)), methods: this.texts(wasm.routeMethods(route)), scopes: this.texts(wasm.routeScopes(route)), cost: this.#u32(cost), ...(key === 0 ? {} : { key }),
+      } satisfies WireRoute);
       route = cost + 8;
     }
     const flags = this.#u16(api + 6);

@@ -22,6 +22,8 @@ export interface WireRoute {
   scopes: string[];
   /** what one call takes from every limit */
   cost: number;
+  /** tells the API's routes apart wherever they stand; 0: the control plane is older than this field */
+  key?: number;
 }
 
 /** An API's CORS rules. */
@@ -246,7 +248,7 @@ function writeRoute(page: Buffer, at: number, value: WireRoute, owner: WireRecor
   pos = strings(page, pos, value.methods, owner);
   pos = strings(page, pos, value.scopes, owner);
   pos = u32(page, pos, bounded(owner, "route cost", value.cost, 4294967295));
-  pos = zeros(page, pos, 4);
+  pos = u32(page, pos, value.key ?? 0);
   return pos;
 }
 
@@ -255,8 +257,10 @@ function readRoute(body: Fields): WireRoute {
   const methods = body.strings();
   const scopes = body.strings();
   const cost = body.u32();
-  body.skip(4);
-  return { path, methods, scopes, cost };
+  const key = body.u32();
+  const record: WireRoute = { path, methods, scopes, cost };
+  if (key !== 0) record.key = key;
+  return record;
 }
 
 function writeCors(page: Buffer, at: number, value: WireCors, owner: WireRecord): number {

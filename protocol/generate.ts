@@ -5,6 +5,7 @@
 import { markdownTable, publish, readText, withPart } from "../scripts/generated.ts";
 import { assemblyEnums, assemblyReasons } from "./generate/assemblyEnums.ts";
 import { assemblyOpened, assemblyRecords, assemblyValidate } from "./generate/assemblyRecords.ts";
+import { enumTables, recordTables } from "./generate/docs.ts";
 import { typescriptRecords } from "./generate/typescript.ts";
 import { reasons } from "./schema.ts";
 
@@ -20,5 +21,6 @@ publish([
   ["assembly/wire/keyFields.ts", assemblyOpened()],
   ["assembly/wire/validate.ts", assemblyValidate()],
   ["control/sync/generated/records.ts", typescriptRecords()],
+  ["docs/wire.md", withPart(withPart(readText("docs/wire.md"), "records", recordTables()), "enums", enumTables())],
   ["docs/failure-modes.md", withPart(readText("docs/failure-modes.md"), "reasons", reasonTable)],
 ]);

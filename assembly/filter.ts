@@ -189,7 +189,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   const failureMode = apiFailureMode(api);
   const price = route == 0 ? 1 : routeCost(route);
   const ownLimits = theKey != 0 && (keyFlags(theKey) & KEY_HAS_LIMITS) != 0;
-  const result = takeLimits(runtime.counters, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
+  const result = takeLimits(runtime.counters, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, route, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
   let extra: u32 = 0;
   if (result == VIOLATED) {
     noteLimits(api);

@@ -71,6 +71,7 @@ export const subject = choice("subject", "SUBJECT", {
   api: { code: 3, meaning: "all callers of each API", parts: ["api"], bytes: "`u32 0, u32 api`, zeros" },
   "consumer+api": { code: 4, meaning: "each consumer at each API", parts: ["consumer", "api"], bytes: "`u32 consumer, u32 api`, zeros" },
   ip: { code: 5, meaning: "each client address; of IPv6 each /64", parts: ["address"], bytes: "an IPv4 address as `::ffff:a.b.c.d`; of an IPv6 address the first 8 bytes, then zeros" },
+  route: { code: 6, meaning: "each key at each route of an API", parts: ["key", "route"], bytes: "`u32 api`, `u32 key` of the route (0: none), the first 8 bytes of the key's digest" },
 } satisfies Record<string, SubjectValue>);
 export type Subject = NameOf<typeof subject>;
 export const subjects = namesOf(subject);

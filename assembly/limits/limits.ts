@@ -54,7 +54,7 @@ export function isViolated(n: u32): bool { return load<u32>(found + (<usize>n <<
  * has limits of its own. `watch`: nothing is refused, as if all limits were shadows.
  */
 export function takeLimits(
-  counters: Counters, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
+  counters: Counters, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, routeAt: usize, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
 ): u32 {
   shadowed = false;
   shadowDebt = 0;
@@ -74,7 +74,7 @@ export function takeLimits(
     const limit = applicable(i);
     const place = found + (<usize>i << 3);
     store<u64>(place, 0);
-    if (!setSubject(limitSubject(limit), key, consumer, api)) {
+    if (!setSubject(limitSubject(limit), key, consumer, api, routeAt)) {
       if (!isShadow(limit)) unsupported = true;
       continue;
     }

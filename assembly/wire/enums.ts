@@ -65,8 +65,9 @@ export const SUBJECT_CONSUMER: u32 = 2;
 export const SUBJECT_API: u32 = 3;
 export const SUBJECT_CONSUMER_API: u32 = 4;
 export const SUBJECT_IP: u32 = 5;
+export const SUBJECT_ROUTE: u32 = 6;
 /** The last one that this build knows. */
-export const SUBJECT_LAST: u32 = 5;
+export const SUBJECT_LAST: u32 = 6;
 
 /** Period */
 export const PERIOD_NONE: u32 = 0;
@@ -116,7 +117,7 @@ export const TOKEN_VERDICT_TOO_LARGE: u32 = 3;
 export const TOKEN_VERDICT_LAST: u32 = 3;
 
 /** Bit n: limits of subject n count callers apart, so that there must be one. */
-export const SUBJECTS_OF_CALLERS: u32 = 22;
+export const SUBJECTS_OF_CALLERS: u32 = 86;
 
 /** Bits of an op's action */
 export const OP_ASK: u32 = 1;

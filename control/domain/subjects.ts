@@ -28,7 +28,7 @@ export interface SubjectFacts {
 }
 
 /** The subject of a caller at an API, 32 hex digits. `ip` is not for this function: it needs an address. */
-export function subjectText(subject: Exclude<Subject, "ip">, { digest, consumer, api }: SubjectFacts): string {
+export function subjectText(subject: Exclude<Subject, "ip">, { digest, consumer, api, routeKey }: SubjectFacts): string {
   const bytes = Buffer.alloc(16);
   switch (subject) {
     case "key":
@@ -43,6 +43,11 @@ export function subjectText(subject: Exclude<Subject, "ip">, { digest, consumer,
     case "consumer+api":
       bytes.writeUInt32LE(consumer, 0);
       bytes.writeUInt32LE(api, 4);
+      break;
+    case "route":
+      bytes.writeUInt32LE(api, 0);
+      bytes.writeUInt32LE(routeKey, 4);
+      digest!.copy(bytes, 8, 0, 8);
       break;
   }
   return bytes.toString("hex");

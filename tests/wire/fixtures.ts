@@ -186,6 +186,10 @@ export const fixtures: Record<string, Fixture> = {
   manifest: { description: "fetch two pages", frames: [manifest] },
   snapshot: { description: "a manifest and its two pages, one after another", frames: [manifest, ...twoPages] },
   "every-field": { description: "one page with every record type and every optional field, at their least and greatest", frames: [page(everyField)] },
+  "subject-route": {
+    description: "an API whose routes are told apart, and a limit that counts by them",
+    frames: [page([{ ...fullApi, wireId: 14, routes: fullApi.routes.map((route, index) => ({ ...route, key: 0xffffffff - index })) }, { ...limit, wireId: 10, name: "each-route", subject: "route" }])],
+  },
   "empty-page": { description: "an environment without records", frames: [page([])] },
   "great-numbers": { description: "epoch and version use all 64 bits", frames: [{ ...heartbeat, epoch: 0xfedcba9876543210n, version: 0xffffffffffffffffn }] },
   delta: { description: "one record of each type replaced", frames: [delta([fullApi, limit, tier, consumer, { ...key, state: "revoked" }])] },

@@ -3,7 +3,7 @@ import { base64Decode } from "./base64";
 import { completeClaims, readClaims } from "./configClaims";
 import { Config } from "./configModel";
 export { Config, KeySource, Rename } from "./configModel";
-import { isEnvironment, isVariable, isVisible } from "./configRules";
+import { isEnvironment, isVariable, isVisible, isUrlBase } from "./configRules";
 import { addDefaultSources, checkSources, readSources } from "./configSources";
 import { FieldReader, Members } from "./fieldReader";
 import { JsonReader } from "./json";
@@ -11,8 +11,8 @@ import { ascii } from "./text";
 
 
 const ROOT_FIELDS: StaticArray<string> = [
-  "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds",
-  "mode", "observe", "snapshot", "limitHoldMs", "limitHoldRequests", "maxCounters", "exactResponsesPerSecond", "peer",
+  "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "snapshotWaitTimeoutMs", "maxSnapshotWaiters", "maxSnapshotAgeSeconds",
+  "mode", "observe", "snapshot", "limitWaitTimeoutMs", "maxLimitWaiters", "maxCounters", "responseSamplesPerSecond", "peer", "pathCase", "problemTypeBase",
 ];
 const CONTROL: i32 = 0;
 const ENVIRONMENT: i32 = 1;
@@ -31,6 +31,8 @@ const LIMIT_HOLD_REQUESTS: i32 = 13;
 const MAX_COUNTERS: i32 = 14;
 const EXACT_RESPONSES_PER_SECOND: i32 = 15;
 const PEER: i32 = 16;
+const PATH_CASE: i32 = 17;
+const PROBLEM_TYPE_BASE: i32 = 18;
 
 const CONTROL_FIELDS: StaticArray<string> = ["cluster", "authority", "tokenEnv", "timeoutMs", "waitMs"];
 const CLUSTER: i32 = 0;
@@ -41,8 +43,9 @@ const TIMEOUT_MS: i32 = 3;
 const PEER_FIELDS: StaticArray<string> = ["source"];
 const PEER_SOURCES: StaticArray<string> = ["connection", "waypoint"];
 const OBSERVE_FIELDS: StaticArray<string> = ["key"];
-const OBSERVE_KEY: StaticArray<string> = ["strip", "forward"];
-const UNKNOWN_API_CHOICES: StaticArray<string> = ["deny", "pass"];
+const OBSERVE_KEY: StaticArray<string> = ["strip", "keep"];
+const UNKNOWN_API_CHOICES: StaticArray<string> = ["deny", "allow"];
+const PATH_CASES: StaticArray<string> = ["insensitive", "sensitive"];
 const FAILURE_MODES: StaticArray<string> = ["closed", "open"];
 const MODES: StaticArray<string> = ["enforce", "observe"];
 
@@ -76,7 +79,7 @@ export function configError(): string {
 }
 
 function readRoot(fields: FieldReader, config: Config): void {
-  let forwardsKey = false;
+  let keepsKey = false;
   const members = new Members(fields, "", ROOT_FIELDS);
   while (members.next()) {
     const path = members.path;
@@ -95,17 +98,17 @@ function readRoot(fields: FieldReader, config: Config): void {
         readClaims(fields, path, config);
         break;
       case UNKNOWN_API:
-        config.unknownApiPass = fields.choice(path, UNKNOWN_API_CHOICES) == 1;
+        config.unknownApiAllow = fields.choice(path, UNKNOWN_API_CHOICES) == 1;
         break;
       case FAILURE_MODE:
         // `local` is refused: only an API can have it.
         config.failOpen = fields.choice(path, FAILURE_MODES) == 1;
         break;
       case LOAD_HOLD_MS:
-        config.loadHoldMs = <u32>fields.integer(path, 0, 60000);
+        config.snapshotWaitTimeoutMs = <u32>fields.integer(path, 0, 60000);
         break;
       case LOAD_HOLD_REQUESTS:
-        config.loadHoldRequests = <u32>fields.integer(path, 0, 8192);
+        config.maxSnapshotWaiters = <u32>fields.integer(path, 0, 8192);
         break;
       case MAX_SNAPSHOT_AGE_SECONDS:
         config.maxSnapshotAgeSeconds = <u64>fields.integer(path, 0, MAX_AGE_SECONDS);
@@ -114,19 +117,26 @@ function readRoot(fields: FieldReader, config: Config): void {
         config.observe = fields.choice(path, MODES) == 1;
         break;
       case OBSERVE:
-        forwardsKey = readObserve(fields, path);
+        keepsKey = readObserve(fields, path);
         break;
       case LIMIT_HOLD_MS:
-        config.limitHoldMs = <u32>fields.integer(path, 0, 10000);
+        config.limitWaitTimeoutMs = <u32>fields.integer(path, 0, 10000);
         break;
       case LIMIT_HOLD_REQUESTS:
-        config.limitHoldRequests = <u32>fields.integer(path, 0, 8192);
+        config.maxLimitWaiters = <u32>fields.integer(path, 0, 8192);
         break;
       case MAX_COUNTERS:
         config.maxCounters = <u32>fields.integer(path, 1024, 1048576);
         break;
       case EXACT_RESPONSES_PER_SECOND:
-        config.exactResponsesPerSecond = <u32>fields.integer(path, 0, 1000000);
+        config.responseSamplesPerSecond = <u32>fields.integer(path, 0, 1000000);
+        break;
+      case PATH_CASE:
+        config.pathCaseSensitive = fields.choice(path, PATH_CASES) == 1;
+        break;
+      case PROBLEM_TYPE_BASE:
+        config.problemTypeBase = fields.text(path);
+        if (!isUrlBase(config.problemTypeBase)) fields.refuse(path, "a URL of 9 to 200 characters that begins with http:// or https:// is required");
         break;
       case PEER:
         config.peerAtWaypoint = readPeer(fields, path);
@@ -137,7 +147,7 @@ function readRoot(fields: FieldReader, config: Config): void {
     }
   }
   config.empty = members.count == 0;
-  config.observeForwardsKey = config.observe && forwardsKey;
+  config.observeKeepsKey = config.observe && keepsKey;
 }
 
 function readControl(fields: FieldReader, path: string, config: Config): void {

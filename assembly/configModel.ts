@@ -1,4 +1,5 @@
 /** The plugin's configuration as the filter uses it, checked and with every default filled in. Times are in the unit that names end with. */
+import { ascii } from "./text";
 
 export class KeySource {
   /** `name` is a lower-case header name, a decoded parameter's or a cookie's; empty for SOURCE_BEARER */
@@ -12,6 +13,9 @@ export class Rename {
 }
 
 const NOTHING: StaticArray<u8> = [];
+
+/** Leads to the page of each reason. */
+export const PROBLEM_TYPE_BASE = ascii("https://tollgate.dev/reasons/");
 
 export class Config {
   /** nothing is configured: every request is refused */
@@ -45,21 +49,25 @@ export class Config {
   /** claim headers that don't begin with the prefix, which must be stripped from requests too */
   ownedNames: Array<StaticArray<u8>> = [];
 
-  unknownApiPass: bool = false;
+  unknownApiAllow: bool = false;
+  /** every upstream tells `/Admin` from `/admin` */
+  pathCaseSensitive: bool = false;
+  /** a reason's code completes it to the type of a problem */
+  problemTypeBase: StaticArray<u8> = PROBLEM_TYPE_BASE;
   failOpen: bool = false;
-  loadHoldMs: u32 = 2000;
-  loadHoldRequests: u32 = 1024;
+  snapshotWaitTimeoutMs: u32 = 2000;
+  maxSnapshotWaiters: u32 = 1024;
   /** 0: a snapshot never becomes too old */
   maxSnapshotAgeSeconds: u64 = 86400;
   /** how long a request waits for allowance, and how many may in each worker */
-  limitHoldMs: u32 = 1000;
-  limitHoldRequests: u32 = 1024;
+  limitWaitTimeoutMs: u32 = 1000;
+  maxLimitWaiters: u32 = 1024;
   /** counters that are active in a worker at a time */
   maxCounters: u32 = 262144;
-  exactResponsesPerSecond: u32 = 512;
-  /** whom `auth.mode: peer` believes: the connection's certificate, or the identity that a waypoint has passed on */
+  responseSamplesPerSecond: u32 = 512;
+  /** whom `auth.mode: mtls` believes: the connection's certificate, or the identity that a waypoint has passed on */
   peerAtWaypoint: bool = false;
   observe: bool = false;
   /** only while observing: the key goes on to the upstream */
-  observeForwardsKey: bool = false;
+  observeKeepsKey: bool = false;
 }

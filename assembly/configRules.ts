@@ -16,6 +16,22 @@ export function isToken(bytes: StaticArray<u8>): bool {
   return true;
 }
 
+const URL_MAX_BYTES: i32 = 200;
+const HTTP = ascii("http://");
+const HTTPS = ascii("https://");
+
+/** Whether it begins as an http or https URL and can stand in a JSON text as it is. */
+export function isUrlBase(bytes: StaticArray<u8>): bool {
+  if (bytes.length <= HTTPS.length || bytes.length > URL_MAX_BYTES) return false;
+  const at = changetype<usize>(bytes);
+  if (memory.compare(at, changetype<usize>(HTTP), HTTP.length) != 0 && memory.compare(at, changetype<usize>(HTTPS), HTTPS.length) != 0) return false;
+  for (let i = 0; i < bytes.length; i++) {
+    const c = <u32>bytes[i];
+    if (c <= 0x20 || c > 0x7e || c == 0x22 || c == 0x5c) return false;
+  }
+  return true;
+}
+
 /** `[a-z0-9-]{1,32}`, as in keys. */
 export function isEnvironment(bytes: StaticArray<u8>): bool {
   return bytes.length <= ENVIRONMENT_MAX_BYTES && isClaimName(bytes);

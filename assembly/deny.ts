@@ -1,12 +1,14 @@
 /** The one way to refuse: a problem (RFC 9457), its headers, the reason in Envoy's response code details. */
 import { sendLocalResponse } from "./abi/host";
+import { scratch } from "./abi/memory";
+import { PROBLEM_TYPE_BASE } from "./configModel";
+import { contentType } from "./request";
 import { corsPairs } from "./cors";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "./pairs";
 import {
   CHALLENGE_CERTIFICATE, CHALLENGE_KEY_INVALID, CHALLENGE_KEY_MISSING, CHALLENGE_NONE, CHALLENGE_TOKEN_MISSING, METHOD_NOT_ALLOWED, REASONS, reasonChallenge, reasonCode,
   reasonGrpcStatus, reasonRetryAfter, reasonStatus, reasonTitle,
 } from "./wire/reasons";
-import { contentType } from "./request";
 import { Router } from "./routes";
 import { ascii } from "./text";
 
@@ -27,7 +29,8 @@ const allowed = memory.data(512);
 /** Everything that doesn't depend on the request, put together once. */
 export class Answer {
   details: StaticArray<u8>;
-  body: StaticArray<u8>;
+  /** the problem after the base of its type */
+  tail: StaticArray<u8>;
   /** gRPC carries the text in a header, so it gets a short one */
   message: StaticArray<u8>;
   retryAfter: StaticArray<u8>;
@@ -36,7 +39,7 @@ export class Answer {
     const code = reasonCode(reason);
     const title = reasonTitle(reason);
     this.details = ascii("tollgate_" + code);
-    this.body = ascii('{"type":"urn:tollgate:reason:' + code + '","title":"' + title + '","status":' + reasonStatus(reason).toString() + ',"reason":"' + code + '"}');
+    this.tail = ascii(code + '","title":"' + title + '","status":' + reasonStatus(reason).toString() + ',"reason":"' + code + '"}');
     this.message = ascii(code + ": " + title);
     this.retryAfter = ascii(reasonRetryAfter(reason).toString());
   }
@@ -85,11 +88,29 @@ function challengePairs(challenge: u32, bearer: bool): void {
   if (ofKey ? bearer : challenge != CHALLENGE_CERTIFICATE) pairOf(AUTHENTICATE, missing ? BEARER_MISSING : BEARER_INVALID);
 }
 
+const HEAD = ascii('{"type":"');
+
+let body: usize = 0;
+let bodyBytes: u32 = 0;
+
+/** Puts the problem together in scratch memory: `body` and `bodyBytes`. Without memory for it the problem has no body. */
+function writeProblem(base: StaticArray<u8>, tail: StaticArray<u8>): void {
+  bodyBytes = HEAD.length + base.length + tail.length;
+  body = scratch(bodyBytes);
+  if (body == 0) {
+    bodyBytes = 0;
+    return;
+  }
+  memory.copy(body, changetype<usize>(HEAD), HEAD.length);
+  memory.copy(body + HEAD.length, changetype<usize>(base), base.length);
+  memory.copy(body + HEAD.length + base.length, changetype<usize>(tail), tail.length);
+}
+
 /**
- * Answers the stream of the effective context. `bearer`: the configuration takes keys as Bearer tokens. `cors`: the API's CORS rules or 0.
- * `router` has just refused the method, where that is the reason.
+ * Answers the stream of the effective context. `bearer`: the configuration takes keys as Bearer tokens. `typeBase`: the URL that a reason's code
+ * completes to the problem's type. `cors`: the API's CORS rules or 0. `router` has just refused the method, where that is the reason.
  */
-export function deny(reason: u32, bearer: bool, cors: usize, router: Router | null): void {
+export function deny(reason: u32, bearer: bool, cors: usize, router: Router | null, typeBase: StaticArray<u8> = PROBLEM_TYPE_BASE): void {
   const answer = unchecked(answers[reason]);
   const status = reasonStatus(reason);
   const grpc = isGrpc();
@@ -105,9 +126,12 @@ export function deny(reason: u32, bearer: bool, cors: usize, router: Router | nu
   }
   corsPairs(cors);
   const there = endPairs();
-  const text = grpc ? answer.message : answer.body;
+  if (grpc) {
+    body = changetype<usize>(answer.message);
+    bodyBytes = answer.message.length;
+  } else writeProblem(typeBase, answer.tail);
   sendLocalResponse(
-    status, changetype<usize>(answer.details), answer.details.length, changetype<usize>(text), text.length,
+    status, changetype<usize>(answer.details), answer.details.length, body, bodyBytes,
     there ? pairsAt : 0, there ? pairsBytes : 0, reasonGrpcStatus(reason),
   );
 }

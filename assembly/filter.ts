@@ -1,6 +1,5 @@
 /** The ladder: each request is decided here, from top to bottom, by what the worker has in memory. */
 import { MAP_REQUEST_HEADERS, headerPairs, property, value, valueBytes } from "./abi/host";
-import { scratch } from "./abi/memory";
 import { matchList, parseAddress } from "./cidr";
 import { hasScope, removeForged, setClaims, setIdentity, setUnchecked } from "./claims";
 import { isPreflight, preflightAllowed } from "./cors";
@@ -8,31 +7,30 @@ import { codeOf, deny } from "./deny";
 import { hold } from "./holding";
 import { NO_FAULT, callerByPeer, callerByToken, callerConsumer, callerKey, setCaller, tokenOf } from "./identity/caller";
 import { callerByKey, keySource } from "./identity/key";
+import { askedMethod, host, method, path } from "./request";
 import {
-  AUTH_BOTH, AUTH_JWT, AUTH_KEYLESS, AUTH_LAST, AUTH_PEER, FAILURE_CLOSED, FAILURE_LOCAL, FAILURE_OPEN, NO_ROUTE, USAGE_LOCAL,
+  AUTH_JWT, AUTH_KEY_AND_JWT, AUTH_LAST, AUTH_MTLS, AUTH_NONE, FAILURE_CLOSED, FAILURE_LOCAL, FAILURE_OPEN, NO_ROUTE, USAGE_LOCAL,
   USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED,
 } from "./wire/enums";
 import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "./wire/keyFields";
 import { count, first, hasId, next, text, textBytes } from "./wire/lists";
 import {
-  ADDRESS_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, KEY_MISSING, LIMIT_UNAVAILABLE,
-  METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, RECORD_UNSUPPORTED,
-  SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
+  API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, HOST_INVALID, IP_NOT_ALLOWED, KEY_MISSING,
+  LIMIT_UNAVAILABLE, METHOD_INVALID, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED,
+  RATE_LIMITED, RECORD_UNSUPPORTED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
 } from "./wire/reasons";
 import {
   API_NO_RATE_LIMIT_HEADERS, AUTH_CLOSED, CONSUMER_CLOSED, CONSUMER_IS_SUSPENDED, KEY_HAS_LIMITS, TIER_CLOSED, TIER_EVERY_API, apiAuthMode,
   apiCors, apiFailureMode, apiFlags, apiJwt, apiLegacyHeaders, apiScopes, apiWireId, consumerFlags, consumerTier, keyConsumer, keyFlags,
   routeCost, routeScopes, tierApis, tierFlags, tierScopes,
 } from "./wire/records";
-import { PATH_DECODE, PATH_INVALID as PATH_REFUSED, decodePath, pathBytes, scanPath } from "./path";
-import { askedMethod, host, method, path } from "./request";
+import { METHOD_INVALID as METHOD_UNFIT, PATH_REFUSED, findPlace, readTarget } from "./matching";
 import { Root } from "./root";
 import { denyLimited } from "./limits/denyLimited";
 import { DRY, TAKEN, UNSUPPORTED, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./limits/limits";
 import { noteHeaders } from "./limits/rateLimitHeaders";
 import { wait } from "./limits/waiting";
-import { methodBit } from "./methods";
-import { API_FOUND, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "./routes";
+import { API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "./routes";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
 import { noteRequest } from "./responses";
 import { Table } from "./table";
@@ -79,20 +77,18 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (table == null) return withoutTable(root, context, mayHold);
 
   // ---- API
-  const flags = path.bytes > 1 || (path.bytes == 1 && load<u8>(path.at) == 0x2f) ? scanPath(path.at, path.bytes) : 0;
-  if (flags & PATH_REFUSED) return refuse(root, PATH_INVALID, 0, STRIP_KNOWN, -1);
-  const pathSize = path.bytes > 1 ? pathBytes() : path.bytes;
+  readTarget(table.router, !config.pathCaseSensitive, host.at, host.bytes, path.at, path.bytes);
   let found = NO_API;
   let preflight = isPreflight();
   if (preflight) {
-    found = find(table, pathSize, flags, askedMethod.at, askedMethod.bytes);
+    found = findPlace(askedMethod.at, askedMethod.bytes);
     preflight = found == API_FOUND && apiCors(matchedApi) != 0 && preflightAllowed(apiCors(matchedApi));
   }
-  if (!preflight) found = find(table, pathSize, flags, method.at, method.bytes);
-  if (found == AMBIGUOUS) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
+  if (!preflight) found = findPlace(method.at, method.bytes);
+  if (found > METHOD_REFUSED) return refuse(root, unfit(found), 0, STRIP_KNOWN, -1);
   if (found == METHOD_REFUSED) return refuse(root, METHOD_NOT_ALLOWED, 0, STRIP_KNOWN, -1);
   if (found == NO_API) {
-    if (!config.unknownApiPass) return refuse(root, UNKNOWN_API, 0, STRIP_KNOWN, -1);
+    if (!config.unknownApiAllow) return refuse(root, UNKNOWN_API, 0, STRIP_KNOWN, -1);
     return pass(root, PASSED, table);
   }
   if (preflight) return pass(root, PREFLIGHT, table);
@@ -101,28 +97,28 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   theApi = apiWireId(api);
   if (route != 0) theRoute = matchedRouteIndex;
   const mode = apiAuthMode(api);
-  if (mode == AUTH_KEYLESS) {
+  if (mode == AUTH_NONE) {
     const limited = limit(root, table, api, route, 0, deadlineNs, STRIP_KNOWN, -1);
     return limited == GO_ON ? pass(root, KEYLESS, table) : limited;
   }
   const cors = apiCors(api);
 
   // ---- caller: by key, token or certificate
-  const jwt: usize = mode >= AUTH_JWT && mode <= AUTH_BOTH ? apiJwt(api) : 0;
-  if (mode > AUTH_LAST || ((mode == AUTH_JWT || mode == AUTH_BOTH) && jwt == 0)) {
+  const jwt: usize = mode >= AUTH_JWT && mode <= AUTH_KEY_AND_JWT ? apiJwt(api) : 0;
+  if (mode > AUTH_LAST || ((mode == AUTH_JWT || mode == AUTH_KEY_AND_JWT) && jwt == 0)) {
     return refuse(root, mode == AUTH_CLOSED ? RECORD_UNSUPPORTED : AUTH_MODE_UNSUPPORTED, cors, STRIP_KEYED, -1);
   }
-  const winner = mode == AUTH_JWT || mode == AUTH_PEER ? -1 : keySource(config, table, jwt != 0);
+  const winner = mode == AUTH_JWT || mode == AUTH_MTLS ? -1 : keySource(config, table, jwt != 0);
   let fault = KEY_MISSING;
   setCaller(0, 0);
   if (winner >= 0) fault = callerByKey(config, table, winner);
-  else if (mode == AUTH_PEER) fault = callerByPeer(table, config.peerAtWaypoint);
-  else if (jwt != 0 && mode != AUTH_BOTH) fault = callerByToken(table, jwt);
+  else if (mode == AUTH_MTLS) fault = callerByPeer(table, config.peerAtWaypoint);
+  else if (jwt != 0 && mode != AUTH_KEY_AND_JWT) fault = callerByToken(table, jwt);
   const key = callerKey;
   const consumer = callerConsumer;
   theKey = key;
   if (key != 0) theConsumer = keyConsumer(key);
-  if (fault == NO_FAULT && mode == AUTH_BOTH) fault = tokenOf(consumer, jwt);
+  if (fault == NO_FAULT && mode == AUTH_KEY_AND_JWT) fault = tokenOf(consumer, jwt);
   if (fault != NO_FAULT) return refuse(root, fault, cors, STRIP_KEYED, winner);
   if (consumerFlags(consumer) & CONSUMER_IS_SUSPENDED) {
     return refuse(root, (consumerFlags(consumer) & CONSUMER_CLOSED) == CONSUMER_CLOSED ? RECORD_UNSUPPORTED : CONSUMER_SUSPENDED, cors, STRIP_KEYED, winner);
@@ -140,11 +136,11 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (!scopesAllowed(apiScopes(api), scopes) || (route != 0 && !scopesAllowed(routeScopes(route), scopes))) {
     return refuse(root, SCOPE_MISSING, cors, STRIP_KEYED, winner);
   }
-  if (addresses != 0 && !addressAllowed()) return refuse(root, ADDRESS_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+  if (addresses != 0 && !addressAllowed()) return refuse(root, IP_NOT_ALLOWED, cors, STRIP_KEYED, winner);
 
   // ---- internal token, ahead of the limits: a request that waits for it has taken nothing yet
   if (config.tokenHeader.length > 0) {
-    const fetched = internalToken(root, table, api, tier, tierId, mode == AUTH_PEER, deadlineNs, winner);
+    const fetched = internalToken(root, table, api, tier, tierId, mode == AUTH_MTLS, deadlineNs, winner);
     if (fetched != GO_ON) return fetched;
   }
 
@@ -155,7 +151,7 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (limited != GO_ON) return limited;
 
   // ---- claims
-  if (!config.observeForwardsKey) stripKeys(config, STRIP_KEYED, winner, table);
+  if (!config.observeKeepsKey) stripKeys(config, STRIP_KEYED, winner, table);
   setClaims(config, key, consumer, tier, ownScopes);
   if (config.tokenHeader.length > 0) setToken(config);
   root.meter.count(ADMITTED);
@@ -198,7 +194,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (result == UNSUPPORTED) return refuse(root, RECORD_UNSUPPORTED, apiCors(api), how, winner);
   if (result != TAKEN) {
     const counter = dry;
-    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitHoldMs) &&
+    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitWaitTimeoutMs) &&
       wait(root, theContext, counter, runtime.counters.era, price, deadlineNs, decidedNs)) return PAUSE;
     if (failureMode == FAILURE_OPEN) {
       takeSome(runtime.counters);
@@ -216,7 +212,7 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (!runtime.state.isLocal) {
     if (would > 0) runtime.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
     const cell = runtime.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
-    noteRequest(theContext, root.id, config.exactResponsesPerSecond, cell, theApi, theRoute, theConsumer, theKey, runtime.counters.era, limitCount > 0 ? decidedNs : 0);
+    noteRequest(theContext, root.id, config.responseSamplesPerSecond, cell, theApi, theRoute, theConsumer, theKey, runtime.counters.era, limitCount > 0 ? decidedNs : 0);
   }
   return GO_ON;
 }
@@ -246,21 +242,11 @@ function countRefused(root: Root, metric: u32): void {
   if (runtime != null && !runtime.state.isLocal) runtime.usage.refuse(theApi, theRoute, theConsumer, theKey, metric);
 }
 
-const AMBIGUOUS: u32 = 3;
-
-/** Matches the path as it stands and, where it has escapes or parameters, as a backend may read it; both must mean the same. */
-function find(table: Table, pathSize: u32, flags: u32, methodAt: usize, methodBytes: u32): u32 {
-  const router = table.router;
-  const bit = methodBit(methodAt, methodBytes);
-  if ((flags & PATH_DECODE) == 0) return router.match(host.at, host.bytes, path.at, pathSize, bit, methodAt, methodBytes);
-  const decoded = scratch(pathSize);
-  if (decoded == 0) return AMBIGUOUS;
-  const decodedBytes = decodePath(path.at, pathSize, decoded);
-  const other = router.match(host.at, host.bytes, decoded, decodedBytes, bit, methodAt, methodBytes);
-  const otherApi = matchedApi;
-  const otherRoute = matchedRoute;
-  const found = router.match(host.at, host.bytes, path.at, pathSize, bit, methodAt, methodBytes);
-  return found == other && matchedApi == otherApi && matchedRoute == otherRoute ? found : AMBIGUOUS;
+/** Why a request that different readers would read in different ways is refused. */
+function unfit(found: u32): u32 {
+  if (found == PATH_REFUSED) return PATH_INVALID;
+  if (found == HOST_REFUSED) return HOST_INVALID;
+  return found == METHOD_UNFIT ? METHOD_INVALID : PATH_AMBIGUOUS;
 }
 
 /** Whether the caller has all scopes of a list: its tier has them, and its key doesn't leave them out. */
@@ -283,7 +269,7 @@ function addressAllowed(): bool {
 
 /** Lets a request go on without a caller. */
 function pass(root: Root, what: u32, table: Table): i32 {
-  if (!root.config.observeForwardsKey) stripKeys(root.config, STRIP_KNOWN, -1, table);
+  if (!root.config.observeKeepsKey) stripKeys(root.config, STRIP_KNOWN, -1, table);
   root.meter.count(what);
   return CONTINUE;
 }
@@ -294,7 +280,7 @@ function withoutTable(root: Root, context: u32, mayHold: bool): i32 {
   if (mayHold && hold(root, context)) return PAUSE;
   const reason = root.stale ? SNAPSHOT_STALE : NOT_READY;
   if (!config.failOpen) return refuse(root, reason, 0, STRIP_BLIND, -1);
-  if (!config.observeForwardsKey) stripKeys(config, STRIP_BLIND, -1, null);
+  if (!config.observeKeepsKey) stripKeys(config, STRIP_BLIND, -1, null);
   setUnchecked(config, codeOf(reason));
   root.meter.count(UNCHECKED);
   return CONTINUE;
@@ -306,14 +292,14 @@ function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i3
   if (config.observe) {
     root.meter.observed(reason, 1);
     countRefused(root, USAGE_OBSERVED + reason);
-    if (!config.observeForwardsKey) stripKeys(config, how, winner, root.table);
+    if (!config.observeKeepsKey) stripKeys(config, how, winner, root.table);
     return CONTINUE;
   }
   stripKeys(config, STRIP_ALL, winner, null);
   root.meter.refused(reason);
   countRefused(root, USAGE_REFUSED + reason);
   const table = root.table;
-  deny(reason, root.bearer, cors, table == null ? null : table.router);
+  deny(reason, root.bearer, cors, table == null ? null : table.router, config.problemTypeBase);
   return PAUSE;
 }
 
@@ -321,6 +307,6 @@ function refuse(root: Root, reason: u32, cors: usize, how: i32, winner: i32): i3
 export function refuseUnread(root: Root): i32 {
   stripUnread(root.config);
   root.meter.refused(HEADERS_UNREADABLE);
-  deny(HEADERS_UNREADABLE, root.bearer, 0, null);
+  deny(HEADERS_UNREADABLE, root.bearer, 0, null, root.config.problemTypeBase);
   return PAUSE;
 }

@@ -26,9 +26,9 @@ function place(i: u32): usize {
 export function hold(root: Root, context: u32): bool {
   const config = root.config;
   const runtime = root.runtime;
-  if (runtime == null || config.loadHoldMs == 0 || root.stale || root.held >= config.loadHoldRequests || count == PLACES) return false;
+  if (runtime == null || config.snapshotWaitTimeoutMs == 0 || root.stale || root.held >= config.maxSnapshotWaiters || count == PLACES) return false;
   const now = monotonicNs();
-  const holdNs = <u64>config.loadHoldMs * 1_000_000;
+  const holdNs = <u64>config.snapshotWaitTimeoutMs * 1_000_000;
   if (root.firstNeedNs == 0) root.firstNeedNs = now;
   if (runtime.state.head.generation == 0 && now - root.firstNeedNs > holdNs) return false;
   const concealed = conceal(root);

@@ -3,6 +3,7 @@ import { drainQueue, pluginConfiguration, property, setEffectiveContext, value, 
 import { mark, release, scratch } from "./abi/memory";
 import { environmentVariable, monotonicNs } from "./abi/wasi";
 import { Config, configError, parseConfig } from "./config";
+import { isVisible } from "./configRules";
 import { Runtime } from "./runtime";
 import { SharedState } from "./sharedState";
 import { anyHeld, resume } from "./holding";
@@ -46,8 +47,10 @@ export function configure(id: u32, bytes: u32): bool {
   if (config == null) return refused(configError());
   let token = new StaticArray<u8>(0);
   if (config.hasControl) {
-    token = environmentVariable(config.tokenEnv);
-    if (token.length == 0) return refused("control.tokenEnv: the VM's environment has no such variable; name it in vm_config.environment_variables (Istio: vmConfig.env) and set it where Envoy starts");
+    // A Secret made of a file often ends with a line break.
+    token = trimmed(environmentVariable(config.tokenEnv));
+    if (!isVisible(token)) return refused("control.tokenEnv: the value of the variable has blanks or control characters inside; a gateway token has none");
+    if (token.length == 0) return refused("control.tokenEnv: the VM's environment has no such variable, or it is empty; name it in vm_config.environment_variables (Istio: vmConfig.env) and set it where Envoy starts");
   }
   const root = new Root(id, pluginHash(), config, meterOf(config.environment));
   const snapshot = config.snapshot;
@@ -69,6 +72,15 @@ export function configure(id: u32, bytes: u32): bool {
   enterRoot(root);
   root.setTick(TICK_BUSY_MS);
   return true;
+}
+
+/** The text without blanks, line breaks and other control characters around it. */
+function trimmed(text: StaticArray<u8>): StaticArray<u8> {
+  let from = 0;
+  let to = text.length;
+  while (from < to && text[from] <= 0x20) from++;
+  while (to > from && text[to - 1] <= 0x20) to--;
+  return text.slice<StaticArray<u8>>(from, to);
 }
 
 function refused(why: string): bool {

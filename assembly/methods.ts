@@ -33,6 +33,18 @@ export function methodBit(at: usize, bytes: u32): u32 {
   return 0;
 }
 
+/**
+ * Whether a method has a byte that case mapping could change: a lower-case letter, or one beyond ASCII. Methods are case-sensitive (RFC 9110,
+ * 9.1) and all upper-case; common backends take `post` for POST all the same, so such a method never means one thing.
+ */
+export function isFoldable(at: usize, bytes: u32): bool {
+  for (let i: u32 = 0; i < bytes; i++) {
+    const c = <u32>load<u8>(at + i);
+    if (c - 0x61 < 26 || c >= 0x80) return true;
+  }
+  return false;
+}
+
 /** The bits of a list of methods; an empty list takes any; GET includes HEAD (RFC 9110, 9.3.2). */
 export function methodBits(list: usize): u32 {
   let n = count(list);

@@ -11,7 +11,7 @@
 import { wallNs } from "./abi/host";
 import { allocBlock, freeBlock } from "./blocks";
 import {
-  LATENCY_BOUNDS_MS, NO_ROUTE, USAGE_ADMITTED, USAGE_COST, USAGE_LATENCY, USAGE_SHADOWED, USAGE_STATUS, USAGE_STATUSES, USAGE_UNSEEN,
+  LATENCY_BOUNDS_MS, NO_ROUTE, USAGE_ADMITTED, USAGE_COST, USAGE_LATENCY, USAGE_SHADOWED, USAGE_STATUS, USAGE_STATUSES, USAGE_UNSAMPLED,
 } from "./wire/enums";
 
 const CELLS: u32 = 16384;
@@ -210,7 +210,7 @@ function writeEntry(at: usize, cell: usize): usize {
   for (let i: u32 = 0; i < last; i++) {
     const count = load<u32>(cell + COUNTS_AT + (<usize>i << 2));
     if (count == 0) continue;
-    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? USAGE_STATUS + i - STATUS : i < UNSEEN ? USAGE_LATENCY + i - LATENCY : USAGE_UNSEEN;
+    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? USAGE_STATUS + i - STATUS : i < UNSEEN ? USAGE_LATENCY + i - LATENCY : USAGE_UNSAMPLED;
     store<u8>(at++, <u8>code);
     at = writeVarint(at, count);
     pairs++;

@@ -6,7 +6,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { endWithUs } from "../tests/envoy/support/children.ts";
+import { endWithUs } from "../tests/kit/process.ts";
 import { cpuMicrosOf, peakResidentBytesOf, residentBytesOf } from "./processFigures.ts";
 
 export interface Answer {

@@ -15,8 +15,8 @@ import { type LaneCall, leaseAction, type LimitShape, verdict } from "../control
 import { LeaseQueue } from "../control/counters/queue.ts";
 import type { CounterStore } from "../control/counters/store.ts";
 import { openStore } from "../control/store/open.ts";
-import { startRedis } from "../tests/counters/redisServer.ts";
-import { startPostgres } from "../tests/store/postgresServer.ts";
+import { startRedis } from "../tests/kit/redis.ts";
+import { startPostgres } from "../tests/kit/postgres.ts";
 import { type Figure, figureTable, writeFigures } from "./report.ts";
 import { percentile } from "./statistics.ts";
 

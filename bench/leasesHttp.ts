@@ -5,7 +5,7 @@
  * `bench/leases.ts` measures the store below it alone.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ControlProcess } from "../tests/envoy/support/control.ts";
+import type { ControlProcess } from "../tests/kit/control.ts";
 import { startDeployedControl } from "./deployedControl.ts";
 import { allKeys, sha256Hex } from "./keys.ts";
 import type { BenchOptions } from "./options.ts";

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ControlProcess } from "../tests/envoy/support/control.ts";
+import type { ControlProcess } from "../tests/kit/control.ts";
 import { startDeployedControl } from "./deployedControl.ts";
 import { EnvoyProcess } from "./envoyProcess.ts";
 import { allKeys } from "./keys.ts";

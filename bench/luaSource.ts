@@ -37,7 +37,7 @@ function envoy_on_request(handle)
   local entry = key and keys[key]
 ${everySpelling ? removeForged : ""}  headers:remove("x-api-key")
   if not entry then
-    handle:respond({ [":status"] = "401" }, "API key not valid")
+    handle:respond({ [":status"] = "401" }, "Invalid API key")
     return
   end
 ${limits ? takeLimits : ""}  headers:replace("x-tollgate-consumer", entry.c)

@@ -4,9 +4,9 @@
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ControlProcess } from "../tests/envoy/support/control.ts";
-import type { Connection } from "../tests/envoy/support/http1.ts";
-import { until } from "../tests/envoy/support/until.ts";
+import type { ControlProcess } from "../tests/kit/control.ts";
+import type { Connection } from "../tests/kit/http1.ts";
+import { eventually } from "../tests/kit/eventually.ts";
 import { bootstrap } from "./envoyConfig.ts";
 import { EnvoyProcess } from "./envoyProcess.ts";
 import type { Figure } from "./report.ts";
@@ -86,7 +86,7 @@ async function reload(envoy: EnvoyProcess, control: ControlProcess, open: readon
   await control.call("POST", `/v1/environments/${environment}/renew-epoch`);
   // No delta leads over to the new epoch: a worker that knows this key has loaded all of it.
   const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys?environment=${environment}`, { consumer: "c0" });
-  await until(
+  await eventually(
     "every worker to have loaded the new epoch",
     async () => (await Promise.all(open.map((connection) => connection.send(keyRequest(key))))).every(({ status }) => status === 200),
     120_000,

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { endWithUs } from "../tests/envoy/support/children.ts";
-import { freePorts } from "../tests/envoy/support/ports.ts";
-import { until } from "../tests/envoy/support/until.ts";
+import { endWithUs } from "../tests/kit/process.ts";
+import { freePorts } from "../tests/kit/ports.ts";
+import { eventually } from "../tests/kit/eventually.ts";
 import { apiKeyAuthFilter, bootstrap, extAuthzFilter, grpcCluster, rateLimitFilter } from "./envoyConfig.ts";
 import { EnvoyProcess } from "./envoyProcess.ts";
 import { goProgram } from "./goPrograms.ts";
@@ -25,7 +25,7 @@ export function startExtAuthz(context: SystemContext, keyCount: number): Promise
     writeFileSync(keysPath, Array.from({ length: keyCount }, (_, index) => `${sha256Hex(benchKey(environment, index))} ${consumerOf(index)} gold k${index} read,write\n`).join(""));
     const args = ["127.0.0.1:0", `127.0.0.1:${redis.port}`, keysPath, host, apiSegments.join(","), String(minuteLimit), String(dayLimit)];
     const service = start(program, args);
-    const port = await until("the ext_authz server's port", () => Number(/^(\d+)$/m.exec(service.output())?.[1] ?? 0) || undefined, 60_000);
+    const port = await eventually("the ext_authz server's port", () => Number(/^(\d+)$/m.exec(service.output())?.[1] ?? 0) || undefined, 60_000);
     return startEnvoy(context, { filters: [extAuthzFilter("authz")], clusters: [grpcCluster("authz", port)] }, keyCount);
   });
 }
@@ -42,7 +42,7 @@ export function startRateLimitService(context: SystemContext, keyCount: number):
       RUNTIME_ROOT: folder, RUNTIME_SUBDIRECTORY: "current", RUNTIME_APPDIRECTORY: "config", RUNTIME_WATCH_ROOT: "false",
       REDIS_SOCKET_TYPE: "tcp", REDIS_TYPE: "SINGLE", REDIS_URL: `127.0.0.1:${redis.port}`,
     });
-    await until("the ratelimit service to be healthy", async () => service.running() && (await fetch(`http://127.0.0.1:${http}/healthcheck`)).ok, 60_000);
+    await eventually("the ratelimit service to be healthy", async () => service.running() && (await fetch(`http://127.0.0.1:${http}/healthcheck`)).ok, 60_000);
     // The client that a limit counts is what api_key_auth forwards; here it is the key's own id, so that each key has limits of its own.
     const keys = Array.from({ length: keyCount }, (_, index) => benchKey(environment, index));
     const filters = [apiKeyAuthFilter(keys, (index) => `k${index}`), rateLimitFilter("ratelimit", domain)];

@@ -1,6 +1,6 @@
 /** A Redis or Valkey of the benchmarks' own. */
 import { createClient } from "@redis/client";
-import { startRedis } from "../tests/counters/redisServer.ts";
+import { startRedis } from "../tests/kit/redis.ts";
 import { Unavailable } from "./unavailable.ts";
 
 export interface BenchRedis {

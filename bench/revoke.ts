@@ -3,7 +3,7 @@
  * workers send the key every few milliseconds; the clock is this process's own, and a request counts when its answer is here.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Connection } from "../tests/envoy/support/http1.ts";
+import type { Connection } from "../tests/kit/http1.ts";
 import { EnvoyProcess } from "./envoyProcess.ts";
 import type { Figure } from "./report.ts";
 import { connections, keyRequest, untilServing } from "./serving.ts";

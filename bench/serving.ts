@@ -1,7 +1,7 @@
 /** Bringing every worker of an Envoy to serve: a VM builds its table when it gets its first request. */
-import type { ControlProcess } from "../tests/envoy/support/control.ts";
-import { Connection } from "../tests/envoy/support/http1.ts";
-import { until } from "../tests/envoy/support/until.ts";
+import type { ControlProcess } from "../tests/kit/control.ts";
+import { Connection } from "../tests/kit/http1.ts";
+import { eventually } from "../tests/kit/eventually.ts";
 import { benchKey } from "./keys.ts";
 import { environment, headers, path } from "./workload.ts";
 
@@ -18,7 +18,7 @@ export async function connections(port: number, count: number): Promise<Connecti
 
 /** Sends a good key over the connections until `workers` workers of the newest gateway have applied control's version. */
 export async function untilServing(control: ControlProcess, open: readonly Connection[], workers: number): Promise<void> {
-  await until(
+  await eventually(
     `${workers} workers to serve the current version`,
     async () => {
       const answers = await Promise.all(open.map((connection) => connection.send(keyRequest(benchKey(environment, 0)))));

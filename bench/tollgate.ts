@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import type { LimitInput } from "../control/domain/schema.ts";
 import { projectRoot } from "../control/envoy/paths.ts";
-import type { ControlProcess } from "../tests/envoy/support/control.ts";
+import type { ControlProcess } from "../tests/kit/control.ts";
 import { startDeployedControl } from "./deployedControl.ts";
 import { bootstrap, cluster, wasmFilter } from "./envoyConfig.ts";
 import { EnvoyProcess } from "./envoyProcess.ts";

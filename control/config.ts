@@ -2,8 +2,9 @@
 import { accessSync, constants, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
-import { type SettingName, settings, type StandardName } from "./settings.ts";
+import { type SettingName, settings, type StandardName, StartError, variable } from "./settings.ts";
 import { keepPrivate, makeFolder } from "./store/folder.ts";
+import { troubleOf } from "./store/trouble.ts";
 
 export interface ControlConfig {
   /** the address that both servers listen on */
@@ -34,20 +35,11 @@ export interface ControlConfig {
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Control can't start for a reason that its owner can remove. */
-export class StartError extends Error {
-  readonly remedy: string;
-
-  constructor(message: string, remedy: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "StartError";
-    this.remedy = remedy;
-  }
-}
+export { StartError };
 
 /** Reads the variables. Throws a StartError that names the variable and what it should be. */
 export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
-  const text = (name: SettingName) => (env[name] === undefined || env[name] === "" ? undefined : env[name]);
+  const text = (name: SettingName) => variable(env, name);
   const textOrStandard = (name: StandardName) => text(name) ?? settings[name].standard;
   const dataDir = resolve(textOrStandard("TOLLGATE_DATA_DIR"));
   const databaseUrl = text("TOLLGATE_DATABASE_URL") ?? `file:${join(dataDir, "tollgate.db")}`;
@@ -61,7 +53,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
   const redisUrl = text("TOLLGATE_REDIS_URL");
   if (redisUrl !== undefined && !/^rediss?:\/\/./.test(redisUrl)) throw new StartError("TOLLGATE_REDIS_URL is neither `redis://…` nor `rediss://…`.", "Set it to the URL of Valkey or Redis, or leave it out: counters are in the database then.");
   const logLevel = logLevels.find((level) => level === textOrStandard("TOLLGATE_LOG_LEVEL"));
-  if (logLevel === undefined) throw new StartError(`TOLLGATE_LOG_LEVEL is \`${env["TOLLGATE_LOG_LEVEL"]}\`.`, `Set it to one of ${logLevels.join(", ")}.`);
+  if (logLevel === undefined) throw new StartError(`TOLLGATE_LOG_LEVEL is \`${textOrStandard("TOLLGATE_LOG_LEVEL")}\`.`, `Set it to one of ${logLevels.join(", ")}.`);
   const syncTls = readTls(text("TOLLGATE_SYNC_TLS_CERT"), text("TOLLGATE_SYNC_TLS_KEY"));
   return {
     host: textOrStandard("TOLLGATE_HOST"),
@@ -91,7 +83,9 @@ export function prepareDataDir(dataDir: string): void {
     keepPrivate(dataDir);
     for (const name of readdirSync(dataDir)) keepPrivate(join(dataDir, name));
   } catch (error) {
-    throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, "Set TOLLGATE_DATA_DIR to a folder that this user may write.", { cause: error });
+    const trouble = troubleOf(error);
+    const remedy = trouble?.kind === "disk_full" ? trouble.remedy : "Set TOLLGATE_DATA_DIR to a folder that this user may write.";
+    throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, remedy, { cause: error });
   }
 }
 

@@ -8,7 +8,7 @@ export interface ErrorKind {
 }
 
 export const errorKinds = {
-  invalid_request: { status: 400, title: "The request is not valid", meaning: "The body, the query or the path breaks the API's schema, or what the record says can't be.", remedy: "Correct the fields that `errors` names." },
+  invalid_request: { status: 400, title: "Invalid request", meaning: "The body, the query or the path breaks the API's schema, or what the record says can't be.", remedy: "Correct the fields that `errors` names." },
   invalid_file: { status: 400, title: "The file is not valid", meaning: "tollgate.yaml has errors of syntax, structure or meaning; nothing was changed.", remedy: "Correct the places that `errors` names; `tollgate validate` checks without a server." },
   invalid_json: { status: 400, title: "The body is not JSON", meaning: "The body could not be parsed.", remedy: "Send well-formed JSON." },
   environment_mismatch: { status: 400, title: "Another environment", meaning: "The file names another environment than the query.", remedy: "Leave `?environment=` out, or give the same name in both." },
@@ -23,6 +23,7 @@ export const errorKinds = {
   api_ambiguous: { status: 409, title: "The API collides with another", meaning: "Another API has the same host, path and a common method.", remedy: "Separate them by host, path or method." },
   key_revoked: { status: 409, title: "The key is revoked", meaning: "Revocation is final.", remedy: "Issue a new key." },
   key_expired: { status: 409, title: "The key has expired", meaning: "An expired key can't be rotated: its successor would be dead too.", remedy: "Issue a new key, or extend `expiresAt` first." },
+  key_suspended: { status: 409, title: "The key is suspended", meaning: "A suspended key can't be rotated: its successor would be refused too.", remedy: "Resume the key with POST /v1/keys/{id}/resume and rotate it, or issue a new key." },
   key_rotated: { status: 409, title: "The key was rotated already", meaning: "It has a successor.", remedy: "Rotate the successor, named by `rotatedTo`." },
   gateway_tokens_full: { status: 409, title: "The group has two valid tokens", meaning: "At most two tokens of a group are valid at a time: the old one and the new one.", remedy: "Delete the one that is no longer used, or wait until it expires." },
   token_key_pending: { status: 409, title: "A new key is on its way", meaning: "A key that signs internal tokens was published by the rotation before and doesn't sign yet.", remedy: "Wait until it signs, or send `withdraw: true` when the present key has leaked." },
@@ -35,7 +36,7 @@ export const errorKinds = {
   usage_too_large: { status: 422, title: "Too much usage", meaning: "The answer would have too many rows, or take too long to make.", remedy: "Ask for less time, a longer interval, fewer groups, one consumer or API, or `top`." },
   usage_minutes_gone: { status: 422, title: "Minutes are kept no longer", meaning: "Usage by the minute is kept for TOLLGATE_USAGE_MINUTES_HOURS, 48 unless set otherwise.", remedy: "Use `interval=hour`, or a later `from`." },
   internal: { status: 500, title: "Internal error", meaning: "A fault of Tollgate or of its database.", remedy: "Look for the request id in control's log." },
-  not_ready: { status: 503, title: "Not ready", meaning: "The database doesn't answer, or control is starting or stopping.", remedy: "Try again soon; check the database." },
+  not_ready: { status: 503, title: "Not ready", meaning: "The database can't be used, or the control plane is starting or stopping.", remedy: "Try again soon; check the database." },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof errorKinds;
@@ -50,6 +51,8 @@ export interface ErrorDetail {
 }
 
 export interface ErrorExtras {
+  /** in place of the code's own */
+  remedy?: string;
   errors?: ErrorDetail[];
   references?: { kind: string; id: string }[];
 }
@@ -71,11 +74,14 @@ export class ControlError extends Error {
   }
 }
 
+/** An error's code completes it to the problem's type, a URL. */
+export const errorTypeBase = "https://tollgate.dev/errors/";
+
 /** An error as RFC 9457 problem details. */
 export function problemBody(error: ControlError, requestId: string): object {
   const kind = errorKinds[error.code];
   return {
-    type: `urn:tollgate:error:${error.code}`,
+    type: `${errorTypeBase}${error.code}`,
     title: kind.title,
     status: kind.status,
     code: error.code,

@@ -14,8 +14,10 @@ import { Issuer } from "./identity/issuer.ts";
 import { createLogger } from "./logging.ts";
 import { maskSecrets } from "./secrets.ts";
 import { QuotaSource } from "./quota/facts.ts";
+import { trimmedVariables } from "./settings.ts";
 import { openStore } from "./store/open.ts";
 import type { SqlStore } from "./store/sqlStore.ts";
+import { troubleOf } from "./store/trouble.ts";
 import { createSyncServer } from "./sync/server.ts";
 import { SqlUsage } from "./usage/usage.ts";
 
@@ -46,7 +48,7 @@ export async function startControl(config: ControlConfig, logger: Logger = creat
     .then(() => counters?.close())
     .then(() => store.close()));
   try {
-    const adminToken = await firstRun(store, config);
+    const adminToken = await usable(config, () => firstRun(store, config));
     const leased = await openCounterStore(config, store, logger);
     counters = leased;
     usage.start();
@@ -89,6 +91,7 @@ export async function runControl(env: NodeJS.ProcessEnv, say: (text: string) => 
   try {
     const config = readConfig(env);
     logger = createLogger(config.logLevel);
+    for (const variable of trimmedVariables(env)) logger.warn({ variable }, "blanks or line breaks around a variable's value were left out");
     control = await startControl(config, logger);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -131,12 +134,19 @@ async function openCounterStore(config: ControlConfig, store: SqlStore, logger: 
 
 async function openDatabase(config: ControlConfig, logger: Logger): Promise<SqlStore> {
   prepareDataDir(config.dataDir);
-  const embedded = config.databaseUrl.startsWith("file:");
+  const onLost = (error: Error): void => logger.error({ err: error, remedy: troubleOf(error)?.remedy }, "database unavailable, trying again");
+  return usable(config, () => openStore(config.databaseUrl, onLost, { onRecovered: () => logger.info("database available again") }));
+}
+
+/** Throws a StartError with what to do when the database hinders the work. */
+async function usable<T>({ databaseUrl }: ControlConfig, work: () => Promise<T>): Promise<T> {
   try {
-    return await openStore(config.databaseUrl, (error) => logger.warn({ err: error }, "database connection lost, trying again"));
+    return await work();
   } catch (error) {
+    const embedded = databaseUrl.startsWith("file:");
     const remedy = embedded ? "Set TOLLGATE_DATABASE_URL to a file in a folder that this user may write." : "Check TOLLGATE_DATABASE_URL, and that the database is up and lets this user create tables.";
-    throw new StartError(`The database can't be opened: ${messageOf(error)}`, remedy, { cause: error });
+    const trouble = troubleOf(error);
+    throw new StartError(`The database can't be used: ${messageOf(trouble ?? error)}`, trouble === undefined || trouble.kind === "unreachable" ? remedy : trouble.remedy, { cause: error });
   }
 }
 

@@ -1,4 +1,4 @@
-/** The environment variables that control reads: the one table, of which docs/configuration.md is made too. */
+/** The environment variables that control reads: the one table, of which docs/configuration.md is made too; and how any is read. */
 
 export interface Setting {
   /** what holds when the variable is unset or empty; absent: `unset` tells */
@@ -28,3 +28,38 @@ export const settings = {
 export type SettingName = keyof typeof settings;
 /** Those with a fixed default. */
 export type StandardName = { [K in SettingName]: (typeof settings)[K] extends { standard: string } ? K : never }[SettingName];
+
+/** The control plane can't start for a reason that its owner can remove. */
+export class StartError extends Error {
+  readonly remedy: string;
+
+  constructor(message: string, remedy: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "StartError";
+    this.remedy = remedy;
+  }
+}
+
+/** Of these a blank at an end could be meant. */
+const paths = new Set(["TOLLGATE_DATA_DIR", "TOLLGATE_SYNC_TLS_CERT", "TOLLGATE_SYNC_TLS_KEY", "TOLLGATE_ENVOY"]);
+const secretRemedy = "Check how the value was made: `echo` adds a line break, `printf %s` and `kubectl create secret --from-literal` don't.";
+
+/**
+ * Returns a variable's value without blanks and line breaks around it, which a Secret made of a file often has; `undefined` when it's unset
+ * or empty. Throws a StartError that names the variable when the value is blanks alone, is a path with blanks around it, or has a control
+ * character inside.
+ */
+export function variable(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const given = env[name];
+  if (given === undefined || given === "") return undefined;
+  const value = given.trim();
+  if (value === "") throw new StartError(`${name} holds nothing but blanks or line breaks.`, `Give it a value, or unset it. ${secretRemedy}`);
+  if (value !== given && paths.has(name)) throw new StartError(`${name} has a blank or a line break at its start or end.`, `Give it the path alone. ${secretRemedy}`);
+  if (/[\u0000-\u001f\u007f]/.test(value)) throw new StartError(`${name} has a line break or another control character inside.`, `Give it one line. ${secretRemedy}`);
+  return value;
+}
+
+/** The names of those variables of ours around whose values `variable` leaves something out. */
+export function trimmedVariables(env: NodeJS.ProcessEnv): string[] {
+  return Object.keys(env).filter((name) => name.startsWith("TOLLGATE_") && env[name] !== env[name]!.trim()).sort();
+}

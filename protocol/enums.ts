@@ -1,5 +1,5 @@
 /**
- * The enums of the protocol and of what both sides name alike. `npm run golden` makes `assembly/wire/enums.ts` and tables of `docs/wire.md` of
+ * The enums of the protocol and of what both sides name alike. `npm run generate` makes `assembly/wire/enums.ts` and tables of `docs/wire.md` of
  * them; the control plane imports them as they are. A code is never given to another value, and new values go to the end.
  */
 import { choice, codesOf, namesOf, type NameOf, type Value } from "./define.ts";
@@ -11,12 +11,12 @@ const plain = <const Names extends readonly string[]>(first: number, names: Name
 
 /** Who may call an API. */
 export const authMode = choice("auth mode", "AUTH", {
-  keyless: { code: 0, meaning: "anyone", takesKeys: false, takesTokens: false },
+  none: { code: 0, meaning: "anyone", takesKeys: false, takesTokens: false },
   key: { code: 1, meaning: "an API key", takesKeys: true, takesTokens: false },
   jwt: { code: 2, meaning: "a token that Envoy has verified", takesKeys: false, takesTokens: true },
   "key-or-jwt": { code: 3, meaning: "an API key or a token", takesKeys: true, takesTokens: true },
-  both: { code: 4, meaning: "an API key and a token of the same consumer", takesKeys: true, takesTokens: true },
-  peer: { code: 5, meaning: "the certificate of the caller's connection", takesKeys: false, takesTokens: false },
+  "key-and-jwt": { code: 4, meaning: "an API key and a token of the same consumer", takesKeys: true, takesTokens: true },
+  mtls: { code: 5, meaning: "the certificate of the caller's connection", takesKeys: false, takesTokens: false },
 });
 export type AuthMode = NameOf<typeof authMode>;
 export const authModes = namesOf(authMode);
@@ -159,7 +159,7 @@ export const metrics = {
   overshoot: { code: 2, count: 1, meaning: "admitted without allowance, `failureMode: open`" },
   shadowed: { code: 3, count: 1, meaning: "a shadow limit would have refused" },
   local: { code: 4, count: 1, meaning: "admitted on a share" },
-  unseen: { code: 5, count: 1, meaning: "admitted, and the response isn't looked at" },
+  unsampled: { code: 5, count: 1, meaning: "admitted, and the response isn't looked at" },
   status: { code: 8, count: 5, meaning: "the upstream's status 1xx to 5xx" },
   latency: { code: 16, count: latencyBoundsMs.length + 1, meaning: `time to the response's headers, at most ${latencyBoundsMs.join(", ")} ms, and longer` },
   refused: { code: 64, count: 64, meaning: "refused for the i-th reason of `protocol/reasons.ts`" },

@@ -9,9 +9,14 @@ import { enumTables, recordTables } from "./generate/docs.ts";
 import { typescriptRecords } from "./generate/typescript.ts";
 import { reasons } from "./schema.ts";
 
+/** Limits tell when they have room again; what fails by itself tells when to ask again. */
+function retryText(status: number, seconds: number | undefined): string {
+  return status === 429 ? "until there is room" : seconds === undefined ? "" : `${seconds} s`;
+}
+
 const reasonTable = markdownTable(
-  ["reason", "status", "meaning", "what to do"],
-  reasons.map(({ code, status, meaning, remedy }) => [`\`${code}\``, String(status), meaning, remedy]),
+  ["reason", "status", "`retry-after`", "meaning", "what to do"],
+  reasons.map(({ code, status, retryAfterSeconds, meaning, remedy }) => [`\`${code}\``, String(status), retryText(status, retryAfterSeconds), meaning, remedy]),
 );
 
 publish([

@@ -30,12 +30,15 @@ function linkPostgres() {
   }
 }
 
+/** The filter, and its matching for Node. */
+const modules = ["build/tollgate.wasm", "build/matching.wasm"];
+
 /** Builds the filter and control where a source is newer than what was built of it. */
 export function ensureBuilt() {
-  if (newest("assembly", "asconfig.json", "package-lock.json") > stamp("build/tollgate.wasm")) {
+  if (newest("assembly", "asconfig.json", "asconfig.matching.json", "package-lock.json") > Math.min(...modules.map(stamp))) {
     console.log("Building the filter …");
     npm(["run", "--silent", "build:wasm"], "The filter could not be built.");
-    touch("build/tollgate.wasm"); // asc leaves an unchanged file as it was
+    modules.forEach(touch); // asc leaves an unchanged file as it was
   }
   if (newest("control", "tsconfig.json", "tsconfig.build.json", "package-lock.json") > stamp("dist/control/cli/main.js")) {
     console.log("Building control …");

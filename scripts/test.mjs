@@ -1,41 +1,56 @@
 /**
- * `npm test`: makes ready what is missing, runs every suite, ends with the totals. `npm test -- --only <suite>` runs one; several are
- * separated by commas. A folder of tests/ with *.test.ts files is a suite.
+ * `npm test`: makes ready what is missing, runs every suite, ends with the totals. `npm test -- NAME…` runs those suites or test files alone: a
+ * name is a suite's, a file's path or a part of it. `--quick` stands for the names of the quick suites, `--coverage` runs all files as one suite
+ * and adds the coverage of control/, `--list` says which suites there are. A folder of tests/ with *.test.ts files is a suite.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { checkNode, ensureBuilt, ensureInstalled, root } from "./prepare.mjs";
+import { choose, filesAtOnce, quick } from "./suites.mjs";
 
 const testTimeoutMs = 1_200_000;
 /** of each failure, shown again below the totals */
 const failureLinesMax = 20;
-/** Files of these suites run side by side: they wait for windows, leases and processes more than they compute, and share no file that they write. */
-const sideBySide = new Set(["host", "control", "control-sync", "counters", "usage", "cli", "envoy", "istio"]);
-const filesAtOnce = Math.min(3, availableParallelism());
+/** How many of the slowest files are named after the totals of a run of several. */
+const slowestShown = 10;
 
 checkNode();
-const { values } = parseArgs({ options: { only: { type: "string", multiple: true }, list: { type: "boolean" } } });
-const suites = { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/golden.mjs", "--check"]), unit: runUnits, ...nodeSuites() };
-const chosen = values.only?.flatMap((names) => names.split(",")) ?? Object.keys(suites);
-const unknown = chosen.filter((name) => suites[name] === undefined);
-if (values.list || unknown.length > 0) {
-  if (unknown.length > 0) console.error(`There is no suite ${unknown.join(", ")}.`);
-  console.log(`Suites: ${Object.keys(suites).join(", ")}`);
-  process.exit(unknown.length > 0 ? 2 : 0);
-}
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { list: { type: "boolean" }, quick: { type: "boolean" }, coverage: { type: "boolean" } } });
+const chosen = chooseOrEnd();
 ensureInstalled();
 ensureBuilt();
 
 const results = [];
-for (const name of chosen) {
+for (const { name, files } of chosen) {
   console.log(`\n──── ${name} ────`);
   const started = performance.now();
-  results.push({ name, ...(await suites[name]()), seconds: (performance.now() - started) / 1000 });
+  const counts = files === undefined ? await commands()[name]() : await runNodeTests(files, filesAtOnce(name));
+  results.push({ name, ...counts, seconds: (performance.now() - started) / 1000 });
 }
 summarize(results);
+
+/** What is to run; ends the program after `--list`, or when a name means nothing. */
+function chooseOrEnd() {
+  try {
+    if (!values.list) return merged(choose([...(values.quick ? quick : []), ...positionals]));
+  } catch (error) {
+    console.error(error.message);
+  }
+  console.log(`Suites: ${choose([]).map(({ name }) => name).join(", ")}`);
+  process.exit(values.list ? 0 : 2);
+}
+
+/** One coverage needs one run of all files. */
+function merged(suites) {
+  if (!values.coverage) return suites;
+  return [{ name: "coverage", files: suites.flatMap(({ files = [] }) => files) }];
+}
+
+function commands() {
+  return { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/generate.mjs", "--check"]), unit: runUnits };
+}
 
 /** A suite of one check: the command ends with 0. */
 function runCommand(command) {
@@ -61,33 +76,13 @@ async function runUnits() {
   return { passed, failed, skipped: [], failures: failed === 0 ? [] : [{ name: "npm run test:unit", error: lines.join("\n") }] };
 }
 
-function nodeSuites() {
-  const order = ["wire", "host", "control", "store", "control-sync", "counters", "usage", "cli", "image", "fuzz", "envoy"];
-  const folders = readdirSync(join(root, "tests"), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => ({ name, files: testFiles(join("tests", name)) }))
-    .filter(({ files }) => files.length > 0)
-    .sort((a, b) => place(a.name) - place(b.name) || (a.name < b.name ? -1 : 1));
-  return Object.fromEntries(folders.map(({ name, files }) => [name, () => runNodeTests(files, sideBySide.has(name) ? filesAtOnce : 1)]));
-
-  function place(name) {
-    return order.includes(name) ? order.indexOf(name) : order.length;
-  }
-}
-
-function testFiles(folder) {
-  return readdirSync(join(root, folder), { recursive: true })
-    .filter((path) => path.endsWith(".test.ts"))
-    .map((path) => join(folder, path))
-    .sort();
-}
-
 async function runNodeTests(files, atOnce) {
   const results = join(root, "build", "test-results");
   mkdirSync(results, { recursive: true });
   const countsPath = join(results, `${process.pid}.json`);
   const { code } = await run([
     process.execPath, "--import", "tsx", "--test", `--test-timeout=${testTimeoutMs}`, `--test-concurrency=${atOnce}`,
+    ...(values.coverage ? ["--experimental-test-coverage", "--test-coverage-include=control/**", "--enable-source-maps"] : []),
     "--test-reporter=spec", "--test-reporter-destination=stdout",
     "--test-reporter=./scripts/countReporter.mjs", `--test-reporter-destination=${countsPath}`,
     ...files,
@@ -132,6 +127,8 @@ function run([command, ...args], keep = false) {
 
 function summarize(all) {
   const total = { passed: 0, failed: 0, skipped: 0 };
+  const slowest = all.flatMap(({ files = [] }) => files).sort((a, b) => b.seconds - a.seconds).slice(0, slowestShown);
+  if (slowest.length > 1) console.log(`\n──── slowest files ────\n${slowest.map(({ file, seconds }) => `${seconds.toFixed(1).padStart(7)} s  ${relative(root, file)}`).join("\n")}`);
   console.log("\n──── totals ────");
   for (const { name, passed, failed, skipped, seconds } of all) {
     total.passed += passed;
@@ -139,6 +136,7 @@ function summarize(all) {
     total.skipped += skipped.length;
     console.log(`${name.padEnd(14)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${String(skipped.length).padStart(4)} skipped ${seconds.toFixed(1).padStart(8)} s`);
   }
+  for (const { coverage } of all) if (coverage !== undefined) console.log(`${((100 * coverage.covered) / coverage.lines).toFixed(1)} % of the lines of control/ were run (${coverage.covered} of ${coverage.lines})`);
   for (const { name, skipped } of all) for (const test of skipped) console.log(`SKIPPED in ${name}: ${test}`);
   // A suite's own output may be thousands of lines up.
   for (const { name, failures = [] } of all) for (const one of failures) console.log(`FAILED in ${name}: ${one.name}${one.file === undefined ? "" : ` (${relative(root, one.file)})`}\n${one.error.split("\n").slice(0, failureLinesMax).join("\n").replace(/^/gm, "    ")}`);

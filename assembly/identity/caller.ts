@@ -6,7 +6,7 @@ import { property, value, valueBytes } from "../abi/host";
 import { scratch } from "../abi/memory";
 import { openCaller } from "../wire/keyFields";
 import { count, first, next, text, textBytes } from "../wire/lists";
-import { CONSUMER_UNKNOWN, PEER_MISSING, PEER_UNKNOWN, TIER_MISSING, TOKEN_CONSUMER_MISMATCH } from "../wire/reasons";
+import { PEER_MISSING, TIER_MISSING, TOKEN_CONSUMER_MISMATCH, UNKNOWN_CONSUMER, UNKNOWN_PEER } from "../wire/reasons";
 import { consumerId, consumerIdBytes, jwtAdmitsUnknown, jwtConsumerClaims, jwtScopeClaim, jwtTierClaim } from "../wire/records";
 import { sha256 } from "../sha256";
 import { Table } from "../table";
@@ -46,14 +46,14 @@ export function setCaller(key: usize, consumer: usize): void {
 export function callerByToken(table: Table, jwt: usize): u32 {
   const fault = checkToken(jwt);
   if (fault != NO_FAULT) return fault;
-  if (!consumerClaim(jwt) || claimBytes > ID_BYTES_MAX || !isText(false)) return CONSUMER_UNKNOWN;
+  if (!consumerClaim(jwt) || claimBytes > ID_BYTES_MAX || !isText(false)) return UNKNOWN_CONSUMER;
   const id = claimAt;
   const bytes = claimBytes;
   const wireId = table.names.consumers.get(id, bytes);
   if (wireId != 0) callerConsumer = table.consumers.get(wireId);
   else if (jwtAdmitsUnknown(jwt) && isAscii(id, bytes)) callerConsumer = unknownConsumer(id, bytes);
-  else return CONSUMER_UNKNOWN;
-  if (callerConsumer == 0 || !noteSubject(JWT, text(issuer), textBytes(issuer), id, bytes)) return CONSUMER_UNKNOWN;
+  else return UNKNOWN_CONSUMER;
+  if (callerConsumer == 0 || !noteSubject(JWT, text(issuer), textBytes(issuer), id, bytes)) return UNKNOWN_CONSUMER;
   return openToken(table, jwt);
 }
 
@@ -76,9 +76,9 @@ export function callerByPeer(table: Table, waypoint: bool): u32 {
   const from = waypoint ? PEER_OF_WAYPOINT : PEER_OF_CONNECTION;
   if (!property(changetype<usize>(from), from.length) || valueBytes() == 0) return PEER_MISSING;
   const wireId = table.names.identities.get(value(), valueBytes());
-  if (wireId == 0) return PEER_UNKNOWN;
+  if (wireId == 0) return UNKNOWN_PEER;
   callerConsumer = table.consumers.get(wireId);
-  if (callerConsumer == 0 || !noteSubject(PEER, value(), valueBytes(), 0, 0)) return PEER_UNKNOWN;
+  if (callerConsumer == 0 || !noteSubject(PEER, value(), valueBytes(), 0, 0)) return UNKNOWN_PEER;
   openCaller(0, 0);
   return NO_FAULT;
 }

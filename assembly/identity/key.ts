@@ -2,14 +2,14 @@
 import { wallNs } from "../abi/host";
 import { Config } from "../config";
 import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, source } from "../request";
-import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "../keyFormat";
 import { STATE_ACTIVE, STATE_REVOKED, STATE_SUSPENDED } from "../wire/enums";
 import { expiresAtMs, notBeforeMs, openKey } from "../wire/keyFields";
 import {
-  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, KEY_REPEATED, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, KEY_UNKNOWN,
-  KEY_WRONG_ENVIRONMENT, RECORD_UNSUPPORTED,
+  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG,
+  KEY_WRONG_ENVIRONMENT, MULTIPLE_KEYS, RECORD_UNSUPPORTED, UNKNOWN_KEY,
 } from "../wire/reasons";
 import { KEY_STATE, keyConsumer, keyFlags } from "../wire/records";
+import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "../keyFormat";
 import { sha256 } from "../sha256";
 import { holdsToken } from "../stripKeys";
 import { Table } from "../table";
@@ -29,7 +29,7 @@ export function keySource(config: Config, table: Table, tokens: bool): i32 {
 /** Finds the caller by the key that a source carries. NO_FAULT, or why there is none. */
 export function callerByKey(config: Config, table: Table, winner: i32): u32 {
   const held = source(winner);
-  if (held.state != SOURCE_ONE) return held.state == SOURCE_SEVERAL ? KEY_REPEATED : KEY_TOO_LONG;
+  if (held.state != SOURCE_ONE) return held.state == SOURCE_SEVERAL ? MULTIPLE_KEYS : KEY_TOO_LONG;
 
   // ---- format, digest, table
   const form = checkKeyForm(held.at, held.bytes);
@@ -37,7 +37,7 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
   if (form == KEY_WELL_FORMED && !sameEnvironment(config.environment, held.at, held.bytes)) return KEY_WRONG_ENVIRONMENT;
   sha256(held.at, held.bytes, digest);
   const key = table.keys.get(digest);
-  if (key == 0) return KEY_UNKNOWN;
+  if (key == 0) return UNKNOWN_KEY;
   const consumer = table.consumers.get(keyConsumer(key));
   setCaller(key, consumer);
 
@@ -50,7 +50,7 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
     if (nowMs < notBeforeMs) return KEY_NOT_YET_VALID;
     if (expiresAtMs != 0 && nowMs >= expiresAtMs) return KEY_EXPIRED;
   }
-  return consumer == 0 ? KEY_UNKNOWN : NO_FAULT;
+  return consumer == 0 ? UNKNOWN_KEY : NO_FAULT;
 }
 
 function sameEnvironment(environment: StaticArray<u8>, key: usize, bytes: u32): bool {

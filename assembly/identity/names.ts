@@ -1,5 +1,5 @@
 /** Who is meant by a claim or a certificate: indexes of names, which a table has only when some API needs them. */
-import { AUTH_JWT, AUTH_KEY_OR_JWT, AUTH_PEER } from "../wire/enums";
+import { AUTH_JWT, AUTH_KEY_OR_JWT, AUTH_MTLS } from "../wire/enums";
 import { count, first, next, text, textBytes } from "../wire/lists";
 import { apiAuthMode, apiJwt, consumerId, consumerIdBytes, consumerIdentities, consumerWireId, tierId, tierWireId } from "../wire/records";
 import { Manifest } from "../frame";
@@ -17,7 +17,7 @@ const IDENTITY_LEAST_BYTES: u64 = 14;
 /** What an API's record needs. */
 export function namesNeeded(api: usize): u32 {
   const mode = apiAuthMode(api);
-  if (mode == AUTH_PEER) return NAMES_IDENTITIES;
+  if (mode == AUTH_MTLS) return NAMES_IDENTITIES;
   return (mode == AUTH_JWT || mode == AUTH_KEY_OR_JWT) && apiJwt(api) != 0 ? NAMES_IDS : 0;
 }
 

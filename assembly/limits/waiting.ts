@@ -32,13 +32,13 @@ export function anyWaiting(): bool {
 /** Lets the request of a context wait for `cost` of a counter until `deadlineNs` (0: as long as its configuration says). False: it may not. */
 export function wait(root: Root, context: u32, c: Counter, era: u32, cost: u64, deadlineNs: u64, now: u64): bool {
   const config = root.config;
-  if (config.limitHoldMs == 0 || root.waiting >= config.limitHoldRequests || count == PLACES) return false;
+  if (config.limitWaitTimeoutMs == 0 || root.waiting >= config.maxLimitWaiters || count == PLACES) return false;
   const concealed = conceal(root);
   if (concealed == NO_ROOM) return false;
   const entry = place(count++);
   store<u32>(entry, context);
   store<u32>(entry, root.id, 4);
-  store<u64>(entry, deadlineNs != 0 ? deadlineNs : now + <u64>config.limitHoldMs * 1_000_000, 8);
+  store<u64>(entry, deadlineNs != 0 ? deadlineNs : now + <u64>config.limitWaitTimeoutMs * 1_000_000, 8);
   store<u32>(entry, <u32>changetype<usize>(c), 16);
   store<u32>(entry, c.serial, 20);
   store<u32>(entry, era, 24);

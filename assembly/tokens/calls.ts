@@ -10,11 +10,11 @@ import { ControlCall } from "../controlCall";
 import { callPost, responseStatus } from "../controlCalls";
 import { SharedState } from "../sharedState";
 import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
-import { FRAME_TOKENS, FRAME_TOKENS_ANSWER, TOKEN_VERDICT_GRANTED, TOKEN_VERDICT_OFF, TOKEN_VERDICT_TOO_LARGE } from "../wire/enums";
 import {
   ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, answerExpiresMs, answerRefreshMs, answerToken, answerTokenBytes, answerVerdict,
   answersWhole, tokenSound, writeAsk,
 } from "./tokenWire";
+import { FRAME_TOKENS, FRAME_TOKENS_ANSWER, TOKEN_VERDICT_GRANTED, TOKEN_VERDICT_OFF, TOKEN_VERDICT_TOO_LARGE } from "../wire/enums";
 import { ClockBounds } from "../limits/clockBounds";
 import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";
 import { ANSWER_OFF, ANSWER_REFUSED, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "./cache";

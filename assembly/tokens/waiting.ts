@@ -33,8 +33,8 @@ export function anyWaitingForToken(): bool {
 export function waitForToken(root: Root, context: u32, deadlineNs: u64): bool {
   const config = root.config;
   const runtime = root.runtime;
-  const holdNs = <u64>config.limitHoldMs * 1_000_000;
-  if (runtime == null || holdNs == 0 || root.waiting >= config.limitHoldRequests || count == PLACES) return false;
+  const holdNs = <u64>config.limitWaitTimeoutMs * 1_000_000;
+  if (runtime == null || holdNs == 0 || root.waiting >= config.maxLimitWaiters || count == PLACES) return false;
   if (deadlineNs != 0 && soughtNs >= deadlineNs) return false;
   // Nobody waits for a control that has been away for longer than one may wait.
   const failingSinceNs = runtime.tokens.failingSinceNs;

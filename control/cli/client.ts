@@ -19,9 +19,12 @@ export class ApiError extends Error {
 /** Control's RFC 9457 problem, as far as it's used here. */
 export interface Problem {
   title?: string;
+  /** of a gateway's refusal alone */
+  reason?: string;
   code?: string;
   detail?: string;
   remedy?: string;
+  requestId?: string;
   errors?: { path?: string; message: string; remedy?: string; line?: number; column?: number; severity?: string }[];
   references?: { kind: string; id: string }[];
 }
@@ -56,7 +59,7 @@ export class AdminClient {
   readonly #timeoutMs: number;
 
   constructor(options: ClientOptions) {
-    this.#url = options.url.replace(/\/+$/, "");
+    this.#url = baseUrl(options.url);
     this.#token = options.token;
     this.#timeoutMs = options.timeoutMs ?? 60_000;
   }
@@ -66,8 +69,9 @@ export class AdminClient {
     const { status, headers, body } = await this.#send(method, path, call);
     const json = /\bjson\b/.test(headers["content-type"] ?? "");
     if (status >= 200 && status < 300) return (body === "" ? undefined : json ? JSON.parse(body) : body) as T;
-    if (!json) throw new UnreachableError(`${this.#url} answered ${status} without a problem document: is it Tollgate's admin API? Check TOLLGATE_URL (or --url).`);
-    throw new ApiError(status, JSON.parse(body) as Problem);
+    const problem = json ? parsedProblem(body) : undefined;
+    if (problem?.code === undefined) throw new UnreachableError(`${this.#url} answered ${status}: ${notControl(headers, problem)} ${checkUrl}`);
+    throw new ApiError(status, problem);
   }
 
   async #send(method: string, path: string, call: Call): Promise<HttpAnswer> {
@@ -79,7 +83,7 @@ export class AdminClient {
       const url = withQuery(`${this.#url}${path}`, call.query ?? {});
       return await httpRequest(url, { method, headers, timeoutMs: this.#timeoutMs, ...(sent === undefined ? {} : { body: sent.body }) });
     } catch (error) {
-      throw new UnreachableError(`${this.#url} can't be reached: ${reason(error)}. Is control running (npm start, tollgate serve)? Check TOLLGATE_URL (or --url).`);
+      throw new UnreachableError(`${this.#url} can't be reached: ${reason(error, this.#url)} ${checkUrl}`);
     }
   }
 }
@@ -90,7 +94,41 @@ function withQuery(url: string, query: NonNullable<Call["query"]>): string {
   return search.size === 0 ? url : `${url}?${search}`;
 }
 
-function reason(error: unknown): string {
+const checkUrl = "Check TOLLGATE_URL (or --url): it is the admin API's, http://127.0.0.1:8090 unless set otherwise.";
+
+/** The URL without a final slash. Throws an UnreachableError when nothing can be called by it. */
+function baseUrl(text: string): string {
+  const trimmed = text.trim();
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed)) throw new UnreachableError(`The control plane's URL \`${trimmed}\` has no scheme. Write http:// or https:// before it, such as http://${trimmed}. ${checkUrl}`);
+  const url = URL.canParse(trimmed) ? new URL(trimmed) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) throw new UnreachableError(`The control plane's URL \`${trimmed}\` isn't an HTTP URL. ${checkUrl}`);
+  return trimmed.replace(/\/+$/, "");
+}
+
+function parsedProblem(body: string): Problem | undefined {
+  try {
+    return JSON.parse(body) as Problem;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Who may have answered, when it wasn't the admin API. */
+function notControl(headers: HttpAnswer["headers"], problem: Problem | undefined): string {
+  if (problem?.reason !== undefined) return "this is a gateway, which decides about API calls; it isn't the admin API.";
+  if (/envoy/i.test(String(headers["server"] ?? ""))) return "an Envoy answered, not the admin API behind it, if there is one.";
+  return "without a problem document, so it isn't Tollgate's admin API.";
+}
+
+/** Why there is no answer, and what that says of the URL. */
+function reason(error: unknown, url: string): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  return code === "ECONNREFUSED" ? "connection refused" : message || code || String(error);
+  if (code === "ECONNREFUSED") return "connection refused. Is the control plane running (npm start, tollgate serve)?";
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "its host name isn't known.";
+  if (url.startsWith("https:") && (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER")) return "the port speaks plain HTTP, not TLS. Write http:// in place of https://.";
+  if (url.startsWith("http:") && (code?.startsWith("HPE_") === true || code === "ECONNRESET")) return "what answers isn't HTTP; the port may want https://.";
+  if (code?.startsWith("CERT_") === true || code?.includes("SELF_SIGNED") === true || code?.startsWith("UNABLE_TO_") === true || code?.startsWith("ERR_TLS_") === true) {
+    return `its certificate isn't trusted (${message}). Name the CA's file in NODE_EXTRA_CA_CERTS.`;
+  }
+  return `${message || code || String(error)}.`;
 }

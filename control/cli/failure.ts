@@ -1,7 +1,6 @@
 /** What the program ends with: 0 done, 1 refused, 2 usage. */
 import { CommanderError } from "commander";
-import { StartError } from "../config.ts";
-import { CompileError } from "../sync/compile.ts";
+import type { StartError } from "../config.ts";
 import { ApiError, UnreachableError } from "./client.ts";
 
 export const exitCodes = { done: 0, refused: 1, usage: 2 } as const;
@@ -30,12 +29,17 @@ export function describeFailure(error: unknown, file?: string): Failure {
   }
   if (error instanceof UsageError) return { exitCode: exitCodes.usage, text: `${error.message}\n` };
   if (error instanceof ApiError) return { exitCode: exitCodes.refused, text: apiErrorText(error, file) };
-  if (error instanceof StartError) return { exitCode: exitCodes.refused, text: `${error.message}\n  ${error.remedy.replaceAll("\n", "\n  ")}\n` };
-  if (error instanceof RefusedError || error instanceof UnreachableError || error instanceof CompileError) {
+  if (isStartError(error)) return { exitCode: exitCodes.refused, text: `${error.message}\n  ${error.remedy.replaceAll("\n", "\n  ")}\n` };
+  if (error instanceof RefusedError || error instanceof UnreachableError || (error instanceof Error && error.name === "CompileError")) {
     return { exitCode: exitCodes.refused, text: error.message === "" ? "" : `${error.message}\n` };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { exitCode: exitCodes.refused, text: `Unexpected fault, please report it: ${text}\n` };
+}
+
+/** By its name: its module, and all that it loads, is there only when a command that can throw it was run. */
+function isStartError(error: unknown): error is StartError {
+  return error instanceof Error && error.name === "StartError";
 }
 
 function apiErrorText({ status, problem }: ApiError, file: string | undefined): string {
@@ -47,5 +51,5 @@ function apiErrorText({ status, problem }: ApiError, file: string | undefined): 
   }
   if (placed.length === 0) lines.unshift([problem.detail ?? problem.title ?? "Refused.", problem.remedy].filter(Boolean).join(" "));
   for (const { kind, id } of problem.references ?? []) lines.push(`  used by ${kind} ${id}`);
-  return `${lines.join("\n")}\n(${[`status ${status}`, problem.code].filter(Boolean).join(", ")})\n`;
+  return `${lines.join("\n")}\n(${[`status ${status}`, problem.code, status >= 500 && problem.requestId !== undefined ? `request ${problem.requestId}` : undefined].filter(Boolean).join(", ")})\n`;
 }

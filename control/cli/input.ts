@@ -1,16 +1,15 @@
 import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
-import { parseDocument, LineCounter } from "yaml";
+import { type Command, Option } from "commander";
 import type { EnvironmentSpec } from "../domain/model.ts";
 import { problemLine, type LocatedProblem } from "../domain/problem.ts";
-import { loadFile } from "../domain/yamlFile.ts";
+import { loadFile, readDocument } from "../domain/yamlFile.ts";
 import type { Context } from "./context.ts";
 import { RefusedError } from "./failure.ts";
 
-/** Adds `-f`. */
-export function withFile(command: Command, standard?: string): Command {
-  const description = "the file; - for standard input";
-  return standard === undefined ? command.requiredOption("-f, --file <path>", description) : command.option("-f, --file <path>", description, standard);
+/** Adds `-f`; `shown` is what help says in place of the standard path. */
+export function withFile(command: Command, standard?: string, shown?: string): Command {
+  const option = new Option("-f, --file <path>", "the file; - for standard input");
+  return command.addOption(standard === undefined ? option.makeOptionMandatory() : option.default(standard, shown));
 }
 
 /** A file's text, or standard input for `-`; from then on messages name that file. */
@@ -30,21 +29,12 @@ export async function readInputFile(context: Context, path: string): Promise<str
 export async function readSpec(context: Context, path: string, environment?: string): Promise<{ spec: EnvironmentSpec; warnings: LocatedProblem[] }> {
   const { spec, problems } = loadFile(await readInputFile(context, path), environment);
   if (spec === undefined) throw new RefusedError(problems.map((problem) => problemLine(context.file!, problem)).join("\n"));
-  if (environment !== undefined && spec.environment !== environment) {
-    throw new RefusedError(`${context.file} is for the environment \`${spec.environment}\`, --environment says \`${environment}\`.`);
-  }
   return { spec, warnings: problems };
 }
 
-/** Reads YAML or JSON of any content. Throws a RefusedError with the place of the first mistake. */
+/** Reads YAML or JSON of any content. Throws a RefusedError with the place of every mistake of syntax. */
 export async function readYaml(context: Context, path: string): Promise<unknown> {
-  const text = await readInputFile(context, path);
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    throw new RefusedError(`${context.file}:${line}:${col}: ${error.message}`);
-  }
+  const { document, syntax } = readDocument(await readInputFile(context, path));
+  if (syntax.length > 0) throw new RefusedError(syntax.map((problem) => problemLine(context.file!, problem)).join("\n"));
   return document.toJS({ maxAliasCount: 100 });
 }

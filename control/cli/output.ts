@@ -1,5 +1,3 @@
-import { stringify } from "yaml";
-
 /** Where a command writes and reads: the process's streams, or a test's. */
 export interface Streams {
   out(text: string): void;
@@ -18,11 +16,6 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[]): str
   const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ value }) => cellText(value(row))))];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)));
   return cells.map((line) => `${line.map((cell, index) => cell.padEnd(widths[index]!)).join("  ").trimEnd()}\n`).join("");
-}
-
-/** One record for people. */
-export function record(value: unknown): string {
-  return stringify(value, { lineWidth: 0, version: "1.2" });
 }
 
 export function json(value: unknown): string {

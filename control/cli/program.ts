@@ -2,27 +2,15 @@ import { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../envoy/paths.ts";
+import { commandGroups } from "./catalog.ts";
 import type { Context } from "./context.ts";
-import { addAdministrationCommands } from "./commands/administration.ts";
-import { addDoctorCommand } from "./commands/doctor.ts";
-import { addFileCommands } from "./commands/files.ts";
-import { addImportCommands } from "./commands/importOpenapi.ts";
-import { addKeyCommands } from "./commands/keys.ts";
-import { addLocalCommands } from "./commands/local.ts";
-import { addManifestsCommand } from "./commands/manifests.ts";
-import { addQuotaCommands } from "./commands/quota.ts";
-import { addRecordCommands } from "./commands/records.ts";
-import { addRoutesCommand } from "./commands/routes.ts";
-import { addSimulateCommand } from "./commands/simulate.ts";
-import { addTokenKeyCommands } from "./commands/tokenKeys.ts";
-import { addUsageCommand } from "./commands/usage.ts";
 import { maskSecrets } from "../secrets.ts";
 import { describeFailure } from "./failure.ts";
 
 /** Runs one command line (without the program's name) and gives its exit code: 0 done, 1 refused, 2 usage. */
 export async function runCli(args: readonly string[], context: Context): Promise<number> {
   try {
-    await buildProgram(context).parseAsync([...args], { from: "user" });
+    await (await buildProgram(args, context)).parseAsync([...args], { from: "user" });
     return 0;
   } catch (error) {
     const { exitCode, text } = describeFailure(error, context.file);
@@ -31,7 +19,8 @@ export async function runCli(args: readonly string[], context: Context): Promise
   }
 }
 
-function buildProgram(context: Context): Command {
+/** The program with the files loaded that the command line needs: those of the group of the command that it names. */
+async function buildProgram(args: readonly string[], context: Context): Promise<Command> {
   const program = new Command("tollgate");
   program
     .description("API keys, tiers, quotas and identity claims, decided inside Envoy")
@@ -44,21 +33,30 @@ function buildProgram(context: Context): Command {
     .showHelpAfterError("(--help shows what there is)")
     .exitOverride()
     .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(maskSecrets(text)) });
-  addLocalCommands(program, context);
-  addFileCommands(program, context);
-  addImportCommands(program, context);
-  addManifestsCommand(program, context);
-  addRoutesCommand(program, context);
-  addSimulateCommand(program, context);
-  addKeyCommands(program, context);
-  addRecordCommands(program, context);
-  addUsageCommand(program, context);
-  addQuotaCommands(program, context);
-  addAdministrationCommands(program, context);
-  addDoctorCommand(program, context);
-  addTokenKeyCommands(program, context);
+  const named = commandNamed(program, args);
+  for (const { commands, load } of commandGroups) {
+    if (named !== undefined && Object.hasOwn(commands, named)) (await load())(program, context);
+    else for (const [name, description] of Object.entries(commands)) program.command(name).description(description);
+  }
   inherit(program);
   return program;
+}
+
+/** The command that is asked for, or whose help is. */
+function commandNamed(program: Command, args: readonly string[]): string | undefined {
+  const [first, second] = withoutGlobals(program, args);
+  return first === "help" ? second : first;
+}
+
+/** The arguments from the first that is neither a global option nor its value. */
+function withoutGlobals(program: Command, args: readonly string[]): string[] {
+  for (let at = 0; at < args.length; at++) {
+    const text = args[at]!;
+    if (!text.startsWith("-")) return args.slice(at);
+    const option = program.options.find(({ short, long }) => short === text || long === text);
+    if (option?.required === true) at++;
+  }
+  return [];
 }
 
 /** Commands made by `command()` inherit settings of the moment they were made; this gives all of them those of the root. */

@@ -1,20 +1,37 @@
 import { InvalidArgumentError } from "commander";
-import { parseTime, timeText } from "../domain/time.ts";
+import { futureTime, lengthSeconds, momentMs, MomentError, timeOrDateMs } from "../domain/moments.ts";
+import { timeText } from "../domain/time.ts";
 
-const unitSeconds: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
+/** How a moment is written, for options' descriptions. */
+export const momentHelp = "an RFC 3339 time, a date, or a length from now in s, m, h, d, w, mo or y, such as 90d";
 
-/** `90d`, `12h`, `30m`, `45s` or `0` in seconds. */
+/** A length such as `90d` or `0`, in seconds. */
 export function durationSeconds(text: string): number {
-  const match = /^(\d{1,9})([smhd])$/.exec(text);
-  if (match === null && text !== "0") throw new InvalidArgumentError("Give a length such as 90d, 12h, 30m, 45s or 0.");
-  return match === null ? 0 : Number(match[1]) * unitSeconds[match[2]!]!;
+  return asArgument(() => lengthSeconds(text));
 }
 
-/** An RFC 3339 time, or a length from now such as `90d`, as an RFC 3339 time. */
+/** A time, a date or a length from now, as an RFC 3339 time. */
 export function timeOrLength(text: string, nowMs: number = Date.now()): string {
-  if (/^\d+[smhd]$/.test(text)) return timeText(nowMs + durationSeconds(text) * 1000);
-  if (parseTime(text) === undefined) throw new InvalidArgumentError("Give a time such as 2027-01-01T00:00:00Z, or a length from now such as 90d.");
-  return text;
+  return asArgument(() => timeText(momentMs(text, "from", nowMs)));
+}
+
+/** The same, when it must be in the future. */
+export function expiry(text: string, nowMs: number = Date.now()): string {
+  return asArgument(() => futureTime(text, nowMs));
+}
+
+/** A time or a date, in Unix milliseconds. */
+export function timeOrDate(text: string): number {
+  return asArgument(() => timeOrDateMs(text));
+}
+
+/** What the reader refuses is a wrong argument of the command line. */
+function asArgument<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof MomentError ? new InvalidArgumentError(error.message) : error;
+  }
 }
 
 /** A whole number from `least` on. */

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { sql, type Kysely, type Transaction } from "kysely";
 import type { SqlDialect } from "../store/dialect.ts";
 import type { Tables } from "../store/tables.ts";
-import { isUnavailable } from "../store/unavailable.ts";
+import { troubleOf } from "../store/trouble.ts";
 import { grant, inspect, reset } from "./adjust.ts";
 import { decide } from "./decide.ts";
 import { type Changes, type Facts, noFacts, type Wanted } from "./facts.ts";
@@ -169,7 +169,7 @@ async function reachable<T>(use: () => Promise<T>): Promise<T> {
   try {
     return await use();
   } catch (error) {
-    if (isUnavailable(error)) throw new CountersUnavailable({ cause: error });
-    throw error;
+    const trouble = troubleOf(error);
+    throw trouble === undefined ? error : new CountersUnavailable({ cause: trouble });
   }
 }

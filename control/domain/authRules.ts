@@ -24,11 +24,11 @@ export function checkAuth({ auth }: Pick<Api, "auth">, report: Report, path: Pro
     if (jwks !== undefined && !isKeySet(jwks)) report([...here, "jwks"], "This is no JSON Web Key Set.", 'It looks like {"keys": [{"kty": "EC", …}]}.');
   });
   if (new Set(jwt.consumerClaims).size < jwt.consumerClaims.length) report([...at, "consumerClaims"], "A claim is named twice.", "Remove one.");
-  if (mode === "both") {
+  if (mode === "key-and-jwt") {
     const idle = (["tierClaim", "scopeClaim"] as const).filter((name) => jwt[name] !== undefined);
-    if (jwt.unknownConsumers === "admit") report([...at, "unknownConsumers"], "With `both` the key says who calls, so that nobody is unknown.", "Remove `unknownConsumers`.");
+    if (jwt.unknownConsumers === "allow") report([...at, "unknownConsumers"], "With `key-and-jwt` the key says who calls, so that nobody is unknown.", "Remove `unknownConsumers`.");
     for (const name of idle) report([...at, name], `\`${name}\` has no effect with \`both\`: tier and scopes are the key's.`, `Remove \`${name}\`.`, "warning");
-  } else if (jwt.unknownConsumers === "admit" && jwt.tierClaim === undefined) {
+  } else if (jwt.unknownConsumers === "allow" && jwt.tierClaim === undefined) {
     report([...at, "unknownConsumers"], "Unknown callers have no record, and so no tier.", "Add `tierClaim`, or set `unknownConsumers` to deny.");
   }
 }

@@ -57,7 +57,7 @@ export function retire(key: Key, successorId: string, graceSeconds: number, nowM
   return { ...key, expiresAt: timeText(Math.min(graceEndMs, ownEndMs)), rotatedTo: successorId };
 }
 
-/** The key that a rotation makes: the old one's rights, state and expiry under a new id and digest. */
+/** The key that a rotation makes: the old one's rights and expiry under a new id and digest. */
 export function successor(key: Key, made: { id: string; sha256: string; prefix: string }): Key {
   const { rotatedTo: _old, ...rest } = key;
   return { ...rest, ...made };

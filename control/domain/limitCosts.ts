@@ -10,7 +10,7 @@ interface Place {
 /** Warns of limits that can never let a route's call pass, because it costs more than they allow at once. `apis`: those that are stored too. */
 export function checkCosts(spec: EnvironmentSpec, apis: readonly Api[], report: Report): void {
   const dear = (some: readonly Api[]): Place[] => some.flatMap((api) => api.routes.filter(({ cost }) => cost > 1).map((route) => ({ api, route })));
-  const keyed = dear(apis.filter((api) => api.auth.mode !== "keyless"));
+  const keyed = dear(apis.filter((api) => api.auth.mode !== "none"));
   const check = (limits: readonly Limit[], at: ProblemPath, places: (limit: Limit) => readonly Place[]) =>
     limits.forEach((limit, index) => {
       if (limit.mode !== "enforce" || limit.limit === 0) return;

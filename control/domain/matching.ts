@@ -1,12 +1,13 @@
 /**
- * From host, path and method to the API and its route, as the filter finds them (`assembly/routes.ts`; tests/simulate compares the two).
- *
- * Hosts: exact, then the longest `*.suffix`, then `*`. Paths: by whole segments, the longest first; the decision belongs to the longest
- * path that an API of the host has: when no API there takes the method, shorter paths are not asked. Among routes of an API the longest
- * that takes the method counts.
+ * From host, path and method to the API and its route: the filter's own code (`assembly/matching.ts`), compiled for Node as
+ * `build/matching.wasm` and fed with the records that gateways get.
  */
+import { readFileSync } from "node:fs";
+import { matchingWasmPath } from "../envoy/paths.ts";
+import { RecordWriter } from "../sync/codec.ts";
+import { apiRecords } from "../sync/fromFeed.ts";
+import { HEADER_BYTES } from "../sync/wire.ts";
 import type { Api, Route } from "./model.ts";
-import { readPath } from "./requestPath.ts";
 
 /** Where a request belongs. One object for each API and route, so that two places can be compared. */
 export interface Place {
@@ -17,143 +18,108 @@ export interface Place {
 }
 
 /** Why a request belongs nowhere, by the codes of reasons.ts. */
-export type Misplaced = "path_invalid" | "path_ambiguous" | "unknown_api" | "method_not_allowed";
+export type Misplaced = "path_invalid" | "path_ambiguous" | "unknown_api" | "method_not_allowed" | "host_invalid" | "method_invalid";
 
-interface Taker {
-  place: Place;
-  /** empty: any */
-  methods: ReadonlySet<string>;
-  /** of an API without routes: none */
-  routes: ReadonlyMap<string, readonly Taker[]> | undefined;
+export interface MatchingOptions {
+  /** the plugin's `pathCase`; default: insensitive */
+  pathCase?: "insensitive" | "sensitive";
 }
 
-type Prefixes = Map<string, Taker[]>;
+interface Exports {
+  memory: { readonly buffer: ArrayBuffer };
+  room(bytes: number): number;
+  reserve(count: number): number;
+  add(at: number, end: number): number;
+  build(): number;
+  result(): number;
+  match(at: number, hostBytes: number, targetBytes: number, methodBytes: number, anyCase: number): number;
+}
+
+/** By what `findPlace` returns; that of API_FOUND is undefined. */
+const misplaced: readonly (Misplaced | undefined)[] = ["unknown_api", undefined, "method_not_allowed", "path_ambiguous", "host_invalid", "path_invalid", "method_invalid"];
+const FOUND = misplaced.indexOf(undefined);
+
+/** Node's, of which its types have nothing without those of browsers. */
+const { Module, Instance } = (globalThis as unknown as { WebAssembly: { Module: new (bytes: Buffer) => object; Instance: new (module: object, imports: object) => { exports: unknown } } }).WebAssembly;
+
+let compiled: object | undefined;
+
+/** Text whose characters are bytes: UTF-8 of what isn't so already. */
+export function byteText(text: string): string {
+  return /^[\0-\x7f]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+}
 
 export class ApiRouter {
-  readonly #hosts = new Map<string, Prefixes>();
-  readonly #anyHost: Prefixes | undefined;
-  #deepest = 0;
-  /** the path's lengths at its segment borders; that of the last request */
-  readonly #borders: number[] = [];
-  #lastHost = "";
-  #lastName = "";
+  readonly #wasm: Exports;
+  readonly #anyCase: number;
+  /** by API, then by route index + 1 */
+  readonly #places: (readonly Place[])[];
+  #input: number;
+  #inputBytes: number;
+  #bytes: Buffer;
+  readonly #resultAt: number;
 
-  constructor(apis: readonly Api[]) {
-    for (const api of apis) {
-      const taker = this.#taker(api);
-      for (const host of api.hosts) {
-        const prefixes = this.#hosts.get(host) ?? new Map<string, Taker[]>();
-        this.#hosts.set(host, prefixes);
-        for (const path of api.paths) this.#add(prefixes, path, taker);
-      }
-    }
-    this.#anyHost = this.#hosts.get("*");
+  /** Throws an Error when the module isn't built, or can't hold the APIs. */
+  constructor(apis: readonly Api[], { pathCase = "insensitive" }: MatchingOptions = {}) {
+    compiled ??= new Module(readModule());
+    this.#wasm = new Instance(compiled, {}).exports as Exports;
+    this.#anyCase = pathCase === "insensitive" ? 1 : 0;
+    this.#places = apis.map((api) => [{ api, route: undefined, routeIndex: undefined }, ...api.routes.map((route, routeIndex): Place => ({ api, route, routeIndex }))]);
+    this.#load(apis);
+    this.#inputBytes = 1 << 16;
+    this.#input = this.#wasm.room(this.#inputBytes);
+    this.#bytes = Buffer.from(this.#wasm.memory.buffer);
+    this.#resultAt = this.#wasm.result();
   }
 
-  /** The place of a request. The host may have a port and capitals, the target a query; both are bytes (`byteText`). */
+  /** The place of a request. The host may have a port and capitals, the target a query; each character is a byte (`byteText`). */
   match(host: string, target: string, method: string): Place | Misplaced {
-    const read = readPath(target);
-    if (read === undefined) return "path_invalid";
-    const found = this.#find(host, read.path, method);
-    if (read.decoded === undefined) return found;
-    return this.#find(host, read.decoded, method) === found ? found : "path_ambiguous";
+    const size = host.length + target.length + method.length;
+    if (size > this.#inputBytes) this.#grow(size);
+    const bytes = this.#bytes;
+    let at = this.#input;
+    at = writeBytes(bytes, host, at);
+    at = writeBytes(bytes, target, at);
+    writeBytes(bytes, method, at);
+    const found = this.#wasm.match(this.#input, host.length, target.length, method.length, this.#anyCase);
+    if (found !== FOUND) return misplaced[found]!;
+    return this.#places[bytes.readUInt32LE(this.#resultAt) - 1]![bytes.readInt32LE(this.#resultAt + 4) + 1]!;
   }
 
-  #taker(api: Api): Taker {
-    const routes: Prefixes = new Map();
-    api.routes.forEach((route, routeIndex) => {
-      this.#add(routes, route.path, { place: { api, route, routeIndex }, methods: methodSet(route.methods), routes: undefined });
-    });
-    return { place: { api, route: undefined, routeIndex: undefined }, methods: methodSet(api.methods), routes: routes.size === 0 ? undefined : routes };
-  }
-
-  #add(prefixes: Prefixes, path: string, taker: Taker): void {
-    // The root counts as an empty prefix.
-    const prefix = path === "/" ? "" : path;
-    this.#deepest = Math.max(this.#deepest, prefix.split("/").length - 1);
-    const takers = prefixes.get(prefix);
-    if (takers === undefined) prefixes.set(prefix, [taker]);
-    else takers.push(taker);
-  }
-
-  #find(host: string, path: string, method: string): Place | Misplaced {
-    this.#noteBorders(path);
-    if (this.#hosts.size > (this.#anyHost === undefined ? 0 : 1)) {
-      const name = this.#nameOf(host);
-      if (name !== "") {
-        const found = this.#findByHost(name, path, method);
-        if (found !== "unknown_api") return found;
-      }
+  #load(apis: readonly Api[]): void {
+    const writer = new RecordWriter(1 << 16);
+    // limits have no part in matching
+    apis.forEach((api, index) => apiRecords({ wireId: index + 1, api, limits: [] }).forEach((record) => writer.write(record)));
+    const { room, reserve, add, build, memory } = this.#wasm;
+    if (reserve(apis.length * 2 + 16) === 0) throw new Error(`${apis.length} APIs are more than can be matched.`);
+    for (const page of writer.finish()) {
+      const records = page.subarray(HEADER_BYTES);
+      const at = room(records.length);
+      records.copy(Buffer.from(memory.buffer), at);
+      if (add(at, at + records.length) === 0) throw new Error("An API's record is not valid.");
     }
-    return this.#anyHost === undefined ? "unknown_api" : this.#findByPath(this.#anyHost, path, method);
+    if (build() === 0) throw new Error(`${apis.length} APIs are more than can be matched.`);
   }
 
-  /** Most requests in a row name the same host. */
-  #nameOf(host: string): string {
-    if (host !== this.#lastHost) {
-      this.#lastHost = host;
-      this.#lastName = normalHost(host);
-    }
-    return this.#lastName;
-  }
-
-  /** The exact host, then `*` in place of ever more of its labels. */
-  #findByHost(name: string, path: string, method: string): Place | Misplaced {
-    let text = name;
-    let dot = -1;
-    for (;;) {
-      const prefixes = this.#hosts.get(text);
-      if (prefixes !== undefined) {
-        const found = this.#findByPath(prefixes, path, method);
-        if (found !== "unknown_api") return found;
-      }
-      dot = name.indexOf(".", dot + 1);
-      if (dot < 0) return "unknown_api";
-      text = `*${name.slice(dot)}`;
-    }
-  }
-
-  #noteBorders(path: string): void {
-    this.#borders.length = 0;
-    this.#borders.push(0);
-    for (let at = 1; at <= path.length && this.#borders.length <= this.#deepest; at++) {
-      const slash = path.indexOf("/", at);
-      at = slash < 0 ? path.length : slash;
-      this.#borders.push(at);
-    }
-  }
-
-  #findByPath(prefixes: Prefixes, path: string, method: string): Place | Misplaced {
-    for (let depth = this.#borders.length - 1; depth >= 0; depth--) {
-      const takers = prefixes.get(path.slice(0, this.#borders[depth]));
-      if (takers === undefined) continue;
-      for (const taker of takers) if (takes(taker.methods, method)) return this.#route(taker, path, method);
-      return "method_not_allowed";
-    }
-    return "unknown_api";
-  }
-
-  #route(taker: Taker, path: string, method: string): Place {
-    if (taker.routes === undefined) return taker.place;
-    for (let depth = this.#borders.length - 1; depth >= 0; depth--) {
-      for (const route of taker.routes.get(path.slice(0, this.#borders[depth])) ?? []) if (takes(route.methods, method)) return route.place;
-    }
-    return taker.place;
+  #grow(size: number): void {
+    this.#inputBytes = size * 2;
+    this.#input = this.#wasm.room(this.#inputBytes);
+    this.#bytes = Buffer.from(this.#wasm.memory.buffer);
   }
 }
 
-/** The host in lower case, without what follows the last colon, as Envoy's routes read it; empty when it's no host. Of one longer than any API's only the end counts. */
-function normalHost(host: string): string {
-  const colon = host.lastIndexOf(":");
-  const name = colon > host.lastIndexOf("]") ? host.slice(0, colon) : host;
-  return name.slice(-255).toLowerCase();
+/** Writes a text of bytes; where the next one goes. Short ones are faster without a call out of JavaScript. */
+function writeBytes(bytes: Buffer, text: string, at: number): number {
+  const { length } = text;
+  if (length > 64) bytes.write(text, at, "latin1");
+  else for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
+  return at + length;
 }
 
-function methodSet(methods: readonly string[]): ReadonlySet<string> {
-  // RFC 9110, 9.3.2: what takes GET takes HEAD.
-  return new Set(methods.includes("GET") ? [...methods, "HEAD"] : methods);
-}
-
-function takes(methods: ReadonlySet<string>, method: string): boolean {
-  return methods.size === 0 || methods.has(method);
+function readModule(): Buffer {
+  try {
+    return readFileSync(matchingWasmPath());
+  } catch (error) {
+    throw new Error(`The matching module can't be read: ${(error as Error).message}. Run \`npm run build\`.`, { cause: error });
+  }
 }

@@ -50,7 +50,7 @@ export interface AuthJwt {
   tierClaim?: string;
   /** a claim with scopes, which narrow the tier's */
   scopeClaim?: string;
-  unknownConsumers: "deny" | "admit";
+  unknownConsumers: "deny" | "allow";
   /** whether the upstream gets the token */
   forwardToken: boolean;
 }
@@ -123,7 +123,7 @@ export interface Consumer {
   name?: string;
   tier?: string;
   claims: Record<string, string>;
-  /** SPIFFE ids by which it calls APIs with auth.mode peer; absent: none */
+  /** SPIFFE ids by which it calls APIs with auth.mode mtls; absent: none */
   identities?: string[];
   suspended: boolean;
 }

@@ -8,6 +8,8 @@ export interface Problem {
   remedy: string;
   /** `key` when the field's name is what is wrong, not its value */
   at?: "key" | "value";
+  /** the JSON type that the value should have, when that is what is wrong */
+  expected?: string;
 }
 
 /** A problem with its place in a file; line and column count from 1. */

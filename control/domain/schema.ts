@@ -124,7 +124,7 @@ export const AuthJwtSchema = Type.Object(
     consumerClaims: optional(Type.Array(ClaimPath("A claim's name, or a path to it such as `app.id`."), { minItems: 1, maxItems: 10, description: "Claims that may name the consumer's id; the first that a token has counts. Default: client_id, azp, sub." })),
     tierClaim: optional(ClaimPath("The claim whose value is a tier's id, which then counts in place of the consumer's own tier.")),
     scopeClaim: optional(ClaimPath("The claim with the token's scopes, separated by blanks or as a list; they narrow the tier's. Absent: the tier's.")),
-    unknownConsumers: optional(oneOf(["deny", "admit"], "Callers that no consumer record names: deny, or admit by the tier in `tierClaim`. Default: deny.")),
+    unknownConsumers: optional(oneOf(["deny", "allow"], "Callers that no consumer record names: deny, or allow by the tier in `tierClaim`. Default: deny.")),
     forwardToken: optional(Type.Boolean({ description: "Whether the upstream gets the token: true or false. Default: true." })),
   },
   { ...closed, description: "Of modes with tokens: whose tokens are taken, and what their claims mean." },
@@ -151,7 +151,7 @@ export const ApiSchema = Type.Object(
     auth: optional(
       Type.Object(
         {
-          mode: oneOf(namesOf(authMode), "key, jwt, key-or-jwt, both (a key and a token of the same consumer), peer (the caller's certificate in the mesh) or keyless."),
+          mode: oneOf(namesOf(authMode), "Credentials a caller must present: key, jwt, key-or-jwt, key-and-jwt (a key and a token of the same consumer), mtls (a client certificate in the mesh) or none."),
           jwt: optional(AuthJwtSchema),
         },
         { ...closed, description: "Who may call. Default: {mode: key}." },
@@ -195,7 +195,7 @@ export const ConsumerSchema = Type.Object(
     identities: optional(
       Type.Array(Type.String({ maxLength: 512, description: "A SPIFFE id such as spiffe://cluster.local/ns/shop/sa/checkout." }), {
         maxItems: 16,
-        description: "SPIFFE ids by which it calls APIs with `auth.mode: peer`, at most 16, exact.",
+        description: "SPIFFE ids by which it calls APIs with `auth.mode: mtls`, at most 16, exact.",
       }),
     ),
     suspended: optional(Type.Boolean({ description: "true refuses all its keys, tokens and certificates. Absent: as it is; false at first." })),

@@ -35,7 +35,7 @@ export function checkApi(api: Api, report: Report, path: ProblemPath = []): void
     if (fault !== undefined) report([...path, "paths", index], fault.message, fault.remedy);
     repeated(seenPaths, prefix, "Path", report, [...path, "paths", index]);
   });
-  const keyless = api.auth.mode === "keyless";
+  const keyless = api.auth.mode === "none";
   if (keyless && api.scopes.length > 0) {
     report([...path, "scopes"], "A keyless API has no caller whose scopes could be checked.", "Remove `scopes`, or set `auth.mode` to key.");
   }

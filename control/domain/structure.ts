@@ -34,7 +34,7 @@ function structureProblem(error: ErrorObject, value: unknown): Problem {
     case "required":
       return { severity: "error", path, message: `\`${String(params["missingProperty"])}\` is missing.`, remedy: missingRemedy(error, String(params["missingProperty"])) };
     case "type":
-      return { severity: "error", path, message: `Must be ${article(String(params["type"]))}, is ${typeName(error.data, path)}.`, remedy: description };
+      return typeProblem(String(params["type"]), error.data, path, description);
     case "enum": {
       const allowed = (params["allowedValues"] as string[]) ?? [];
       const near = typeof error.data === "string" ? nearest(error.data, allowed) : undefined;
@@ -48,6 +48,21 @@ function structureProblem(error: ErrorObject, value: unknown): Problem {
     default:
       return { severity: "error", path, message: `${shown(error.data, path)} ${error.message ?? "is not valid"}.`, remedy: description };
   }
+}
+
+function typeProblem(type: string, value: unknown, path: ProblemPath, description: string): Problem {
+  const hint = retyped(type, value);
+  const remedy = hint === undefined ? description : [hint, description].filter(Boolean).join(" ");
+  return { severity: "error", path, expected: type, message: `Must be ${article(type)}, is ${typeName(value, path)}.`, remedy };
+}
+
+/** What to write when the value only looks like the type. */
+function retyped(type: string, value: unknown): string | undefined {
+  if (typeof value !== "string") return undefined;
+  if ((type === "integer" || type === "number") && /^-?\d{1,15}$/.test(value)) return `Write it without quotes: ${Number(value)}.`;
+  if (type === "boolean" && /^(?:true|yes|on|y)$/i.test(value)) return "Write it without quotes: true.";
+  if (type === "boolean" && /^(?:false|no|off|n)$/i.test(value)) return "Write it without quotes: false.";
+  return undefined;
 }
 
 function missingRemedy(error: ErrorObject, name: string): string {
@@ -77,14 +92,20 @@ function article(type: string): string {
 function typeName(value: unknown, path: ProblemPath): string {
   if (value === null) return "empty (null)";
   if (Array.isArray(value)) return "a list";
-  return typeof value === "object" ? "an object" : `the ${typeof value} ${shown(value, path)}`;
+  if (typeof value === "object") return "an object";
+  return secret(value, path) ? `a ${typeof value}` : `the ${typeof value} ${shown(value, path)}`;
 }
 
 /** Shows a short value. What may be a key or a token is never repeated: errors end up in build logs. */
 function shown(value: unknown, path: ProblemPath): string {
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "The list" : "The object";
-  const name = path.at(-1);
-  if (name === "sha256" || name === "key" || (typeof value === "string" && /tg[ag]?_/.test(value))) return "The value";
+  if (secret(value, path)) return "The value";
   const text = JSON.stringify(value) ?? "nothing";
   return text.length <= 80 ? text : `${text.slice(0, 40)}…`;
+}
+
+/** May it be a key, a token or a digest? */
+export function secret(value: unknown, path: ProblemPath): boolean {
+  const name = path.at(-1);
+  return name === "sha256" || name === "key" || (typeof value === "string" && /tg[ag]?_/.test(value));
 }

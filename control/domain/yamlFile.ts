@@ -6,7 +6,7 @@ import type { LocatedProblem, Problem } from "./problem.ts";
 import { type FileInput, FileSchema } from "./schema.ts";
 import { checkEnvironment } from "./semantics.ts";
 import { soundRecordProblems } from "./soundRecords.ts";
-import { structureCheck } from "./structure.ts";
+import { secret, structureCheck } from "./structure.ts";
 
 export interface ParsedFile {
   /** present when the file's structure is right */
@@ -43,7 +43,7 @@ export function parseFile(text: string, references: "file" | "any" = "any"): Par
   if (value === null || value === undefined) {
     return { problems: [{ severity: "error", path: [], message: "The file is empty.", remedy: "Begin with `version: 1`.", line: 1, column: 1 }], locate };
   }
-  const structural = checkFile(value);
+  const structural = checkFile(value).map((problem) => withQuotes(problem, document));
   if (structural.length === 0) return { input: value as FileInput, problems: [], locate };
   return { problems: locate([...structural, ...soundRecordProblems(value, structural, references)]), locate };
 }
@@ -71,13 +71,33 @@ export function readDocument(text: string, { merge = false } = {}): ReadDocument
   };
 }
 
-/** Parses the text, fills in defaults and checks everything that can be checked without a store. */
-export function loadFile(text: string, environment = "default"): LoadedFile {
+/**
+ * Parses the text, fills in defaults and checks everything that can be checked without a store. `asked`: the environment that the caller
+ * named; a file that names another one is refused, as applying it is.
+ */
+export function loadFile(text: string, asked?: string): LoadedFile {
   const file = parseFile(text, "file");
   if (file.input === undefined) return { problems: file.problems };
-  const spec = fillEnvironment(file.input, file.input.environment ?? environment);
-  const problems = file.locate(checkEnvironment(spec));
+  const named = file.input.environment;
+  const spec = fillEnvironment(file.input, named ?? asked ?? "default");
+  const problems = file.locate([...(asked !== undefined && named !== undefined && asked !== named ? [otherEnvironment(named, asked)] : []), ...checkEnvironment(spec)]);
   return problems.some(({ severity }) => severity === "error") ? { problems } : { spec, problems };
+}
+
+/** A text that YAML reads as a number, a boolean or nothing: the problem says so, and how to write it. */
+function withQuotes(problem: Problem, document: Document): Problem {
+  if (problem.expected !== "string") return problem;
+  const node: unknown = document.getIn(problem.path, true);
+  if (!isScalar(node) || node.source === undefined || node.source === "" || !["number", "boolean"].includes(typeof node.value)) return problem;
+  const kind = typeof node.value === "boolean" ? "boolean" : "number";
+  if (secret(node.source, problem.path)) return { ...problem, message: `Must be a string, but YAML reads it as a ${kind}.`, remedy: "Write it in quotes." };
+  const read = String(node.value) === node.source ? `a ${kind}` : `the ${kind} ${String(node.value)}`;
+  return { ...problem, message: `Must be a string, but YAML reads \`${node.source}\` as ${read}.`, remedy: `Write it in quotes: "${node.source}".` };
+}
+
+function otherEnvironment(named: string, asked: string): Problem {
+  const message = `The file is for the environment \`${named}\`, but \`${asked}\` was asked for.`;
+  return { severity: "error", path: ["environment"], message, remedy: "Ask for the file's environment, or for none." };
 }
 
 function byPlace(a: LocatedProblem, b: LocatedProblem): number {
@@ -110,6 +130,7 @@ function offsetOf(node: unknown): number | undefined {
 
 function syntaxMessage(code: string, message: string): string {
   if (code === "DUPLICATE_KEY") return "The field is written twice.";
+  if (code === "MULTIPLE_DOCS") return "A second YAML document begins here; a file holds one.";
   return message.endsWith(".") ? message : `${message}.`;
 }
 
@@ -120,7 +141,7 @@ function syntaxRemedy(code: string): string {
     case "TAB_AS_INDENT":
       return "Indent with spaces.";
     case "MULTIPLE_DOCS":
-      return "Put each environment into a file of its own.";
+      return "Put each document into a file of its own, or remove the `---`.";
     case "BAD_INDENT":
       return "Align the line with its neighbours.";
     default:

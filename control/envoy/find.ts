@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { StartError } from "../config.ts";
+import { StartError, variable } from "../settings.ts";
 import { ensureEnvoy, isExecutable, type InstallOptions } from "./install.ts";
 import { pathCandidates } from "./paths.ts";
 import { compareVersions, readEnvoyVersion, versionWarning } from "./version.ts";
@@ -22,8 +22,8 @@ export interface EnvoyBinary {
 export async function findEnvoy(options: InstallOptions = {}): Promise<EnvoyBinary> {
   const env = options.env ?? process.env;
 
-  const named = env.TOLLGATE_ENVOY;
-  if (named !== undefined && named !== "") {
+  const named = variable(env, "TOLLGATE_ENVOY");
+  if (named !== undefined) {
     try {
       return await describe(named, "TOLLGATE_ENVOY");
     } catch (error) {

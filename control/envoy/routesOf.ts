@@ -1,56 +1,58 @@
 import type { Api } from "../domain/model.ts";
+import { type HostPlace, hostsOf, placesAt, preflightMethods, withHead } from "../domain/precedence.ts";
 import type { ClusterOptions, EnvoyObject } from "./bootstrap.ts";
 
 /**
- * Envoy's virtual hosts and clusters for APIs, in the order in which the filter matches: the exact host, then the longest `*.suffix`,
- * then `*`; within a host the longest path, on segment borders.
+ * Envoy's virtual hosts and clusters for APIs, in the order in which the filter matches (domain/precedence.ts). Envoy chooses one host and stays
+ * there, so each has the routes of the hosts that cover it as well.
  */
 export function routesOf(apis: readonly Api[]): { virtualHosts: EnvoyObject[]; clusters: ClusterOptions[] } {
-  const hosts = [...new Set(apis.flatMap((api) => api.hosts))].sort();
-  const virtualHosts = hosts.map((host) => ({
-    name: host,
-    domains: [host],
-    routes: hosts.filter((other) => covers(other, host)).sort(byLength).flatMap((other) => routesOfHost(apis, other)),
-  }));
+  const virtualHosts = hostsOf(apis).map((host) => ({ name: host, domains: [host], routes: placesAt(apis, host).flatMap(routesOfPlace) }));
   const clusters = new Map(apis.map(({ upstream }) => [clusterName(upstream), { name: clusterName(upstream), host: upstream.service, port: upstream.port }]));
   return { virtualHosts, clusters: [...clusters.values()] };
 }
 
-/** The APIs with what leads to them, the first match first: exact hosts before suffixes before any; within a host the longest path. */
+/** The APIs with what leads to them, the first match first, host by host: what a host's own APIs have no path for goes on to the next. */
 export function routeMatches(apis: readonly Api[]): { host: string; api: Api; match: EnvoyObject }[] {
-  const hosts = [...new Set(apis.flatMap((api) => api.hosts))].sort((a, b) => Number(a.startsWith("*")) - Number(b.startsWith("*")) || byLength(a, b));
-  return hosts.flatMap((host) => matchesOfHost(apis, host).map((one) => ({ host, ...one })));
+  return hostsOf(apis).flatMap((host) => placesAt(apis, host).filter((place) => place.host === host).flatMap((place) => matchesOf(place).map((one) => ({ host, ...one }))));
 }
 
-function routesOfHost(apis: readonly Api[], host: string): EnvoyObject[] {
-  return matchesOfHost(apis, host).map(({ api, match }) => ({ match, route: { cluster: clusterName(api.upstream) } }));
+function routesOfPlace(place: HostPlace<Api>): EnvoyObject[] {
+  const routes: EnvoyObject[] = matchesOf(place).map(({ api, match }) => ({ match, route: { cluster: clusterName(api.upstream) } }));
+  // A method that no API here takes must not fall to a shorter path: the filter refuses it, unless it only observes.
+  return place.apis.length === 1 ? routes : [...routes, { match: pathMatch(place.path), direct_response: { status: 405 } }];
 }
 
-function matchesOfHost(apis: readonly Api[], host: string): { api: Api; match: EnvoyObject }[] {
-  return apis
-    .filter((api) => api.hosts.includes(host))
-    .flatMap((api) => api.paths.map((path) => ({ path, api })))
-    .sort((a, b) => byLength(a.path, b.path) || b.api.methods.length - a.api.methods.length)
-    .map(({ path, api }) => ({
+/** What leads to each API of a place. The method matters where several share it alone: elsewhere the filter refuses those that the API doesn't take. */
+function matchesOf({ path, apis }: HostPlace<Api>): { api: Api; match: EnvoyObject }[] {
+  const only = apis.length === 1;
+  return [
+    // A preflight belongs to the API whose method it asks for.
+    ...(only ? [] : apis).filter((api) => preflightMethods(api).length > 0).map((api) => ({
       api,
-      match: {
-        ...(path === "/" ? { prefix: "/" } : { path_separated_prefix: path }),
-        ...(api.methods.length === 0 ? {} : { headers: [{ name: ":method", string_match: { safe_regex: { regex: methodPattern(api.methods) } } }] }),
-      },
-    }));
+      match: { ...pathMatch(path), headers: [header(":method", ["OPTIONS"]), header("access-control-request-method", preflightMethods(api)), originHeader(api.cors!.allowOrigins)] },
+    })),
+    ...apis.map((api) => ({ api, match: { ...pathMatch(path), ...(only || api.methods.length === 0 ? {} : { headers: [header(":method", withHead(api.methods))] }) } })),
+  ];
 }
 
-/** CORS preflights go where the API's other requests go; GET includes HEAD. */
-function methodPattern(methods: readonly string[]): string {
-  return [...new Set([...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"])].join("|");
+function pathMatch(path: string): EnvoyObject {
+  return path === "/" ? { prefix: "/" } : { path_separated_prefix: path };
 }
 
-function covers(pattern: string, host: string): boolean {
-  return pattern === "*" || pattern === host || (pattern.startsWith("*.") && host.endsWith(pattern.slice(1)) && host !== pattern.slice(2));
+function header(name: string, values: readonly string[]): EnvoyObject {
+  return { name, string_match: { safe_regex: { regex: values.map(literalPattern).join("|") } } };
 }
 
-function byLength(a: string, b: string): number {
-  return b.length - a.length;
+/** `*` stands for at least one byte of a host's name, as for the filter. */
+function originHeader(origins: readonly string[]): EnvoyObject {
+  if (origins.includes("*")) return { name: "origin", string_match: { safe_regex: { regex: ".+" } } };
+  return { name: "origin", string_match: { safe_regex: { regex: origins.map((origin) => origin.split("*").map(literalPattern).join("[A-Za-z0-9._-]+")).join("|") } } };
+}
+
+/** A text as a regular expression (RE2) that matches it alone. */
+export function literalPattern(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&");
 }
 
 function clusterName(upstream: Api["upstream"]): string {

@@ -1,8 +1,9 @@
 /** Turns every failure into problem+json, unknown paths and methods included. */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import { CountersUnavailable } from "../counters/store.ts";
 import { ControlError, problemBody } from "../errors.ts";
 import { maskSecrets } from "../secrets.ts";
-import { isUnavailable } from "../store/unavailable.ts";
+import { StoreTrouble, troubleOf } from "../store/trouble.ts";
 import type { App } from "./typeProvider.ts";
 
 /** Answers with an error's problem details. They may repeat what the request said, but no key and no token. */
@@ -38,9 +39,22 @@ export function installProblems(app: App): void {
   });
 }
 
+/** The answer to what the database's condition hinders, or `undefined` for any other error. */
+export function databaseProblem(error: unknown): ControlError | undefined {
+  const trouble = troubleOf(error);
+  return trouble === undefined ? undefined : new ControlError("not_ready", trouble.message, { remedy: trouble.remedy });
+}
+
+/** As `databaseProblem`, of the counter store's error. */
+export function countersProblem(error: unknown): ControlError | undefined {
+  if (!(error instanceof CountersUnavailable)) return undefined;
+  return error.cause instanceof StoreTrouble ? databaseProblem(error.cause) : new ControlError("not_ready", error.message);
+}
+
 function asControlError(error: FastifyError | ControlError): ControlError {
   if (error instanceof ControlError) return error;
-  if (isUnavailable(error)) return new ControlError("not_ready", "The database can't be reached.");
+  const trouble = countersProblem(error) ?? databaseProblem(error);
+  if (trouble !== undefined) return trouble;
   switch (error.code) {
     case "FST_ERR_CTP_BODY_TOO_LARGE":
       return new ControlError("body_too_large");

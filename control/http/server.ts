@@ -21,7 +21,7 @@ import { healthRoutes } from "./routes/health/index.ts";
 import { keyRoutes } from "./routes/keys/index.ts";
 import { quotaRoutes } from "./routes/quota/index.ts";
 import { tierRoutes } from "./routes/tiers/index.ts";
-import { tokenKeyRoutes } from "./routes/tokenKeys/index.ts";
+import { signingKeyRoutes } from "./routes/signingKeys/index.ts";
 import { usageRoutes } from "./routes/usage/index.ts";
 import { namedSchemas } from "./schemas.ts";
 import type { App } from "./typeProvider.ts";
@@ -74,7 +74,7 @@ export async function createAdminServer(services: Services, logger: FastifyBaseL
       environmentRoutes(scope, services);
       gatewayTokenRoutes(scope, services);
       adminTokenRoutes(scope, services);
-      tokenKeyRoutes(scope, services);
+      signingKeyRoutes(scope, services);
       auditRoutes(scope, services);
       gatewayRoutes(scope, services);
       usageRoutes(scope, services);

@@ -9,7 +9,7 @@ import { componentFiles } from "./platform/components.ts";
 import { controlDocuments, namespaceDocument } from "./platform/control.ts";
 import { controlNetworkDocuments } from "./platform/controlNetwork.ts";
 import { gatewayPods, withGatewayPods } from "./platform/gatewayPods.ts";
-import { hostDots } from "./platform/hosts.ts";
+import { hostForm } from "./platform/hosts.ts";
 import { installFile } from "./platform/install.ts";
 import { kustomization } from "./platform/kustomization.ts";
 import { peerPlugins } from "./platform/peers.ts";
@@ -24,12 +24,14 @@ export function manifestFiles(file: FileInput, options: ManifestOptions): Manife
   const spec = fillEnvironment(file, options.environment);
   checkOptions(spec, options);
   const base = inOrder([...platformFiles(spec, options), ...withGatewayPods(routingFiles(atGateway(file), options), options)]);
+  const components = componentFiles(spec, options);
   checkNames(base);
+  checkNames(components);
   return inOrder([
     ...base.map((one) => ({ ...one, path: `base/${one.path}` })),
     kustomization("base", "Control, the filter, and the routes and policies of every API. Apply an overlay: it says where control keeps its data.", { resources: base.map(({ path }) => path) }),
     ...storageFiles(options),
-    ...componentFiles(spec, options),
+    ...components,
     installFile(spec, options),
   ]);
 }
@@ -42,7 +44,7 @@ export function platformFiles(spec: EnvironmentSpec, options: ManifestOptions): 
     { path: "platform/control.yaml", documents: controlDocuments(spec, options) },
     { path: "platform/control-network.yaml", documents: controlNetworkDocuments(spec, options) },
     ...one("platform/plugin.yaml", wasmPlugin(spec, options)),
-    ...one("platform/host-dots.yaml", hostDots(options)),
+    ...one("platform/host-form.yaml", hostForm(options)),
     ...one("platform/tokens.yaml", requestAuthentication(spec, options)),
     ...one("platform/telemetry.yaml", telemetry(options)),
     ...(options.routing === "gateway-api" ? one("platform/gateway-pods.yaml", gatewayPods(options)) : []),
@@ -53,7 +55,7 @@ export function platformFiles(spec: EnvironmentSpec, options: ManifestOptions): 
 
 /** Services call APIs for peers as they call each other anyway: those get no routes at the gateway. */
 function atGateway(file: FileInput): FileInput {
-  return file.apis === undefined ? file : { ...file, apis: file.apis.filter(({ auth }) => auth?.mode !== "peer") };
+  return file.apis === undefined ? file : { ...file, apis: file.apis.filter(({ auth }) => auth?.mode !== "mtls") };
 }
 
 function inOrder(files: readonly ManifestFile[]): ManifestFile[] {

@@ -10,12 +10,19 @@ export interface FolderChange {
   path: string;
 }
 
-/** What writing would change: files to be made, to be changed, and those made before that are no longer wanted. In order of their paths. */
+/**
+ * What writing would change: files to be made, to be changed, and those made before that are no longer wanted. In order of their paths.
+ * Throws a ManifestError when a file of another's making is in the way.
+ */
 export async function compareFolder(folder: string, files: readonly ManifestFile[]): Promise<FolderChange[]> {
   const changes: FolderChange[] = [];
   for (const file of files) {
     const found = await readFile(join(folder, file.path), "utf8").catch(absent);
-    if (found !== manifestText(file)) changes.push({ kind: found === undefined ? "missing" : "different", path: file.path });
+    if (found === manifestText(file)) continue;
+    if (found !== undefined && !found.startsWith(heading)) {
+      throw new ManifestError(`${join(folder, file.path)} is there already, and this command hasn't made it: its first line isn't the one that says so. Move it away, or name another folder.`);
+    }
+    changes.push({ kind: found === undefined ? "missing" : "different", path: file.path });
   }
   const wanted = new Set(files.map(({ path }) => path));
   for (const path of await yamlFiles(folder, tops(files))) {
@@ -24,13 +31,9 @@ export async function compareFolder(folder: string, files: readonly ManifestFile
   return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Makes the folder as the files say, and tells what that changed. Throws a ManifestError, and changes nothing, when a file of another's making is in the way. */
+/** Makes the folder as the files say, and tells what that changed. What `compareFolder` refuses is refused before anything is changed. */
 export async function writeFolder(folder: string, files: readonly ManifestFile[]): Promise<FolderChange[]> {
   const changes = await compareFolder(folder, files);
-  for (const { kind, path } of changes) {
-    if (kind !== "different" || (await readFile(join(folder, path), "utf8")).startsWith(heading)) continue;
-    throw new ManifestError(`${join(folder, path)} is there already, and this command hasn't made it: its first line isn't the one that says so. Move it away, or name another folder.`);
-  }
   const texts = new Map(files.map((file) => [file.path, manifestText(file)]));
   for (const { kind, path } of changes) {
     const target = join(folder, path);

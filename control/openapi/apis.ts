@@ -201,9 +201,9 @@ function madeApi(source: Source, read: ReadApi, options: ApiOptions, { hosts, pa
     if (remarks.length > 0) source.note(operations[0]!.at, `${operationList(operations)} ${operations.length === 1 ? "is" : "are"} one route, \`${route.methods!.join(",")} ${route.path}\`: ${remarks.join("; ")}.`);
   }
   const common = (part.routes[0]?.route.scopes ?? []).filter((scope) => part.routes.every(({ route }) => route.scopes?.includes(scope)));
-  const scopes = mode === "keyless" ? [] : [...new Set([...(extension.scopes ?? []), ...common])].sort();
+  const scopes = mode === "none" ? [] : [...new Set([...(extension.scopes ?? []), ...common])].sort();
   const routes = part.routes.map(({ route, ...rest }) => ({ ...rest, route: withoutScopes(route, scopes) }));
-  const limits = (extension.limits ?? []).filter(({ subject = "key" }) => mode !== "keyless" || !countsCaller(subject));
+  const limits = (extension.limits ?? []).filter(({ subject = "key" }) => mode !== "none" || !countsCaller(subject));
   const upstream = { ...extension.upstream, ...options.upstream };
   const methods = [...new Set(part.routes.flatMap(({ route }) => route.methods ?? []))].sort();
   return {
@@ -270,7 +270,7 @@ class Ids {
     const [first] = groups;
     const { mode, failureMode } = group.sample;
     const words = group === first ? [] : [
-      ...(mode === first!.sample.mode ? [] : [mode === "keyless" ? "public" : mode]),
+      ...(mode === first!.sample.mode ? [] : [mode === "none" ? "public" : mode]),
       ...(failureMode === first!.sample.failureMode ? [] : [failureMode]),
       ...(group.shared ?? []).map((method) => method.toLowerCase()),
     ];

@@ -77,7 +77,7 @@ class Reader {
     const merged: RouteExtension = Object.assign({}, ...extensions);
     const access = this.#access(operation, at, merged);
     const limits = [...new Map(extensions.flatMap(({ limits: list }) => filledLimits(list)).map((limit) => [limit.name, limit])).values()];
-    if (access.mode === "keyless") this.#checkKeyless(extensions, limits, at);
+    if (access.mode === "none") this.#checkKeyless(extensions, limits, at);
     return {
       at,
       template: printable(template),
@@ -95,7 +95,7 @@ class Reader {
   #access(operation: Fields, at: ProblemPath, extension: RouteExtension): Access {
     const access = operation["security"] === undefined ? this.#documentAccess : this.#security.access(operation["security"], [...at, "security"]);
     const mode = extension.auth?.mode ?? access.mode;
-    return { mode, scopes: mode === "keyless" ? [] : access.scopes };
+    return { mode, scopes: mode === "none" ? [] : access.scopes };
   }
 
   #checkKeyless(extensions: readonly RouteExtension[], limits: Operation["limits"], at: ProblemPath): void {
@@ -111,9 +111,9 @@ class Reader {
   #accessOfDocument(): Access {
     const { root } = this.#source;
     if (root["security"] !== undefined) return this.#security.access(root["security"], ["security"]);
-    if (speaksOfSecurity(root)) return { mode: "keyless", scopes: [] };
+    if (speaksOfSecurity(root)) return { mode: "none", scopes: [] };
     if (this.#extension.auth === undefined) {
-      this.#source.note([], "The document doesn't say who may call: a key is asked for.", "Add `security`, or `x-tollgate: {auth: {mode: keyless}}`.");
+      this.#source.note([], "The document doesn't say who may call: a key is asked for.", "Add `security`, or `x-tollgate: {auth: {mode: none}}`.");
     }
     return { mode: "key", scopes: [] };
   }

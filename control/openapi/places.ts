@@ -171,9 +171,9 @@ const failureOrder: readonly FailureMode[] = ["closed", "local", "open"];
 function merge(operations: readonly Operation[], prefix: string): Treatment {
   const remarks: string[] = [];
   const modes = [...new Set(operations.map(({ mode }) => mode))];
-  const asking = modes.filter((mode) => mode !== "keyless");
-  const mode = asking.length > 1 ? "key-or-jwt" : (asking[0] ?? "keyless");
-  if (modes.length > 1) remarks.push(modes.includes("keyless") ? "some are open to everybody: a credential is needed for all" : "they ask for different credentials: either is taken for all");
+  const asking = modes.filter((mode) => mode !== "none");
+  const mode = asking.length > 1 ? "key-or-jwt" : (asking[0] ?? "none");
+  if (modes.length > 1) remarks.push(modes.includes("none") ? "some are open to everybody: a credential is needed for all" : "they ask for different credentials: either is taken for all");
   const failureModes = [...new Set(operations.map(({ failureMode }) => failureMode))].sort((a, b) => failureOrder.indexOf(a) - failureOrder.indexOf(b));
   if (failureModes.length > 1) remarks.push(`their failure modes differ: ${failureModes[0]} holds for all`);
   const scopes = [...new Set(operations.flatMap((operation) => operation.scopes))].sort();
@@ -182,7 +182,7 @@ function merge(operations: readonly Operation[], prefix: string): Treatment {
   if (costs.length > 1) remarks.push(`their costs differ: each costs ${costs[0]}`);
   const { limits, differ } = mergeLimits(operations);
   if (differ) remarks.push("their limits differ: those of all hold for each");
-  if (prefix === "/" && mode === "keyless") remarks.push("as a prefix it is every path that no other one takes: all of those are open to everybody");
+  if (prefix === "/" && mode === "none") remarks.push("as a prefix it is every path that no other one takes: all of those are open to everybody");
   return { mode, failureMode: failureModes[0]!, scopes, cost: costs[0]!, limits, operations, remarks };
 }
 

@@ -35,9 +35,9 @@ export class Security {
   access(requirements: unknown, path: ProblemPath): Access {
     const alternatives = this.#source.list(requirements, path)!.map((value, index) => this.#alternative(value, [...path, index]));
     const asking = alternatives.filter(({ credential }) => credential !== undefined);
-    if (asking.length === 0) return { mode: "keyless", scopes: [] };
+    if (asking.length === 0) return { mode: "none", scopes: [] };
     if (asking.length < alternatives.length) {
-      this.#source.note(path, "Credentials are optional here, which can't be expressed: callers without any are refused.", "Set `x-tollgate: {auth: {mode: keyless}}` where everybody may call.");
+      this.#source.note(path, "Credentials are optional here, which can't be expressed: callers without any are refused.", "Set `x-tollgate: {auth: {mode: none}}` where everybody may call.");
     }
     const scoped = new Set(asking.filter(({ scopes }) => scopes.length > 0).map(({ scopes }) => [...scopes].sort().join(" ")));
     const scopes = [...new Set(asking.flatMap((alternative) => alternative.scopes))].sort();

@@ -1,4 +1,5 @@
 /** An OpenAPI document as it was read: values, references, and where in the text they are. */
+import { isScalar } from "yaml";
 import { nearest } from "../domain/nearest.ts";
 import type { LocatedProblem, Problem, ProblemPath } from "../domain/problem.ts";
 import { readDocument } from "../domain/yamlFile.ts";
@@ -37,8 +38,8 @@ export class Source {
   }
 
   /** Reads YAML or JSON. Throws an OpenApiError when it isn't that, or no OpenAPI document of a version that is understood. */
-  static read(text: string): Source {
-    const { document, locate, syntax } = readDocument(text, { merge: true });
+  static read(source: string): Source {
+    const { document, locate, syntax } = readDocument(source, { merge: true });
     if (syntax.length > 0) throw new OpenApiError(syntax);
     const refuse = (path: ProblemPath, message: string, remedy: string): never => {
       throw new OpenApiError(locate([{ severity: "error", path, message, remedy }]));
@@ -55,8 +56,11 @@ export class Source {
       return refuse(["swagger"], `This is Swagger ${printable(root["swagger"])}, which is older than OpenAPI 3.`, "Convert it first, for example with `npx swagger2openapi`.");
     }
     if (!("openapi" in root)) return refuse([], "This is not an OpenAPI document: it has no field `openapi`.", "Name an OpenAPI document of version 3.0 to 3.2 with -f.");
-    const version = /^(3\.[0-2])(\.\d+\S*)?$/.exec(String(root["openapi"]))?.[1];
-    if (version === undefined) return refuse(["openapi"], `OpenAPI ${printable(root["openapi"])} is not understood.`, "Use a document of version 3.0, 3.1 or 3.2.");
+    // Unquoted, 3.0 is the number 3: only the text tells them apart.
+    const written = document.get("openapi", true);
+    const text = isScalar(written) && typeof written.value === "number" ? written.source : root["openapi"];
+    const version = /^(3\.[0-2])(\.\d+\S*)?$/.exec(String(text))?.[1];
+    if (version === undefined) return refuse(["openapi"], `OpenAPI ${printable(text)} is not understood.`, "Use a document of version 3.0, 3.1 or 3.2.");
     return new Source(root, version, locate);
   }
 

@@ -58,7 +58,7 @@ function layOut(node: YAMLMap, { api, routes, upstreamKnown, limitsLeftOut }: Ma
   const paths = node.get("paths", true);
   if (api.paths.length === 1) flow(paths);
   if (!upstreamKnown) before(node, "upstream", ["OpenAPI doesn't say where the service runs in the mesh: --service, --port."]);
-  if (api.auth!.mode === "keyless") {
+  if (api.auth!.mode === "none") {
     const limits = limitsLeftOut.length === 0 ? [] : [`Left out, since there is no caller to count: ${limitsLeftOut.join(", ")}.`];
     before(node, "auth", ["Everybody may call, as the document says; claims that a client forges are removed all the same.", ...limits]);
   }

@@ -91,7 +91,7 @@ function* placesOf(facts: QuotaFacts, caller: Caller): Generator<AppliedPlace> {
   const key = caller.limited === undefined ? undefined : { id: caller.limited.id, limits: caller.limited.limits!.map(({ limit }) => limit) };
   for (const api of facts.apis) {
     const allowed = [tier.apiWireIds, caller.apis].every((ids) => ids === undefined || ids.includes(api.wireId));
-    if (!allowed || api.api.auth.mode === "keyless") continue;
+    if (!allowed || api.api.auth.mode === "none") continue;
     const keys = [0, ...routeKeys(api.api.routes)];
     for (const [index, route] of [undefined, ...api.api.routes].entries()) {
       const name = route === undefined ? "" : routeName(route);

@@ -18,6 +18,8 @@ export interface LogOptions extends FormatOptions {
   toleranceMs: number;
   fromMs: number;
   untilMs: number;
+  /** how many bad lines are kept to be shown; 5 unless set */
+  badShown?: number;
 }
 
 /** A line that says nothing that could be replayed. */
@@ -28,12 +30,14 @@ export interface BadLine {
   text: string;
 }
 
-const badShown = 5;
+const standardBadShown = 5;
 const sampleLines = 200;
 const shownCharacters = 120;
 
 export interface LogCounts {
   lines: number;
+  /** empty, or a header that names columns */
+  skipped: number;
   bad: number;
   /** of no HTTP request */
   noRequest: number;
@@ -47,7 +51,7 @@ export interface LogCounts {
 
 export class LogFile {
   readonly name: string;
-  readonly counts: LogCounts = { lines: 0, bad: 0, noRequest: 0, outside: 0, late: 0, latestMs: 0, named: new Map() };
+  readonly counts: LogCounts = { lines: 0, skipped: 0, bad: 0, noRequest: 0, outside: 0, late: 0, latestMs: 0, named: new Map() };
   readonly badLines: BadLine[] = [];
   /** why it wasn't read to its end */
   cut: string | undefined;
@@ -129,6 +133,7 @@ class LineReader {
     const first = lines.findIndex((line) => line !== "");
     if (first < 0) {
       this.#counts.lines += lines.length;
+      this.#counts.skipped += lines.length;
       return lines.length;
     }
     const sample = lines.slice(first, first + sampleLines).filter((line) => line !== "");
@@ -136,20 +141,28 @@ class LineReader {
     const detected = detect(sample) ?? detect(lines.slice(first));
     if (detected === undefined) {
       for (const line of lines) {
-        if (line === "") this.#counts.lines++;
+        if (line === "") this.#skip();
         else this.bad("of no format that is known; name it by --input, --format or --columns", line);
       }
       return lines.length;
     }
     this.#parser = detected.parser;
-    this.#counts.lines += first + detected.headerLines;
+    this.#counts.lines += first;
+    this.#counts.skipped += first;
+    const header = detected.headerLines === 0 ? undefined : lines[first]!;
+    if (header !== undefined && detected.parser instanceof CsvParser && !detected.parser.usable) {
+      this.bad("a header that names no column with the time; name it, such as --columns time=when", header);
+    } else {
+      this.#counts.lines += detected.headerLines;
+      this.#counts.skipped += detected.headerLines;
+    }
     if (detected.parser instanceof CsvParser && !detected.parser.hasPath) this.#standardPath = "/";
     return first + detected.headerLines;
   }
 
   #readLine(line: string, sorter: Sorter<LoggedRequest>): void {
+    if (line === "") return this.#skip();
     this.#counts.lines++;
-    if (line === "") return;
     const entry = this.#entry;
     if (!this.#parser!.parse(line, entry)) return this.#note(`not ${this.#parser!.name}`, line);
     const timeText = entry.get(slotIndex.time);
@@ -170,6 +183,11 @@ class LineReader {
     } else sorter.add(request);
   }
 
+  #skip(): void {
+    this.#counts.lines++;
+    this.#counts.skipped++;
+  }
+
   /** Counts a line that can't be read. */
   bad(reason: string, line: string): void {
     this.#counts.lines++;
@@ -178,7 +196,7 @@ class LineReader {
 
   #note(reason: string, line: string): void {
     this.#counts.bad++;
-    if (this.#badLines.length >= badShown) return;
+    if (this.#badLines.length >= (this.#options.badShown ?? standardBadShown)) return;
     const text = line.length > shownCharacters ? `${line.slice(0, shownCharacters)}…` : line;
     this.#badLines.push({ line: this.#counts.lines, reason, text: withoutKeys(text) });
   }

@@ -15,6 +15,8 @@ export interface LogReport {
   name: string;
   format?: string;
   lines: number;
+  /** of these, that told of a request, also when it was left out or refused; 0 of a log that has other lines than empty ones: it can't be judged */
+  understood: number;
   badLines: number;
   /** the first of them */
   bad: BadLine[];
@@ -268,6 +270,7 @@ function logReport({ name, format, counts, badLines, cut }: LogFile): LogReport 
     name,
     ...(format === undefined ? {} : { format }),
     lines: counts.lines,
+    understood: counts.lines - counts.skipped - counts.bad - counts.noRequest,
     badLines: counts.bad,
     bad: badLines,
     noRequest: counts.noRequest,

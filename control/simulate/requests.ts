@@ -1,6 +1,5 @@
 /** From a line of a log to a request that limits decide, or to the reason why they don't: the ladder of `assembly/filter.ts` as far as a log tells. */
-import { byteText } from "../domain/requestPath.ts";
-import type { ApiRouter, Place } from "../domain/matching.ts";
+import { type ApiRouter, byteText, type Place } from "../domain/matching.ts";
 import { type Api, type EnvironmentSpec, isClosed, takesKeys } from "../domain/model.ts";
 import { reasons } from "../../protocol/reasons.ts";
 import { addressSubject, addressWithin, bareAddress, forwardedAddress } from "./addresses.ts";
@@ -123,7 +122,7 @@ export class RequestReader {
     const address = bare === undefined ? undefined : this.#subjects.of(bare);
     if (address === undefined) this.lacks.address++;
     const gateway = this.#gateways.of(entry.get(s.gateway) ?? "")!;
-    if (mode === "keyless") {
+    if (mode === "none") {
       const caller = this.#callers.of({ key: undefined, secret: undefined, consumer: undefined, tier: undefined, address });
       return { timeMs, place, caller, address, gateway };
     }
@@ -167,8 +166,8 @@ export class RequestReader {
 
 /** What a request without any identity is refused by. */
 function missingReason({ auth: { mode, jwt } }: Api): string {
-  if (mode === "peer") return "peer_missing";
-  return jwt !== undefined && mode !== "both" ? "token_missing" : "key_missing";
+  if (mode === "mtls") return "peer_missing";
+  return jwt !== undefined && mode !== "key-and-jwt" ? "token_missing" : "key_missing";
 }
 
 /** `*`, the very origin, or `https://*.suffix` for any host below the suffix. */
@@ -195,7 +194,7 @@ function refusalOf(caller: Caller, place: Place, timeMs: number, address: string
   if (tier.apis !== undefined && !tier.apis.includes(api.id)) return "api_not_allowed";
   if (facts?.key.apis !== undefined && !facts.key.apis.includes(api.id)) return "api_not_allowed";
   if (!hasScopes(caller, api.scopes) || (route !== undefined && !hasScopes(caller, route.scopes))) return "scope_missing";
-  if (facts !== undefined && facts.networks.length > 0 && (address === undefined || !addressWithin(address, facts.networks))) return "address_not_allowed";
+  if (facts !== undefined && facts.networks.length > 0 && (address === undefined || !addressWithin(address, facts.networks))) return "ip_not_allowed";
   return undefined;
 }
 

@@ -112,7 +112,7 @@ export class Rules {
 
   /** The limits of a request, merged by name. Each list is made once. */
   of(place: Place, caller: Caller): readonly Rule[] {
-    const keyless = place.api.auth.mode === "keyless";
+    const keyless = place.api.auth.mode === "none";
     const key = keyless || caller.key === undefined || caller.key.key.limits.length === 0 ? undefined : caller.key;
     const tier = keyless ? undefined : caller.tier;
     const places = child(child(this.#lists, key), tier);

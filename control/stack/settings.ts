@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
-import { StartError } from "../config.ts";
+import { StartError, variable as valueOf } from "../settings.ts";
 
 /** What `tollgate run` takes from the environment variables. */
 export interface StackSettings {
@@ -28,11 +28,11 @@ export const portRoles: Record<PortRole, { variable: string; standard: number; p
 
 /** Reads the variables; paths are relative to the current folder. Throws a StartError that names the variable. */
 export function readSettings(env: NodeJS.ProcessEnv): StackSettings {
-  const dataDir = resolve(env.TOLLGATE_DATA_DIR || ".tollgate");
+  const dataDir = resolve(valueOf(env, "TOLLGATE_DATA_DIR") ?? ".tollgate");
   const ports = Object.fromEntries(
     Object.entries(portRoles).map(([role, { variable, standard }]) => [role, wholeNumber(env, variable, standard, 0, 65535)]),
   ) as StackPorts;
-  const givenToken = env.TOLLGATE_ADMIN_TOKEN || undefined;
+  const givenToken = valueOf(env, "TOLLGATE_ADMIN_TOKEN");
   return {
     ports,
     dataDir,
@@ -43,8 +43,8 @@ export function readSettings(env: NodeJS.ProcessEnv): StackSettings {
 }
 
 function wholeNumber(env: NodeJS.ProcessEnv, variable: string, standard: number, least: number, most: number): number {
-  const text = env[variable];
-  if (text === undefined || text === "") return standard;
+  const text = valueOf(env, variable);
+  if (text === undefined) return standard;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= most) return value;
   throw new StartError(`${variable} is ${JSON.stringify(text)}.`, `Give it a whole number from ${least} to ${most}, or unset it for ${standard}.`);

@@ -74,5 +74,7 @@ export interface SqlDialect {
   broadcast(text: string): Promise<void>;
   /** `heard` gets what is broadcast from now on, while the database can be reached */
   onBroadcast(heard: (text: string) => void): void;
+  /** Throws StoreTrouble when the database is known to refuse writes; looks whether it still does, within milliseconds. */
+  check(): Promise<void>;
   close(): Promise<void>;
 }

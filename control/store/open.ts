@@ -1,15 +1,17 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openPostgres } from "./postgres.ts";
-import { openSqlite } from "./sqlite.ts";
+import { openSqlite, type SqliteOptions } from "./sqlite.ts";
 import { SqlStore, type StoreOptions } from "./sqlStore.ts";
 
+export interface OpenOptions extends StoreOptions, Pick<SqliteOptions, "lockWaitMs" | "onRecovered"> {}
+
 /**
- * Opens the store that a URL names, `file:…` (SQLite) or `postgres://…`, and brings its tables up to date. `onLost` hears of trouble that
- * no caller waits for, such as a lost connection; it heals by itself.
+ * Opens the store that a URL names, `file:…` (SQLite) or `postgres://…`, and brings its tables up to date. `onLost` hears when a connection
+ * was lost or the database began to refuse writes; either is tried again. Throws StoreTrouble when the database can't be used.
  */
-export async function openStore(url: string, onLost: (error: Error) => void, options?: StoreOptions): Promise<SqlStore> {
-  const dialect = url.startsWith("file:") ? openSqlite(filePath(url)) : openPostgres(url, onLost);
+export async function openStore(url: string, onLost: (error: Error) => void, options: OpenOptions = {}): Promise<SqlStore> {
+  const dialect = url.startsWith("file:") ? await openSqlite(filePath(url), { ...options, onTrouble: onLost }) : openPostgres(url, onLost);
   const store = new SqlStore(dialect, options);
   try {
     await store.migrate();

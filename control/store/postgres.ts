@@ -119,6 +119,7 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
     onBroadcast(heard) {
       broadcastListeners.push(heard);
     },
+    async check() {},
     async close() {
       closed = true;
       clearTimeout(retry);

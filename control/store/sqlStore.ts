@@ -72,6 +72,7 @@ export class SqlStore implements Store {
   }
 
   async ping(): Promise<void> {
+    await this.dialect.check();
     await this.view((db) => sql`select 1`.execute(db));
   }
 

@@ -151,7 +151,7 @@ export interface Gateway {
 export interface Store extends FeedSource, IdentityStore {
   /** Brings the tables to this program's version; safe to call from several replicas at once. */
   migrate(): Promise<void>;
-  /** Does the database answer? Throws when it doesn't. */
+  /** Does the database answer, and take writes as far as is known? Throws when it doesn't, a StoreTrouble where the reason is known. */
   ping(): Promise<void>;
   close(): Promise<void>;
 

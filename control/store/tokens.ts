@@ -1,4 +1,5 @@
 /** Admin and gateway tokens, by their digests. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Kysely, Transaction } from "kysely";
 import { insertAudit } from "./auditLog.ts";
 import type { SqlDialect } from "./dialect.ts";
@@ -7,12 +8,17 @@ import { lockEnvironment } from "./lock.ts";
 import { parseList } from "./records.ts";
 import type { AdminToken, ChangeContext, GatewayToken, NewAdminToken, NewGatewayToken } from "./store.ts";
 import type { AdminTokensTable, GatewayTokensTable, Tables } from "./tables.ts";
+import { isUnavailable } from "./unavailable.ts";
 
 /** A token's use is noted at most this often. */
 const lastUseGrainMs = 60_000;
+/** A token's holder waits no longer for the note. */
+const noteWaitMs = 50;
 
 export class Tokens {
   private readonly dialect: SqlDialect;
+  /** digests of the tokens whose use is being noted */
+  private readonly noting = new Set<string>();
 
   constructor(dialect: SqlDialect) {
     this.dialect = dialect;
@@ -109,8 +115,20 @@ export class Tokens {
   }
 
   private async noteUse(table: "admin_tokens" | "gateway_tokens", row: { digest: string; last_used_ms: number | null }, nowMs: number): Promise<void> {
-    if (row.last_used_ms !== null && nowMs - row.last_used_ms < lastUseGrainMs) return;
-    await this.dialect.db.updateTable(table).set({ last_used_ms: nowMs }).where("digest", "=", row.digest).execute();
+    if ((row.last_used_ms !== null && nowMs - row.last_used_ms < lastUseGrainMs) || this.noting.has(row.digest)) return;
+    this.noting.add(row.digest);
+    const noted = this.dialect.db
+      .updateTable(table)
+      .set({ last_used_ms: nowMs })
+      .where("digest", "=", row.digest)
+      .execute()
+      .catch((error: unknown) => {
+        if (!isUnavailable(error)) throw error;
+      })
+      .finally(() => this.noting.delete(row.digest));
+    // Who only reads needs no database that takes writes: a full disk or a lock that another process holds must not keep gateways out.
+    noted.catch(() => undefined);
+    await Promise.race([noted, sleep(noteWaitMs, undefined, { ref: false })]);
   }
 }
 

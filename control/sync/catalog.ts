@@ -172,13 +172,13 @@ export class Catalog {
     const places = [...this.#apis.values()].filter((known) => {
       if (known.gone || !view.sees(known.api.id)) return false;
       if (owner.kind === "api") return known.wireId === owner.api;
-      if (known.api.auth.mode === "keyless") return false;
+      if (known.api.auth.mode === "none") return false;
       if (owner.kind === "key") return true;
       return (tierApis?.has(known.wireId) ?? true) && !known.limitNames.has(name);
     });
     return {
       apis: new Set(places.map(({ wireId }) => wireId)),
-      keylessCallers: places.some(({ api }) => takesTokens(api.auth.mode) || api.auth.mode === "peer"),
+      keylessCallers: places.some(({ api }) => takesTokens(api.auth.mode) || api.auth.mode === "mtls"),
       local: places.some(({ api }) => api.failureMode === "local"),
     };
   }

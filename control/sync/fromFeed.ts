@@ -39,7 +39,7 @@ function wireJwt({ issuers, consumerClaims, tierClaim, scopeClaim, unknownConsum
     consumerClaims,
     tierClaim: tierClaim ?? "",
     scopeClaim: scopeClaim ?? "",
-    admitUnknown: unknownConsumers === "admit",
+    admitUnknown: unknownConsumers === "allow",
   };
 }
 

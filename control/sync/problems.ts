@@ -1,5 +1,7 @@
 /** The errors of the sync port: one table. Gateways act on the status alone; the rest is for people. */
 
+import { errorTypeBase } from "../errors.ts";
+
 export const syncProblems = {
   parameter_invalid: { status: 400, title: "A parameter is wrong" },
   usage_refused: { status: 400, title: "Usage refused" },
@@ -37,6 +39,6 @@ export class SyncProblem extends Error {
   /** RFC 9457 problem details. */
   body(): object {
     const { status, title } = syncProblems[this.code];
-    return { type: `urn:tollgate:sync:${this.code}`, title, status, code: this.code, detail: this.message };
+    return { type: `${errorTypeBase}sync-${this.code}`, title, status, code: this.code, detail: this.message };
   }
 }

@@ -10,7 +10,7 @@ export type CountColumn =
   | "refused"
   | "observed"
   | `status_${1 | 2 | 3 | 4 | 5}`
-  | "unseen"
+  | "unsampled"
   | `latency_${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13}`;
 
 export { latencyBoundsMs } from "../../protocol/enums.ts";
@@ -22,13 +22,13 @@ const plain = ["admitted", "cost", "overshoot", "shadowed", "local"] as const;
 export const statusColumns = statusClasses.map((_, index) => `status_${index + 1}` as CountColumn);
 export const latencyColumns = Array.from({ length: latencyBuckets }, (_, index) => `latency_${index}` as CountColumn);
 /** In the order in which rows hold them. */
-export const countColumns: readonly CountColumn[] = [...plain, "refused", "observed", ...statusColumns, ...latencyColumns, "unseen"];
+export const countColumns: readonly CountColumn[] = [...plain, "refused", "observed", ...statusColumns, ...latencyColumns, "unsampled"];
 
 export const refusedPlace = countColumns.indexOf("refused");
 export const observedPlace = countColumns.indexOf("observed");
 const statusPlace = countColumns.indexOf("status_1");
 /** Admissions whose responses the gateway didn't look at. */
-const unseenPlace = countColumns.indexOf("unseen");
+const unseenPlace = countColumns.indexOf("unsampled");
 const latencyPlace = countColumns.indexOf("latency_0");
 
 export type Metric = { place: number } | { reason: number; observed: boolean };
@@ -64,10 +64,10 @@ export function metricOf(code: number): Metric | undefined {
 export function responsesOf(counts: readonly number[]): number[] {
   const seen = statusColumns.map((_, index) => counts[statusPlace + index]!);
   const all = seen.reduce((sum, count) => sum + count, 0);
-  const unseen = counts[unseenPlace]!;
-  if (all === 0 || unseen === 0) return seen;
-  const parts = seen.map((count) => Math.floor((unseen * count) / all));
+  const unsampled = counts[unseenPlace]!;
+  if (all === 0 || unsampled === 0) return seen;
+  const parts = seen.map((count) => Math.floor((unsampled * count) / all));
   const most = seen.indexOf(Math.max(...seen));
-  parts[most]! += unseen - parts.reduce((sum, part) => sum + part, 0);
+  parts[most]! += unsampled - parts.reduce((sum, part) => sum + part, 0);
   return seen.map((count, index) => count + parts[index]!);
 }

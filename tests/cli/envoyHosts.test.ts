@@ -3,16 +3,16 @@
  * nothing and sent to the upstream of one that asks for a key.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { envoyArguments } from "../../control/envoy/bootstrap.ts";
 import { findEnvoy } from "../../control/envoy/find.ts";
-import { reasonOf } from "../envoy/harness.ts";
-import { send } from "../envoy/support/http1.ts";
-import { freePort } from "./gateway.ts";
-import { cli, eventually, temporaryFolder, writeIn } from "./support.ts";
+import { reasonOf } from "../kit/gateway.ts";
+import { send } from "../kit/http1.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { startHttpServer } from "../kit/http.ts";
+import { freePorts } from "../kit/ports.ts";
+import { Program } from "../kit/process.ts";
+import { cli, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const upstreams = { keyed: await upstream("keyed"), free: await upstream("free") };
@@ -21,8 +21,8 @@ const upstreams = { keyed: await upstream("keyed"), free: await upstream("free")
 const file = `version: 1
 apis:
   - {id: a, hosts: ["*"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.keyed}}}
-  - {id: b, hosts: [api.example.com, "*.example.org"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: keyless}}
-  - {id: c, hosts: ["*"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: keyless}}
+  - {id: b, hosts: [api.example.com, "*.example.org"], paths: [/one], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: none}}
+  - {id: c, hosts: ["*"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.free}}, auth: {mode: none}}
   - {id: d, hosts: [api.example.com, "*.example.org"], paths: [/two], upstream: {service: 127.0.0.1, port: ${upstreams.keyed}}}
 `;
 
@@ -33,13 +33,13 @@ const hosts = ["api.example.com", "a.example.org"].flatMap((host) => [
 ]);
 
 test("no spelling of a host reaches an upstream without the key that its API asks for", async () => {
-  const [port, admin] = [await freePort(), await freePort()];
+  const [port = 0, admin = 0] = await freePorts(2);
   const made = await cli(["envoy-config", "-f", writeIn(folder, "tollgate.yaml", file), "--standalone", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${admin}`, "--access-log", "/dev/null"]);
   assert.equal(made.code, 0, made.stderr);
-  const envoy = spawn((await findEnvoy()).path, envoyArguments(writeIn(folder, "envoy.yaml", made.stdout), 1), { stdio: "ignore" });
-  after(() => envoy.kill());
+  const envoy = new Program((await findEnvoy()).path, envoyArguments(writeIn(folder, "envoy.yaml", made.stdout), 1));
+  after(() => envoy.stop());
   const ask = (host: string, path: string) => send(port, { path, headers: [["Host", host]] });
-  await eventually("the filter's answer", async () => ((await ask("x.net", "/one").then(reasonOf, () => undefined)) === "key_missing" ? true : undefined));
+  await envoy.until("the filter answers", async () => reasonOf(await ask("x.net", "/one")) === "key_missing");
   let served = 0;
   for (const host of hosts) for (const path of ["/one", "/two"]) {
     const response = await ask(host, path);
@@ -52,8 +52,7 @@ test("no spelling of a host reaches an upstream without the key that its API ask
 });
 
 async function upstream(name: string): Promise<number> {
-  const server: Server = createServer((_request, response) => void response.end(name));
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  after(() => server.close());
-  return (server.address() as AddressInfo).port;
+  const { port, close } = await startHttpServer((_request, response) => void response.end(name));
+  after(close);
+  return port;
 }

@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loadFile } from "../../control/domain/yamlFile.ts";
-import { cli, root, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, startTestControl, writeIn } from "./support.ts";
 
 const demo = join(root, "examples/demo/tollgate.yaml");
 const folder = temporaryFolder();
@@ -100,7 +101,7 @@ test("the file's environment and --environment must agree", async () => {
   const outcome = await cli(["apply", "-f", demo, "-e", "staging"], env);
   assert.equal(outcome.code, 1);
   assert.match(outcome.stderr, /The file names `default`, the query `staging`\..*\n\(status 400, environment_mismatch\)/);
-  assert.match((await cli(["compile", "-f", demo, "-e", "staging"], env)).stderr, /is for the environment `default`, --environment says `staging`/);
+  assert.match((await cli(["compile", "-f", demo, "-e", "staging"], env)).stderr, /The file is for the environment `default`, but `staging` was asked for/);
   const nameless = writeIn(folder, "nameless.yaml", "version: 1\ntiers: []\n");
   assert.match((await cli(["apply", "-f", nameless], { ...env, TOLLGATE_ENVIRONMENT: "staging" })).stderr, /no environment `staging`[^]*environment_not_found/);
 });
@@ -125,7 +126,7 @@ test("compile gives a plugin configuration, or the snapshot alone, the same byte
     return stderr;
   };
   assert.match(await refused("kySources: [{header: x}]"), /Did you mean `keySources`/);
-  assert.match(await refused("loadHoldMs: 99999999"), /loadHoldMs: .*60000/);
+  assert.match(await refused("snapshotWaitTimeoutMs: 99999999"), /snapshotWaitTimeoutMs: .*60000/);
   assert.match(await refused("control: {cluster: c, authority: a}"), /control can't be given here/);
 });
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { findEnvoy } from "../../control/envoy/find.ts";
 import { ensureEnvoy } from "../../control/envoy/install.ts";
-import { temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { writeIn } from "./support.ts";
 
 /** A shell script that answers --version as Envoy does. */
 function fakeEnvoy(folder: string, version: string, name = "envoy"): string {

@@ -6,8 +6,9 @@ import { promisify } from "node:util";
 import { findEnvoy } from "../../control/envoy/find.ts";
 import { isExecutable } from "../../control/envoy/install.ts";
 import { envoyArguments } from "../../control/envoy/bootstrap.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { standaloneGateway, tryGateway } from "./gateway.ts";
-import { root, temporaryFolder } from "./support.ts";
+import { root } from "./support.ts";
 
 const folder = join(root, ".tollgate", "func-e", "bin");
 const funcE = join(folder, "func-e");

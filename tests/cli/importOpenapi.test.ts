@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { importOpenApi } from "../../control/openapi/importOpenApi.ts";
 import { OpenApiError } from "../../control/openapi/source.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { goldens } from "./importOpenapi/goldens.ts";
-import { cli, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { cli, startTestControl, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const shop = join(import.meta.dirname, "importOpenapi", "shop.yaml");
@@ -23,7 +24,7 @@ function documentOf(paths: object, more: object = {}): string {
 }
 
 for (const { input, outputs } of goldens()) {
-  for (const { path, text } of outputs) test(`${path.split("/").at(-1)} is as committed (npm run golden writes it)`, () => assert.equal(text, readFileSync(path, "utf8")));
+  for (const { path, text } of outputs) test(`${path.split("/").at(-1)} is as committed (npm run generate writes it)`, () => assert.equal(text, readFileSync(path, "utf8")));
   test(`what is made of ${input.split("/").at(-1)} is valid`, async () => {
     const imported = await cli(["import", "openapi", "-f", input]);
     assert.equal(imported.code, 0, imported.stderr);
@@ -145,8 +146,8 @@ test("schemes become auth modes", () => {
     [[{ basic: [] }], "key", undefined],
     [[{ mtls: [], oauth: ["a"] }], "jwt", ["a"]],
     [[{}, { key: [] }], "key", undefined],
-    [[{}], "keyless", undefined],
-    [[], "keyless", undefined],
+    [[{}], "none", undefined],
+    [[], "none", undefined],
   ];
   for (const [security, mode, scopes] of cases) {
     const { apis } = importOpenApi(documentOf({ "/a": { get: { security } } }, { components: { securitySchemes: schemes } }));
@@ -186,4 +187,12 @@ test("what a document says can't leave its line, in comments or on a terminal", 
   const { yaml, notes } = importOpenApi(documentOf({ "/a\nb: {}": { get: { security: [] } }, "/a": { post: {} } }, { info: { title: "x\ny: 1\u001b[2J", version: "\n" } }));
   assert.match(yaml, /^# APIs of x y: 1 \[2J, made by/);
   for (const { message } of notes) assert.doesNotMatch(message, /[\u0000-\u001f]/);
+});
+
+test("a version written as a YAML number is read as it was written", () => {
+  const text = (version: string) => `openapi: ${version}\ninfo: {title: T, version: 1.0}\npaths: {/a: {get: {responses: {200: {description: ok}}}}}\n`;
+  for (const version of ["3.0", "3.1", "3.2", '"3.0"', "'3.1.0'", "3.0.3"]) assert.equal(importOpenApi(text(version), { hosts: ["a.example"], upstream: {} }).apis.length, 1, version);
+  for (const version of ["3", "3.00", "2.0", "4.0", "3.10", "30", "true"]) {
+    assert.throws(() => importOpenApi(text(version), { upstream: {} }), (error) => error instanceof OpenApiError && error.message.includes(`OpenAPI ${version} is not understood`), version);
+  }
 });

@@ -68,7 +68,7 @@ const failureOrder = ["closed", "local", "open"];
 function checkStrict({ api, route }: Place, described: readonly Described[], what: string): void {
   const scopes = new Set([...api.scopes, ...(route?.scopes ?? [])]);
   for (const one of described) {
-    if (one.scopes !== undefined) assert.notEqual(api.auth.mode, "keyless", what);
+    if (one.scopes !== undefined) assert.notEqual(api.auth.mode, "none", what);
     for (const scope of one.scopes ?? []) assert.ok(scopes.has(scope), `${what} needs ${scope}`);
     assert.ok((route?.cost ?? 1) >= one.cost, `${what} costs ${one.cost}`);
     assert.ok(failureOrder.indexOf(api.failureMode) <= failureOrder.indexOf(one.failureMode), `${what} fails ${one.failureMode}`);
@@ -83,7 +83,7 @@ test("a document without templates and without paths below each other is taken e
     for (const { template: path, method, scopes, cost, failureMode } of operations) {
       const found = router.match("any.example", path, method.toUpperCase()) as Place;
       assert.deepEqual([...new Set([...found.api.scopes, ...(found.route?.scopes ?? [])])].sort(), [...(scopes ?? [])].sort());
-      assert.deepEqual([found.api.auth.mode, found.api.failureMode, found.route?.cost], [scopes === undefined ? "keyless" : "jwt", failureMode, cost]);
+      assert.deepEqual([found.api.auth.mode, found.api.failureMode, found.route?.cost], [scopes === undefined ? "none" : "jwt", failureMode, cost]);
     }
     assert.ok(notes.every(({ message }) => !message.includes("one route")));
   }), { numRuns: runs });

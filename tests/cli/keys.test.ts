@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { wellFormedKey } from "../../control/domain/keys.ts";
 import type { Key } from "../../control/domain/model.ts";
-import { cli, root, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, startTestControl, writeIn } from "./support.ts";
 
 const { env } = await startTestControl();
 assert.equal((await cli(["apply", "-f", join(root, "examples/demo/tollgate.yaml")], env)).code, 0);
@@ -57,6 +58,22 @@ test("rotate issues a successor; the old key lives for the grace, or not at all"
   assert.match((await keys("rotate", "second", "--grace", "0")).stdout, /The old key second is revoked\./);
   assert.match((await keys("rotate", "second")).stderr, /Key `second` is revoked\.[^]*\(status 409, key_revoked\)/);
   assert.match((await keys("list", "--consumer", "initech")).stdout, new RegExp(`^${first.id} .* rotated `, "m"));
+});
+
+test("rotate refuses a suspended key; keys of a suspended consumer come with a warning", async () => {
+  const { id } = await asJson<Issued>("create", "--consumer", "initech");
+  await keys("suspend", id);
+  const refused = await keys("rotate", id);
+  assert.deepEqual([refused.code, refused.stdout], [1, ""]);
+  assert.match(refused.stderr, new RegExp(`Key \`${id}\` is suspended[^]*Resume the key [^]*key_suspended`));
+  await keys("resume", id);
+  assert.equal((await cli(["consumers", "suspend", "initech"], env)).code, 0);
+  for (const args of [["rotate", id], ["create", "--consumer", "initech"]]) {
+    const { code, stderr } = await keys(...args);
+    assert.equal(code, 0);
+    assert.match(stderr, /^warning: The consumer `initech` is suspended: gateways refuse the key/);
+  }
+  assert.equal((await cli(["consumers", "resume", "initech"], env)).code, 0);
 });
 
 test("list says when a key has expired", async () => {
@@ -113,5 +130,22 @@ test("lengths and numbers that are none are usage errors", async () => {
     const outcome = await keys(...args);
     assert.equal(outcome.code, 2, args.join(" "));
     assert.match(outcome.stderr, /error: option '--(grace|expires|limit) .*is invalid\. Give a /);
+  }
+});
+
+test("an expiry that is no time, too far away or over is refused before anything is issued", async () => {
+  for (const command of [["keys", "create", "--consumer", "acme"], ["admin-tokens", "create", "--name", "n"], ["gateway-tokens", "create", "--group", "g"]]) {
+    for (const [expires, message] of [
+      ["99999999d", /more than 100 years/],
+      ["0d", /isn't in the future/],
+      ["2020-01-01", /isn't in the future/],
+      ["2020-01-01T00:00:00Z", /isn't in the future/],
+      ["soon", /s, m, h, d, w, mo .* or y/],
+    ] as const) {
+      const { code, stderr, stdout } = await cli([...command, "--expires", expires], env);
+      assert.deepEqual([code, stdout], [2, ""], `${command.join(" ")} --expires ${expires}`);
+      assert.match(stderr, message);
+      assert.doesNotMatch(stderr, /\n {4}at /, "no stack");
+    }
   }
 });

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { command } from "../../scripts/golden-manifests.ts";
-import { cli, root, temporaryFolder, writeIn } from "./support.ts";
+import { command } from "../../scripts/generate-manifests.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const demo = join(root, "examples/demo/tollgate.yaml");
@@ -60,9 +61,11 @@ test("what others made is neither replaced nor removed", async () => {
   const before = filesIn(output);
   mkdirSync(join(output, "base/platform"), { recursive: true });
   writeIn(join(output, "base/platform"), "plugin.yaml", "mine: true\n");
-  const { code, stderr } = await cli([...basics, "-o", output]);
-  assert.equal(code, 1);
-  assert.match(stderr, /base\/platform\/plugin\.yaml is there already, and this command hasn't made it/);
+  for (const check of [["--check"], []]) {
+    const { code, stderr } = await cli([...basics, "-o", output, ...check]);
+    assert.equal(code, 1);
+    assert.match(stderr, /base\/platform\/plugin\.yaml is there already, and this command hasn't made it/, "--check says what writing says");
+  }
   assert.deepEqual(filesIn(output), ["base/platform/plugin.yaml", ...before], "nothing was written");
 
   rmSync(join(output, "base/platform/plugin.yaml"));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cli, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, startTestControl, writeIn } from "./support.ts";
 
 const { env } = await startTestControl();
 const folder = temporaryFolder();

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { wrap } from "../../control/cli/commands/routesTable.ts";
 import type { RouteAccess } from "../../control/cli/commands/routesAccess.ts";
-import { cli, root, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, root, startTestControl, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const demo = join(root, "examples/demo/tollgate.yaml");
@@ -22,7 +23,7 @@ apis:
       - {path: /orders, methods: [GET], cost: 0}
       - {path: /orders/export, methods: [GET], cost: 50, scopes: [export], limits: [{name: minute, kind: rate, limit: 2, windowSeconds: 60, subject: consumer}]}
       - {path: /orders/old, methods: [GET]}
-  - {id: old, hosts: [api.example.com], paths: [/orders/old], methods: [GET], upstream: {service: old, port: 80}, auth: {mode: keyless}, limits: [{name: ip, kind: rate, limit: 5, windowSeconds: 1, subject: ip, enforcement: gateway}]}
+  - {id: old, hosts: [api.example.com], paths: [/orders/old], methods: [GET], upstream: {service: old, port: 80}, auth: {mode: none}, limits: [{name: ip, kind: rate, limit: 5, windowSeconds: 1, subject: ip, enforcement: gateway}]}
   - {id: tokens, hosts: ["*.example.com", "*"], paths: [/], upstream: {service: tokens, port: 80}, auth: {mode: jwt, jwt: {issuers: [{issuer: "https://login.example.com", jwksUri: "https://login.example.com/keys"}]}}, routes: [{path: /, methods: [PUT], scopes: [write]}]}
 tiers:
   - {id: bronze, scopes: [orders], apis: [orders], limits: [{name: minute, kind: rate, limit: 60, windowSeconds: 60, smoothing: {perSecond: 5, burst: 10}}, {name: day, kind: quota, limit: 1000, period: day, subject: consumer}]}
@@ -62,7 +63,7 @@ test("the demo's routes as a table", async () => {
                                                        platinum: acme     minute 6000/60s per key (200/s, burst 50; tier
                                                                             platinum)
                                                        admin: operations  unlimited
-*     /public  any      public  keyless  -       1     everybody          per-ip 600/60s per ip (each gateway; api
+*     /public  any      public  none     -       1     everybody          per-ip 600/60s per ip (each gateway; api
                                                                             public)
 *     /search  POST     echo    key      search  5     platinum: acme     minute 6000/60s per key (200/s, burst 50; tier
                                                                             platinum)
@@ -115,12 +116,12 @@ test("--tier, --consumer and --key: what they may call, and why not the rest", a
   assert.deepEqual(initech.remarks, ["Keys with rights or limits of their own, see --key: initech-1."]);
   assert.deepEqual(initech.routes.map(({ refused }) => refused?.reason), bronze.routes.map(({ refused }) => refused?.reason));
   const nobody = await routes("--consumer", "nobody");
-  assert.deepEqual(new Set(nobody.routes.map(({ auth, refused }) => `${auth} ${refused?.reason}`)), new Set(["key tier_missing", "keyless undefined", "jwt tier_missing"]));
+  assert.deepEqual(new Set(nobody.routes.map(({ auth, refused }) => `${auth} ${refused?.reason}`)), new Set(["key tier_missing", "none undefined", "jwt tier_missing"]));
   assert.match((await routes("--consumer", "gone")).remarks![0]!, /consumer_suspended/);
 
   const key = await routes("--key", "acme-1");
   assert.deepEqual(key.asker, { key: "acme-1", consumer: "acme", tier: "gold" });
-  assert.deepEqual(key.remarks, ["The key expired at 2020-01-01T00:00:00Z: every call is refused (key_expired).", "Only from 10.0.0.0/8 (address_not_allowed)."]);
+  assert.deepEqual(key.remarks, ["The key expired at 2020-01-01T00:00:00Z: every call is refused (key_expired).", "Only from 10.0.0.0/8 (ip_not_allowed)."]);
   assert.deepEqual(key.routes.map(({ path, refused }) => [path, refused?.message]), [
     ["/orders", undefined],
     ["/orders", undefined],
@@ -202,8 +203,8 @@ test("wrong questions end with 2, a wrong file with 1", async () => {
 test("APIs by token and by certificate: keys don't count, identities do", async () => {
   const file = writeIn(folder, "mesh.yaml", `version: 1
 apis:
-  - {id: mesh, hosts: ["*"], paths: [/mesh], upstream: {service: mesh, port: 80}, auth: {mode: peer}}
-  - {id: both, hosts: ["*"], paths: [/both], upstream: {service: both, port: 80}, auth: {mode: both, jwt: {issuers: [{issuer: i, jwksUri: "https://i.example.com/keys"}]}}}
+  - {id: mesh, hosts: ["*"], paths: [/mesh], upstream: {service: mesh, port: 80}, auth: {mode: mtls}}
+  - {id: both, hosts: ["*"], paths: [/both], upstream: {service: both, port: 80}, auth: {mode: key-and-jwt, jwt: {issuers: [{issuer: i, jwksUri: "https://i.example.com/keys"}]}}}
   - {id: closed, hosts: ["*"], paths: [/closed], upstream: {service: closed, port: 80}, auth: {mode: jwt}}
 tiers: [{id: gold}]
 consumers:
@@ -215,6 +216,6 @@ keys: [{id: key-1, consumer: person, sha256: "${"d".repeat(64)}", tier: gold}]
   assert.deepEqual((await of()).routes.map((line) => brief(line).at(-1)), ["gold workload person key-1", "", "gold workload"]);
   const refusals = async (...args: string[]) => (await of(...args)).routes.map(({ api, refused }) => [api, refused?.reason]);
   assert.deepEqual(await refusals("--key", "key-1"), [["both", undefined], ["closed", "auth_mode_unsupported"], ["mesh", "peer_missing"]]);
-  assert.deepEqual(await refusals("--consumer", "person"), [["both", undefined], ["closed", "auth_mode_unsupported"], ["mesh", "peer_unknown"]]);
+  assert.deepEqual(await refusals("--consumer", "person"), [["both", undefined], ["closed", "auth_mode_unsupported"], ["mesh", "unknown_peer"]]);
   assert.deepEqual(await refusals("--consumer", "workload"), [["both", undefined], ["closed", "auth_mode_unsupported"], ["mesh", undefined]]);
 });

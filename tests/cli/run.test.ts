@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { findEnvoy } from "../../control/envoy/find.ts";
-import { eventually, Running, temporaryFolder, writeIn } from "./support.ts";
+import { eventually } from "../kit/eventually.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { startHttpServer } from "../kit/http.ts";
+import { Running, writeIn } from "./support.ts";
 
 const ports = ["CONTROL", "SYNC", "GATEWAY", "ENVOY_ADMIN", "UPSTREAM"].map((name) => `TOLLGATE_${name}_PORT`);
 const envoy = await findEnvoy();
@@ -170,10 +172,8 @@ async function refused(env: NodeJS.ProcessEnv, args: string[] = []): Promise<str
 }
 
 test("a port in use: the variable is named", async () => {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  after(() => server.close());
-  const { port } = server.address() as AddressInfo;
+  const { port, close } = await startHttpServer(() => undefined);
+  after(close);
   for (const name of ports) assert.match(await refused(environment({ [name]: String(port) })), new RegExp(`Port ${port}, for [^]* is in use: set ${name} to another\\.`));
 });
 

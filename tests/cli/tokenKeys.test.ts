@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cli, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, startTestControl, writeIn } from "./support.ts";
 
 const { control, env } = await startTestControl();
 const folder = temporaryFolder();
@@ -15,19 +16,19 @@ test("a file switches internal tokens on; the key set is there at once", async (
   assert.match((await run("export")).stdout, /^internalToken:\n {2}issuer: https:\/\/tollgate\.example\.com\n/m);
   const set = (await (await fetch(`${control.syncUrl}/.well-known/tollgate/default/jwks.json`)).json()) as { keys: { kid: string }[] };
   assert.equal(set.keys.length, 1);
-  assert.match((await run("token-keys", "list")).stdout, new RegExp(`^KID +STATE +CREATED +SIGNS FROM +ENDS\n${set.keys[0]!.kid} +signing +\\S+Z +\\S+Z +-\n$`));
+  assert.match((await run("signing-keys", "list")).stdout, new RegExp(`^KID +STATE +CREATED +SIGNS FROM +ENDS\n${set.keys[0]!.kid} +signing +\\S+Z +\\S+Z +-\n$`));
 });
 
 test("keys are rotated, with their successors published ahead; a second rotation waits for the first", async () => {
-  const rotated = await run("token-keys", "rotate", "--publish", "2h");
+  const rotated = await run("signing-keys", "rotate", "--publish", "2h");
   assert.equal(rotated.code, 0);
   assert.match(rotated.stdout, /\n\S+ +signing [^]*\n\S+ +coming /);
-  const again = await run("token-keys", "rotate");
+  const again = await run("signing-keys", "rotate");
   assert.equal(again.code, 1);
   assert.match(again.stderr, /is published and signs from \S+Z\.[^]*\(status 409, token_key_pending\)/);
-  const withdrawn = await run("token-keys", "rotate", "--withdraw", "--json");
+  const withdrawn = await run("signing-keys", "rotate", "--withdraw", "--json");
   const items = JSON.parse(withdrawn.stdout) as { state: string; endsAt: string | null }[];
   assert.deepEqual(items.map(({ state, endsAt }) => [state, endsAt]), [["signing", null]]);
-  assert.equal((await run("token-keys", "rotate", "--publish", "soon")).code, 2);
+  assert.equal((await run("signing-keys", "rotate", "--publish", "soon")).code, 2);
   assert.match((await run("audit", "--kind", "token-key")).stdout, /withdraw +token-key/);
 });

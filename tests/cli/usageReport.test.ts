@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { openStore } from "../../control/store/open.ts";
 import { SqlUsage } from "../../control/usage/usage.ts";
-import { cli, startTestControl, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { cli, startTestControl, writeIn } from "./support.ts";
 
 const { env, databaseUrl } = await startTestControl();
 const folder = temporaryFolder();
@@ -50,11 +51,11 @@ test("usage: a table, CSV, JSON", async () => {
     ["echo", "-", "4", "4", "0", "0", "0", "4", "0", "0", "0", "3.5", "4.7", "5"],
     ["-", "-", "0", "0", "3", "0", "2", "0", "0", "0", "0", "-", "-", "-"],
     ["echo", "/search", "1", "5", "0", "1", "0", "0", "0", "0", "1", "375", "475", "497.5"],
-    ["In all 5 admitted at a cost of 9, 3 refused: key_unknown 3."],
+    ["In all 5 admitted at a cost of 9, 3 refused: unknown_key 3."],
     ["Only noted, in observe mode or by shadow limits: rate_limited 2."],
     [""],
   ]);
-  assert.match((await run("usage", "--group", "reason", "--by", "day", "--since", "2d")).stdout, /^TIME +REASON +REFUSED +OBSERVED\n\S+T00:00:00Z +key_unknown +3 +0\n/m);
+  assert.match((await run("usage", "--group", "reason", "--by", "day", "--since", "2d")).stdout, /^TIME +REASON +REFUSED +OBSERVED\n\S+T00:00:00Z +unknown_key +3 +0\n/m);
   assert.match((await run("usage", "--group", "status", "--key", "k1")).stdout, /^STATUS +ANSWERS\n2xx +4\n5xx +1\n/m);
   assert.match((await run("usage", "--csv", "--group", "key", "--consumer", "acme", "--by", "hour")).stdout, /^time,key,admitted,[^\r]*\r\n\S+Z,k1,5,9,1,0,0,0,0,0,4,0,0,1,\S+\r\n$/);
   assert.equal((JSON.parse((await run("usage", "--json")).stdout) as { totals: { admitted: number } }).totals.admitted, 5);

@@ -4,14 +4,15 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { epochText } from "../../control/sync/frames.ts";
 import { syncProblems } from "../../control/sync/problems.ts";
+import { eventually } from "../kit/eventually.ts";
 import { framesOf, type HttpAnswer } from "./gateway.ts";
-import { assertSynced, eventually, metric, parked, smallSource, startSync } from "./support.ts";
+import { assertSynced, metric, parked, smallSource, startSync } from "./support.ts";
 
 const code = (answer: HttpAnswer): string => {
   assert.equal(answer.headers.get("content-type"), "application/problem+json");
   const body = JSON.parse(answer.bytes.toString()) as { status: number; code: string; type: string; detail: string };
   assert.equal(body.status, answer.status);
-  assert.equal(body.type, `urn:tollgate:sync:${body.code}`);
+  assert.equal(body.type, `https://tollgate.dev/errors/sync-${body.code}`);
   assert.equal(syncProblems[body.code as keyof typeof syncProblems].status, answer.status);
   assert.ok(body.detail.length > 0);
   return body.code;

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { feedBounds } from "../../control/sync/feed.ts";
 import { epochText } from "../../control/sync/frames.ts";
+import { eventually } from "../kit/eventually.ts";
 import { apply, framesOf } from "./gateway.ts";
 import { MemorySource, sha256 } from "./memorySource.ts";
-import { assertSynced, eventually, metric, parked, smallSource, startSync, truth } from "./support.ts";
+import { assertSynced, metric, parked, smallSource, startSync, truth } from "./support.ts";
 
 test("a new gateway loads the snapshot", async (t) => {
   const source = smallSource();

@@ -9,10 +9,11 @@ import type { Limit } from "../../control/domain/model.ts";
 import { heartbeatFrame } from "../../control/sync/frames.ts";
 import { leasesFrame } from "../../control/sync/leaseFrames.ts";
 import { usageFrame } from "../../control/sync/usageFrames.ts";
+import { eventually } from "../kit/eventually.ts";
 import type { HttpAnswer } from "./gateway.ts";
 import { ask, LaneClient, type LaneOptions, report } from "./laneClient.ts";
 import type { MemorySource } from "./memorySource.ts";
-import { eventually, metric, smallSource, startSync, type Sync } from "./support.ts";
+import { metric, smallSource, startSync, type Sync } from "./support.ts";
 
 const subject = "00112233445566778899aabbccddeeff";
 const other = "f".repeat(32);

@@ -4,11 +4,12 @@ import { after, describe, type TestContext, test } from "node:test";
 import { readConfig } from "../../control/config.ts";
 import { verdict } from "../../control/counters/model.ts";
 import { startControl } from "../../control/main.ts";
-import { adminToken, capturedLogger, temporaryFolder } from "../control/support.ts";
-import { type RedisServer, startRedis } from "../counters/redisServer.ts";
+import { adminToken, capturedLogger } from "../control/support.ts";
+import { type RedisServer, startRedis } from "../kit/redis.ts";
+import { eventually } from "../kit/eventually.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { Gateway } from "./gateway.ts";
 import { ask, LaneClient } from "./laneClient.ts";
-import { eventually } from "./support.ts";
 
 const server = await startRedis().catch((error: unknown) => String(error));
 if (typeof server === "string") describe("control over Redis", { skip: `it can't run here, so control with it is UNTESTED: ${server}` }, () => undefined);
@@ -23,7 +24,7 @@ const file = { version: 1, tiers: [{ id: "bronze", limits: [{ name: "day", kind:
 function overRedis(redis: RedisServer): void {
   test("says that it isn't ready while Redis is away, and goes on where it stood", async (t: TestContext) => {
     const { logger, logs } = capturedLogger();
-    const env = { TOLLGATE_DATA_DIR: temporaryFolder(t), TOLLGATE_REDIS_URL: redis.url, TOLLGATE_ADMIN_TOKEN: adminToken, TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0" };
+    const env = { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_REDIS_URL: redis.url, TOLLGATE_ADMIN_TOKEN: adminToken, TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0" };
     const control = await startControl(readConfig(env), logger);
     t.after(() => control.close());
     const post = async (path: string, body: object): Promise<unknown> => {

@@ -6,11 +6,12 @@ import { type LeaseOp, verdict } from "../../control/counters/model.ts";
 import { SqlCounterStore } from "../../control/counters/sql.ts";
 import { openStore } from "../../control/store/open.ts";
 import { type ControlProcess, startControlProcess } from "../control/process.ts";
-import { adminToken, temporaryFolder } from "../control/support.ts";
-import { type PostgresServer, startPostgres } from "../store/postgresServer.ts";
+import { adminToken } from "../control/support.ts";
+import { type PostgresServer, startPostgres } from "../kit/postgres.ts";
+import { eventually } from "../kit/eventually.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { framesOf, Gateway } from "./gateway.ts";
-import { ask, LaneClient, report } from "./laneClient.ts";
-import { eventually } from "./support.ts";
+import { ask, LaneClient } from "./laneClient.ts";
 
 const server = await startPostgres().catch((error: unknown) => String(error));
 if (typeof server === "string") describe("two controls", { skip: `PostgreSQL can't run here, so they are UNTESTED: ${server}` }, () => undefined);
@@ -38,7 +39,7 @@ interface Pair {
 
 async function pair(t: TestContext, postgres: PostgresServer): Promise<Pair> {
   const url = await postgres.createDatabase();
-  const start = () => startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(t), TOLLGATE_DATABASE_URL: url, TOLLGATE_ADMIN_TOKEN: adminToken });
+  const start = () => startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_DATABASE_URL: url, TOLLGATE_ADMIN_TOKEN: adminToken });
   const controls = await Promise.all([start(), start()]);
   const call = async (path: string, body: object): Promise<unknown> => {
     const response = await fetch(`${controls[0]!.adminUrl}${path}`, { method: "POST", headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" }, body: JSON.stringify(body) });

@@ -13,7 +13,8 @@ import type { UsageEntry } from "../../control/usage/model.ts";
 import type { HttpAnswer } from "./gateway.ts";
 import { ask, LaneClient, report } from "./laneClient.ts";
 import { MemorySource, sha256 } from "./memorySource.ts";
-import { eventually, MemoryUsage, parked, startSync, type Sync } from "./support.ts";
+import { MemoryUsage, parked, startSync, type Sync } from "./support.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const digestOf = (key: string): string => sha256(key).toString("hex", 0, 16);
 const nobody = "0".repeat(32);
@@ -48,7 +49,7 @@ async function setting(t: TestContext) {
   source.addToken("edge", ["open", "shop"]);
   source.commit((writer) => {
     writer.api("open", { limits: [limit("own", "consumer")] });
-    writer.api("shop", { auth: { mode: "keyless" } });
+    writer.api("shop", { auth: { mode: "none" } });
     writer.api("billing", { limits: [limit("own", "consumer"), limit("only-here", "key")] });
     writer.tier("all", undefined, [limit("day", "consumer"), limit("by-api", "consumer+api"), limit("of-api", "api"), limit("by-key", "key")]);
     writer.tier("money", ["billing"], [limit("day", "consumer"), limit("by-key", "key")]);
@@ -225,7 +226,7 @@ test("a token has only so many gateways; one that leaves makes room, and those t
 });
 
 test("what honest gateways ask and report is never refused, whatever their groups see", async (t) => {
-  const modes: AuthMode[] = ["key", "keyless", "jwt", "key-or-jwt", "both", "peer"];
+  const modes: AuthMode[] = ["key", "none", "jwt", "key-or-jwt", "key-and-jwt", "mtls"];
   const subjects: Subject[] = ["key", "consumer", "api", "consumer+api", "ip"];
   const ids = ["a", "b", "c"];
   const some = fc.option(fc.subarray(ids, { minLength: 1 }), { nil: undefined });
@@ -258,8 +259,8 @@ test("what honest gateways ask and report is never refused, whatever their group
         const mode = plan.modes[ids.indexOf(id)]!;
         const inTier = plan.tierApis?.includes(id) ?? true;
         const consumer = source.records.consumers.get("c")!.wireId;
-        const byKey = (mode === "key" || mode === "key-or-jwt" || mode === "both") && inTier && (plan.keyApis?.includes(id) ?? true);
-        const byToken = (mode === "jwt" || mode === "key-or-jwt" || mode === "peer") && inTier;
+        const byKey = (mode === "key" || mode === "key-or-jwt" || mode === "key-and-jwt") && inTier && (plan.keyApis?.includes(id) ?? true);
+        const byToken = (mode === "jwt" || mode === "key-or-jwt" || mode === "mtls") && inTier;
         const tierLimit = (plan.replaced.includes(id) ? source.records.apis.get(id)! : source.records.tiers.get("t")!).limits[0]!.wireId;
         const counts = (digest: string, of: number): string =>
           ({ key: digest, consumer: subjectOf(of), api: subjectOf(0, wire(id)), "consumer+api": subjectOf(of, wire(id)), ip: `${"0".repeat(20)}ffff0a000001`, route: `${subjectOf(wire(id)).slice(0, 16)}${digest.slice(0, 16)}` })[plan.subject];

@@ -1,8 +1,6 @@
 /** The same over the real store: what a gateway has after any history is what the store has. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -10,7 +8,9 @@ import type { Api, Consumer, Key, Limit, Tier } from "../../control/domain/model
 import { feedBounds } from "../../control/sync/feed.ts";
 import { openStore } from "../../control/store/open.ts";
 import type { RecordWriter, Store } from "../../control/store/store.ts";
-import { assertSynced, type Cleanup, eventually, parked, startSync } from "./support.ts";
+import { eventually } from "../kit/eventually.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
+import { assertSynced, type Cleanup, parked, startSync } from "./support.ts";
 
 const context = { actor: "test", requestId: "", nowMs: 1_790_000_000_000 };
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -21,11 +21,11 @@ const consumer = (id: string, more: Partial<Consumer> = {}): Consumer => ({ id, 
 const key = (id: string, of: string, more: Partial<Key> = {}): Key => ({ id, consumer: of, sha256: digest(id), state: "active", allowedCidrs: [], limits: [], ...more });
 
 async function storeWith(t: Cleanup, edit: (writer: RecordWriter) => Promise<unknown>): Promise<{ store: Store; change(edit: (writer: RecordWriter) => Promise<unknown>): Promise<bigint> }> {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-sync-"));
+  const folder = makeFolder("sync");
   const store = await openStore(`file:${join(folder, "tollgate.db")}`, () => undefined, { changeRowsKept: 60, pruneAfterRows: 20 });
   t.after(async () => {
     await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
   await store.createEnvironment("default", context);
   await store.addGatewayToken({ id: "t", name: "t", digest: digest("token"), environment: "default", group: "edge", apis: null, expiresAtMs: null }, 2, context);

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { apiRecords, consumerRecord, keyLimitRecords, keyRecord, tierRecords } from "../../control/sync/fromFeed.ts";
@@ -11,6 +10,7 @@ import { RecordWriter } from "../../control/sync/codec.ts";
 import { sealFrame } from "../../control/sync/frames.ts";
 import { MemoryCounterStore } from "../../control/counters/memory.ts";
 import type { UsageEntry, UsageSink } from "../../control/usage/model.ts";
+import { eventually } from "../kit/eventually.ts";
 import { apply, Gateway, sorted, type Table } from "./gateway.ts";
 import { MemorySource } from "./memorySource.ts";
 
@@ -88,15 +88,6 @@ export async function truth(source: FeedSource, environment = "default", sees: (
 /** The gateway has exactly what the source has. */
 export async function assertSynced(gateway: Gateway, source: FeedSource, sees?: (apiId: string) => boolean): Promise<void> {
   assert.deepEqual(sorted(gateway.table), sorted(await truth(source, "default", sees)));
-}
-
-/** Waits until it's true; fails after ten seconds. */
-export async function eventually(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await isTrue())) {
-    assert.ok(Date.now() < deadline, `still not so after ten seconds: ${what}`);
-    await sleep(5);
-  }
 }
 
 /** Waits until so many polls are parked. */

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer, request } from "node:https";
-import { type AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect, type TLSSocket } from "node:tls";
 import { followTls } from "../../control/sync/tls.ts";
 import { selfSigned } from "./certificate.ts";
-import { eventually, smallSource, startSync } from "./support.ts";
+import { eventually } from "../kit/eventually.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
+import { listen } from "../kit/http.ts";
+import { smallSource, startSync } from "./support.ts";
 
 test("the port speaks TLS", async (t) => {
   const tls = selfSigned("sync");
@@ -24,10 +25,10 @@ test("the port speaks TLS", async (t) => {
 });
 
 test("a renewed certificate is used; one that doesn't fit its key isn't", async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-tls-"));
+  const folder = makeFolder("tls");
   const files = { certFile: join(folder, "cert.pem"), keyFile: join(folder, "key.pem") };
   const first = selfSigned("first");
-  const server = createServer(first).listen(0, "127.0.0.1");
+  const server = createServer(first);
   const failures: unknown[] = [];
   const put = (name: string): void => {
     const { cert, key } = selfSigned(name);
@@ -39,10 +40,9 @@ test("a renewed certificate is used; one that doesn't fit its key isn't", async 
   t.after(() => {
     unfollow();
     server.close();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server);
   const served = () =>
     new Promise<string>((resolve, reject) => {
       const socket: TLSSocket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false }, () => {

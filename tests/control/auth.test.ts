@@ -23,15 +23,15 @@ describe("auth", () => {
     ["a key", { mode: "key" }],
     ["a token by its issuer's address", { mode: "jwt", jwt: { issuers: [issuer] } }],
     ["a token by its issuer's keys", { mode: "jwt", jwt: { issuers: [{ issuer: "i", jwks, audiences: ["a", "b"] }] } }],
-    ["a key or a token, with claims", { mode: "key-or-jwt", jwt: { issuers: [issuer], consumerClaims: ["https://example.com/app", "app.id"], tierClaim: "plan", scopeClaim: "scp", unknownConsumers: "admit", forwardToken: false } }],
-    ["both", { mode: "both", jwt: { issuers: [issuer] } }],
-    ["a certificate", { mode: "peer" }],
+    ["a key or a token, with claims", { mode: "key-or-jwt", jwt: { issuers: [issuer], consumerClaims: ["https://example.com/app", "app.id"], tierClaim: "plan", scopeClaim: "scp", unknownConsumers: "allow", forwardToken: false } }],
+    ["both", { mode: "key-and-jwt", jwt: { issuers: [issuer] } }],
+    ["a certificate", { mode: "mtls" }],
   ];
   for (const [what, auth] of good) it(`takes ${what}`, () => assert.deepEqual(problems(auth), []));
 
   const bad: [what: string, auth: unknown, problem: RegExp][] = [
-    ["tokens on an API that takes none", { mode: "peer", jwt: { issuers: [issuer] } }, /^apis\[0\]\.auth\.jwt: An API with `auth\.mode: peer` takes no tokens\./],
-    ["an API of tokens without issuers", { mode: "both" }, /^warning: apis\[0\]\.auth: `auth\.mode: both` needs `jwt`: .*closed \(503 auth_mode_unsupported\)/],
+    ["tokens on an API that takes none", { mode: "mtls", jwt: { issuers: [issuer] } }, /^apis\[0\]\.auth\.jwt: An API with `auth\.mode: mtls` takes no tokens\./],
+    ["an API of tokens without issuers", { mode: "key-and-jwt" }, /^warning: apis\[0\]\.auth: `auth\.mode: key-and-jwt` needs `jwt`: .*closed \(503 auth_mode_unsupported\)/],
     ["no issuers", { mode: "jwt", jwt: { issuers: [] } }, /^apis\[0\]\.auth\.jwt\.issuers: /],
     ["eleven issuers", { mode: "jwt", jwt: { issuers: Array.from({ length: 11 }, (_, i) => ({ ...issuer, issuer: `i${i}` })) } }, /^apis\[0\]\.auth\.jwt\.issuers: /],
     ["an issuer twice", { mode: "jwt", jwt: { issuers: [issuer, { ...issuer, audiences: ["a"] }] } }, /^apis\[0\]\.auth\.jwt\.issuers\[1\]\.issuer: Issuer `https:\/\/login\.example\.com\/` is named twice\./],
@@ -42,9 +42,9 @@ describe("auth", () => {
     ["an address of another kind", { mode: "jwt", jwt: { issuers: [{ issuer: "i", jwksUri: "ftp://keys" }] } }, /issuers\[0\]\.jwksUri: "ftp:\/\/keys" is not valid\./],
     ["a claim twice", { mode: "jwt", jwt: { issuers: [issuer], consumerClaims: ["sub", "sub"] } }, /consumerClaims: A claim is named twice\./],
     ["a claim with a blank", { mode: "jwt", jwt: { issuers: [issuer], tierClaim: "a plan" } }, /tierClaim: "a plan" is not valid\./],
-    ["unknown callers without a tier", { mode: "jwt", jwt: { issuers: [issuer], unknownConsumers: "admit" } }, /unknownConsumers: Unknown callers have no record, and so no tier\./],
-    ["unknown callers who have a key", { mode: "both", jwt: { issuers: [issuer], unknownConsumers: "admit" } }, /unknownConsumers: With `both` the key says who calls/],
-    ["a tier's claim that the key overrules", { mode: "both", jwt: { issuers: [issuer], tierClaim: "plan" } }, /^warning: .*tierClaim: `tierClaim` has no effect with `both`/],
+    ["unknown callers without a tier", { mode: "jwt", jwt: { issuers: [issuer], unknownConsumers: "allow" } }, /unknownConsumers: Unknown callers have no record, and so no tier\./],
+    ["unknown callers who have a key", { mode: "key-and-jwt", jwt: { issuers: [issuer], unknownConsumers: "allow" } }, /unknownConsumers: With `key-and-jwt` the key says who calls/],
+    ["a tier's claim that the key overrules", { mode: "key-and-jwt", jwt: { issuers: [issuer], tierClaim: "plan" } }, /^warning: .*tierClaim: `tierClaim` has no effect with `key-and-jwt`/],
     ["a mode that there isn't", { mode: "mtls" }, /^apis\[0\]\.auth\.mode: "mtls" is not allowed here\./],
   ];
   for (const [what, auth, problem] of bad) {

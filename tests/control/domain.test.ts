@@ -1,5 +1,6 @@
 /** The pure rules. */
 import assert from "node:assert/strict";
+import { reasons } from "../../protocol/reasons.ts";
 import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -215,7 +216,7 @@ describe("tollgate.yaml", () => {
     ["no version", "tiers: []", ["1:1: `version` is missing. The format's version: 1."]],
     ["a tab", "version: 1\ntiers:\n\t- {id: a}", ["3:1: Tabs are not allowed as indentation. Indent with spaces."]],
     ["a field twice", "version: 1\nversion: 1", ["2:1: The field is written twice. Remove one."]],
-    ["two documents", "version: 1\n---\nversion: 1", ["2:1: Source contains multiple documents; please use YAML.parseAllDocuments(). Put each environment into a file of its own."]],
+    ["two documents", "version: 1\n---\nversion: 1", ["2:1: A second YAML document begins here; a file holds one. Put each document into a file of its own, or remove the `---`."]],
     ["an unknown field", "version: 1\nteirs: []", ["2:1: teirs: Unknown field `teirs`. Did you mean `tiers`?"]],
     ["a bad environment", "version: 1\nenvironment: Prod", ['2:14: environment: "Prod" is not valid. An environment\'s name: 1 to 32 lower-case letters, digits and `-`.']],
     ["ids in both kinds of letters, where they may be", `${head}  - {id: Acme}\nkeys: [{id: K1, consumer: Acme, sha256: ${digest}}]`, []],
@@ -245,9 +246,9 @@ describe("tollgate.yaml", () => {
     ["two routes alike", head.replace("paths: [/]", "paths: [/], routes: [{path: /b, methods: [GET]}, {path: /b, methods: [HEAD]}]"), ["3:79: apis[0].routes[1]: Same path and method as routes[0]. Merge the two, or separate their methods."]],
     ["a host with a port", head.replace('["*"]', '["a.example:80"]'), ["3:24: apis[0].hosts[0]: Host `a.example:80` has a port. Leave the port out: hosts are compared without it."]],
     ["an API like another", head.replace("tiers:", '  - {id: twin, hosts: ["*"], paths: [/, /b], upstream: {service: up, port: 80}}\ntiers:'), ["4:5: apis[1]: APIs `echo` and `twin` both claim host `*`, path `/` and a common method. Separate them by host, path or method."]],
-    ["scopes without a caller", head.replace("paths: [/]", "paths: [/], auth: {mode: keyless}, scopes: [a]"), ["3:73: apis[0].scopes: A keyless API has no caller whose scopes could be checked. Remove `scopes`, or set `auth.mode` to key."]],
-    ["a keyless limit by key", head.replace("paths: [/]", "paths: [/], auth: {mode: keyless}, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1}]"), ["3:74: apis[0].limits[0].subject: A keyless API has no callers to count by key. Set `subject` to ip or api."]],
-    ["a keyless route's limit by consumer", head.replace("paths: [/]", "paths: [/], auth: {mode: keyless}, routes: [{path: /r, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: consumer+api}]}]"), ["3:153: apis[0].routes[0].limits[0].subject: A keyless API has no callers to count by consumer+api. Set `subject` to ip or api."]],
+    ["scopes without a caller", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, scopes: [a]"), ["3:70: apis[0].scopes: A keyless API has no caller whose scopes could be checked. Remove `scopes`, or set `auth.mode` to key."]],
+    ["a keyless limit by key", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1}]"), ["3:71: apis[0].limits[0].subject: A keyless API has no callers to count by key. Set `subject` to ip or api."]],
+    ["a keyless route's limit by consumer", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, routes: [{path: /r, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: consumer+api}]}]"), ["3:150: apis[0].routes[0].limits[0].subject: A keyless API has no callers to count by consumer+api. Set `subject` to ip or api."]],
     ["addresses counted by control", head.replace("paths: [/]", "paths: [/], limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: ip}]"), ["3:51: warning: apis[0].limits[0].enforcement: Every address that calls becomes a counter in control, and its first request waits for control's answer. Set `enforcement: gateway` unless an address must be counted over all gateways together."]],
     ["addresses counted by each gateway, a month long", head.replace("paths: [/]", "paths: [/], limits: [{name: a, kind: quota, limit: 1, period: month, subject: ip, enforcement: gateway}]"), []],
     ["a tier's limit below a route's cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, methods: [post], cost: 5}]}").replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: rate, limit: 4, windowSeconds: 1}]}"), ["5:27: warning: tiers[0].limits[0]: A call of route `POST /x` of API `echo` costs 5, more than `limit` 4: it is always refused. Raise the limit, or lower the route's `cost`."]],
@@ -387,5 +388,11 @@ describe("diff", () => {
     assert.deepEqual(loadFile(text).spec, headers.spec);
     const { spec: loaded } = loadFile(`${head}keys: [{id: k, consumer: acme, sha256: ${digest}, scopes: [], expiresAt: 2027-01-01T00:00:00+02:00}]`);
     assert.deepEqual(loadFile(exportYaml(loaded!)).spec, loaded);
+  });
+});
+
+describe("the table of reasons", () => {
+  it("says of every 503, and of nothing else, when to try again", () => {
+    for (const { code, status, retryAfterSeconds } of reasons) assert.equal(retryAfterSeconds !== undefined, status === 503, code);
   });
 });

@@ -191,6 +191,23 @@ describe("POST /v1/keys/{id}/rotate", () => {
     expect(await h.call("POST", `/v1/keys/${id}/rotate`), 409, "key_expired");
   });
 
+  it("refuses a suspended key, and says when the consumer is suspended", async (t) => {
+    const h = await startApi(t);
+    await seed(h);
+    const { id } = await issue(h);
+    expect(await h.call("POST", `/v1/keys/${id}/suspend`), 200);
+    expect(await h.call("POST", `/v1/keys/${id}/rotate`), 409, "key_suspended");
+    const before = expect<{ state: string; rotatedTo?: string }>(await h.call("GET", `/v1/keys/${id}`), 200);
+    assert.deepEqual([before.state, before.rotatedTo], ["suspended", undefined], "nothing was changed");
+    expect(await h.call("POST", `/v1/keys/${id}/resume`), 200);
+    expect(await h.call("POST", "/v1/consumers/acme/suspend"), 200);
+    const rotated = expect<{ warning?: string }>(await h.call("POST", `/v1/keys/${id}/rotate`), 201);
+    const issued = expect<{ warning?: string }>(await h.call("POST", "/v1/keys", { consumer: "acme" }), 201);
+    for (const { warning } of [rotated, issued]) assert.match(warning ?? "", /consumer `acme` is suspended/);
+    expect(await h.call("POST", "/v1/consumers/acme/resume"), 200);
+    assert.equal(expect<{ warning?: string }>(await h.call("POST", "/v1/keys", { consumer: "acme" }), 201).warning, undefined);
+  });
+
   it("a file applied again neither revives the old key nor lengthens its grace", async (t) => {
     const h = await startApi(t);
     await seed(h);

@@ -1,7 +1,6 @@
 /** Control as a process: its start, its stop, and what survives kill -9. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +8,10 @@ import { readConfig, StartError } from "../../control/config.ts";
 import { digestHex } from "../../control/domain/keys.ts";
 import { startControl } from "../../control/main.ts";
 import { spawnControl, startControlProcess } from "./process.ts";
-import { adminToken, capturedLogger, temporaryFolder } from "./support.ts";
+import { eventually } from "../kit/eventually.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { startHttpServer } from "../kit/http.ts";
+import { adminToken, capturedLogger } from "./support.ts";
 
 /** the wire's type of a frame that says "nothing new" */
 const heartbeat = 4;
@@ -37,8 +39,8 @@ describe("readConfig", () => {
     assert.equal(readConfig({ TOLLGATE_CONTROL_PORT: "" }).controlPort, 8090, "empty is unset");
   });
 
-  it("names the variable that is wrong", (t) => {
-    const file = join(temporaryFolder(t), "x.pem");
+  it("names the variable that is wrong", () => {
+    const file = join(temporaryFolder(), "x.pem");
     writeFileSync(file, "no certificate");
     for (const [env, message] of [
       [{ TOLLGATE_CONTROL_PORT: "80a" }, /TOLLGATE_CONTROL_PORT/],
@@ -67,13 +69,13 @@ describe("readConfig", () => {
 describe("startControl", () => {
   const config = (dataDir: string, more: object = {}) => ({ ...readConfig({ TOLLGATE_DATA_DIR: dataDir, TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0" }), ...more });
 
-  it("says so when the counter store can't be reached", async (t) => {
-    const unreachable = config(temporaryFolder(t), { redisUrl: "redis://127.0.0.1:1" });
+  it("says so when the counter store can't be reached", async () => {
+    const unreachable = config(temporaryFolder(), { redisUrl: "redis://127.0.0.1:1" });
     await assert.rejects(startControl(unreachable, capturedLogger().logger), (error: unknown) => error instanceof StartError && /counter store/.test(error.message) && /TOLLGATE_REDIS_URL/.test(error.remedy));
   });
 
   it("makes an admin token once, for an empty database", async (t) => {
-    const folder = temporaryFolder(t);
+    const folder = temporaryFolder();
     const { logger, logs } = capturedLogger();
     const first = await startControl(config(folder), logger);
     t.after(() => first.close());
@@ -91,8 +93,8 @@ describe("startControl", () => {
     assert.ok(!logs().includes(first.adminToken!) && !logs().includes(adminToken));
   });
 
-  it("is ready when it says so, and closing twice does no harm", async (t) => {
-    const control = await startControl(config(temporaryFolder(t), { adminToken }), capturedLogger().logger);
+  it("is ready when it says so, and closing twice does no harm", async () => {
+    const control = await startControl(config(temporaryFolder(), { adminToken }), capturedLogger().logger);
     assert.equal((await fetch(`${control.adminUrl}/readyz`)).status, 200);
     assert.equal((await fetch(`${control.syncUrl}/sync/v1/watch`)).status, 401);
     await control.close();
@@ -102,11 +104,9 @@ describe("startControl", () => {
   });
 
   it("a port in use: says which variable to change, and leaves nothing behind", async (t) => {
-    const other = createServer().listen(0, "127.0.0.1");
-    await new Promise((resolve) => other.once("listening", resolve));
-    t.after(() => void other.close());
-    const { port } = other.address() as { port: number };
-    const folder = temporaryFolder(t);
+    const { port, close } = await startHttpServer(() => undefined);
+    t.after(close);
+    const folder = temporaryFolder();
     for (const [name, variable] of [["controlPort", "TOLLGATE_CONTROL_PORT"], ["syncPort", "TOLLGATE_SYNC_PORT"]] as const) {
       await assert.rejects(
         startControl(config(folder, { [name]: port, adminToken }), capturedLogger().logger),
@@ -115,8 +115,8 @@ describe("startControl", () => {
     }
   });
 
-  it("a folder, a file or a database that can't be used", async (t) => {
-    const folder = temporaryFolder(t);
+  it("a folder, a file or a database that can't be used", async () => {
+    const folder = temporaryFolder();
     writeFileSync(join(folder, "file"), "x");
     writeFileSync(join(folder, "text.db"), "This is a text that someone wrote, not a database.\n".repeat(20));
     for (const [more, remedy] of [
@@ -131,8 +131,8 @@ describe("startControl", () => {
     }
   });
 
-  it("a folder that this user may not write", { skip: process.getuid?.() === 0 && "root may write everywhere" }, async (t) => {
-    const folder = join(temporaryFolder(t), "closed");
+  it("a folder that this user may not write", { skip: process.getuid?.() === 0 && "root may write everywhere" }, async () => {
+    const folder = join(temporaryFolder(), "closed");
     mkdirSync(folder);
     chmodSync(folder, 0o500);
     await assert.rejects(startControl(config(folder), capturedLogger().logger), /can't be written/);
@@ -141,15 +141,15 @@ describe("startControl", () => {
 
 describe("the process", () => {
   it("prints the admin token once, and never logs it", async (t) => {
-    const env = { TOLLGATE_DATA_DIR: temporaryFolder(t) };
+    const env = { TOLLGATE_DATA_DIR: temporaryFolder() };
     const first = await startControlProcess(t, env);
-    const token = /Admin token \(shown this once\): (tga_\w+)/.exec(first.stderr())?.[1];
+    const token = /Admin token \(shown this once\): (tga_\w+)/.exec(first.stderr)?.[1];
     assert.equal((await call(first.adminUrl, "GET", "/v1/tiers", undefined, token)).status, 200);
-    assert.ok(!first.stdout().includes(token!));
+    assert.ok(!first.stdout.includes(token!));
     first.child.kill("SIGTERM");
     assert.equal(await first.ended, 0);
     const second = await startControlProcess(t, env);
-    assert.equal(second.stderr(), "");
+    assert.equal(second.stderr, "");
   });
 
   it("ends with 1 and says what to do when it can't start", async (t) => {
@@ -157,15 +157,15 @@ describe("the process", () => {
       [{ TOLLGATE_CONTROL_PORT: "x" }, /TOLLGATE_CONTROL_PORT/],
       [{ TOLLGATE_DATA_DIR: "/proc/tollgate" }, /TOLLGATE_DATA_DIR/],
     ] as [Record<string, string>, RegExp][]) {
-      const started = spawnControl(t, { TOLLGATE_DATA_DIR: temporaryFolder(t), ...env });
+      const started = spawnControl(t, { TOLLGATE_DATA_DIR: temporaryFolder(), ...env });
       assert.equal(await started.ended, 1);
-      assert.match(started.stderr(), said);
-      assert.ok(!started.stderr().includes("    at "), "no stack");
+      assert.match(started.stderr, said);
+      assert.ok(!started.stderr.includes("    at "), "no stack");
     }
   });
 
   it("what was answered survives kill -9", async (t) => {
-    const env = { TOLLGATE_DATA_DIR: temporaryFolder(t), TOLLGATE_ADMIN_TOKEN: adminToken };
+    const env = { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: adminToken };
     const answered: string[] = [];
     let version = 0;
     for (let round = 0; round < 3; round++) {
@@ -199,7 +199,7 @@ describe("the process", () => {
   });
 
   it("an import that is killed has whole chunks, and can be done again", async (t) => {
-    const env = { TOLLGATE_DATA_DIR: temporaryFolder(t), TOLLGATE_ADMIN_TOKEN: adminToken };
+    const env = { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: adminToken };
     const control = await startControlProcess(t, env);
     await call(control.adminUrl, "PUT", "/v1/consumers/acme", {});
     const rows = Array.from({ length: 40_000 }, (_, index) => JSON.stringify({ id: `k${index}`, consumer: "acme", sha256: digestHex(`k${index}`) })).join("\n");
@@ -217,7 +217,7 @@ describe("the process", () => {
   });
 
   it("SIGTERM lets a request finish, ends long polls, refuses new ones, and exits with 0", async (t) => {
-    const control = await startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(t), TOLLGATE_ADMIN_TOKEN: adminToken });
+    const control = await startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: adminToken });
     await call(control.adminUrl, "PUT", "/v1/consumers/acme", {});
     const { token } = (await call<{ token: string }>(control.adminUrl, "POST", "/v1/gateway-tokens", { group: "edge" })).body;
     const watch = (epoch: string, version: bigint, waitMs: number) =>
@@ -245,12 +245,12 @@ describe("the process", () => {
       duplex: "half",
     } as RequestInit);
     send('{"consumer":"acme","key":"first"}\n');
-    await until(async () => /tollgate_sync_parked_polls 1/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()));
+    await eventually("the poll to be parked", async () => /tollgate_sync_parked_polls 1/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()));
     control.child.kill("SIGTERM");
-    await until(() => control.stdout().includes('"stopping"'));
+    await eventually("it to stop", () => control.stdout.includes('"stopping"'));
     assert.equal((await poll).status, 200, "the poll was answered");
     assert.ok(Date.now() - startedMs < 40_000, "before its time");
-    await until(() => fetch(`${control.adminUrl}/healthz`).then(() => false, () => true));
+    await eventually("the admin port to close", () => fetch(`${control.adminUrl}/healthz`).then(() => false, () => true));
     send('{"consumer":"acme","key":"second"}\n');
     finish();
     assert.equal(((await (await importing).json()) as { created: number }).created, 2);
@@ -258,7 +258,7 @@ describe("the process", () => {
   });
 
   it("a second signal ends it at once", async (t) => {
-    const control = await startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(t), TOLLGATE_ADMIN_TOKEN: adminToken });
+    const control = await startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: adminToken });
     await call(control.adminUrl, "PUT", "/v1/consumers/acme", {});
     const held = fetch(`${control.adminUrl}/v1/keys/import`, {
       method: "POST",
@@ -266,19 +266,11 @@ describe("the process", () => {
       body: new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from('{"consumer":"acme","key":"x"}\n')) }),
       duplex: "half",
     } as RequestInit).catch(() => undefined);
-    await until(async () => /http_requests_total\{method="PUT"/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()));
+    await eventually("the first request to be counted", async () => /http_requests_total\{method="PUT"/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()));
     control.child.kill("SIGINT");
-    await until(() => control.stdout().includes('"stopping"'));
+    await eventually("it to stop", () => control.stdout.includes('"stopping"'));
     control.child.kill("SIGINT");
     assert.equal(await control.ended, 1);
     await held;
   });
 });
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await holds())) {
-    assert.ok(Date.now() < deadline, "never came true");
-    await sleep(10);
-  }
-}

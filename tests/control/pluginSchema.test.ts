@@ -50,16 +50,16 @@ const good: Record<string, unknown[]> = {
     names(many(64, (i) => [`claim-c${i}`, `x-c${i}`])), names({ consumer: "a".repeat(128) }), names({ consumer: "x-api-key2" }),
   ],
   choices: [
-    with_({ unknownApi: "pass", failureMode: "open", mode: "observe", observe: { key: "forward" } }), with_({ unknownApi: "deny", failureMode: "closed", mode: "enforce", observe: { key: "strip" } }),
+    with_({ unknownApi: "allow", failureMode: "open", mode: "observe", observe: { key: "keep" } }), with_({ unknownApi: "deny", failureMode: "closed", mode: "enforce", observe: { key: "strip" } }),
     with_({ observe: {} }),
   ],
-  numbers: [with_({ loadHoldMs: 0, loadHoldRequests: 0, maxSnapshotAgeSeconds: 0 }), with_({ loadHoldMs: 60_000, loadHoldRequests: 8192, maxSnapshotAgeSeconds: 316_224_000 }), with_({ loadHoldMs: -0 })],
+  numbers: [with_({ snapshotWaitTimeoutMs: 0, maxSnapshotWaiters: 0, maxSnapshotAgeSeconds: 0 }), with_({ snapshotWaitTimeoutMs: 60_000, maxSnapshotWaiters: 8192, maxSnapshotAgeSeconds: 316_224_000 }), with_({ snapshotWaitTimeoutMs: -0 })],
 };
 
 const bad: Record<string, unknown[]> = {
   whole: [
     null, [], "", 7, true, { environment: "default" }, { control }, { snapshot }, { mode: "observe" }, { environment: "default", control, snapshot }, with_({ kyeSources: [] }), with_({ "": 1 }),
-    ...["control", "environment", "keySources", "claims", "unknownApi", "failureMode", "loadHoldMs", "loadHoldRequests", "maxSnapshotAgeSeconds", "mode", "observe"].map((name) => ({ ...with_({}), [name]: null })),
+    ...["control", "environment", "keySources", "claims", "unknownApi", "failureMode", "snapshotWaitTimeoutMs", "maxSnapshotWaiters", "maxSnapshotAgeSeconds", "mode", "observe"].map((name) => ({ ...with_({}), [name]: null })),
     { environment: "default", snapshot: null },
   ],
   environment: ["", "Default", "a_b", "a".repeat(33), " a", 7].map((text) => ({ ...with_({}), environment: text })),
@@ -82,9 +82,9 @@ const bad: Record<string, unknown[]> = {
     names([]), names({ teir: "x-a" }), names({ unchecked: "x-a" }), names({ "claim-": "x-a" }), names({ "claim-Org": "x-a" }), names({ claim_org: "x-a" }), names({ [`claim-${"a".repeat(123)}`]: "y" }),
     ...["", "x a", ":path", "ä", "a".repeat(129), 7, null, "Authorization", "AUTHORIZATION"].flatMap((header) => [names({ consumer: header }), names({ "claim-org": header })]),
   ],
-  choices: [with_({ unknownApi: "allow" }), with_({ failureMode: "local" }), with_({ failureMode: "" }), with_({ mode: 1 }), with_({ mode: "Enforce" }), with_({ observe: { keys: "strip" } }), with_({ observe: { key: "drop" } }), with_({ observe: "strip" })],
+  choices: [with_({ unknownApi: "pass" }), with_({ failureMode: "local" }), with_({ failureMode: "" }), with_({ mode: 1 }), with_({ mode: "Enforce" }), with_({ observe: { keys: "strip" } }), with_({ observe: { key: "drop" } }), with_({ observe: "strip" })],
   numbers: [
-    ...[-1, 60_001, 0.5, 1e300, "2s", true].map((value) => with_({ loadHoldMs: value })), ...[-1, 8193, 1.5].map((value) => with_({ loadHoldRequests: value })),
+    ...[-1, 60_001, 0.5, 1e300, "2s", true].map((value) => with_({ snapshotWaitTimeoutMs: value })), ...[-1, 8193, 1.5].map((value) => with_({ maxSnapshotWaiters: value })),
     ...[-1, 316_224_001, 0.1].map((value) => with_({ maxSnapshotAgeSeconds: value })),
   ],
 };
@@ -157,7 +157,7 @@ describe("the schema's defaults", () => {
   test("are all there", () => {
     const { control: controlDefaults, ...rest } = spelledOut();
     assert.deepEqual(Object.keys(controlDefaults as object).sort(), ["authority", "cluster", "timeoutMs", "tokenEnv", "waitMs"]);
-    assert.deepEqual(Object.keys(rest).sort(), ["claims", "environment", "exactResponsesPerSecond", "failureMode", "keySources", "limitHoldMs", "limitHoldRequests", "loadHoldMs", "loadHoldRequests", "maxCounters", "maxSnapshotAgeSeconds", "mode", "observe", "unknownApi"]);
+    assert.deepEqual(Object.keys(rest).sort(), ["claims", "environment", "failureMode", "keySources", "limitWaitTimeoutMs", "maxCounters", "maxLimitWaiters", "maxSnapshotAgeSeconds", "maxSnapshotWaiters", "mode", "observe", "pathCase", "problemTypeBase", "responseSamplesPerSecond", "snapshotWaitTimeoutMs", "unknownApi"]);
   });
 
   test("are the filter's: written out they change nothing", () => {

@@ -21,7 +21,7 @@ async function world(t: TestContext): Promise<Harness> {
   const ok = async (method: string, path: string, body: object) => assert.ok((await h.call(method, path, body)).statusCode < 300, `${method} ${path}`);
   await ok("POST", "/v1/apis", api("echo", { routes: [{ path: "/echo/search", cost: 5, limits: [{ ...minute, limit: 10 }] }] }));
   await ok("POST", "/v1/apis", api("other", { limits: [{ ...day, limit: 50 }] }));
-  await ok("POST", "/v1/apis", api("open", { auth: { mode: "keyless" }, limits: [{ ...minute, subject: "ip", enforcement: "gateway" }] }));
+  await ok("POST", "/v1/apis", api("open", { auth: { mode: "none" }, limits: [{ ...minute, subject: "ip", enforcement: "gateway" }] }));
   const limits = [minute, day, { name: "each", kind: "quota", limit: 200, period: "month", subject: "consumer+api" }, { ...minute, name: "near", enforcement: "gateway" }, { ...minute, name: "all", subject: "api" }];
   await ok("POST", "/v1/tiers", { id: "bronze", limits });
   await ok("POST", "/v1/tiers", { id: "narrow", apis: ["echo"], limits: [{ ...minute, name: "slow" }] });

@@ -8,7 +8,8 @@ import { prepareDataDir } from "../../control/config.ts";
 import { issueKey } from "../../control/domain/keys.ts";
 import { maskSecrets } from "../../control/secrets.ts";
 import { openStore } from "../../control/store/open.ts";
-import { adminToken, capturedLogger, seed, startApi, temporaryFolder } from "./support.ts";
+import { adminToken, capturedLogger, seed, startApi } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 
 const secrets = [issueKey("default", randomInt).key, `tga_${"aZ0".repeat(14)}b`, `tgg_${"b1_-".repeat(10)}Ab9`];
 const body = (secret: string): string => secret.slice(secret.lastIndexOf("_") > 20 ? 10 : 4);
@@ -57,8 +58,8 @@ describe("a key or a token in a request", () => {
 });
 
 describe("a data folder that others may read", () => {
-  it("is closed to them at the start, with all that it holds", async (t) => {
-    const folder = join(temporaryFolder(t), "data");
+  it("is closed to them at the start, with all that it holds", async () => {
+    const folder = join(temporaryFolder(), "data");
     mkdirSync(folder, { mode: 0o755 });
     const names = ["tollgate.db", "tollgate.db-wal", "tollgate.db-shm", "control.log", "access.log"];
     for (const name of names) writeFileSync(join(folder, name), "", { mode: 0o644 });
@@ -68,8 +69,8 @@ describe("a data folder that others may read", () => {
     for (const name of names) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);
   });
 
-  it("elsewhere, as TOLLGATE_DATABASE_URL names it: the database's files are closed", async (t) => {
-    const folder = temporaryFolder(t);
+  it("elsewhere, as TOLLGATE_DATABASE_URL names it: the database's files are closed", async () => {
+    const folder = temporaryFolder();
     const file = join(folder, "own.db");
     writeFileSync(file, "");
     chmodSync(file, 0o644);

@@ -1,13 +1,10 @@
 /** The admin API over a temporary SQLite file, called without a socket. */
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import type { TestContext } from "node:test";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
-import { answerCheck } from "./answers.ts";
 import { Registry } from "prom-client";
 import { SqlCounterStore } from "../../control/counters/sql.ts";
 import { digestHex } from "../../control/domain/keys.ts";
@@ -19,6 +16,8 @@ import { openStore } from "../../control/store/open.ts";
 import { QuotaSource } from "../../control/quota/facts.ts";
 import type { Store } from "../../control/store/store.ts";
 import { SqlUsage } from "../../control/usage/usage.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { answerCheck } from "./answers.ts";
 
 export const adminToken = "test-admin-token-0123456789";
 
@@ -35,7 +34,7 @@ export interface Harness {
 
 /** Builds the API; it is taken down after the test. */
 export async function startApi(t: TestContext): Promise<Harness> {
-  const folder = temporaryFolder(t);
+  const folder = temporaryFolder();
   const store = await openStore(`file:${join(folder, "tollgate.db")}`, () => undefined);
   const clock = { nowMs: Date.UTC(2026, 0, 1) };
   await store.createEnvironment("default", { actor: "test", requestId: "", nowMs: clock.nowMs });
@@ -71,12 +70,6 @@ export function capturedLogger(): { logger: ReturnType<typeof createLogger>; log
     },
   });
   return { logger: createLogger("trace", sink), logs: () => text };
-}
-
-export function temporaryFolder(t: { after(fn: () => void): void }): string {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-test-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 export const api = (id: string, more: object = {}) => ({ id, hosts: ["*"], paths: [`/${id}`], upstream: { service: "up.demo", port: 8080 }, ...more });

@@ -46,7 +46,7 @@ async function used(t: TestContext): Promise<{ h: Harness; get: (query: string) 
     entry(2, "k1", [[0, 4], [1, 20], [9, 4], [24, 4]], 0),
     entry(60, "k2", [[0, 100], [1, 100], [2, 3], [9, 100], [17, 100]]),
     entry(60, "k2", [[64 + reason("rate_limited"), 7], [64 + reason("quota_exceeded"), 2], [128 + reason("rate_limited"), 5]]),
-    { minute: Math.floor(h.clock.nowMs / minuteMs) - 2, api: 0, route: undefined, consumer: 0, digest: "0".repeat(32), counts: [[64 + reason("key_unknown"), 6], [64 + 60, 1]] },
+    { minute: Math.floor(h.clock.nowMs / minuteMs) - 2, api: 0, route: undefined, consumer: 0, digest: "0".repeat(32), counts: [[64 + reason("unknown_key"), 6], [64 + 60, 1]] },
   ]);
   return { h, get: async (query) => expect<Answer>(await h.call("GET", `/v1/usage${query}`), 200) };
 }
@@ -61,7 +61,7 @@ describe("GET /v1/usage", () => {
     const { admitted, cost, overshoot, refused, observed, responses, refusals, observations } = answer.totals;
     assert.deepEqual([admitted, cost, overshoot, refused, observed], [114, 130, 3, 16, 5]);
     assert.deepEqual(responses, { "1xx": 0, "2xx": 112, "3xx": 0, "4xx": 0, "5xx": 2 });
-    assert.deepEqual(refusals, { rate_limited: 7, key_unknown: 6, quota_exceeded: 2, reason_60: 1 });
+    assert.deepEqual(refusals, { rate_limited: 7, unknown_key: 6, quota_exceeded: 2, reason_60: 1 });
     assert.deepEqual(observations, { rate_limited: 5 });
     assert.deepEqual(answer.totals.latency, { p50: 1.6, p90: 2.8, p99: 428.8 });
   });
@@ -83,7 +83,7 @@ describe("GET /v1/usage", () => {
   it("splits by reason and by status", async (t) => {
     const { get } = await used(t);
     assert.deepEqual((await get("?group=consumer,reason")).rows.map(({ consumer, reason, refused, observed }) => [consumer, reason, refused, observed]), [
-      ["acme", "rate_limited", 7, 5], ["acme", "quota_exceeded", 2, 0], [null, "key_unknown", 6, 0], [null, "reason_60", 1, 0],
+      ["acme", "rate_limited", 7, 5], ["acme", "quota_exceeded", 2, 0], [null, "unknown_key", 6, 0], [null, "reason_60", 1, 0],
     ]);
     assert.deepEqual((await get("?group=status")).rows.map(({ status, answers }) => [status, answers]), [["2xx", 112], ["5xx", 2]]);
   });
@@ -124,7 +124,7 @@ describe("GET /v1/usage", () => {
     const refused = async (query: string, status: number, code: string, detail: RegExp) => assert.match(String(expect(await h.call("GET", `/v1/usage${query}`), status, code)["detail"]), detail);
     await refused("?group=api,colour", 400, "invalid_request", /`colour`: use api, route, consumer, key, tier, reason, status/);
     await refused("?group=reason,status", 400, "invalid_request", /either reason or status/);
-    await refused("?from=yesterday", 400, "invalid_request", /`from` is neither a time such as .* nor a length/);
+    await refused("?from=yesterday", 400, "invalid_request", /`from` is `yesterday`\. Give a time/);
     await refused("?from=1h&to=2h", 400, "invalid_request", /`from` is not before `to`/);
     await refused("?interval=week", 400, "invalid_request", /interval/);
     await refused("?interval=minute&from=7d", 422, "usage_minutes_gone", /Minutes are kept from 2026-03-08T12:30:00Z on/);

@@ -1,20 +1,18 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import type { LaneCall } from "../../control/counters/model.ts";
 import { openCounters } from "../../control/counters/open.ts";
 import { openStore } from "../../control/store/open.ts";
-import { startPostgres } from "../store/postgresServer.ts";
-import { startRedis } from "./redisServer.ts";
+import { startPostgres } from "../kit/postgres.ts";
+import { startRedis } from "../kit/redis.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { ask, environment, Lane, otherSubject, rate, subject } from "./support.ts";
 
 const program = new URL("crashing.ts", import.meta.url).pathname;
-const root = mkdtempSync(join(tmpdir(), "tollgate-crash-"));
-after(() => rmSync(root, { recursive: true, force: true }));
+const root = temporaryFolder("crash");
 const newFile = (name: string) => `file:${join(root, name, "tollgate.db")}`;
 
 const [postgres, redis] = await Promise.all([startPostgres().catch(String), startRedis().catch(String)]);

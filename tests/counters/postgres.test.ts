@@ -6,7 +6,7 @@ import { SqlCounterStore } from "../../control/counters/sql.ts";
 import { openStore } from "../../control/store/open.ts";
 import type { Store } from "../../control/store/store.ts";
 import { CountersUnavailable } from "../../control/counters/store.ts";
-import { type PostgresServer, startPostgres } from "../store/postgresServer.ts";
+import { type PostgresServer, startPostgres } from "../kit/postgres.ts";
 import { counterContract } from "./contract.ts";
 import { ask, Desk, environment, Lane, rate, subject } from "./support.ts";
 

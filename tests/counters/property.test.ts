@@ -5,6 +5,7 @@ import { MemoryCounterStore } from "../../control/counters/memory.ts";
 import { again, call, die, events, grant, lanesMax, limit, neverMore, pass, play, prune, spend, spendShare } from "./events.ts";
 import { Clock, firstUse, quota, rate } from "./support.ts";
 import { World } from "./world.ts";
+import { runs } from "../kit/long.ts";
 
 describe("leases, whatever happens to them", () => {
   it("never grant more than a window's limit, as windows roll", async () => {
@@ -31,7 +32,7 @@ describe("leases, whatever happens to them", () => {
         const extra = all.reduce((sum, event) => (event.kind === "grant" ? sum + event.amount : sum), 0);
         assert.equal(admitted, shape.limit + extra);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(300, 10_000) },
     );
   });
 
@@ -56,7 +57,7 @@ describe("leases, whatever happens to them", () => {
         assert.ok(admitted <= shape.limit);
         assert.ok(admitted >= shape.limit - lost, `${admitted} admitted, ${lost} lost of ${shape.limit}`);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(150, 5000) },
     );
   });
 
@@ -77,7 +78,7 @@ describe("leases, whatever happens to them", () => {
         const store = new MemoryCounterStore({ nowMs: clock.read });
         await play(new World(clock, [store], shape, lanesMax), all);
       }),
-      { numRuns: 1500 },
+      { numRuns: runs(500, 15_000) },
     );
   });
 });

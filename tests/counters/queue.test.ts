@@ -4,6 +4,7 @@ import { MemoryCounterStore } from "../../control/counters/memory.ts";
 import type { LaneCall, LimitsOf, Recall } from "../../control/counters/model.ts";
 import { LeaseQueue } from "../../control/counters/queue.ts";
 import { type Applied, CountersUnavailable } from "../../control/counters/store.ts";
+import { eventually } from "../kit/eventually.ts";
 import { ask, Clock, Lane, rate } from "./support.ts";
 
 /** Notes the groups; each waits until it's let go. */
@@ -36,7 +37,7 @@ describe("the queue of lane calls", () => {
   it("puts what arrives during a transaction into the next one together", async () => {
     const { store, queue } = newQueue();
     const first = queue.submit(new Lane().call(ask({ want: 1 })));
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await eventually("the first transaction to begin", () => store.groups.length === 1);
     const others = Array.from({ length: 20 }, () => queue.submit(new Lane().call(ask({ want: 1 }))));
     await store.letGo();
     assert.equal((await first).kind, "answered");

@@ -8,7 +8,7 @@ import { RedisCounterStore } from "../../control/counters/redis.ts";
 import { groupOf, slotGroups } from "../../control/counters/redisRows.ts";
 import { CountersUnavailable } from "../../control/counters/store.ts";
 import { counterContract } from "./contract.ts";
-import { type RedisServer, startRedis, startRedisCluster } from "./redisServer.ts";
+import { type RedisServer, startRedis, startRedisCluster } from "../kit/redis.ts";
 import { ask, Clock, dayMs, Desk, environment, firstUse, Lane, minuteMs, otherSubject, quota, rate, startMs, subject, tell } from "./support.ts";
 
 const server = await startRedis().catch((error: unknown) => String(error));

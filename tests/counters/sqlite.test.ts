@@ -1,23 +1,21 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, describe, it } from "node:test";
+import { afterEach, describe, it } from "node:test";
 import { leaseAction, verdict } from "../../control/counters/model.ts";
 import { SqlCounterStore } from "../../control/counters/sql.ts";
 import { openStore } from "../../control/store/open.ts";
 import type { SqlStore } from "../../control/store/sqlStore.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { counterContract } from "./contract.ts";
 import { ask, Clock, dayMs, Desk, firstUse, Lane, minuteMs, quota, rate } from "./support.ts";
 
-const root = mkdtempSync(join(tmpdir(), "tollgate-counters-"));
+const root = temporaryFolder("counters");
 const opened: SqlStore[] = [];
 let files = 0;
 
 afterEach(async () => {
   for (const store of opened.splice(0)) await store.close();
 });
-after(() => rmSync(root, { recursive: true, force: true }));
 
 async function open(): Promise<SqlStore> {
   const store = await openStore(`file:${join(root, `${++files}`, "tollgate.db")}`, (error) => assert.fail(error));

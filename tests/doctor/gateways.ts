@@ -1,15 +1,15 @@
 /** Real Envoys in the states that the doctor tells apart: for its end-to-end tests and for the recordings that the checks are tested on. */
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileSnapshot } from "../../control/sync/compile.ts";
 import { extensionDiscovery, pluginFilter, type EnvoyObject, type PluginOptions } from "../../control/envoy/bootstrap.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
-import { Gateway } from "../envoy/harness.ts";
-import { newest } from "../envoy/support/setups.ts";
-import { filterModule } from "../envoy/support/wasm.ts";
+import { Gateway } from "../kit/gateway.ts";
+import { newest } from "../kit/envoySetups.ts";
+import { filterModule } from "../kit/filterModule.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
 
 export const environment = "shop";
 
@@ -90,7 +90,7 @@ export async function secondPlugin(configuration: EnvoyObject, name = "tollgate-
 
 /** Plugins as Istio delivers them: by discovery, one of them replaced by a filter that refuses everybody. */
 export async function startDiscovered(): Promise<{ gateway: Gateway; stop(): Promise<void> }> {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-doctor-"));
+  const folder = makeFolder("doctor");
   const name = "extensions.istio.io.wasmplugin.istio-system.tollgate";
   const plugin: PluginOptions = { wasmPath: await filterModule(), configuration: standalone(), name };
   const missing = "extensions.istio.io.wasmplugin.istio-system.tollgate-missing";
@@ -108,7 +108,7 @@ export async function startDiscovered(): Promise<{ gateway: Gateway; stop(): Pro
     gateway,
     stop: async () => {
       await gateway.stop();
-      rmSync(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { runCli } from "../../control/cli/program.ts";
 import type { Finding } from "../../control/doctor/model.ts";
-import { adminToken } from "../envoy/support/control.ts";
-import { until } from "../envoy/support/until.ts";
+import { adminToken } from "../kit/control.ts";
+import { eventually } from "../kit/eventually.ts";
 import { paidPolicy, shopFile, shopRoute, shopServices, wasmPlugin } from "../istio/support/definitions.ts";
 import { Issuer, requestAuthentication } from "../istio/support/tokens.ts";
 import { Mesh } from "../istio/support/mesh.ts";
@@ -22,11 +22,11 @@ const wrong = (findings: Finding[]): string[] => findings.filter(({ status }) =>
 /** What is wrong, once a change has reached Envoy. */
 async function becomes(mesh: Mesh, expected: string[], ...args: string[]): Promise<Finding[]> {
   let found: Finding[] = [];
-  await until(`the doctor to say ${expected.join(", ") || "that nothing is wrong"}`, async () => {
+  await eventually(`the doctor to say ${expected.join(", ") || "that nothing is wrong"}`, async () => {
     found = await doctor(mesh, "--wait", "0", ...args);
     assert.deepEqual(wrong(found), expected, JSON.stringify(found.filter(({ status }) => status === "fault" || status === "warning")));
     return true;
-  }, 30_000);
+  });
   return found;
 }
 
@@ -37,7 +37,7 @@ describe("a gateway of a mesh", { skip: await skipReason() }, () => {
   before(async () => {
     mesh = await Mesh.start({ file, services: shopServices, objects: { route: shopRoute(), policy: [paidPolicy("platinum")] } });
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath })]);
-    await until("a request to be admitted", async () => (await mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] })).status === 200);
+    await eventually("a request to be admitted", async () => (await mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] })).status === 200);
   });
   after(() => mesh?.stop());
 
@@ -72,7 +72,7 @@ describe("a gateway of a mesh", { skip: await skipReason() }, () => {
 
   it("has refused a change of the plugin", async () => {
     mesh.put("plugin", [wasmPlugin({ modulePath: "/nowhere/tollgate.wasm" })]);
-    await until("the refusal to be found", async () => (await doctor(mesh, "--wait", "0")).some(({ id, status, words }) => id === "plugin-loaded" && status === "fault" && /refused the newest/.test(words)));
+    await eventually("the refusal to be found", async () => (await doctor(mesh, "--wait", "0")).some(({ id, status, words }) => id === "plugin-loaded" && status === "fault" && /refused the newest/.test(words)));
     assert.equal((await mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] })).status, 200);
   });
 
@@ -80,7 +80,7 @@ describe("a gateway of a mesh", { skip: await skipReason() }, () => {
     mesh.remove("plugin");
     await becomes(mesh, ["fault plugin-loaded"]);
     mesh.put("plugin", [wasmPlugin({ modulePath: "/nowhere/tollgate.wasm", name: "tollgate-missing" })]);
-    await until("what was never taken to be found", async () => {
+    await eventually("what was never taken to be found", async () => {
       const findings = await doctor(mesh, "--wait", "0");
       assert.ok(findings.some(({ id, status, words }) => id === "plugin-loaded" && status === "fault" && /has taken no configuration of \S+tollgate-missing/.test(words)), JSON.stringify(findings.filter(({ id }) => id.startsWith("plugin-"))));
       return true;
@@ -93,10 +93,10 @@ describe("a gateway of a mesh with PILOT_FILTER_GATEWAY_CLUSTER_CONFIG", { skip:
     const mesh = await Mesh.start({ file, services: shopServices, objects: { route: shopRoute() }, istiodEnv: { PILOT_FILTER_GATEWAY_CLUSTER_CONFIG: "true" } });
     try {
       mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath })]);
-      await until("the missing cluster to be found", async () => {
+      await eventually("the missing cluster to be found", async () => {
         const findings = await doctor(mesh, "--wait", "0");
         return findings.some(({ id, status, remedy }) => id === "control-cluster" && status === "fault" && /PILOT_FILTER_GATEWAY_CLUSTER_CONFIG/.test(remedy ?? ""));
-      }, 30_000);
+      });
     } finally {
       await mesh.stop();
     }

@@ -68,8 +68,8 @@ describe("plugin-configuration", () => {
   it("says when it is empty", () => says(pluginConfiguration, recorded("empty"), "fault", /503 not_configured/));
   it("says which field is wrong", () => {
     const evidence = recorded("healthy");
-    reconfigure(evidence, (configuration) => ({ ...configuration, loadHoldMs: "long" }));
-    says(pluginConfiguration, evidence, "fault", /loadHoldMs must be integer/);
+    reconfigure(evidence, (configuration) => ({ ...configuration, snapshotWaitTimeoutMs: "long" }));
+    says(pluginConfiguration, evidence, "fault", /snapshotWaitTimeoutMs must be integer/);
   });
   it("says when it is no JSON", () => {
     const evidence = recorded("healthy");
@@ -136,7 +136,7 @@ describe("token-verification", () => {
     says(tokenVerification, taking("phase-authz"), "ok", /verified before/);
   });
   it("finds APIs that take tokens which nobody verifies, or only later", () => {
-    for (const mode of ["jwt", "key-or-jwt", "both"]) says(tokenVerification, taking("standalone", mode), "fault", /the API partners would take tokens, and nothing verifies/);
+    for (const mode of ["jwt", "key-or-jwt", "key-and-jwt"]) says(tokenVerification, taking("standalone", mode), "fault", /the API partners would take tokens, and nothing verifies/);
     says(tokenVerification, taking("phase-authn"), "fault", /before they are verified/);
   });
   it("leaves out APIs that the gateway's group may not see", () => {

@@ -3,11 +3,11 @@ import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Evidence } from "../../control/doctor/evidence.ts";
 import { gather } from "../../control/doctor/gather.ts";
-import { ControlProcess } from "../envoy/support/control.ts";
-import type { Gateway } from "../envoy/harness.ts";
-import { until } from "../envoy/support/until.ts";
-import { filterModule } from "../envoy/support/wasm.ts";
-import { adminToken } from "../envoy/support/control.ts";
+import { ControlProcess } from "../kit/control.ts";
+import type { Gateway } from "../kit/gateway.ts";
+import { eventually } from "../kit/eventually.ts";
+import { filterModule } from "../kit/filterModule.ts";
+import { adminToken } from "../kit/control.ts";
 import { environment, file, jwtFilter, markingFilter, rbacFilter, secondPlugin, standalone, startDiscovered, startGateway, withControl } from "./gateways.ts";
 
 const folder = join(import.meta.dirname, "recorded");
@@ -35,26 +35,26 @@ try {
   const { key } = await control.call<{ key: string }>("POST", `/v1/keys?environment=${environment}`, { consumer: "acme" });
 
   const healthy = await startGateway(withControl(), { syncPort: control.syncPort, gatewayToken });
-  await until("a request to be admitted", async () => (await healthy.send({ path: "/orders", headers: [["x-api-key", key]] })).status === 200);
-  await until("the gateway to be known", async () => (await control.call<{ items: { workers: number }[] }>("GET", `/v1/gateways?environment=${environment}`)).items.some(({ workers }) => workers > 0));
-  await until("the snapshot to show", async () => (await healthy.metric("snapshot_version", environment)) > 0 && (await healthy.metric("leases_ok", environment)) > 0);
+  await eventually("a request to be admitted", async () => (await healthy.send({ path: "/orders", headers: [["x-api-key", key]] })).status === 200);
+  await eventually("the gateway to be known", async () => (await control.call<{ items: { workers: number }[] }>("GET", `/v1/gateways?environment=${environment}`)).items.some(({ workers }) => workers > 0));
+  await eventually("the snapshot to show", async () => (await healthy.metric("snapshot_version", environment)) > 0 && (await healthy.metric("leases_ok", environment)) > 0);
   await record("healthy", healthy, control);
   await healthy.stop();
 
   const refused = await startGateway(withControl(), { syncPort: control.syncPort, gatewayToken: "tgg_of_nobody" });
-  await until("a call to be refused", async () => (await refused.metric("sync_failed", environment)) > 0);
+  await eventually("a call to be refused", async () => (await refused.metric("sync_failed", environment)) > 0);
   await record("token-refused", refused, control);
   await refused.stop();
 
   const cutOff = await startGateway(withControl(), { syncPort: control.syncPort, gatewayToken });
-  await until("the gateway to be in sync", async () => (await cutOff.metric("sync_ok", environment)) > 0);
+  await eventually("the gateway to be in sync", async () => (await cutOff.metric("sync_ok", environment)) > 0);
   await control.kill();
-  await until("a call to fail", async () => (await cutOff.metric("sync_failed", environment)) > 1);
+  await eventually("a call to fail", async () => (await cutOff.metric("sync_failed", environment)) > 1);
   await record("control-stopped", cutOff, control);
   await cutOff.stop();
 
   const noCluster = await startGateway(withControl({ control: { cluster: "outbound|8091||tollgate-control.tollgate.svc.cluster.local", authority: "tollgate-control.tollgate" } }));
-  await until("a call to fail", async () => (await noCluster.metric("sync_failed", environment)) > 0);
+  await eventually("a call to fail", async () => (await noCluster.metric("sync_failed", environment)) > 0);
   await record("no-cluster", noCluster);
   await noCluster.stop();
 } finally {

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { Gateway, standalone } from "./harness.ts";
-import { makeFixture } from "./support/fixture.ts";
-import { Connection } from "./support/http1.ts";
-import { newest, oldest } from "./support/setups.ts";
+import { Gateway, standalone } from "../kit/gateway.ts";
+import { makeFixture } from "../kit/fixture.ts";
+import { Connection } from "../kit/http1.ts";
+import { newest, oldest } from "../kit/envoySetups.ts";
 
 for (const setup of [oldest, newest]) {
   describe(`the access log of requests that Envoy refuses, ${setup.name}`, () => {

@@ -1,11 +1,11 @@
 /** What a client says of itself never reaches the upstream. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, standalone } from "./harness.ts";
-import { makeFixture } from "./support/fixture.ts";
-import type { Http1Request, Pair } from "./support/http1.ts";
-import { sendHttp2, startHttp2Upstream, type Http2Upstream } from "./support/http2.ts";
-import { everySetup } from "./support/setups.ts";
+import { Gateway, standalone } from "../kit/gateway.ts";
+import { makeFixture } from "../kit/fixture.ts";
+import type { Http1Request, Pair } from "../kit/http1.ts";
+import { sendHttp2, startHttp2Upstream, type Http2Upstream } from "../kit/http2.ts";
+import { everySetup } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 
@@ -33,7 +33,7 @@ function portions(all: string[]): Pair[][] {
 const listeners = [
   { configuration: standalone(spec) },
   { configuration: standalone(spec, { claims: { prefix: "x-tollgate-", names: renames } }) },
-  { configuration: standalone(spec, { unknownApi: "pass" }) },
+  { configuration: standalone(spec, { unknownApi: "allow" }) },
   { configuration: standalone(spec, { mode: "observe" }) },
 ];
 const keyed: Pair[] = [["x-api-key", keys.gold]];

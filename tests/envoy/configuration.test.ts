@@ -1,16 +1,16 @@
 /** The plugin's configuration in a running Envoy: none, wrong, replaced under load, two at a time. */
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { extensionDiscovery, type PluginOptions } from "../../control/envoy/bootstrap.ts";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { makeFixture } from "./support/fixture.ts";
-import { Connection } from "./support/http1.ts";
-import { twoSetups } from "./support/setups.ts";
-import { until } from "./support/until.ts";
-import { filterModule } from "./support/wasm.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture } from "../kit/fixture.ts";
+import { Connection } from "../kit/http1.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
+import { filterModule } from "../kit/filterModule.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
 
 const first = makeFixture();
 /** The same records, other keys. */
@@ -45,8 +45,8 @@ for (const setup of twoSetups) {
       ["no JSON", "{environment", /json|JSON|configuration/],
       ["an unknown field", standalone(first.spec, { failuremode: "open" }), /failuremode/],
       ["a wrong value", standalone(first.spec, { failureMode: "ajar" }), /failureMode/],
-      ["a wrong type", standalone(first.spec, { loadHoldMs: "2s" }), /loadHoldMs/],
-      ["a value out of range", standalone(first.spec, { loadHoldMs: 60_001 }), /loadHoldMs/],
+      ["a wrong type", standalone(first.spec, { snapshotWaitTimeoutMs: "2s" }), /snapshotWaitTimeoutMs/],
+      ["a value out of range", standalone(first.spec, { snapshotWaitTimeoutMs: 60_001 }), /snapshotWaitTimeoutMs/],
       ["control and snapshot", standalone(first.spec, { control: { cluster: "control", authority: "control" } }), /control|snapshot/],
       ["a snapshot that is none", { environment: "test", snapshot: Buffer.from("no snapshot").toString("base64") }, /snapshot/],
       ["a claim prefix that is none", standalone(first.spec, { claims: { prefix: "" } }), /claims\.prefix|prefix/],
@@ -71,8 +71,8 @@ for (const setup of twoSetups) {
         }
         const outcome = await gateway.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, configuration: standalone(second.spec) } }));
         assert.equal(outcome, "accepted");
-        await until("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
-        assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "key_unknown");
+        await eventually("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
+        assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "unknown_key");
       } finally {
         await gateway.stop();
       }
@@ -95,8 +95,8 @@ for (const setup of twoSetups) {
           assert.equal((await connection.upgrade("/orders/live", [["x-api-key", now.keys.gold]])).status, 101);
           const outcome = await gateway.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, configuration: standalone(next.spec) } }));
           assert.equal(outcome, "accepted");
-          await until("the new configuration", async () => (await gateway.send(withKey(next.keys.gold))).status === 200);
-          assert.equal(reasonOf(await gateway.send(withKey(now.keys.gold))), "key_unknown");
+          await eventually("the new configuration", async () => (await gateway.send(withKey(next.keys.gold))).status === 200);
+          assert.equal(reasonOf(await gateway.send(withKey(now.keys.gold))), "unknown_key");
           for (const open of connections) await echo(open);
         }
       } finally {
@@ -106,7 +106,7 @@ for (const setup of twoSetups) {
     });
 
     it("by ECDS, as Istio does it, takes effect", async () => {
-      const folder = mkdtempSync(join(tmpdir(), "tollgate-ecds-"));
+      const folder = makeFolder("ecds");
       const discoveryPath = join(folder, "plugin.json");
       const wasmPath = await filterModule();
       const publish = (configuration: PluginOptions["configuration"]): void => {
@@ -116,16 +116,16 @@ for (const setup of twoSetups) {
       publish(standalone(first.spec));
       const gateway = await Gateway.start({ setup, listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath } }] });
       try {
-        await until("the first configuration", async () => (await gateway.send(withKey(first.keys.gold))).status === 200);
+        await eventually("the first configuration", async () => (await gateway.send(withKey(first.keys.gold))).status === 200);
         const connection = await Connection.open(gateway.port());
         assert.equal((await connection.upgrade("/orders/live", [["x-api-key", first.keys.gold]])).status, 101);
         publish(standalone(second.spec));
-        await until("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
-        assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "key_unknown");
+        await eventually("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
+        assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "unknown_key");
         connection.close();
       } finally {
         await gateway.stop();
-        rmSync(folder, { recursive: true, force: true });
+        removeFolder(folder);
       }
     });
   });
@@ -149,14 +149,14 @@ for (const setup of twoSetups) {
       const own = await gateway.exchange(withKey(first.keys.gold), 0);
       assert.equal(own.seen?.headers["x-tollgate-consumer"], "acme");
       const foreign = await gateway.exchange(withKey(second.keys.gold), 0);
-      assert.equal(reasonOf(foreign.response), "key_unknown");
+      assert.equal(reasonOf(foreign.response), "unknown_key");
       const legacy = await gateway.exchange({ path: `/orders/1?key=${second.keys.legacy}`, headers: [["x-other-consumer", "forged"], ["x-tollgate-consumer", "not this one's"]] }, 1);
       assert.equal(legacy.seen?.headers["x-other-consumer"], "acme");
       assert.equal(legacy.seen?.headers["x-tollgate-consumer"], "not this one's");
-      assert.equal(reasonOf(await gateway.send({ path: `/orders/1?key=${first.keys.legacy}` }, 1)), "key_unknown");
+      assert.equal(reasonOf(await gateway.send({ path: `/orders/1?key=${first.keys.legacy}` }, 1)), "unknown_key");
       await gateway.metricReaches("admitted", 1, "test");
       await gateway.metricReaches("admitted", 1, "other");
-      await gateway.metricReaches("refused.key_unknown", 1, "other");
+      await gateway.metricReaches("refused.unknown_key", 1, "other");
     });
   });
 }

@@ -2,18 +2,18 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { Gateway, reasonOf } from "./harness.ts";
-import { ControlProcess } from "./support/control.ts";
-import { environment, host, makeFixture } from "./support/fixture.ts";
-import { Connection, type Http1Request, type Pair } from "./support/http1.ts";
+import { Gateway, reasonOf } from "../kit/gateway.ts";
+import { ControlProcess } from "../kit/control.ts";
+import { environment, host, makeFixture } from "../kit/fixture.ts";
+import { Connection, type Http1Request, type Pair } from "../kit/http1.ts";
 import { quotaOfDay } from "./support/fleet.ts";
 import { startLink, type Fate, type Link } from "./support/link.ts";
-import { newest, oldest } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { newest, oldest } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const issuer = "https://tollgate.example.com";
 const keySources = [{ header: "x-api-key" }, { bearer: true }, { query: "api_key" }, { cookie: "api_key" }];
-const held = { control: { cluster: "control", authority: "control.test", timeoutMs: 60_000, waitMs: 5000 }, loadHoldMs: 60_000, limitHoldMs: 10_000 };
+const held = { control: { cluster: "control", authority: "control.test", timeoutMs: 60_000, waitMs: 5000 }, snapshotWaitTimeoutMs: 60_000, limitWaitTimeoutMs: 10_000 };
 
 const plain = 0;
 const withToken = 1;
@@ -45,7 +45,7 @@ for (const setup of [oldest, newest]) {
       const gatewayToken = await control.createEnvironment(environment, { ...file, apis, internalToken: { issuer, audiences: ["mesh"], lifetimeSeconds: 60 } });
       link = await startLink(control.syncPort);
       link.fate = async (path): Promise<Fate> => {
-        await until("calls to pass", () => !stopped(path), 60_000);
+        await eventually("calls to pass", () => !stopped(path), 60_000);
         return "delivered";
       };
       gateway = await Gateway.start({
@@ -71,7 +71,7 @@ for (const setup of [oldest, newest]) {
         const connection = await Connection.open(gateway.port(listener));
         const sent = request(key, path);
         const answer = connection.send({ ...sent, headers: [["host", host], ...(sent.headers ?? []), ["x-test-case", id]] }).catch(() => undefined);
-        await until(`the request with its key in ${name} to wait`, async () => (await gateway.metric("held")) > before);
+        await eventually(`the request with its key in ${name} to wait`, async () => (await gateway.metric("held")) > before);
         connection.close();
         await answer;
         const log = await gateway.logOf(id);
@@ -88,7 +88,7 @@ for (const setup of [oldest, newest]) {
         const sent = request(key, path);
         waiting.push(gateway.exchange({ ...sent, headers: [["host", host], ...(sent.headers ?? [])] }, listener));
       }
-      await until("all to wait", async () => (await gateway.metric("held")) >= before + carriers.length);
+      await eventually("all to wait", async () => (await gateway.metric("held")) >= before + carriers.length);
       letPass();
       for (const [i, { response, seen, log }] of (await Promise.all(waiting)).entries()) {
         const { name, rest } = carriers[i]!;
@@ -108,13 +108,13 @@ for (const setup of [oldest, newest]) {
       const own: Pair[] = [["host", host], ["x-api-key", "of the upstream"], ["x-api-key", "again"], ["authorization", "Bearer of.the.upstream"], ["cookie", "a=b; api_key=c"]];
       const keyless = gateway.exchange({ path: "/public/x?api_key=upstream&b=1", headers: own });
       const wrong = gateway.exchange({ path: "/partner", headers: [["host", host], ["x-api-key", keys.silver], ["x-api-key", keys.gold]] });
-      await until("both to wait", async () => (await gateway.metric("held")) >= before + 2);
+      await eventually("both to wait", async () => (await gateway.metric("held")) >= before + 2);
       stopped = (path) => !/watch|pages/.test(path);
       const { seen } = await keyless;
       assert.equal(seen!.path, "/public/x?api_key=upstream&b=1");
       assert.deepEqual([seen!.headers["authorization"], seen!.headers["cookie"]], ["Bearer of.the.upstream", "a=b; api_key=c"]);
       const refused = await wrong;
-      assert.equal(reasonOf(refused.response), "key_repeated");
+      assert.equal(reasonOf(refused.response), "multiple_keys");
       assertHidden(refused.log, keys.gold);
     });
 

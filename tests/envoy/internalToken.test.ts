@@ -4,14 +4,14 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeProtectedHeader, generateKeyPair, SignJWT } from "jose";
 import { startDemoUpstream, type DemoUpstream } from "../../control/stack/demoUpstream.ts";
-import { Gateway, reasonOf } from "./harness.ts";
-import { ControlProcess } from "./support/control.ts";
-import { Envoy } from "./support/envoy.ts";
-import { environment, host, makeFixture } from "./support/fixture.ts";
-import { Hammer, stopHammers } from "./support/hammer.ts";
-import { send, type Pair } from "./support/http1.ts";
-import { binaryOf, newest } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { Gateway, reasonOf } from "../kit/gateway.ts";
+import { ControlProcess } from "../kit/control.ts";
+import { Envoy } from "../kit/envoy.ts";
+import { environment, host, makeFixture } from "../kit/fixture.ts";
+import { Hammer, stopHammers } from "../kit/hammer.ts";
+import { send, type Pair } from "../kit/http1.ts";
+import { binaryOf, newest } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const issuer = "https://tollgate.example.com";
 const lifetimeSeconds = 60;
@@ -111,16 +111,16 @@ describe("the internal token", () => {
     const before = decodeProtectedHeader(await tokenSeen(keys.gold)).kid;
     const load = new Hammer([gateway], { path: "/orders/1", key: keys.gold, headers: [["host", host]], connections: 8 });
     await load.admitted(200);
-    await control.call("POST", `/v1/token-keys/rotate?environment=${environment}`, { publishSeconds: 4 });
+    await control.call("POST", `/v1/signing-keys/rotate?environment=${environment}`, { publishSeconds: 4 });
     const kids = async () => ((await (await fetch(`http://127.0.0.1:${control.syncPort}/.well-known/tollgate/${environment}/jwks.json`)).json()) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
-    await until("both keys to be published", async () => (await kids()).length === 2);
+    await eventually("both keys to be published", async () => (await kids()).length === 2);
     await sleep(5000);
     // What the token tells has changed: workers fetch the next one at once, signed by the new key.
     for (let turn = 0; turn < 5; turn++) {
       await edit("consumers/acme", { tier: "gold", claims: { org: "acme", turn: String(turn) } });
       await load.admitted(load.tally.admitted + 200);
     }
-    await until("the new key to sign", async () => decodeProtectedHeader(await tokenSeen(keys.gold)).kid !== before);
+    await eventually("the new key to sign", async () => decodeProtectedHeader(await tokenSeen(keys.gold)).kid !== before);
     const { failed, statuses } = await load.stop();
     assert.deepEqual([failed, Object.keys(statuses)], [0, ["200"]]);
     assert.equal((await kids()).length, 2, "the old key verifies on");
@@ -129,7 +129,7 @@ describe("the internal token", () => {
   it("isn't given to a revoked key, and nothing reaches the next hop", async () => {
     await tokenSeen(keys.reader);
     await control.call("POST", `/v1/keys/key-reader/revoke?environment=${environment}`);
-    await until("the gateway to know", async () => reasonOf((await call(keys.reader)).response) === "key_revoked");
+    await eventually("the gateway to know", async () => reasonOf((await call(keys.reader)).response) === "key_revoked");
     const served = await hop.stat("http.gateway-0.downstream_rq_total");
     for (let i = 0; i < 20; i++) assert.equal(reasonOf((await call(keys.reader)).response), "key_revoked");
     assert.equal(await hop.stat("http.gateway-0.downstream_rq_total"), served);
@@ -157,12 +157,12 @@ describe("the internal token", () => {
     }
     assert.ok(admitted > 50);
     // Refused by the gateway itself, ahead of the end: the next hop never has to.
-    await until("the token to be over", async () => {
+    await eventually("the token to be over", async () => {
       const { response } = await call(keys.gold);
       assert.ok(response.status === 200 || reasonOf(response) === "token_unavailable", `${response.status} ${response.body}`);
       return response.status === 503;
     });
     await control.start();
-    await until("the gateway to have a token again", async () => (await call(keys.gold)).response.status === 200);
+    await eventually("the gateway to have a token again", async () => (await call(keys.gold)).response.status === 200);
   });
 });

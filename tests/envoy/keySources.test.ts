@@ -1,10 +1,10 @@
 /** Where keys come from, and that they are gone from there: upstream, in the access log, on refusals too. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, reasonOf, standalone, type Exchange } from "./harness.ts";
-import { makeFixture, unknownKey, withWrongChecksum } from "./support/fixture.ts";
-import type { Http1Request, Pair } from "./support/http1.ts";
-import { everySetup } from "./support/setups.ts";
+import { Gateway, reasonOf, standalone, type Exchange } from "../kit/gateway.ts";
+import { makeFixture, unknownKey, withWrongChecksum } from "../kit/fixture.ts";
+import type { Http1Request, Pair } from "../kit/http1.ts";
+import { everySetup } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 const percentEncoded = (text: string): string => [...text].map((char) => `%${char.charCodeAt(0).toString(16)}`).join("");
@@ -71,7 +71,7 @@ for (const setup of everySetup) {
       });
 
       it(`hides a refused key of ${name} from the access log`, async () => {
-        for (const [key, reason] of [[unknownKey(), "key_unknown"], [keys.revoked, "key_revoked"], [withWrongChecksum(keys.gold), "key_malformed"]] as const) {
+        for (const [key, reason] of [[unknownKey(), "unknown_key"], [keys.revoked, "key_revoked"], [withWrongChecksum(keys.gold), "key_malformed"]] as const) {
           const { response } = await exchange(request(key), listener, [key]);
           assert.equal(reasonOf(response), reason);
         }
@@ -157,7 +157,7 @@ for (const setup of everySetup) {
       ];
       for (const request of twice) {
         const { response } = await exchange(request, everywhere, [keys.gold, keys.silver]);
-        assert.equal(reasonOf(response), "key_repeated", JSON.stringify(request));
+        assert.equal(reasonOf(response), "multiple_keys", JSON.stringify(request));
       }
     });
 
@@ -179,7 +179,7 @@ for (const setup of everySetup) {
         assert.equal(reasonOf(response), "key_too_long", JSON.stringify(request).slice(0, 60));
       }
       const most = await exchange({ headers: [["x-other-key", "k".repeat(256)]] }, everywhere, ["k".repeat(256)]);
-      assert.equal(reasonOf(most.response), "key_unknown");
+      assert.equal(reasonOf(most.response), "unknown_key");
     });
 
     it("finds no key where none is configured", async () => {

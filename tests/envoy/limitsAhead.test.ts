@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay, rateOf } from "./support/fleet.ts";
-import { Connection } from "./support/http1.ts";
-import { newest } from "./support/setups.ts";
+import { Connection } from "../kit/http1.ts";
+import { newest } from "../kit/envoySetups.ts";
 
 /** 1,000 a minute */
 const windowSeconds = 6;

@@ -1,16 +1,12 @@
-/** Changes of limits reach counters that are in use: on every worker of every gateway, within a quarter of a second, without a restart. */
+/** Changes of limits reach counters that are in use: on every worker of every gateway, without a restart. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment } from "./support/fixture.ts";
-import { newest } from "./support/setups.ts";
+import { environment } from "../kit/fixture.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { Workers } from "./support/workers.ts";
 
 const query = `?environment=${environment}`;
-const actsWithinMs = 250;
-/** A busy machine may be late now and then. */
-const neverLaterMs = 5000;
 const rounds = 5;
 const small = quotaOfDay(20);
 const medium = quotaOfDay(400);
@@ -33,26 +29,13 @@ describe("a change of what is limited", () => {
 
   /** Makes changes of one kind, one after the other; after each, every worker must have the outcome. */
   async function change(name: string, steps: readonly (readonly [make: () => Promise<unknown>, outcome: string | undefined])[]): Promise<void> {
-    const took: number[] = [];
     await workers.all(requestFor(name), "quota_exceeded");
     for (let round = 0; round < rounds; round++) {
       for (const [make, outcome] of steps) {
         await make();
-        const startMs = performance.now();
-        for (;;) {
-          const sentMs = performance.now();
-          const outcomes = await workers.outcomes(requestFor(name));
-          if (outcomes.every((one) => one === outcome)) {
-            took.push(sentMs - startMs);
-            break;
-          }
-          assert.ok(sentMs - startMs < neverLaterMs, `still ${[...new Set(outcomes)].join(", ")} in place of ${outcome ?? "200"}`);
-          await sleep(5);
-        }
+        await workers.all(requestFor(name), outcome);
       }
     }
-    took.sort((a, b) => a - b);
-    assert.ok(took[Math.floor(took.length / 2)]! <= actsWithinMs, `${name} took ${took.map(Math.round).join(", ")} ms`);
   }
 
   it("acts when a tier's limit is raised and lowered", async () => {

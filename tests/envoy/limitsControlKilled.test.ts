@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay, rateOf } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
-import { newest } from "./support/setups.ts";
+import { Hammer } from "../kit/hammer.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { WindowCount } from "./support/windowCount.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer, hammer } from "./support/hammer.ts";
+import { Hammer, hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
 import { startLink, type Link } from "./support/link.ts";
-import { newest } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { newest } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const leaseSeconds = 2;
@@ -56,7 +56,7 @@ describe("a gateway cut off from control", () => {
     await meanwhile(gateway!, request);
 
     const clients = new Hammer(others, { ...request, pauseMs: 5 });
-    const { held } = await until("all to be charged", async () => {
+    const { held } = await eventually("all to be charged", async () => {
       const now = await quotaOf(fleet.control, name);
       return now.used === amount && Object.keys(now.held).join() === "gateway-0" ? now : undefined;
     });
@@ -67,7 +67,7 @@ describe("a gateway cut off from control", () => {
     assert.equal(amount - fleet.reached(name), unspent, "nobody has it while its holder is away");
 
     link.mend();
-    await until("the rest to be admitted", () => fleet.reached(name) >= amount, 20_000);
+    await eventually("the rest to be admitted", () => fleet.reached(name) >= amount);
     await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();
     assert.equal(fleet.reached(name), amount);

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer, hammer } from "./support/hammer.ts";
+import { Hammer, hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest, oldest } from "./support/setups.ts";
+import { newest, oldest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const cases = [
@@ -28,7 +28,7 @@ for (const { setup, amount } of cases) {
       await dead!.stop();
       const { reasons } = clients.tally;
       assert.deepEqual(reasons, {}, "nobody was refused yet");
-      await everyWorkerAnswers(others, request, "quota_exceeded", 30_000);
+      await everyWorkerAnswers(others, request, "quota_exceeded");
       const { failed, admitted } = await clients.stop();
       const { used, held } = await quotaOf(fleet.control, "quota");
       const reached = fleet.reached("quota");

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { hammer } from "./support/hammer.ts";
-import { newest } from "./support/setups.ts";
+import { hammer } from "../kit/hammer.ts";
+import { newest } from "../kit/envoySetups.ts";
 
 const amounts = [1, 10, 1000, 100_000];
 

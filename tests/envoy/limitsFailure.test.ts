@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer, hammer } from "./support/hammer.ts";
+import { Hammer, hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { newest } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const amount = 1000;
@@ -62,7 +62,7 @@ describe("control away", () => {
     await everyWorkerAnswers(fleet.gateways, requestFor("local"), "limit_unavailable");
     const shares = sharesOf["local"]!;
     assert.ok(shares <= amount / 2, String(shares));
-    await until("shares to be spent", async () => (await metric("local_share")) > 0);
+    await eventually("shares to be spent", async () => (await metric("local_share")) > 0);
     assert.ok((await metric("local_share")) <= shares);
     assert.doesNotMatch(fleet.upstream.last("/local"), /x-tollgate-unchecked/);
   });
@@ -72,14 +72,14 @@ describe("control away", () => {
     for (const mode of modes) {
       const clients = new Hammer(fleet.gateways, { ...requestFor(mode), pauseMs: 10 });
       await clients.admitted(10);
-      await everyWorkerAnswers(fleet.gateways, requestFor(mode), "quota_exceeded", 30_000);
+      await everyWorkerAnswers(fleet.gateways, requestFor(mode), "quota_exceeded");
       await clients.stop();
     }
     for (const mode of modes) assert.equal((await quotaOf(fleet.control, mode)).used, amount, mode);
     const { shares } = await quotaOf(fleet.control, "local");
     assert.equal(fleet.reached("closed"), amount);
     // Metrics are shown a moment later.
-    await until("the overshoot to be all that is beyond the quota", async () => (await metric("overshoot")) >= fleet.reached("open") - amount);
+    await eventually("the overshoot to be all that is beyond the quota", async () => (await metric("overshoot")) >= fleet.reached("open") - amount);
     assert.equal(fleet.reached("open"), amount + (await metric("overshoot")));
     assert.equal(fleet.reached("local"), amount - shares + (await metric("local_share")));
   });

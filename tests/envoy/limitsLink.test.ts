@@ -1,16 +1,20 @@
 /** The way to control is slow, or loses what control has answered: nothing is granted twice, nothing is spent late. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay, rateOf } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { startLink, type Fate, type Link } from "./support/link.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { WindowCount } from "./support/windowCount.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
+import { eventually } from "../kit/eventually.ts";
+import { runs } from "../kit/long.ts";
 
 const windowMs = 2000;
 const perWindow = 400;
+/** windows that must have refused somebody */
+const windowsTried = runs(3, 10);
+const deadlineMs = 600_000;
 const amounts = [10, 1000];
 
 /** Loses calls at random, the same ones each time: half of what lanes ask is not answered. */
@@ -62,7 +66,7 @@ describe("a link to control", () => {
           const clients = new Hammer(fleet.gateways, { ...request, pauseMs: 10 });
           await clients.admitted(amount);
           await clients.stop();
-          await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+          await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
           assert.equal(clients.tally.admitted, amount, String(clients.tally));
           assert.equal(fleet.reached(`${name}-${amount}`), amount);
         });
@@ -71,7 +75,7 @@ describe("a link to control", () => {
       it("admits in no window more than its limit", async () => {
         const windows = new WindowCount(perWindow, windowMs);
         const clients = new Hammer(fleet.gateways, { path: `/${name}-windows`, key: fleet.key(`${name}-windows`), pauseMs: 10, onAnswer: (...answer) => windows.note(...answer) });
-        await sleep(10_000);
+        await eventually("windows to be exhausted", () => windows.exhausted >= windowsTried, deadlineMs);
         await clients.stop();
         windows.check(leastShare);
       });

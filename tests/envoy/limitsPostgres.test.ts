@@ -1,13 +1,13 @@
 /** Two controls over one PostgreSQL, three gateways that are spread over both: either may be killed in the middle, and the quota is exact. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { startPostgres, type PostgresServer } from "../store/postgresServer.ts";
+import { startPostgres, type PostgresServer } from "../kit/postgres.ts";
 import { startBalancer, type Balancer } from "./support/balancer.ts";
-import { ControlProcess } from "./support/control.ts";
+import { ControlProcess } from "../kit/control.ts";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const amounts = [1000, 20_000];
@@ -48,7 +48,7 @@ describe("two controls over PostgreSQL", () => {
       if (amount === amounts.at(-1)) await fleet.control.kill();
       await clients.admitted(amount);
       await clients.stop();
-      await everyWorkerAnswers(fleet.gateways, requestFor(amount), "quota_exceeded", 30_000);
+      await everyWorkerAnswers(fleet.gateways, requestFor(amount), "quota_exceeded");
       assert.equal(clients.tally.admitted, amount, String(clients.tally));
       assert.equal(fleet.reached(`of-${amount}`), amount);
       assert.equal((await quotaOf(second, `of-${amount}`)).used, amount);

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startRedis, type RedisServer } from "../counters/redisServer.ts";
+import { startRedis, type RedisServer } from "../kit/redis.ts";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { oldest } from "./support/setups.ts";
+import { oldest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const amounts = [10, 1000, 20_000];
@@ -43,7 +43,7 @@ describe("counters in Redis", () => {
       }
       await clients.admitted(amount);
       await clients.stop();
-      await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+      await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
       assert.equal(clients.tally.admitted, amount, String(clients.tally));
       assert.equal(fleet.reached(`of-${amount}`), amount);
       assert.equal((await quotaOf(fleet.control, `of-${amount}`)).used, amount);

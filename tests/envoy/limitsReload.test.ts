@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
-import { newest, oldest } from "./support/setups.ts";
+import { Hammer } from "../kit/hammer.ts";
+import { newest, oldest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const amount = 6000;
@@ -25,13 +25,13 @@ for (const setup of [oldest, newest]) {
         for (const { envoy } of fleet.gateways) {
           const outcome = await envoy.reload((listener) => {
             const { plugin } = listener;
-            return { ...listener, plugin: { ...plugin!, configuration: { ...(plugin!.configuration as object), limitHoldMs: 1000 + n } } };
+            return { ...listener, plugin: { ...plugin!, configuration: { ...(plugin!.configuration as object), limitWaitTimeoutMs: 1000 + n } } };
           });
           assert.equal(outcome, "accepted");
         }
       }
       await clients.admitted(amount);
-      await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+      await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
       const { admitted, failed, reasons } = await clients.stop();
       assert.equal(fleet.reached("quota"), amount, `${admitted} answered, ${failed} not, refused ${JSON.stringify(reasons)}`);
     });

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment } from "./support/fixture.ts";
-import { Hammer } from "./support/hammer.ts";
-import { newest } from "./support/setups.ts";
+import { environment } from "../kit/fixture.ts";
+import { Hammer } from "../kit/hammer.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { quotaOf } from "./support/quota.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
@@ -37,7 +37,7 @@ describe("three gateways", () => {
   async function spendAll(name: string, path = `/${name}`): Promise<number> {
     const request = { path, key: fleet.key(name) };
     const clients = new Hammer(fleet.gateways, { ...request, pauseMs: 5 });
-    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();
     return fleet.upstream.count(path);
   }

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { Hammer } from "./support/hammer.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const amount = 8000;
@@ -25,7 +25,7 @@ describe("a worker whose VM traps in the middle", () => {
       await clients.admitted((amount * n) / (traps + 2));
       await fleet.gateways[0]!.send({ path: request.path, headers: [["x-api-key", request.key], ["x-test-trap", "1"]] }).catch(() => undefined);
     }
-    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 40_000);
+    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();
     const { used, held } = await quotaOf(fleet.control, "quota");
     const reached = fleet.reached("quota");

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment } from "./support/fixture.ts";
-import { Hammer } from "./support/hammer.ts";
+import { environment } from "../kit/fixture.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
+import { newest } from "../kit/envoySetups.ts";
 import { everyWorkerAnswers } from "./support/workers.ts";
 
 const query = `?environment=${environment}`;
@@ -29,7 +29,7 @@ describe("three gateways under load", () => {
     const clients = new Hammer(fleet.gateways, { ...request, pauseMs: 5 });
     await clients.admitted(amount / 8);
     await changes(clients);
-    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded", 30_000);
+    await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     const { reasons, failed } = await clients.stop();
     // A control that is busy may let them wait longer than they do.
     for (const reason of Object.keys(reasons)) assert.ok(["quota_exceeded", "limit_unavailable"].includes(reason), reason);

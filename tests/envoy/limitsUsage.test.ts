@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet, product, quotaOfDay } from "./support/fleet.ts";
-import { environment, unknownKey } from "./support/fixture.ts";
-import { Hammer } from "./support/hammer.ts";
+import { environment, unknownKey } from "../kit/fixture.ts";
+import { Hammer } from "../kit/hammer.ts";
 import { quotaOf } from "./support/quota.ts";
-import { newest } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { newest } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const quota = 3000;
 const price = 5;
@@ -60,13 +60,13 @@ describe("usage", () => {
       const refused = Object.values(refusals).reduce((sum, one) => sum + one, 0);
       return { admitted: reached, cost: reached * cost, refused, refusals, responses: { "1xx": 0, "2xx": reached, "3xx": 0, "4xx": 0, "5xx": 0 } };
     };
-    assert.ok(reasons["key_unknown"]! > 0 && Object.keys(reasons).length === 1);
+    assert.ok(reasons["unknown_key"]! > 0 && Object.keys(reasons).length === 1);
     const all = {
       quota: wanted("quota", 1, tallies["quota"]!.reasons),
       priced: wanted("priced", price, tallies["priced"]!.reasons),
       free: wanted("free", 1, { ...tallies["free"]!.reasons, ...reasons }),
     };
-    await until("all usage to be delivered", async () => {
+    await eventually("all usage to be delivered", async () => {
       const now = await counted();
       return Object.entries(all).every(
         ([name, { admitted, refused, responses }]) => now[name]!.admitted >= admitted && now[name]!.refused >= refused && now[name]!.responses["2xx"]! >= responses["2xx"]!,

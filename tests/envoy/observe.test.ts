@@ -1,10 +1,10 @@
 /** `mode: observe`: everything is decided and reported, nothing is refused. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { makeFixture, unknownKey } from "./support/fixture.ts";
-import type { Http1Request, Pair } from "./support/http1.ts";
-import { twoSetups } from "./support/setups.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture, unknownKey } from "../kit/fixture.ts";
+import type { Http1Request, Pair } from "../kit/http1.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 const strip = 0;
@@ -18,7 +18,7 @@ for (const setup of twoSetups) {
         setup,
         listeners: [
           { configuration: standalone(spec, { mode: "observe" }), plugin: { hostEnvironment: [] }, listener: { headersMax: 2000 } },
-          { configuration: standalone(spec, { mode: "observe", observe: { key: "forward" } }), plugin: { hostEnvironment: [] } },
+          { configuration: standalone(spec, { mode: "observe", observe: { key: "keep" } }), plugin: { hostEnvironment: [] } },
         ],
       });
     });
@@ -26,7 +26,7 @@ for (const setup of twoSetups) {
 
     const observed: [string, Http1Request][] = [
       ["key_missing", { path: "/orders/1" }],
-      ["key_unknown", { path: "/orders/1", headers: [["x-api-key", unknownKey()]] }],
+      ["unknown_key", { path: "/orders/1", headers: [["x-api-key", unknownKey()]] }],
       ["key_revoked", { path: "/orders/1", headers: [["x-api-key", keys.revoked]] }],
       ["unknown_api", { path: "/nowhere" }],
       ["method_not_allowed", { path: "/read-only", method: "PUT" }],

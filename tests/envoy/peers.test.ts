@@ -5,9 +5,9 @@ import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { checkEnvironment } from "../../control/domain/semantics.ts";
-import { Gateway, standalone } from "./harness.ts";
-import { environment, host, makeFixture } from "./support/fixture.ts";
-import { twoSetups } from "./support/setups.ts";
+import { Gateway, standalone } from "../kit/gateway.ts";
+import { environment, host, makeFixture } from "../kit/fixture.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
 import { Authority, type Certificate } from "./support/spiffe.ts";
 
 const { keys, file } = makeFixture();
@@ -18,7 +18,7 @@ const peers: FileInput = {
   ...file,
   apis: [
     ...file.apis!,
-    { id: "mesh", hosts: [host], paths: ["/mesh"], upstream, auth: { mode: "peer" }, limits: [{ name: "two", kind: "rate", limit: 2, windowSeconds: 86_400, subject: "key" }], routes: [{ path: "/mesh/free", cost: 0 }] },
+    { id: "mesh", hosts: [host], paths: ["/mesh"], upstream, auth: { mode: "mtls" }, limits: [{ name: "two", kind: "rate", limit: 2, windowSeconds: 86_400, subject: "key" }], routes: [{ path: "/mesh/free", cost: 0 }] },
   ],
   consumers: [...file.consumers!, { id: "checkout", tier: "gold", claims: { team: "shop" }, identities: [identity("checkout"), identity("checkout-jobs")] }],
 };
@@ -98,13 +98,13 @@ for (const setup of twoSetups) {
     });
 
     it("an identity of nobody is refused, and so is a certificate without one", async () => {
-      assert.deepEqual(pick(await call(authority.issue(identity("cart")))), [403, "peer_unknown"]);
-      assert.deepEqual(pick(await call(authority.issue(`${identity("checkout")}/more`))), [403, "peer_unknown"]);
+      assert.deepEqual(pick(await call(authority.issue(identity("cart")))), [403, "unknown_peer"]);
+      assert.deepEqual(pick(await call(authority.issue(`${identity("checkout")}/more`))), [403, "unknown_peer"]);
       assert.deepEqual(pick(await call(authority.issue())), [401, "peer_missing"]);
     });
 
     it("of several URIs the first is who it is", async () => {
-      assert.deepEqual(pick(await call(authority.issue(identity("cart"), identity("checkout")))), [403, "peer_unknown"]);
+      assert.deepEqual(pick(await call(authority.issue(identity("cart"), identity("checkout")))), [403, "unknown_peer"]);
     });
 
     it("without a certificate nobody is known, whatever is in headers and keys", async () => {

@@ -1,11 +1,11 @@
 /** CORS, HEAD, gRPC, WebSocket: what a refusal and an admission look like to each kind of client. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { makeFixture, unknownKey } from "./support/fixture.ts";
-import { Connection, type Pair } from "./support/http1.ts";
-import { sendHttp2, startHttp2Upstream, type Http2Upstream } from "./support/http2.ts";
-import { everySetup } from "./support/setups.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture, unknownKey } from "../kit/fixture.ts";
+import { Connection, type Pair } from "../kit/http1.ts";
+import { sendHttp2, startHttp2Upstream, type Http2Upstream } from "../kit/http2.ts";
+import { everySetup } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 const page: Pair = ["Origin", "https://app.example.com"];

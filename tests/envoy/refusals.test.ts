@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { reasons } from "../../protocol/reasons.ts";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { makeFixture, unknownKey, withWrongChecksum } from "./support/fixture.ts";
-import type { Http1Request, Pair } from "./support/http1.ts";
-import { everySetup } from "./support/setups.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { makeFixture, unknownKey, withWrongChecksum } from "../kit/fixture.ts";
+import type { Http1Request, Pair } from "../kit/http1.ts";
+import { everySetup } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 const key = (value: string): Http1Request => ({ path: "/orders/1", headers: [["x-api-key", value]] });
@@ -16,11 +16,11 @@ const cases: { reason: string; request: Http1Request }[] = [
   { reason: "unknown_api", request: { path: "/nowhere" } },
   { reason: "method_not_allowed", request: { ...key(keys.gold), path: "/read-only", method: "DELETE" } },
   { reason: "key_missing", request: { path: "/orders/1" } },
-  { reason: "key_repeated", request: { path: "/orders/1", headers: [["x-api-key", keys.gold], ["x-api-key", keys.silver]] } },
+  { reason: "multiple_keys", request: { path: "/orders/1", headers: [["x-api-key", keys.gold], ["x-api-key", keys.silver]] } },
   { reason: "key_too_long", request: key("k".repeat(257)) },
   { reason: "key_malformed", request: key(withWrongChecksum(keys.gold)) },
   { reason: "key_wrong_environment", request: key(unknownKey("elsewhere")) },
-  { reason: "key_unknown", request: key(unknownKey()) },
+  { reason: "unknown_key", request: key(unknownKey()) },
   { reason: "key_revoked", request: key(keys.revoked) },
   { reason: "key_suspended", request: key(keys.suspended) },
   { reason: "key_not_yet_valid", request: key(keys.early) },
@@ -29,7 +29,7 @@ const cases: { reason: string; request: Http1Request }[] = [
   { reason: "tier_missing", request: key(keys.lost) },
   { reason: "api_not_allowed", request: { ...key(keys.silver), path: "/partner" } },
   { reason: "scope_missing", request: { ...key(keys.silver), path: "/orders/search", method: "POST" } },
-  { reason: "address_not_allowed", request: key(keys.office) },
+  { reason: "ip_not_allowed", request: key(keys.office) },
   { reason: "auth_mode_unsupported", request: { ...key(keys.gold), path: "/jwt" } },
   // The filter notes at most 1024 forged claims.
   { reason: "headers_unreadable", request: { path: "/public", headers: Array.from({ length: 1100 }, (_, index): Pair => [`x-tollgate-n${index}`, "1"]) } },
@@ -40,7 +40,7 @@ const ofTheGateway = ["not_configured", "not_ready", "snapshot_stale"];
 /** And these on what was admitted before: limitsGateway.test.ts, limitsExact.test.ts, limitsFailure.test.ts. */
 const ofLimits = ["rate_limited", "quota_exceeded", "limit_unavailable"];
 /** These need tokens and certificates: tokens.test.ts, peers.test.ts, internalToken.test.ts. */
-const ofIdentities = ["token_missing", "token_issuer", "token_audience", "consumer_unknown", "token_consumer_mismatch", "peer_missing", "peer_unknown", "token_unavailable"];
+const ofIdentities = ["token_missing", "token_issuer", "token_audience", "unknown_consumer", "token_consumer_mismatch", "peer_missing", "unknown_peer", "token_unavailable"];
 
 it("has a case for every reason", () => {
   assert.deepEqual(reasons.map(({ code }) => code).sort(), [...cases.map(({ reason }) => reason), ...ofTheGateway, ...ofLimits, ...ofIdentities].sort());
@@ -65,7 +65,7 @@ for (const setup of everySetup) {
         const { response, log } = await gateway.exchange(request);
         assert.equal(response.status, status);
         assert.equal(response.header("content-type"), "application/problem+json");
-        assert.deepEqual(response.json(), { type: `urn:tollgate:reason:${reason}`, title, status, reason });
+        assert.deepEqual(response.json(), { type: `https://tollgate.dev/reasons/${reason}`, title, status, reason });
         assert.equal(log.details, `tollgate_${reason}`);
         await gateway.metricReaches(`refused.${reason}`, refusedBefore + 1);
         const challenge = response.header("www-authenticate");

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { HEADER_BYTES } from "../../control/sync/wire.ts";
-import { Gateway, reasonOf } from "./harness.ts";
-import { ControlProcess } from "./support/control.ts";
-import { environment, makeFixture, type Fixture } from "./support/fixture.ts";
-import { Connection, type Http1Request } from "./support/http1.ts";
-import { everySetup, twoSetups, type Setup } from "./support/setups.ts";
+import { Gateway, reasonOf } from "../kit/gateway.ts";
+import { ControlProcess } from "../kit/control.ts";
+import { environment, makeFixture, type Fixture } from "../kit/fixture.ts";
+import { Connection, type Http1Request } from "../kit/http1.ts";
+import { everySetup, twoSetups, type Setup } from "../kit/envoySetups.ts";
 import { startTamperingProxy, type TamperingProxy } from "./support/tamperingProxy.ts";
-import { until } from "./support/until.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const query = `?environment=${environment}`;
 const withKey = (key: string, path = "/orders/1"): Http1Request => ({ path, headers: [["x-api-key", key]] });
@@ -42,7 +42,7 @@ async function reasonsOn(connections: Connection[], request: Http1Request): Prom
 async function allAnswer(connections: Connection[], request: Http1Request, reason: string | undefined): Promise<void> {
   let last: (string | undefined)[] = [];
   try {
-    await until(`every worker to answer ${reason ?? "200"}`, async () => (last = await reasonsOn(connections, request)).every((one) => one === reason));
+    await eventually(`every worker to answer ${reason ?? "200"}`, async () => (last = await reasonsOn(connections, request)).every((one) => one === reason));
   } catch (error) {
     throw new Error(`${(error as Error).message}; answers: ${last.join(", ")}`, { cause: error });
   }
@@ -82,7 +82,7 @@ suite(everySetup, "a change in control", (setup) => {
       await control.call("POST", `/v1/keys/${id}/revoke${query}`);
       await allAnswer(connections, withKey(key), "key_revoked");
       await control.call("DELETE", `/v1/keys/${id}${query}`);
-      await allAnswer(connections, withKey(key), "key_unknown");
+      await allAnswer(connections, withKey(key), "unknown_key");
     });
   });
 
@@ -106,7 +106,7 @@ suite(everySetup, "a change in control", (setup) => {
       await allAnswer(connections, withKey(keys.gold, "/partner"), "api_not_allowed");
       await control.call("PUT", `/v1/tiers/silver${query}`, { id: "silver", scopes: ["read", "staff"], apis: ["orders", "partner", "staff"] });
       await allAnswer(connections, withKey(keys.gold, "/staff"), undefined);
-      await control.call("PUT", `/v1/apis/fresh${query}`, { id: "fresh", hosts: ["api.example.com"], paths: ["/fresh"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "keyless" } });
+      await control.call("PUT", `/v1/apis/fresh${query}`, { id: "fresh", hosts: ["api.example.com"], paths: ["/fresh"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "none" } });
       await allAnswer(connections, { path: "/fresh" }, undefined);
       await control.call("DELETE", `/v1/apis/fresh${query}`);
       await allAnswer(connections, { path: "/fresh" }, "unknown_api");
@@ -116,7 +116,7 @@ suite(everySetup, "a change in control", (setup) => {
   });
 
   it("is what /v1/gateways shows as applied", async () => {
-    const seen = await until("the gateway to have applied the current version", async () => {
+    const seen = await eventually("the gateway to have applied the current version", async () => {
       const { version, items } = await control.call<{ version: number; items: { state: string; applied: number; workers: number; group: string }[] }>("GET", `/v1/gateways${query}`);
       return items.find((one) => one.applied === version);
     });
@@ -159,7 +159,7 @@ suite(twoSetups, "control killed with -9", (setup) => {
         await control.kill();
         assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold))), new Set([undefined]), "what is known stays good");
         const failedBefore = await gateway.metric("sync_failed");
-        await until("the gateway to notice", async () => (await gateway.metric("sync_failed")) > failedBefore);
+        await eventually("the gateway to notice", async () => (await gateway.metric("sync_failed")) > failedBefore);
         assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold))), new Set([undefined]));
         await control.start();
         await allAnswer(connections, withKey(key), "key_revoked");
@@ -182,7 +182,7 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("refuses with not_ready after the hold, and admits once control is there", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 300 }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 300 }) }] });
     try {
       const startMs = performance.now();
       const { response, log } = await gateway.exchange(withKey(keys.gold));
@@ -202,10 +202,10 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("holds requests that wait for a control that is just starting", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 30_000 }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }] });
     try {
       const waiting = Array.from({ length: 10 }, () => gateway.send(withKey(keys.gold)));
-      await until("requests to be held", async () => (await gateway.metric("held")) === 10);
+      await eventually("requests to be held", async () => (await gateway.metric("held")) === 10);
       await control.start();
       assert.deepEqual((await Promise.all(waiting)).map(({ status }) => status), Array<number>(10).fill(200));
     } finally {
@@ -213,20 +213,20 @@ suite(twoSetups, "control down at the start", (setup) => {
     }
   });
 
-  it("holds no more than loadHoldRequests", async () => {
+  it("holds no more than maxSnapshotWaiters", async () => {
     await control.kill();
     const gateway = await Gateway.start({
       setup: { ...setup, workers: 1 },
       syncPort: control.syncPort,
       gatewayToken,
-      listeners: [{ configuration: configuration({ loadHoldMs: 20_000, loadHoldRequests: 3 }) }],
+      listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 20_000, maxSnapshotWaiters: 3 }) }],
     });
     try {
       const connections = await Promise.all(Array.from({ length: 6 }, () => Connection.open(gateway.port())));
       const answers = connections.map((connection) => connection.send(withKey(keys.gold)));
       const early: string[] = [];
       for (const answer of answers) void answer.then((response) => early.push(reasonOf(response) ?? String(response.status)), () => {});
-      await until("three refusals", () => early.length === 3);
+      await eventually("three refusals", () => early.length === 3);
       assert.deepEqual(early, ["not_ready", "not_ready", "not_ready"]);
       await control.start();
       assert.equal((await Promise.all(answers)).filter(({ status }) => status === 200).length, 3);
@@ -238,12 +238,12 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("outlives clients that leave while they are held", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 30_000 }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }] });
     try {
       const leaving = await Promise.all(Array.from({ length: 8 }, () => Connection.open(gateway.port())));
       for (const connection of leaving) void connection.send(withKey(keys.gold)).catch(() => {});
       const staying = gateway.send(withKey(keys.silver));
-      await until("requests to be held", async () => (await gateway.metric("held")) === 9);
+      await eventually("requests to be held", async () => (await gateway.metric("held")) === 9);
       for (const connection of leaving) connection.close();
       await control.start();
       assert.equal((await staying).status, 200);
@@ -255,7 +255,7 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("passes requests unchecked and marked, without key and claims, when the plugin fails open", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 0, failureMode: "open" }) }] });
+    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0, failureMode: "open" }) }] });
     try {
       const { seen } = await gateway.exchange({ path: "/orders/1", headers: [["x-api-key", keys.gold], ["x-tollgate-consumer", "forged"], ["X_Tollgate_Tier", "forged"], ["x-tollgate-unchecked", "forged"]] });
       assert.equal(seen?.headers["x-tollgate-unchecked"], "not_ready");
@@ -336,9 +336,9 @@ suite(twoSetups, "spoiled answers of control", (setup) => {
     it(`never become a table at the first load: ${what}`, async () => {
       proxy.tamper = (path, body) => (path.includes("/pages/") ? tamper(body) : body);
       const tamperedBefore = proxy.tampered;
-      const gateway = await Gateway.start({ setup, syncPort: proxy.port, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 0 }) }] });
+      const gateway = await Gateway.start({ setup, syncPort: proxy.port, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }] });
       try {
-        await until("a page to be spoiled twice", async () => {
+        await eventually("a page to be spoiled twice", async () => {
           assert.equal(reasonOf(await gateway.send(withKey(keys.gold))), "not_ready");
           return proxy.tampered >= tamperedBefore + 2;
         });
@@ -361,7 +361,7 @@ suite(twoSetups, "spoiled answers of control", (setup) => {
           proxy.tamper = (_path, body) => tamper(body);
           const tamperedBefore = proxy.tampered;
           const { key } = await control.call<{ key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
-          await until(`a spoiled answer: ${what}`, () => proxy.tampered > tamperedBefore);
+          await eventually(`a spoiled answer: ${what}`, () => proxy.tampered > tamperedBefore);
           assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold))), new Set([undefined]), what);
           assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.revoked))), new Set(["key_revoked"]), what);
           proxy.tamper = undefined;
@@ -381,7 +381,7 @@ suite(twoSetups, "tokens and groups", (setup) => {
     const control = await ControlProcess.start();
     const gateways: Gateway[] = [];
     const start = async (gatewayToken: string): Promise<Gateway> => {
-      const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 0 }) }] });
+      const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }] });
       gateways.push(gateway);
       return gateway;
     };
@@ -394,7 +394,7 @@ suite(twoSetups, "tokens and groups", (setup) => {
         assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold, "/partner"))), new Set(["unknown_api"]));
       });
       const stranger = await start("tgg_0000000000000000000000000000000000000000000");
-      await until("a refused call", async () => (await stranger.metric("sync_failed")) > 0);
+      await eventually("a refused call", async () => (await stranger.metric("sync_failed")) > 0);
       assert.equal(reasonOf(await stranger.send(withKey(keys.gold))), "not_ready");
       assert.ok(!stranger.envoy.log().includes("tgg_0000"), "a token must not be logged");
     } finally {
@@ -424,7 +424,7 @@ suite(twoSetups, "a reload of the configuration", (setup) => {
           plugin: { ...listener.plugin!, configuration: configuration({ claims: { prefix: `x-reload-${reload}-` } }) },
         }));
         assert.equal(outcome, "accepted");
-        await until("the new claims", async () => (await current.exchange(withKey(keys.gold))).seen?.headers[`x-reload-${reload}-consumer`] === "acme");
+        await eventually("the new claims", async () => (await current.exchange(withKey(keys.gold))).seen?.headers[`x-reload-${reload}-consumer`] === "acme");
         // The old roots live on behind the sockets: changes must still arrive, and once only be asked for.
         await everywhere(current, async (connections) => {
           const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
@@ -453,16 +453,16 @@ suite(twoSetups, "a reload of the configuration", (setup) => {
     let gateway: Gateway | undefined;
     try {
       const gatewayToken = await control.createEnvironment(environment, file);
-      gateway = await Gateway.start({ setup, watchListeners: true, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ loadHoldMs: 3000 }) }] });
+      gateway = await Gateway.start({ setup, watchListeners: true, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 3000 }) }] });
       assert.equal((await gateway.send(withKey(keys.gold))).status, 200);
       await control.kill();
       const current = gateway;
       const outcome = await current.envoy.reload((listener) => ({
         ...listener,
-        plugin: { ...listener.plugin!, configuration: configuration({ loadHoldMs: 3000, claims: { prefix: "x-warm-" } }) },
+        plugin: { ...listener.plugin!, configuration: configuration({ snapshotWaitTimeoutMs: 3000, claims: { prefix: "x-warm-" } }) },
       }));
       assert.equal(outcome, "accepted");
-      await until("the new claims", async () => (await current.exchange(withKey(keys.gold))).seen?.headers["x-warm-consumer"] === "acme");
+      await eventually("the new claims", async () => (await current.exchange(withKey(keys.gold))).seen?.headers["x-warm-consumer"] === "acme");
     } finally {
       await gateway?.stop();
       await control.remove();
@@ -484,7 +484,7 @@ suite(twoSetups, "VMs that trap", (setup) => {
         assert.equal((await current.send(withKey(keys.gold))).status, 200);
         // On every worker, so that the elected VM is among them unless the main thread holds the office.
         await Promise.all(Array.from({ length: 16 }, () => current.send(trap).catch(() => undefined)));
-        await until("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => current.send(withKey(keys.gold))))).every(({ status }) => status === 200), 30_000);
+        await eventually("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => current.send(withKey(keys.gold))))).every(({ status }) => status === 200));
         await everywhere(current, async (connections) => {
           const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
           await allAnswer(connections, withKey(key), undefined);
@@ -521,12 +521,12 @@ suite(twoSetups, "two plugins with different environments in one Envoy", (setup)
       });
       assert.equal((await gateway.send(withKey(one.keys.gold), 0)).status, 200);
       assert.equal((await gateway.send(withKey(two.keys.legacy), 1)).status, 200);
-      assert.equal(reasonOf(await gateway.send(withKey(two.keys.legacy), 0)), "key_unknown");
-      assert.equal(reasonOf(await gateway.send(withKey(one.keys.legacy), 1)), "key_unknown");
+      assert.equal(reasonOf(await gateway.send(withKey(two.keys.legacy), 0)), "unknown_key");
+      assert.equal(reasonOf(await gateway.send(withKey(one.keys.legacy), 1)), "unknown_key");
       assert.equal(reasonOf(await gateway.send(withKey(one.keys.gold), 1)), "key_wrong_environment");
       const current = gateway;
       await control.call("POST", `/v1/keys/key-legacy/revoke?environment=other`);
-      await until("the revocation in the other environment", async () => reasonOf(await current.send(withKey(two.keys.legacy), 1)) === "key_revoked");
+      await eventually("the revocation in the other environment", async () => reasonOf(await current.send(withKey(two.keys.legacy), 1)) === "key_revoked");
       assert.equal((await current.send(withKey(one.keys.legacy), 0)).status, 200);
     } finally {
       await gateway?.stop();

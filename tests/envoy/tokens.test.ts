@@ -7,11 +7,11 @@ import type { ApiInput, AuthJwtInput, FileInput } from "../../control/domain/sch
 import { checkEnvironment } from "../../control/domain/semantics.ts";
 import type { EnvoyObject } from "../../control/envoy/bootstrap.ts";
 import { jwtAuthn } from "../../control/envoy/jwtAuthn.ts";
-import { Gateway, reasonOf, standalone } from "./harness.ts";
-import { environment, host, makeFixture } from "./support/fixture.ts";
-import type { Pair } from "./support/http1.ts";
+import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
+import { environment, host, makeFixture } from "../kit/fixture.ts";
+import type { Pair } from "../kit/http1.ts";
 import { Issuer, publishKeys } from "./support/issuer.ts";
-import { twoSetups } from "./support/setups.ts";
+import { twoSetups } from "../kit/envoySetups.ts";
 
 const { keys, file } = makeFixture();
 const upstream = { service: "echo.demo.svc.cluster.local", port: 8080 };
@@ -48,8 +48,8 @@ for (const setup of twoSetups) {
           ...file.apis!.filter(({ id }) => id !== "jwt"),
           api("jwt", "jwt"),
           api("either", "key-or-jwt"),
-          api("both", "both"),
-          api("plans", "jwt", { consumerClaims: ["https://example.com/app", "client_id"], tierClaim: "https://example.com/plan", scopeClaim: "scope", unknownConsumers: "admit" }),
+          api("both", "key-and-jwt"),
+          api("plans", "jwt", { consumerClaims: ["https://example.com/app", "client_id"], tierClaim: "https://example.com/plan", scopeClaim: "scope", unknownConsumers: "allow" }),
           api("nested", "jwt", { consumerClaims: ["app.client.id"] }),
           { ...api("partners", "jwt", { issuers: issuers.slice(1), forwardToken: false }), scopes: ["read"] },
           { ...api("limited", "key-or-jwt"), limits: [{ name: "three", kind: "rate", limit: 3, windowSeconds, subject: "consumer" }] },
@@ -111,9 +111,9 @@ for (const setup of twoSetups) {
       assert.equal((await sign({ aud: "api://billing" })).outcome, "token_audience");
       assert.equal((await sign({ aud: ["api://billing", "x"] })).outcome, "token_audience");
       assert.equal((await sign({ aud: [audience, "x"] })).outcome, "admitted");
-      assert.equal((await sign({ client_id: "nobody" })).outcome, "consumer_unknown");
-      assert.equal((await sign({ client_id: 7 })).outcome, "consumer_unknown");
-      assert.equal((await sign({ client_id: ["acme"] })).outcome, "consumer_unknown");
+      assert.equal((await sign({ client_id: "nobody" })).outcome, "unknown_consumer");
+      assert.equal((await sign({ client_id: 7 })).outcome, "unknown_consumer");
+      assert.equal((await sign({ client_id: ["acme"] })).outcome, "unknown_consumer");
       assert.equal((await sign({ client_id: "halted" })).outcome, "consumer_suspended");
       assert.equal((await sign({ client_id: "lost" })).outcome, "tier_missing");
       assert.equal((await sign({ client_id: "solo" })).outcome, "api_not_allowed");
@@ -152,7 +152,7 @@ for (const setup of twoSetups) {
       const named = { client_id: "operator", "https://example.com/plan": "gold" };
       assert.equal(await asNumber(named), "admitted");
       for (const value of [number, true, 1, [number], ["operator"], { operator: "operator" }, { sub: number }]) {
-        assert.equal(await asNumber({ ...named, client_id: value }), "consumer_unknown", `consumer ${JSON.stringify(value)}`);
+        assert.equal(await asNumber({ ...named, client_id: value }), "unknown_consumer", `consumer ${JSON.stringify(value)}`);
         assert.equal(await asNumber({ ...named, "https://example.com/plan": value }), "tier_missing", `tier ${JSON.stringify(value)}`);
       }
       assert.equal(await asNumber({ ...named, aud: spelled("audience") as never }), "401 Jwt payload [aud] field is not a string or string list");
@@ -163,7 +163,7 @@ for (const setup of twoSetups) {
       // Of a path's steps, each must be an object.
       const nested = async (app: unknown) => (await call("/nested", [bearer(await login.sign({ aud: audience, app }))])).outcome;
       assert.equal(await nested({ client: { id: "acme" } }), "admitted");
-      for (const app of [{ client: { id: spelled("acme\0\0\0\0") } }, { client: { id: 7 } }, { client: [{ id: "acme" }] }, { client: "acme" }, "acme", number]) assert.equal(await nested(app), "consumer_unknown", JSON.stringify(app));
+      for (const app of [{ client: { id: spelled("acme\0\0\0\0") } }, { client: { id: 7 } }, { client: [{ id: "acme" }] }, { client: "acme" }, "acme", number]) assert.equal(await nested(app), "unknown_consumer", JSON.stringify(app));
     });
 
     it("key-or-jwt: a key decides where there is one", async () => {

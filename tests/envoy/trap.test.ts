@@ -1,11 +1,11 @@
 /** A VM that traps: closed while it is gone, back soon, and nothing else harmed. Runs the build that traps on a header. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Gateway, standalone } from "./harness.ts";
-import { makeFixture } from "./support/fixture.ts";
-import { Connection } from "./support/http1.ts";
-import { everySetup } from "./support/setups.ts";
-import { until } from "./support/until.ts";
+import { Gateway, standalone } from "../kit/gateway.ts";
+import { makeFixture } from "../kit/fixture.ts";
+import { Connection } from "../kit/http1.ts";
+import { everySetup } from "../kit/envoySetups.ts";
+import { eventually } from "../kit/eventually.ts";
 
 const { keys, spec } = makeFixture();
 const good = { path: "/orders/1", headers: [["x-api-key", keys.gold] as [string, string]] };
@@ -31,7 +31,7 @@ for (const setup of everySetup) {
           connection.close();
         }
         const statuses = new Set<number>();
-        await until("the VM to be back on every worker", async () => {
+        await eventually("the VM to be back on every worker", async () => {
           const answers = await Promise.all(Array.from({ length: 16 }, () => gateway.send(good)));
           for (const { status } of answers) statuses.add(status);
           return answers.every(({ status }) => status === 200);
@@ -48,7 +48,7 @@ for (const setup of everySetup) {
         assert.notEqual(response?.status, 200);
       });
       await Promise.all(hammer);
-      await until("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => gateway.send(good)))).every(({ status }) => status === 200));
+      await eventually("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => gateway.send(good)))).every(({ status }) => status === 200));
     });
   });
 }

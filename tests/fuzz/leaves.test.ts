@@ -7,6 +7,7 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { compileLeaves, Leaves } from "./leaves.ts";
 import * as reference from "./references.ts";
+import { runs } from "../kit/long.ts";
 
 let leaves: Leaves;
 let configLeaves: Leaves;
@@ -30,7 +31,7 @@ function textOf(...parts: string[]): fc.Arbitrary<string> {
 }
 
 const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
-const runs = { numRuns: 3000 };
+const some = { numRuns: runs(3000, 30_000) };
 
 describe("digests and checksums", () => {
   test("SHA-256 is node:crypto's", () => {
@@ -83,7 +84,7 @@ describe("keys", () => {
         assert.equal(form(changed), changed === key ? 1 : 2);
         assert.equal(form(key.slice(0, place)), 2);
       }),
-      runs,
+      some,
     );
   });
 
@@ -91,7 +92,7 @@ describe("keys", () => {
     fc.assert(fc.property(textOf("tg_", "_", "a", "0", "tg_a_00000000000000000000000000_000000"), (text) => {
       const expected = !text.startsWith("tg_") ? 0 : /^tg_[a-z0-9-]{1,32}_[0-9A-Za-z]{26}_/.test(text) && withChecksum(text.slice(0, -7)) === text ? 1 : 2;
       assert.equal(form(text), expected);
-    }), runs);
+    }), some);
   });
 });
 
@@ -116,7 +117,7 @@ describe("base64", () => {
       assert.equal(result >= 0, canonical);
       if (canonical) assert.deepEqual(written, Buffer.from(digits, "base64url"));
       else assert.ok(-1 - result <= text.length);
-    }), runs);
+    }), some);
   });
 });
 
@@ -145,7 +146,7 @@ describe("addresses", () => {
       fc.pre(!text.includes("%"));
       const isAddress = isIP(bare) !== 0 && !(text.startsWith("[") && isIP(bare) === 4);
       assert.equal(parse(text), isAddress ? reference.addressHex(bare) : "0");
-    }), runs);
+    }), some);
   });
 
   test("are matched with lists bit by bit", () => {
@@ -161,14 +162,14 @@ describe("addresses", () => {
       const expected = usable.some((one) => one.family === family && bitsOf(one.bytes).slice(0, one.bits) === bitsOf(address).slice(0, one.bits));
       const ptr = leaves.put(list);
       assert.equal(leaves.wasm.matchList(ptr, ptr + list.length, family, leaves.putName(address)) !== 0, expected);
-    }), runs);
+    }), some);
   });
 
   test("and any bytes as a list never trap", () => {
     fc.assert(fc.property(anyBytes, fc.constantFrom(0, 4, 6), (bytes, family) => {
       const ptr = leaves.put(bytes);
       leaves.wasm.matchList(ptr, ptr + bytes.length, family, leaves.putName(Buffer.alloc(16)));
-    }), runs);
+    }), some);
   });
 });
 
@@ -190,7 +191,7 @@ describe("paths", () => {
       assert.equal(leaves.wasm.pathBytes(), path.length);
       const escapesKept = path.replace(/%3b/gi, ";");
       assert.equal(decode(path), reference.unescape(reference.withoutParameters(escapesKept)));
-    }), { numRuns: 10000 });
+    }), { numRuns: runs(10_000, 100_000) });
   });
 
   test("that pass are the same for every reader behind", () => {
@@ -209,7 +210,7 @@ describe("paths", () => {
       assert.equal(reference.withoutParameters(twice), twice);
       // ... and a URL parser, which knows %2e, finds nothing to resolve.
       assert.equal(new URL(`http://h${path}`).pathname.split("/").length, path.split("/").length);
-    }), { numRuns: 10000 });
+    }), { numRuns: runs(10_000, 100_000) });
   });
 });
 
@@ -227,7 +228,7 @@ describe("query parameters", () => {
       const namePtr = leaves.putName(latin1(name));
       const { result, written } = leaves.writing(max, (out) => leaves.wasm.findQuery(path, target.length, namePtr, name.length, out, max));
       assert.equal(result < 0 ? result : written.toString("latin1"), expected);
-    }), { numRuns: 10000 });
+    }), { numRuns: runs(10_000, 100_000) });
   });
 
   test("are found as URLSearchParams finds them", () => {
@@ -253,7 +254,7 @@ describe("query parameters", () => {
       assert.equal(reference.findQuery(expected, name, 256), -1);
       const left = leaves.wasm.removeQuery(path, target.length, namePtr, name.length, path);
       assert.equal(leaves.read(path, left).toString("latin1"), expected, "in place");
-    }), { numRuns: 10000 });
+    }), { numRuns: runs(10_000, 100_000) });
   });
 });
 
@@ -273,7 +274,7 @@ describe("cookies", () => {
       assert.equal(reference.findCookie(expected, name, 256), -1);
       const left = leaves.wasm.removeCookie(ptr, header.length, namePtr, name.length, ptr);
       assert.equal(leaves.read(ptr, left).toString("latin1"), expected, "in place");
-    }), { numRuns: 10000 });
+    }), { numRuns: runs(10_000, 100_000) });
   });
 });
 
@@ -284,7 +285,7 @@ describe("header values and names", () => {
       const found = BigInt.asUintN(64, leaves.wasm.bearerToken(ptr, value.length));
       const token = found === 0n ? undefined : leaves.read(ptr + Number(found >> 32n), Number(found & 0xffffffffn)).toString("latin1");
       assert.equal(token, reference.bearerToken(value));
-    }), runs);
+    }), some);
   });
 
   test("are folded alike", () => {
@@ -294,7 +295,7 @@ describe("header values and names", () => {
       const other = leaves.putName(latin1(b));
       assert.equal(leaves.wasm.foldEquals(ptr, a.length, other, b.length) !== 0, reference.fold(a) === reference.fold(b));
       assert.equal(leaves.wasm.foldStartsWith(ptr, a.length, other, b.length) !== 0, reference.fold(a).startsWith(reference.fold(b)));
-    }), runs);
+    }), some);
   });
 });
 
@@ -329,15 +330,15 @@ describe("JSON and configurations", () => {
     const texts = fc.oneof(fc.json({ maxDepth: 6 }), parts);
     fc.assert(fc.property(damaged(texts), (bytes) => {
       assert.equal(call(configLeaves.wasm.isJson, bytes), reference.isJson(bytes));
-    }), { numRuns: 10000 });
+    }), { numRuns: runs(10_000, 100_000) });
   });
 
   test("never trap on a damaged configuration, and refuse what isn't JSON", () => {
     const whole = JSON.stringify({
       control: { cluster: "c", authority: "a", tokenEnv: "T", timeoutMs: 5000, waitMs: 25000 }, environment: "default",
       keySources: [{ header: "x-api-key" }, { bearer: true }, { query: "api_key" }, { cookie: "é" }], unknownApi: "deny",
-      claims: { prefix: "x-c-", names: { consumer: "x-d", "claim-org": "x-org" } }, failureMode: "open", mode: "observe", observe: { key: "forward" },
-      loadHoldMs: 1, maxSnapshotAgeSeconds: 2.0,
+      claims: { prefix: "x-c-", names: { consumer: "x-d", "claim-org": "x-org" } }, failureMode: "open", mode: "observe", observe: { key: "keep" },
+      snapshotWaitTimeoutMs: 1, maxSnapshotAgeSeconds: 2.0,
     }).replace("é", "api_key");
     const standalone = JSON.stringify({ environment: "a", snapshot: "AAEC", keySources: [{ query: "k" }] });
     assert.ok(call(configLeaves.wasm.isConfig, Buffer.from(whole)));
@@ -346,6 +347,6 @@ describe("JSON and configurations", () => {
       const accepted = call(configLeaves.wasm.isConfig, bytes);
       const blank = /^[ \t\r\n]*$/.test(Buffer.from(bytes).toString("latin1"));
       if (accepted && !blank) assert.ok(reference.isJson(bytes));
-    }), { numRuns: 10000 });
+    }), { numRuns: runs(10_000, 100_000) });
   });
 });

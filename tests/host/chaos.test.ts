@@ -26,9 +26,9 @@ function kill(worker: number): Happening {
   };
 }
 
-function reload(loadHoldMs: number, prefix: string): Happening {
+function reload(snapshotWaitTimeoutMs: number, prefix: string): Happening {
   return (gateway) => {
-    gateway.configuration = pluginConfiguration({ loadHoldMs, claims: { prefix } });
+    gateway.configuration = pluginConfiguration({ snapshotWaitTimeoutMs, claims: { prefix } });
     for (const worker of [gateway.main, ...gateway.workers]) {
       const old = worker.root;
       worker.root = addRoot(worker.vm, gateway.configuration);
@@ -56,7 +56,7 @@ const happening: fc.Arbitrary<[name: string, happen: Happening]> = fc.oneof(
 
 function expected(gateway: Gateway, id: string): string {
   const found = gateway.control.spec.keys.find((one) => one.id === id);
-  if (found === undefined) return "key_unknown";
+  if (found === undefined) return "unknown_key";
   return found.state === "active" ? "admitted" : `key_${found.state}`;
 }
 

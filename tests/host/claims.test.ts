@@ -124,11 +124,11 @@ describe("forged claims never pass", () => {
 function passing(): Gateway {
   const spec = basicSpec();
   spec.apis = spec.apis!.map((api) => ({ ...api, hosts: ["elsewhere.example.com"] }));
-  return readyGateway({ spec, configuration: pluginConfiguration({ unknownApi: "pass" }) });
+  return readyGateway({ spec, configuration: pluginConfiguration({ unknownApi: "allow" }) });
 }
 
 function failing(failureMode: string): Gateway {
-  const gateway = startGateway({ configuration: pluginConfiguration({ failureMode, loadHoldMs: 100 }) });
+  const gateway = startGateway({ configuration: pluginConfiguration({ failureMode, snapshotWaitTimeoutMs: 100 }) });
   gateway.control.failure = "reset";
   return gateway;
 }

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import asc from "assemblyscript/asc";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
 
 /** Compiles an AssemblyScript file of the project and gives the module. `abort` names a function: `file/name`, from the project's folder. */
 export async function compileFixture(source: string, abort: string): Promise<WebAssembly.Module> {
@@ -20,7 +20,7 @@ export function compileText(source: string, options: readonly string[]): Promise
 }
 
 async function compile(source: string, options: readonly string[]): Promise<{ wasm: Buffer; wat: string }> {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-compiled-"));
+  const folder = makeFolder("compiled");
   // asc takes paths from the project's folder only
   const base = relative(process.cwd(), join(folder, "module"));
   try {
@@ -28,6 +28,6 @@ async function compile(source: string, options: readonly string[]): Promise<{ wa
     if (error !== null) throw new Error(`${source} doesn't compile: ${error.message}\n${stderr.toString()}`);
     return { wasm: readFileSync(`${base}.wasm`), wat: readFileSync(`${base}.wat`, "utf8") };
   } finally {
-    rmSync(folder, { recursive: true });
+    removeFolder(folder);
   }
 }

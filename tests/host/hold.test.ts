@@ -28,7 +28,7 @@ describe("a request during the first load", () => {
     assert.equal(good.resumed, true);
     assert.equal(good.headers.first("x-tollgate-consumer"), "acme");
     assert.equal(good.headers.has("x-api-key"), false);
-    assert.equal(outcome(bad), "key_unknown");
+    assert.equal(outcome(bad), "unknown_key");
     assert.equal(outcome(keyless), "admitted");
   });
 
@@ -49,8 +49,8 @@ describe("a request during the first load", () => {
     ]);
   });
 
-  test("waits at most loadHoldMs, then is refused", () => {
-    const gateway = slow(60_000, { loadHoldMs: 700 });
+  test("waits at most snapshotWaitTimeoutMs, then is refused", () => {
+    const gateway = slow(60_000, { snapshotWaitTimeoutMs: 700 });
     const stream = send(gateway);
     gateway.envoy.advance(690);
     assert.equal(outcome(stream), "held");
@@ -62,7 +62,7 @@ describe("a request during the first load", () => {
   });
 
   test("or is let through, marked, where the plugin fails open", () => {
-    const gateway = slow(60_000, { loadHoldMs: 700, failureMode: "open" });
+    const gateway = slow(60_000, { snapshotWaitTimeoutMs: 700, failureMode: "open" });
     const stream = gateway.get("/x", { "x-api-key": key, "x-tollgate-tier": "forged" });
     gateway.envoy.advance(800);
     assert.equal(outcome(stream), "admitted");
@@ -71,18 +71,18 @@ describe("a request during the first load", () => {
   });
 
   test("doesn't wait once the time for the first load is over", () => {
-    const gateway = slow(60_000, { loadHoldMs: 700 });
+    const gateway = slow(60_000, { snapshotWaitTimeoutMs: 700 });
     send(gateway);
     gateway.envoy.advance(1500);
     assert.equal(outcome(send(gateway)), "not_ready");
   });
 
-  test("doesn't wait with loadHoldMs 0", () => {
-    assert.equal(outcome(send(slow(100, { loadHoldMs: 0 }))), "not_ready");
+  test("doesn't wait with snapshotWaitTimeoutMs 0", () => {
+    assert.equal(outcome(send(slow(100, { snapshotWaitTimeoutMs: 0 }))), "not_ready");
   });
 
   test("waits in bounded company", () => {
-    const gateway = slow(300, { loadHoldRequests: 10 });
+    const gateway = slow(300, { maxSnapshotWaiters: 10 });
     const streams = Array.from({ length: 15 }, () => send(gateway));
     assert.deepEqual(streams.map(outcome), [...Array<string>(10).fill("held"), ...Array<string>(5).fill("not_ready")]);
     gateway.envoy.advance(1000);
@@ -93,16 +93,16 @@ describe("a request during the first load", () => {
   });
 
   test("and thousands of others are all decided", () => {
-    const gateway = slow(300, { loadHoldRequests: 5000 });
+    const gateway = slow(300, { maxSnapshotWaiters: 5000 });
     gateway.envoy.recording = false;
     const streams = Array.from({ length: 5000 }, (_, i) => send(gateway, i % 2 === 0 ? key : "nonsense"));
     gateway.envoy.advance(2000);
     assert.deepEqual(new Set(streams.filter((_, i) => i % 2 === 0).map(outcome)), new Set(["admitted"]));
-    assert.deepEqual(new Set(streams.filter((_, i) => i % 2 === 1).map(outcome)), new Set(["key_unknown"]));
+    assert.deepEqual(new Set(streams.filter((_, i) => i % 2 === 1).map(outcome)), new Set(["unknown_key"]));
   });
 
   test("that goes away while it waits is forgotten, and the others aren't disturbed", () => {
-    const gateway = slow(300, { loadHoldRequests: 3 });
+    const gateway = slow(300, { maxSnapshotWaiters: 3 });
     const { vm } = gateway.workers[0]!;
     const [first, gone, last] = [send(gateway), send(gateway), send(gateway)];
     vm.end(gone!);
@@ -154,7 +154,7 @@ describe("a request during the first load", () => {
 
 describe("after the hold", () => {
   test("tens of thousands of streams later a held one's slot confuses nobody", () => {
-    const gateway = slow(1500, { loadHoldMs: 5000, loadHoldRequests: 100 });
+    const gateway = slow(1500, { snapshotWaitTimeoutMs: 5000, maxSnapshotWaiters: 100 });
     gateway.envoy.recording = false;
     const { vm } = gateway.workers[0]!;
     const held = Array.from({ length: 100 }, () => send(gateway));

@@ -76,7 +76,7 @@ describe("a token", () => {
       assert.deepEqual(stream.headers.pairs.filter(([name]) => /^x.tollgate.token$/i.test(name)).map(([, value]) => value), wanted);
     }
     const refused = send(gateway, { key: "nobody", headers: forged });
-    assert.equal(outcome(refused), "key_unknown");
+    assert.equal(outcome(refused), "unknown_key");
     assert.equal(refused.headers.first(header), undefined);
   });
 
@@ -94,19 +94,19 @@ describe("a token", () => {
   });
 
   test("of a caller by token or certificate is about its consumer, tier and scopes", () => {
-    const spec = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", scopeClaim: "scope" } }), apiOf("peer")]);
+    const spec = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", scopeClaim: "scope" } }), apiOf("mtls")]);
     const gateway = tokenGateway({ spec });
     const of = (properties: Properties, path = "/jwt/x") => ask(gateway, { path, key: "", properties }).token;
     assert.equal(of(tokenOf("beta", { scope: "read write" })), "beta.gold.read+write.1");
     assert.equal(of(tokenOf("beta", { scope: "read" })), "beta.gold.read.2");
     assert.equal(of(tokenOf("beta", { scope: "read", plan: "bronze" })), "beta.bronze.read.3");
     assert.equal(of(tokenOf("beta", { scope: "read write" })), "beta.gold.read+write.1");
-    assert.equal(of({ "connection.uri_san_peer_certificate": "spiffe://cluster.local/ns/shop/sa/beta" }, "/peer/x"), "beta.gold.all.4");
+    assert.equal(of({ "connection.uri_san_peer_certificate": "spiffe://cluster.local/ns/shop/sa/beta" }, "/mtls/x"), "beta.gold.all.4");
     assert.deepEqual(gateway.control.tokens.asks.map(({ ask: { kind } }) => kind), ["token", "token", "token", "peer"]);
   });
 
   test("isn't there for callers of whom there is no record: they go on without", () => {
-    const spec = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", unknownConsumers: "admit" } })]);
+    const spec = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", unknownConsumers: "allow" } })]);
     const gateway = tokenGateway({ spec });
     assert.deepEqual(ask(gateway, { path: "/jwt/x", key: "", properties: tokenOf("stranger", { plan: "gold" }) }), { outcome: "admitted", token: undefined, unchecked: undefined });
     assert.equal(calls(gateway, "tokens"), 0);
@@ -206,7 +206,7 @@ describe("without control", () => {
   });
 
   test("a caller without a token waits as long as it may, then is refused; later ones aren't held in vain", () => {
-    const gateway = tokenGateway({ configuration: configuration({ limitHoldMs: 500 }) });
+    const gateway = tokenGateway({ configuration: configuration({ limitWaitTimeoutMs: 500 }) });
     gateway.control.failure = 503;
     const start = gateway.envoy.nowMs;
     assert.equal(ask(gateway).outcome, "token_unavailable");
@@ -220,7 +220,7 @@ describe("without control", () => {
     test(`failureMode ${failureMode}: the request goes on without a token, marked`, () => {
       const spec = basicSpec();
       spec.apis![0]!.failureMode = failureMode;
-      const gateway = tokenGateway({ spec, configuration: configuration({ limitHoldMs: 100 }) });
+      const gateway = tokenGateway({ spec, configuration: configuration({ limitWaitTimeoutMs: 100 }) });
       gateway.control.failure = "reset";
       assert.deepEqual(ask(gateway), { outcome: "admitted", token: undefined, unchecked: "token_unavailable" });
     });
@@ -254,7 +254,7 @@ describe("without control", () => {
   });
 
   test("no more wait than may", () => {
-    const gateway = tokenGateway({ configuration: configuration({ limitHoldRequests: 5 }) });
+    const gateway = tokenGateway({ configuration: configuration({ maxLimitWaiters: 5 }) });
     gateway.control.delayMs = 200;
     const streams = Array.from({ length: 8 }, () => send(gateway));
     assert.deepEqual(tally(streams.map(outcome)), { held: 5, token_unavailable: 3 });
@@ -364,7 +364,7 @@ describe("any answer", () => {
   test("of any content with a right checksum never traps, and puts nothing but visible ASCII into the header", () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 10 }), fc.boolean())), (damage) => {
-        const gateway = tokenGateway({ spec: crowd(10), configuration: configuration({ limitHoldMs: 200 }) });
+        const gateway = tokenGateway({ spec: crowd(10), configuration: configuration({ limitWaitTimeoutMs: 200 }) });
         gateway.control.tamper = (body, { kind }) => {
           if (kind !== "tokens") return body;
           const [at, patch, whole] = damage.next().value;

@@ -36,7 +36,7 @@ describe("where a key may be", () => {
     ["a header of any name, in any case", [{ header: "X-Custom-Key" }], "/x", { "X-CUSTOM-KEY": key }, "admitted"],
     ["blanks around it", [{ header: "x-custom-key" }], "/x", { "x-custom-key": ` \t${key} ` }, "admitted"],
     ["raw Authorization", [{ header: "authorization" }], "/x", { authorization: key }, "admitted"],
-    ["raw Authorization is not Bearer", [{ header: "authorization" }], "/x", { authorization: `Bearer ${key}` }, "key_unknown"],
+    ["raw Authorization is not Bearer", [{ header: "authorization" }], "/x", { authorization: `Bearer ${key}` }, "unknown_key"],
     ["a query parameter", [{ query: "api_key" }], `/x?a=1&api_key=${key}&b=2`, {}, "admitted"],
     ["percent-decoded", [{ query: "api_key" }], `/x?api%5Fkey=${key.replaceAll("_", "%5f")}`, {}, "admitted"],
     ["an imported key of any bytes", [{ query: "k" }], "/x?k=pa+ss%3Aw%C3%B6rd", {}, "admitted"],
@@ -67,7 +67,7 @@ describe("several keys", () => {
   });
 
   test("a bad key in the first is not helped by a good one in the next", () => {
-    assert.equal(outcome(gatewayWith(all).get("/x", { "x-api-key": "nonsense", authorization: `Bearer ${key}` })), "key_unknown");
+    assert.equal(outcome(gatewayWith(all).get("/x", { "x-api-key": "nonsense", authorization: `Bearer ${key}` })), "unknown_key");
   });
 
   test("an empty source is passed over", () => {
@@ -85,7 +85,7 @@ describe("several keys", () => {
     ];
     for (const [path, headers] of repeated) {
       const stream = gatewayWith(all).get(path, headers);
-      assert.equal(outcome(stream), "key_repeated", JSON.stringify(headers) + path);
+      assert.equal(outcome(stream), "multiple_keys", JSON.stringify(headers) + path);
       assert.doesNotMatch(visible(stream), /tg_default/);
     }
     const equal: [string, HeaderInput][] = [

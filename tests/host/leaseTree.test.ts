@@ -53,7 +53,7 @@ class Run {
       { routes: [{ path: "/x", cost }] },
     );
     spec.keys = Array.from({ length: KEYS }, (_, i) => keyRecord(`key-${i}`, "acme"));
-    const configuration = pluginConfiguration({ limitHoldMs: HOLD_MS });
+    const configuration = pluginConfiguration({ limitWaitTimeoutMs: HOLD_MS });
     const first = readyGateway({ spec, configuration, workers: WORKERS, control: { clockOffsetMs, leaseMs }, envoy: { seed } });
     this.gateways.push(first);
     while (this.gateways.length < GATEWAYS) this.gateways.push(readyGateway({ configuration, workers: WORKERS, beside: first, envoy: { seed: seed + this.gateways.length } }));

@@ -37,7 +37,7 @@ describe("a lease call", () => {
   }
 
   test("that is lost again and again is sent ever more rarely, and at last admits all", () => {
-    const gateway = limitedGateway([minute(10)], { configuration: pluginConfiguration({ limitHoldMs: 100 }) });
+    const gateway = limitedGateway([minute(10)], { configuration: pluginConfiguration({ limitWaitTimeoutMs: 100 }) });
     lose(gateway, ...Array.from({ length: 12 }, () => ({ at: "answer" as const, how: "reset" as const })));
     send(gateway);
     gateway.envoy.advance(60);

@@ -142,7 +142,7 @@ describe("a key", () => {
     const [key] = gateway.control.spec.keys;
     gateway.control.change((file) => void (file.keys = []));
     gateway.envoy.pump();
-    assert.equal(ask(gateway), "key_unknown");
+    assert.equal(ask(gateway), "unknown_key");
     gateway.control.change((file) => void (file.keys = [key!]));
     gateway.envoy.pump();
     assert.equal(admitted(gateway, 5), 0);

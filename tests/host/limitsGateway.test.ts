@@ -137,7 +137,7 @@ describe("a standalone gateway", () => {
     assert.equal(askMany(gateway, 6, (i) => ({ worker: i % 2 }))["admitted"], 6);
     for (const worker of gateway.workers) {
       const old = worker.root;
-      worker.root = addRoot(worker.vm, { ...gateway.configuration, loadHoldMs: 1 });
+      worker.root = addRoot(worker.vm, { ...gateway.configuration, snapshotWaitTimeoutMs: 1 });
       worker.vm.closeRoot(old);
     }
     gateway.envoy.advance(2000);

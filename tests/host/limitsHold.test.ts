@@ -188,7 +188,7 @@ describe("whoever waited too long", () => {
     assert.equal(stream.response!.status, 503);
     assert.equal(stream.response!.headers.first("retry-after"), "1");
     assert.equal(stream.localResponse!.details, "tollgate_limit_unavailable");
-    assert.deepEqual(JSON.parse(stream.response!.body), { type: "urn:tollgate:reason:limit_unavailable", title: "Limit not available", status: 503, reason: "limit_unavailable" });
+    assert.deepEqual(JSON.parse(stream.response!.body), { type: "https://tollgate.dev/reasons/limit_unavailable", title: "Rate limit service unavailable", status: 503, reason: "limit_unavailable" });
     assert.equal(stream.headers.has("x-api-key"), false);
   });
 
@@ -207,20 +207,20 @@ describe("whoever waited too long", () => {
     assert.deepEqual([totals[0], totals[2]], [1, 1]);
   });
 
-  test("waits as long as limitHoldMs says", () => {
-    for (const limitHoldMs of [50, 2500]) {
-      const gateway = slow(0, { configuration: { limitHoldMs } });
+  test("waits as long as limitWaitTimeoutMs says", () => {
+    for (const limitWaitTimeoutMs of [50, 2500]) {
+      const gateway = slow(0, { configuration: { limitWaitTimeoutMs } });
       silent(gateway);
       const stream = send(gateway);
       settle(gateway, stream);
       const heldMs = stream.decidedAtMs! - stream.cameAtMs;
-      assert.ok(heldMs >= limitHoldMs && heldMs <= limitHoldMs + 11, `${heldMs} ms`);
+      assert.ok(heldMs >= limitWaitTimeoutMs && heldMs <= limitWaitTimeoutMs + 11, `${heldMs} ms`);
       assert.equal(outcome(stream), "limit_unavailable");
     }
   });
 
-  test("doesn't wait at all with limitHoldMs 0, and what was asked for serves the next", () => {
-    const gateway = slow(0, { configuration: { limitHoldMs: 0 } });
+  test("doesn't wait at all with limitWaitTimeoutMs 0, and what was asked for serves the next", () => {
+    const gateway = slow(0, { configuration: { limitWaitTimeoutMs: 0 } });
     assert.equal(outcome(send(gateway)), "limit_unavailable");
     gateway.envoy.pump();
     assert.equal(outcome(send(gateway)), "admitted");
@@ -251,7 +251,7 @@ describe("whoever waited too long", () => {
 
 describe("of very many at once", () => {
   test("so many wait as the configuration allows, and the others get the failure rule at once", () => {
-    const gateway = slow(300, { configuration: { limitHoldRequests: 10 } });
+    const gateway = slow(300, { configuration: { maxLimitWaiters: 10 } });
     const streams = many(gateway, 25);
     assert.deepEqual(tally(streams.map(outcome)), { held: 10, limit_unavailable: 15 });
     gateway.envoy.advance(900);
@@ -265,7 +265,7 @@ describe("of very many at once", () => {
   });
 
   test("thousands that wait are all decided, in the order in which they came", () => {
-    const gateway = slow(20, { limit: 3000, configuration: { limitHoldRequests: 8192 } });
+    const gateway = slow(20, { limit: 3000, configuration: { maxLimitWaiters: 8192 } });
     gateway.envoy.recording = false;
     const streams = many(gateway, 5000);
     gateway.envoy.until(() => streams.every(({ state }) => state !== "held"), 1200);
@@ -275,7 +275,7 @@ describe("of very many at once", () => {
   });
 
   test("those of one worker wait without the others", () => {
-    const gateway = slow(300, { workers: 2, configuration: { limitHoldRequests: 5 } });
+    const gateway = slow(300, { workers: 2, configuration: { maxLimitWaiters: 5 } });
     assert.deepEqual(tally(many(gateway, 8, 0).map(outcome)), { held: 5, limit_unavailable: 3 });
     assert.deepEqual(tally(many(gateway, 8, 1).map(outcome)), { held: 5, limit_unavailable: 3 });
   });

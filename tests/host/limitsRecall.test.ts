@@ -60,7 +60,7 @@ describe("a worker that starves", () => {
   });
 
   test("waits no longer than a hold lasts for one whose returns don't come, and gets the failure rule", () => {
-    const first = limitedGateway([minute(20)], { configuration: pluginConfiguration({ limitHoldMs: 500 }) });
+    const first = limitedGateway([minute(20)], { configuration: pluginConfiguration({ limitWaitTimeoutMs: 500 }) });
     const second = readyGateway({ beside: first, configuration: first.configuration });
     assert.equal(ask(first), "admitted");
     // everything of the first one's leases is lost from now on

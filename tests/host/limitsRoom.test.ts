@@ -13,7 +13,7 @@ const MOST = 1024;
 const perAddress = (limit: number, more: Partial<LimitInput> = {}): LimitInput => ({ name: "ip", kind: "rate", limit, windowSeconds: 3600, subject: "ip", ...more });
 const address = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}:1`;
 
-function start(limit: LimitInput, { api = {}, ...more }: { api?: Partial<ApiInput>; maxCounters?: number; limitHoldMs?: number } = {}): Gateway {
+function start(limit: LimitInput, { api = {}, ...more }: { api?: Partial<ApiInput>; maxCounters?: number; limitWaitTimeoutMs?: number } = {}): Gateway {
   const gateway = readyGateway({ spec: limitedSpec([limit], api), configuration: pluginConfiguration({ maxCounters: MOST, ...more }) });
   gateway.envoy.recording = false;
   gateway.envoy.advance(500);
@@ -91,7 +91,7 @@ for (const enforcement of ["global", "gateway"] as const) {
 
 describe("a flood over very many subjects", () => {
   test("neither grows the worker past its bound nor stops those who are known", () => {
-    const gateway = start(perAddress(1000), { maxCounters: 4096, limitHoldMs: 200 });
+    const gateway = start(perAddress(1000), { maxCounters: 4096, limitWaitTimeoutMs: 200 });
     const { vm } = gateway.workers[0]!;
     flood(gateway, 0, 4096);
     gateway.envoy.advance(2000);

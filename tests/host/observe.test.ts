@@ -21,7 +21,7 @@ describe("observe mode", () => {
     }
     const after = counters(gateway);
     const grown = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0);
-    assert.deepEqual(["key_missing", "key_revoked", "path_invalid", "key_unknown"].map((code) => grown(`observed.${code}`)), [1, 1, 1, 1]);
+    assert.deepEqual(["key_missing", "key_revoked", "path_invalid", "unknown_key"].map((code) => grown(`observed.${code}`)), [1, 1, 1, 1]);
     assert.deepEqual(Object.keys(after).filter((name) => name.startsWith("refused.")), []);
   });
 
@@ -35,14 +35,14 @@ describe("observe mode", () => {
   test("takes the key out unless told to forward it", () => {
     assert.equal(observing().get("/x", { "x-api-key": key }).headers.has("x-api-key"), false);
     assert.equal(observing().get("/x", { "x-api-key": keyNamed("revoked") }).headers.has("x-api-key"), false);
-    const forwarding = observing({ observe: { key: "forward" } });
+    const forwarding = observing({ observe: { key: "keep" } });
     assert.equal(forwarding.get("/x", { "x-api-key": key }).headers.first("x-api-key"), key);
     assert.equal(forwarding.get("/x", { "x-api-key": keyNamed("revoked") }).headers.first("x-api-key"), keyNamed("revoked"));
     assert.equal(forwarding.get("/x", { "x-api-key": key, "x-tollgate-tier": "forged" }).headers.first("x-tollgate-tier"), "bronze");
   });
 
   test("lets requests through when control isn't there, after the hold", () => {
-    const gateway = startGateway({ configuration: pluginConfiguration({ mode: "observe", loadHoldMs: 300 }) });
+    const gateway = startGateway({ configuration: pluginConfiguration({ mode: "observe", snapshotWaitTimeoutMs: 300 }) });
     gateway.control.failure = "reset";
     const stream = gateway.get("/x", { "x-api-key": key });
     gateway.envoy.advance(1000);
@@ -52,7 +52,7 @@ describe("observe mode", () => {
   });
 
   test("says nothing of a key in enforce mode's observe.key", () => {
-    const gateway = readyGateway({ configuration: pluginConfiguration({ observe: { key: "forward" } }) });
+    const gateway = readyGateway({ configuration: pluginConfiguration({ observe: { key: "keep" } }) });
     assert.equal(gateway.get("/x", { "x-api-key": key }).headers.has("x-api-key"), false);
   });
 });

@@ -12,10 +12,10 @@ afterEach(assertSound);
 const identity = (name: string) => `spiffe://cluster.local/ns/shop/sa/${name}`;
 const connection = (name: string): Properties => ({ "connection.uri_san_peer_certificate": identity(name) });
 const waypoint = (name: string): Properties => ({ "filter_state.io.istio.peer_principal": identity(name) });
-const call = (gateway: Gateway, properties: Properties = {}, headers: Record<string, string> = {}): Stream => gateway.get("/peer/x", headers, { properties });
+const call = (gateway: Gateway, properties: Properties = {}, headers: Record<string, string> = {}): Stream => gateway.get("/mtls/x", headers, { properties });
 const claimsOf = (stream: Stream) => Object.fromEntries(stream.headers.pairs.filter(([name]) => name.startsWith("x-tollgate")));
 
-describe("auth.mode peer", () => {
+describe("auth.mode mtls", () => {
   test("the certificate's SPIFFE id names the consumer", () => {
     const stream = call(readyGateway({ spec: tokenSpec() }), connection("beta"));
     assert.deepEqual(claimsOf(stream), { "x-tollgate-consumer": "beta", "x-tollgate-tier": "gold", "x-tollgate-scopes": "read write", "x-tollgate-claim-org": "beta-inc" });
@@ -32,7 +32,7 @@ describe("auth.mode peer", () => {
 
   test("an identity is exact", () => {
     const gateway = readyGateway({ spec: tokenSpec() });
-    for (const name of ["bet", "beta2", "BETA", "beta/", "other"]) assert.equal(outcome(call(gateway, connection(name))), "peer_unknown", name);
+    for (const name of ["bet", "beta2", "BETA", "beta/", "other"]) assert.equal(outcome(call(gateway, connection(name))), "unknown_peer", name);
     assert.equal(outcome(call(gateway, { "connection.uri_san_peer_certificate": "" })), "peer_missing");
     assert.equal(outcome(call(gateway, connection("halted"))), "consumer_suspended");
   });
@@ -81,7 +81,7 @@ describe("auth.mode peer", () => {
     spec.consumers = spec.consumers!.filter(({ id }) => id !== "beta");
     spec.keys = spec.keys!.filter(({ consumer }) => consumer !== "beta");
     applySpec(gateway, spec);
-    assert.equal(owner(), "peer_unknown");
+    assert.equal(owner(), "unknown_peer");
   });
 
   test("more identities than a table has room for: it's built anew with more", () => {
@@ -91,7 +91,7 @@ describe("auth.mode peer", () => {
     applySpec(gateway, spec);
     gateway.envoy.until(() => outcome(call(gateway, connection("many-1599-15"))) === "admitted", 20_000, 20);
     for (const name of ["many-0-0", "many-799-7", "beta"]) assert.equal(outcome(call(gateway, connection(name))), "admitted", name);
-    assert.equal(outcome(call(gateway, connection("many-1600-0"))), "peer_unknown");
+    assert.equal(outcome(call(gateway, connection("many-1600-0"))), "unknown_peer");
   });
 
   test("without control too", () => {

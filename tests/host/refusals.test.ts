@@ -67,8 +67,8 @@ describe("the ladder", () => {
     ["no key", "key_missing", "/x", undefined],
     ["an empty key", "key_missing", "/x", " "],
     ["a key that is too long", "key_too_long", "/x", "k".repeat(257)],
-    ["a foreign key that isn't there", "key_unknown", "/x", "k".repeat(256)],
-    ["a well-formed key that isn't there", "key_unknown", "/x", keyNamed("nobody")],
+    ["a foreign key that isn't there", "unknown_key", "/x", "k".repeat(256)],
+    ["a well-formed key that isn't there", "unknown_key", "/x", keyNamed("nobody")],
     ["a mistyped key", "key_malformed", "/x", keyNamed("acme-1").replace(/.$/, (c) => (c === "0" ? "1" : "0"))],
     ["a cut key", "key_malformed", "/x", keyNamed("acme-1").slice(0, -1)],
     ["a key of another environment", "key_wrong_environment", "/x", keyNamed("acme-1", "staging")],
@@ -92,9 +92,9 @@ describe("the ladder", () => {
     ["every scope", "admitted", "/orders/export", keyNamed("rich-1")],
     ["an address inside", "admitted", "/x", keyNamed("office"), { address: "10.1.2.3:4567" }],
     ["an IPv6 address inside", "admitted", "/x", keyNamed("office"), { address: "[2001:db8::7]:1" }],
-    ["an address outside", "address_not_allowed", "/x", keyNamed("office"), { address: "11.1.2.3:4567" }],
-    ["an IPv6 address outside", "address_not_allowed", "/x", keyNamed("office"), { address: "[2001:db9::7]:1" }],
-    ["an address that can't be read", "address_not_allowed", "/x", keyNamed("office"), { address: "pipe" }],
+    ["an address outside", "ip_not_allowed", "/x", keyNamed("office"), { address: "11.1.2.3:4567" }],
+    ["an IPv6 address outside", "ip_not_allowed", "/x", keyNamed("office"), { address: "[2001:db9::7]:1" }],
+    ["an address that can't be read", "ip_not_allowed", "/x", keyNamed("office"), { address: "pipe" }],
     ["a method that the API lacks", "method_not_allowed", "/orders", keyNamed("rich-1"), { method: "DELETE" }],
     ["HEAD where GET is allowed", "admitted", "/orders", keyNamed("rich-1"), { method: "HEAD" }],
     ["an API for tokens", "auth_mode_unsupported", "/tokens", keyNamed("rich-1")],
@@ -116,7 +116,7 @@ describe("the ladder", () => {
   test("an unknown API: unknown_api, or passed", () => {
     const only = { ...spec(), apis: spec().apis!.filter(({ id }) => id === "orders" || id === "either" || id === "echo").map((api) => ({ ...api, hosts: ["api.example.com"] })) };
     assert.equal(ask(readyGateway({ spec: only }), "/x", undefined, {}, { host: "other.example.com" }), "unknown_api");
-    const passing = readyGateway({ spec: only, configuration: pluginConfiguration({ unknownApi: "pass" }) });
+    const passing = readyGateway({ spec: only, configuration: pluginConfiguration({ unknownApi: "allow" }) });
     assert.equal(ask(passing, "/x", undefined, {}, { host: "other.example.com" }), "admitted");
     assert.equal(counters(passing)["passed"], 1);
   });
@@ -136,7 +136,7 @@ describe("an answer", () => {
     const { response, localResponse } = gateway.get("/x", { "x-api-key": keyNamed("revoked") });
     const reason = reasons.find(({ code }) => code === "key_revoked")!;
     assert.equal(response?.status, 401);
-    assert.deepEqual(JSON.parse(response.body), { type: "urn:tollgate:reason:key_revoked", title: reason.title, status: 401, reason: "key_revoked" });
+    assert.deepEqual(JSON.parse(response.body), { type: "https://tollgate.dev/reasons/key_revoked", title: reason.title, status: 401, reason: "key_revoked" });
     assert.equal(localResponse?.details, "tollgate_key_revoked");
     assert.deepEqual(response.headers.toObject(), {
       ":status": "401",
@@ -225,7 +225,7 @@ describe("host calls, in order", () => {
     assert.deepEqual(gateway.get("/x", { "x-api-key": keyNamed("nobody") }).calls, [
       "get_header_map_pairs",
       "remove_header x-api-key",
-      "send_local_response 401 tollgate_key_unknown",
+      "send_local_response 401 tollgate_unknown_key",
     ]);
   });
 

@@ -24,7 +24,7 @@ describe("what others write into shared data", () => {
     gateway.envoy.advance(100);
     spoil(gateway, "/head", (value) => ((value[0]! ^= 1), value));
     gateway.control.change((spec) => void spec.keys.splice(0));
-    gateway.envoy.until(() => ask(gateway) === "key_unknown", 5_000);
+    gateway.envoy.until(() => ask(gateway) === "unknown_key", 5_000);
   });
 
   test("a log that was cut off makes a new snapshot", () => {
@@ -33,6 +33,6 @@ describe("what others write into shared data", () => {
     gateway.envoy.advance(500);
     spoil(gateway, "l1/0", () => Buffer.alloc(0));
     gateway.control.change((spec) => void spec.keys.splice(0));
-    gateway.envoy.until(() => ask(gateway) === "key_unknown", 30_000);
+    gateway.envoy.until(() => ask(gateway) === "unknown_key", 30_000);
   });
 });

@@ -27,7 +27,7 @@ describe("a snapshot in the configuration", () => {
   test("serves from the first request on, without a call and without a hold", () => {
     const gateway = gatewayOf(standalone(compiled()));
     assert.equal(outcome(gateway.get("/x", { "x-api-key": key })), "admitted");
-    assert.equal(outcome(gateway.get("/x", { "x-api-key": keyNamed("nobody") })), "key_unknown");
+    assert.equal(outcome(gateway.get("/x", { "x-api-key": keyNamed("nobody") })), "unknown_key");
     assert.equal(outcome(gateway.get("/public")), "admitted");
     gateway.envoy.advance(100_000);
     assert.equal(gateway.control.requests.length, 0);
@@ -61,7 +61,7 @@ describe("a snapshot in the configuration", () => {
       for (let i = 0; i < times; i++) {
         const worker = gateway.workers[0]!;
         const old = worker.root;
-        worker.root = vm.newRoot(standalone(compiled(), { loadHoldMs: i }), { pluginName: "tollgate", rootId: "tollgate" });
+        worker.root = vm.newRoot(standalone(compiled(), { snapshotWaitTimeoutMs: i }), { pluginName: "tollgate", rootId: "tollgate" });
         vm.closeRoot(old);
         gateway.envoy.advance(PAUSE_MS);
       }
@@ -85,8 +85,8 @@ describe("a configuration is refused", () => {
     ["with snapshot and control", { ...standalone(whole), control: { cluster: "c", authority: "a" } }, /snapshot: not together/],
     ["without an environment", { snapshot: whole.toString("base64") }, /environment/],
     ["with a field that is misspelt", standalone(whole, { keySource: [] }), /keySource/],
-    ["with a wrong type", standalone(whole, { loadHoldMs: "2000" }), /loadHoldMs/],
-    ["with a value out of range", standalone(whole, { loadHoldMs: 60_001 }), /loadHoldMs/],
+    ["with a wrong type", standalone(whole, { snapshotWaitTimeoutMs: "2000" }), /snapshotWaitTimeoutMs/],
+    ["with a value out of range", standalone(whole, { snapshotWaitTimeoutMs: 60_001 }), /snapshotWaitTimeoutMs/],
     ["with an unknown choice", standalone(whole, { mode: "dry-run" }), /mode/],
     ["with no key source", standalone(whole, { keySources: [] }), /keySources/],
   ];

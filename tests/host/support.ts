@@ -1,3 +1,4 @@
+import { reasons } from "../../protocol/reasons.ts";
 import assert from "node:assert/strict";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { FileInput, KeyInput } from "../../control/domain/schema.ts";
@@ -30,7 +31,7 @@ export function basicSpec(): FileInput {
     environment: "default",
     apis: [
       { id: "echo", hosts: ["*"], paths: ["/"], upstream, auth: { mode: "key" } },
-      { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "keyless" } },
+      { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "none" } },
     ],
     tiers: [{ id: "bronze", scopes: ["read"] }],
     consumers: [{ id: "acme", tier: "bronze", claims: { org: "acme-corp" } }],
@@ -163,13 +164,23 @@ export function counters({ envoy }: Pick<Gateway, "envoy">, environment = "defau
   return Object.fromEntries(all.map(([name, value]) => [name.slice(prefix.length), Number(value)]));
 }
 
+/** `retry-after` is what the table of reasons says; limits that are exhausted work theirs out. */
+function assertRetryAfter(code: string, headers: readonly (readonly [string, string])[]): void {
+  const reason = reasons.find((one) => one.code === code);
+  if (reason === undefined || reason.status === 429) return;
+  const sent = headers.filter(([name]) => name === "retry-after").map(([, value]) => value);
+  const expected = reason.retryAfterSeconds === undefined ? [] : [String(reason.retryAfterSeconds)];
+  if (sent.join() !== expected.join()) throw new Error(`${code}: retry-after is ${sent.join() || "absent"}, the table of reasons says ${expected.join() || "none"}`);
+}
+
 /** The problem's `reason` when a request was refused, else "admitted" or "held". */
 export function outcome(stream: Stream): string {
   if (stream.state === "forwarded") return "admitted";
   if (stream.state === "held") return "held";
-  const { details, body } = stream.localResponse!;
+  const { details, body, headers } = stream.localResponse!;
   const reason = details === "wasm_fail_stream" ? "trap" : details.replace(/^tollgate_/, "");
   const text = body.toString();
   if (text.startsWith("{") && (JSON.parse(text) as { reason?: string }).reason !== reason) throw new Error(`details ${details} but body ${text}`);
+  assertRetryAfter(reason, headers);
   return reason;
 }

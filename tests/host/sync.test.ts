@@ -40,7 +40,7 @@ describe("the first load", () => {
     for (const worker of [0, 1, 2]) {
       assert.equal(ask(gateway, "key-0", worker), "admitted");
       assert.equal(ask(gateway, "key-499", worker), "admitted");
-      assert.equal(ask(gateway, "key-500", worker), "key_unknown");
+      assert.equal(ask(gateway, "key-500", worker), "unknown_key");
     }
   });
 
@@ -81,14 +81,14 @@ describe("a change", () => {
   });
 
   const changes: [name: string, edit: Parameters<Gateway["control"]["change"]>[0], expected: string][] = [
-    ["a key deleted", (spec) => void spec.keys.splice(0), "key_unknown"],
+    ["a key deleted", (spec) => void spec.keys.splice(0), "unknown_key"],
     ["a key suspended", (spec) => void (spec.keys[0]!.state = "suspended"), "key_suspended"],
     ["a key's tier", (spec) => (spec.tiers.push({ id: "t2", scopes: [], apis: [], limits: [] }), void (spec.keys[0]!.tier = "t2")), "api_not_allowed"],
     ["a consumer suspended", (spec) => void (spec.consumers[0]!.suspended = true), "consumer_suspended"],
     ["a consumer without a tier", (spec) => void delete spec.consumers[0]!.tier, "tier_missing"],
     ["a tier's APIs", (spec) => void (spec.tiers[0]!.apis = ["public"]), "api_not_allowed"],
     ["an API's scopes", (spec) => void (spec.apis[0]!.scopes = ["admin"]), "scope_missing"],
-    ["an API's mode", (spec) => void (spec.apis[0]!.auth.mode = "keyless"), "admitted"],
+    ["an API's mode", (spec) => void (spec.apis[0]!.auth.mode = "none"), "admitted"],
     ["an API deleted", (spec) => void spec.apis.splice(0, 1), "unknown_api"],
     ["an API's paths", (spec) => void (spec.apis[0]!.paths = ["/y"]), "unknown_api"],
     ["an API's methods", (spec) => void (spec.apis[0]!.methods = ["POST"]), "method_not_allowed"],
@@ -113,7 +113,7 @@ describe("a change", () => {
     for (const id of ["key-0", "key-500", "key-999", "acme-1"]) assert.equal(ask(gateway, id), "admitted");
     gateway.control.change((spec) => void (spec.keys = spec.keys.filter(({ id }) => id !== "key-500")));
     gateway.envoy.advance(100);
-    assert.equal(ask(gateway, "key-500"), "key_unknown");
+    assert.equal(ask(gateway, "key-500"), "unknown_key");
     assert.equal(ask(gateway, "key-501"), "admitted");
   });
 
@@ -159,7 +159,7 @@ describe("a snapshot in place of deltas", () => {
     gateway.control.change((spec) => void (spec.keys = [{ ...spec.keys[0]!, ...keyRecord("next", "acme"), limits: [], allowedCidrs: [], state: "active" }]));
     gateway.envoy.advance(100);
     for (const worker of [0, 1]) {
-      assert.equal(ask(gateway, "acme-1", worker), "key_unknown");
+      assert.equal(ask(gateway, "acme-1", worker), "unknown_key");
       assert.equal(ask(gateway, "next", worker), "admitted");
     }
   });
@@ -251,7 +251,7 @@ describe("control that fails", () => {
   });
 
   test("with an unknown cluster says so and loads nothing", () => {
-    const gateway = startGateway({ configuration: pluginConfiguration({ control: { cluster: "missing", authority: "x" }, loadHoldMs: 100 }) });
+    const gateway = startGateway({ configuration: pluginConfiguration({ control: { cluster: "missing", authority: "x" }, snapshotWaitTimeoutMs: 100 }) });
     const stream = gateway.get("/x", { "x-api-key": key });
     gateway.envoy.advance(1000);
     assert.equal(outcome(stream), "not_ready");
@@ -315,7 +315,7 @@ describe("a broken answer", () => {
   }
 
   test("in the first page: not ready, then ready", () => {
-    const gateway = startGateway({ configuration: pluginConfiguration({ loadHoldMs: 500 }) });
+    const gateway = startGateway({ configuration: pluginConfiguration({ snapshotWaitTimeoutMs: 500 }) });
     gateway.control.tamper = (body, request) => (request.kind === "page" ? ((body[60]! ^= 0x10), body) : body);
     const stream = gateway.get("/x", { "x-api-key": key });
     gateway.envoy.advance(2000);

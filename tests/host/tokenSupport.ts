@@ -18,12 +18,12 @@ export function jwt(more: Partial<AuthJwtInput> = {}): AuthJwtInput {
 export function apiOf(mode: NonNullable<ApiInput["auth"]>["mode"], more: Partial<ApiInput> & { jwt?: Partial<AuthJwtInput> } = {}): ApiInput {
   const { jwt: tokens, ...fields } = more;
   const upstream = { service: "echo.demo.svc.cluster.local", port: 8080 };
-  const takesTokens = mode !== "peer" && mode !== "key" && mode !== "keyless";
+  const takesTokens = mode !== "mtls" && mode !== "key" && mode !== "none";
   return { id: mode, hosts: ["*"], paths: [`/${mode}`], upstream, auth: { mode, ...(takesTokens ? { jwt: jwt(tokens) } : {}) }, ...fields };
 }
 
 /** The basic environment with an API for each mode; consumers `acme` (bronze, keyed) and `beta` (gold), `halted` is suspended, `poor` has no tier. */
-export function tokenSpec(apis: ApiInput[] = [apiOf("jwt"), apiOf("key-or-jwt"), apiOf("both"), apiOf("peer")]): FileInput {
+export function tokenSpec(apis: ApiInput[] = [apiOf("jwt"), apiOf("key-or-jwt"), apiOf("key-and-jwt"), apiOf("mtls")]): FileInput {
   const spec = basicSpec();
   spec.apis!.push(...apis);
   spec.tiers!.push({ id: "gold", scopes: ["read", "write"] });

@@ -64,12 +64,12 @@ describe("auth.mode jwt", () => {
     ["with audiences that aren't texts", { iss: issuer, aud: [1, true, ["api://orders"]], client_id: "beta" }, "token_audience"],
     ["with the audience among others", { iss: issuer, aud: ["a", "b", "c", "api://orders"], client_id: "beta" }, "admitted"],
     ["of an issuer for any audience", { iss: otherIssuer, client_id: "beta" }, "admitted"],
-    ["without a claim that names the consumer", { iss: issuer, aud: "api://orders" }, "consumer_unknown"],
-    ["of nobody", { iss: issuer, aud: "api://orders", client_id: "nobody" }, "consumer_unknown"],
-    ["of a consumer in capitals", { iss: issuer, aud: "api://orders", client_id: "BETA" }, "consumer_unknown"],
-    ["of a number", { iss: issuer, aud: "api://orders", client_id: 12 }, "consumer_unknown"],
-    ["of a list", { iss: issuer, aud: "api://orders", client_id: ["beta"] }, "consumer_unknown"],
-    ["whose first claim names nobody, though a later one does", { iss: issuer, aud: "api://orders", client_id: "nobody", sub: "beta" }, "consumer_unknown"],
+    ["without a claim that names the consumer", { iss: issuer, aud: "api://orders" }, "unknown_consumer"],
+    ["of nobody", { iss: issuer, aud: "api://orders", client_id: "nobody" }, "unknown_consumer"],
+    ["of a consumer in capitals", { iss: issuer, aud: "api://orders", client_id: "BETA" }, "unknown_consumer"],
+    ["of a number", { iss: issuer, aud: "api://orders", client_id: 12 }, "unknown_consumer"],
+    ["of a list", { iss: issuer, aud: "api://orders", client_id: ["beta"] }, "unknown_consumer"],
+    ["whose first claim names nobody, though a later one does", { iss: issuer, aud: "api://orders", client_id: "nobody", sub: "beta" }, "unknown_consumer"],
     ["whose first claim isn't there", { iss: issuer, aud: "api://orders", azp: "beta", sub: "acme" }, "admitted"],
     ["whose first claims are empty", { iss: issuer, aud: "api://orders", client_id: "", azp: "", sub: "beta" }, "admitted"],
     ["of one that is suspended", { iss: issuer, aud: "api://orders", client_id: "halted" }, "consumer_suspended"],
@@ -86,7 +86,7 @@ describe("auth.mode jwt", () => {
   test("reads a claim by its whole name first, then by the path that dots make", () => {
     const gateway = withTokens({ consumerClaims: ["app.id"] });
     assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: otherIssuer, app: { id: "beta" } })), "admitted");
-    assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: otherIssuer, app: "beta" })), "consumer_unknown");
+    assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: otherIssuer, app: "beta" })), "unknown_consumer");
     const namespaced = withTokens({ consumerClaims: ["https://shop.example.com/app"] });
     assert.equal(claimsOf(call(namespaced, "/jwt", tokenProperties({ iss: otherIssuer, "https://shop.example.com/app": "beta" })))["x-tollgate-consumer"], "beta");
   });
@@ -123,7 +123,7 @@ describe("auth.mode jwt", () => {
 });
 
 describe("unknownConsumers", () => {
-  const admit = { unknownConsumers: "admit", tierClaim: "plan" } as const;
+  const admit = { unknownConsumers: "allow", tierClaim: "plan" } as const;
 
   test("admit: the claim names the caller, the tier is the token's", () => {
     const gateway = withTokens(admit);
@@ -137,7 +137,7 @@ describe("unknownConsumers", () => {
   test("admit: what can't be a header's value names nobody", () => {
     const gateway = withTokens(admit);
     for (const id of ["two words", "line\nbreak", "nul\0", "ümlaut", "x".repeat(256), ["a"]]) {
-      assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: issuer, aud: "api://orders", client_id: id, plan: "gold" })), "consumer_unknown", JSON.stringify(id));
+      assert.equal(reason(gateway, "/jwt", tokenProperties({ iss: issuer, aud: "api://orders", client_id: id, plan: "gold" })), "unknown_consumer", JSON.stringify(id));
     }
   });
 
@@ -166,7 +166,7 @@ describe("auth.mode key-or-jwt", () => {
     assert.equal(claimsOf(stream)["x-tollgate-key-id"], "acme-1");
     assert.equal(stream.headers.first("authorization"), "Bearer e30.e30.sig");
     assert.equal(stream.headers.first("x-api-key"), undefined);
-    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), { "x-api-key": "no-such-key" }), "key_unknown");
+    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), { "x-api-key": "no-such-key" }), "unknown_key");
   });
 
   test("without a key the token decides, where it stands as Bearer too; without either it's the token that is missing", () => {
@@ -188,33 +188,33 @@ describe("auth.mode key-or-jwt", () => {
     const stream = call(gateway, "/key-or-jwt", {}, { authorization: `Bearer ${keyNamed("acme-1")}` });
     assert.equal(claimsOf(stream)["x-tollgate-key-id"], "acme-1");
     assert.equal(stream.headers.first("authorization"), undefined);
-    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), { authorization: `Bearer ${keyNamed("nobody")}` }), "key_unknown");
+    assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), { authorization: `Bearer ${keyNamed("nobody")}` }), "unknown_key");
   });
 });
 
-describe("auth.mode both", () => {
+describe("auth.mode key-and-jwt", () => {
   test("a key and a token of the same consumer; claims and limits are the key's", () => {
-    const stream = call(readyGateway({ spec: tokenSpec() }), "/both", tokenOf("acme", { plan: "gold" }), key("acme-1"));
+    const stream = call(readyGateway({ spec: tokenSpec() }), "/key-and-jwt", tokenOf("acme", { plan: "gold" }), key("acme-1"));
     assert.deepEqual(claimsOf(stream), { "x-tollgate-consumer": "acme", "x-tollgate-tier": "bronze", "x-tollgate-key-id": "acme-1", "x-tollgate-scopes": "read", "x-tollgate-claim-org": "acme-corp" });
   });
 
   test("one of them alone, or of somebody else, is not enough", () => {
     const gateway = readyGateway({ spec: tokenSpec() });
-    assert.equal(reason(gateway, "/both", tokenOf("acme")), "key_missing");
-    assert.equal(reason(gateway, "/both", {}, key("acme-1")), "token_missing");
-    assert.equal(reason(gateway, "/both", tokenOf("beta"), key("acme-1")), "token_consumer_mismatch");
-    assert.equal(reason(gateway, "/both", tokenOf("acme-"), key("acme-1")), "token_consumer_mismatch");
-    assert.equal(reason(gateway, "/both", tokenProperties({ iss: issuer, aud: "api://orders" }), key("acme-1")), "token_consumer_mismatch");
-    assert.equal(reason(gateway, "/both", tokenOf("acme", { aud: "else" }), key("acme-1")), "token_audience");
-    assert.equal(reason(gateway, "/both", tokenOf("acme", { iss: "else" }), key("acme-1")), "token_issuer");
-    assert.equal(reason(gateway, "/both", tokenOf("acme"), { "x-api-key": keyNamed("nobody") }), "key_unknown");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenOf("acme")), "key_missing");
+    assert.equal(reason(gateway, "/key-and-jwt", {}, key("acme-1")), "token_missing");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenOf("beta"), key("acme-1")), "token_consumer_mismatch");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenOf("acme-"), key("acme-1")), "token_consumer_mismatch");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenProperties({ iss: issuer, aud: "api://orders" }), key("acme-1")), "token_consumer_mismatch");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenOf("acme", { aud: "else" }), key("acme-1")), "token_audience");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenOf("acme", { iss: "else" }), key("acme-1")), "token_issuer");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenOf("acme"), { "x-api-key": keyNamed("nobody") }), "unknown_key");
   });
 });
 
 describe("the type of a claim", () => {
   const spelled = (text: string) => Buffer.from(text).readDoubleLE();
   const spec = () => {
-    const file = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", scopeClaim: "scp", consumerClaims: ["client_id", "app.id", "sub"] } }), apiOf("both")]);
+    const file = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", scopeClaim: "scp", consumerClaims: ["client_id", "app.id", "sub"] } }), apiOf("key-and-jwt")]);
     file.consumers!.push({ id: "operator", tier: "gold" }, { id: "x", tier: "gold" });
     file.tiers!.push({ id: "platinum", scopes: ["read"] });
     file.keys!.push(keyRecord("operator-1", "operator"));
@@ -229,9 +229,9 @@ describe("the type of a claim", () => {
     assert.equal(reason(gateway, "/jwt", tokenOf("operator", { plan: "platinum" })), "admitted");
     for (const value of others) {
       const name = JSON.stringify(value);
-      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value })), "consumer_unknown", name);
-      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: null, app: { id: value } })), "consumer_unknown", name);
-      assert.equal(reason(gateway, "/both", tokenOf("operator", { client_id: value }), key("operator-1")), "token_consumer_mismatch", name);
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value })), "unknown_consumer", name);
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: null, app: { id: value } })), "unknown_consumer", name);
+      assert.equal(reason(gateway, "/key-and-jwt", tokenOf("operator", { client_id: value }), key("operator-1")), "token_consumer_mismatch", name);
       assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: value })), "tier_missing", name);
       assert.equal(reason(gateway, "/jwt", tokenOf("beta", { iss: value })), "token_issuer", name);
       assert.equal(reason(gateway, "/jwt", tokenOf("beta", { aud: value })), "token_audience", name);
@@ -245,7 +245,7 @@ describe("the type of a claim", () => {
     const gateway = readyGateway({ spec: spec() });
     for (const value of [null, ""]) {
       assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value, app: { id: value }, sub: "operator" })), "admitted");
-      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value })), "consumer_unknown");
+      assert.equal(reason(gateway, "/jwt", tokenOf("beta", { client_id: value })), "unknown_consumer");
     }
     assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: null })), "admitted");
     assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: "" })), "tier_missing");
@@ -257,7 +257,7 @@ describe("the type of a claim", () => {
     const metadata = tokenOf("operator", { plan: "platinum", scp: ["read", "write"] })["metadata"] as Buffer;
     for (let cut = 0; cut < metadata.length; cut++) {
       const outcomes = reason(gateway, "/jwt", { metadata: metadata.subarray(0, cut) });
-      assert.ok(["token_missing", "token_issuer", "token_audience", "consumer_unknown"].includes(outcomes), `${cut}: ${outcomes}`);
+      assert.ok(["token_missing", "token_issuer", "token_audience", "unknown_consumer"].includes(outcomes), `${cut}: ${outcomes}`);
     }
     for (let at = 0; at < metadata.length; at++) {
       for (const byte of [0x00, 0x7f, 0x80, 0xff]) {
@@ -300,7 +300,7 @@ describe("as with keys", () => {
   });
 
   test("no memory is taken, whatever the tokens", () => {
-    const gateway = readyGateway({ spec: tokenSpec([apiOf("jwt", { jwt: { unknownConsumers: "admit", tierClaim: "plan", scopeClaim: "scp" } })]) });
+    const gateway = readyGateway({ spec: tokenSpec([apiOf("jwt", { jwt: { unknownConsumers: "allow", tierClaim: "plan", scopeClaim: "scp" } })]) });
     gateway.envoy.recording = false;
     const { vm } = gateway.workers[0]!;
     const tokens = [tokenOf("beta", { scp: "read write" }), tokenOf("beta", { aud: ["a", "b", "api://orders"], scp: Array.from({ length: 200 }, (_, i) => `s${i}`) }), tokenOf("x".repeat(255), { plan: "gold" }), tokenOf("nobody"), {}];
@@ -334,7 +334,7 @@ describe("as with keys", () => {
   test("a consumer that comes, is renamed or goes is known at once, and so is a tier", () => {
     const gateway = readyGateway({ spec: tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan" } })]) });
     const spec = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan" } })]);
-    assert.equal(reason(gateway, "/jwt", tokenOf("fresh")), "consumer_unknown");
+    assert.equal(reason(gateway, "/jwt", tokenOf("fresh")), "unknown_consumer");
     spec.consumers!.push({ id: "fresh", tier: "bronze" });
     spec.tiers!.push({ id: "silver" });
     applySpec(gateway, spec);
@@ -343,7 +343,7 @@ describe("as with keys", () => {
     spec.consumers = spec.consumers!.filter(({ id }) => id !== "fresh");
     spec.tiers = spec.tiers!.filter(({ id }) => id !== "silver");
     applySpec(gateway, spec);
-    assert.equal(reason(gateway, "/jwt", tokenOf("fresh")), "consumer_unknown");
+    assert.equal(reason(gateway, "/jwt", tokenOf("fresh")), "unknown_consumer");
     assert.equal(reason(gateway, "/jwt", tokenOf("beta", { plan: "silver" })), "tier_missing");
   });
 
@@ -353,13 +353,13 @@ describe("as with keys", () => {
     applySpec(gateway, tokenSpec());
     gateway.envoy.until(() => reason(gateway, "/jwt", tokenOf("beta")) === "admitted", 5000, 10);
     assert.equal(reason(gateway, "/x", {}, key("acme-1")), "admitted");
-    assert.equal(reason(gateway, "/peer", { "connection.uri_san_peer_certificate": "spiffe://cluster.local/ns/shop/sa/beta" }), "admitted");
+    assert.equal(reason(gateway, "/mtls", { "connection.uri_san_peer_certificate": "spiffe://cluster.local/ns/shop/sa/beta" }), "admitted");
   });
 
   test("an API whose mode says tokens and that names no issuer is closed; with keys too, it takes these", () => {
-    const gateway = readyGateway({ spec: tokenSpec([{ ...apiOf("jwt"), auth: { mode: "jwt" } }, { ...apiOf("both"), auth: { mode: "both" } }, { ...apiOf("key-or-jwt"), auth: { mode: "key-or-jwt" } }]) });
+    const gateway = readyGateway({ spec: tokenSpec([{ ...apiOf("jwt"), auth: { mode: "jwt" } }, { ...apiOf("key-and-jwt"), auth: { mode: "key-and-jwt" } }, { ...apiOf("key-or-jwt"), auth: { mode: "key-or-jwt" } }]) });
     assert.equal(reason(gateway, "/jwt", tokenOf("beta")), "auth_mode_unsupported");
-    assert.equal(reason(gateway, "/both", tokenOf("acme"), key("acme-1")), "auth_mode_unsupported");
+    assert.equal(reason(gateway, "/key-and-jwt", tokenOf("acme"), key("acme-1")), "auth_mode_unsupported");
     assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta")), "key_missing");
     assert.equal(reason(gateway, "/key-or-jwt", tokenOf("beta"), key("acme-1")), "admitted");
   });

@@ -89,7 +89,7 @@ describe("an admission", () => {
 
   test("isn't a preflight, nor a request of no API", () => {
     const spec = limitedSpec([], { cors: { allowOrigins: ["*"] } });
-    const gateway = start({ spec, configuration: pluginConfiguration({ unknownApi: "pass" }) });
+    const gateway = start({ spec, configuration: pluginConfiguration({ unknownApi: "allow" }) });
     gateway.control.change((file) => void (file.apis[0]!.hosts = ["api.example.com"]));
     gateway.envoy.pump();
     gateway.get("/x", { origin: "https://a.example", "access-control-request-method": "GET" }, { method: "OPTIONS" });
@@ -115,7 +115,7 @@ describe("a refusal", () => {
     const rows = (code: string) => gateway.control.counters.usage.flatMap(({ api, consumer, digest, counts }) => counts.filter(([metric]) => metric === refused(code)).map(([, count]) => ({ api, consumer, known: digest !== noDigest, count })));
     assert.deepEqual(rows("rate_limited"), [{ api: echo, consumer: acme, known: true, count: 4 }]);
     assert.deepEqual(rows("key_revoked"), [{ api: echo, consumer: acme, known: true, count: 1 }]);
-    assert.deepEqual(rows("key_unknown"), [{ api: echo, consumer: 0, known: false, count: 1 }]);
+    assert.deepEqual(rows("unknown_key"), [{ api: echo, consumer: 0, known: false, count: 1 }]);
     assert.deepEqual(rows("key_missing"), [{ api: echo, consumer: 0, known: false, count: 1 }]);
     assert.deepEqual(rows("path_invalid"), [{ api: 0, consumer: 0, known: false, count: 1 }]);
     assert.equal(sum(gateway, 0), 1);
@@ -127,7 +127,7 @@ describe("a refusal", () => {
     gateway.get("/x", { "x-api-key": keyNamed("nobody") });
     told(gateway);
     assert.equal(sum(gateway, observed("key_missing")), 1);
-    assert.equal(sum(gateway, observed("key_unknown")), 1);
+    assert.equal(sum(gateway, observed("unknown_key")), 1);
     assert.equal(sum(gateway, refused("key_missing")), 0);
   });
 });
@@ -172,7 +172,7 @@ describe("a response", () => {
     const exact = 100;
     const seconds = 8;
     const perSecond = 1000;
-    const gateway = start({ configuration: pluginConfiguration({ exactResponsesPerSecond: exact }) });
+    const gateway = start({ configuration: pluginConfiguration({ responseSamplesPerSecond: exact }) });
     const { vm } = gateway.workers[0]!;
     let asked = 0;
     for (let second = 0; second < seconds; second++) {
@@ -196,7 +196,7 @@ describe("a response", () => {
   });
 
   test("is looked at when it's the first of its caller, of so many callers a second", () => {
-    const gateway = start({ configuration: pluginConfiguration({ exactResponsesPerSecond: 0 }) });
+    const gateway = start({ configuration: pluginConfiguration({ responseSamplesPerSecond: 0 }) });
     gateway.envoy.recording = false;
     const { vm } = gateway.workers[0]!;
     for (let i = 0; i < 500; i++) vm.respond(send(gateway), { status: 200 });
@@ -206,7 +206,7 @@ describe("a response", () => {
   });
 
   test("is always looked at where the number is not reached", () => {
-    const gateway = start({ configuration: pluginConfiguration({ exactResponsesPerSecond: 1_000_000 }) });
+    const gateway = start({ configuration: pluginConfiguration({ responseSamplesPerSecond: 1_000_000 }) });
     gateway.envoy.recording = false;
     const { vm } = gateway.workers[0]!;
     for (let i = 0; i < 3000; i++) {

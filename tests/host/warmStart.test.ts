@@ -38,7 +38,7 @@ describe("a reload of the configuration", () => {
   test("goes on hearing of changes", () => {
     const gateway = readyGateway({ workers: 2 });
     gateway.envoy.advance(1000);
-    reload(gateway, pluginConfiguration({ unknownApi: "pass" }));
+    reload(gateway, pluginConfiguration({ unknownApi: "allow" }));
     gateway.control.change((spec) => void (spec.keys[0]!.state = "revoked"));
     gateway.envoy.until(() => ask(gateway, 0) === "key_revoked" && ask(gateway, 1) === "key_revoked", 5000);
     gateway.envoy.advance(30_000);
@@ -73,7 +73,7 @@ describe("a reload of the configuration", () => {
     gateway.envoy.recording = false;
     const reloads = (times: number): void => {
       for (let i = 0; i < times; i++) {
-        reload(gateway, pluginConfiguration({ loadHoldMs: 1000 + (i % 50) }));
+        reload(gateway, pluginConfiguration({ snapshotWaitTimeoutMs: 1000 + (i % 50) }));
         gateway.envoy.advance(2000);
       }
     };
@@ -90,7 +90,7 @@ describe("a reload of the configuration", () => {
   test("to another environment forgets the old one's keys", () => {
     const gateway = readyGateway({ workers: 1 });
     gateway.envoy.advance(1000);
-    reload(gateway, pluginConfiguration({ environment: "staging", loadHoldMs: 500 }));
+    reload(gateway, pluginConfiguration({ environment: "staging", snapshotWaitTimeoutMs: 500 }));
     const stream = gateway.get("/x", { "x-api-key": key });
     gateway.envoy.advance(1000);
     assert.equal(outcome(stream), "not_ready");
@@ -120,7 +120,7 @@ describe("what lies in shared data", () => {
   }
 
   test("whole is believed", () => {
-    assert.deepEqual(restart(warm()), { good: "admitted", bad: "key_unknown" });
+    assert.deepEqual(restart(warm()), { good: "admitted", bad: "unknown_key" });
   });
 
   test("and changed in any name's first, middle or last byte is not, or makes no difference", () => {
@@ -134,7 +134,7 @@ describe("what lies in shared data", () => {
         gateway.envoy.sharedData.set("", name, value, 0);
         const { good, bad } = restart(gateway);
         assert.match(good, /^(admitted|not_ready)$/, `${name} at ${where}`);
-        assert.match(bad, /^(key_unknown|not_ready)$/, `${name} at ${where}`);
+        assert.match(bad, /^(unknown_key|not_ready)$/, `${name} at ${where}`);
       }
     }
   });
@@ -148,7 +148,7 @@ describe("what lies in shared data", () => {
         gateway.envoy.sharedData.set("", name, value.subarray(0, Math.min(length, value.length)), 0);
         const { good, bad } = restart(gateway);
         assert.match(good, /^(admitted|not_ready)$/, `${name} cut to ${length}`);
-        assert.match(bad, /^(key_unknown|not_ready)$/, `${name} cut to ${length}`);
+        assert.match(bad, /^(unknown_key|not_ready)$/, `${name} cut to ${length}`);
       }
     }
   });

@@ -41,15 +41,15 @@ test("defaults, and what is refused", () => {
 test("signing keys are listed and rotated, without their private parts", async (t) => {
   const { call, clock } = await startApi(t);
   type Keys = { items: { kid: string; state: string; signsFrom: string; endsAt: string | null }[] };
-  const rotate = (body?: object) => call("POST", "/v1/token-keys/rotate", body);
-  assert.deepEqual(expect<Keys>(await call("GET", "/v1/token-keys"), 200), { items: [] });
+  const rotate = (body?: object) => call("POST", "/v1/signing-keys/rotate", body);
+  assert.deepEqual(expect<Keys>(await call("GET", "/v1/signing-keys"), 200), { items: [] });
   const first = expect<Keys>(await rotate(), 200);
   assert.deepEqual(first.items.map(({ state }) => state), ["signing"]);
   const second = expect<Keys>(await rotate({ publishSeconds: 600 }), 200);
   assert.deepEqual(second.items.map(({ state, signsFrom, endsAt }) => [state, signsFrom, endsAt]), [["signing", "2026-01-01T00:00:00Z", "2026-01-01T01:11:00Z"], ["coming", "2026-01-01T00:10:00Z", null]]);
   expect(await rotate(), 409, "token_key_pending");
   clock.nowMs += 601_000;
-  assert.deepEqual(expect<Keys>(await call("GET", "/v1/token-keys"), 200).items.map(({ state }) => state), ["verifying", "signing"]);
+  assert.deepEqual(expect<Keys>(await call("GET", "/v1/signing-keys"), 200).items.map(({ state }) => state), ["verifying", "signing"]);
   const withdrawn = expect<Keys>(await rotate({ withdraw: true }), 200);
   assert.deepEqual(withdrawn.items.map(({ state }) => state), ["signing"]);
   const text = JSON.stringify([first, second, withdrawn]);
@@ -57,5 +57,5 @@ test("signing keys are listed and rotated, without their private parts", async (
   const audited = await call("GET", "/v1/audit?kind=token-key");
   assert.deepEqual(expect<{ items: { action: string }[] }>(audited, 200).items.map(({ action }) => action), ["withdraw", "rotate", "rotate"]);
   assert.ok(!audited.body.includes('"d"'));
-  expect(await call("POST", "/v1/token-keys/rotate?environment=nowhere", {}), 404, "environment_not_found");
+  expect(await call("POST", "/v1/signing-keys/rotate?environment=nowhere", {}), 404, "environment_not_found");
 });

@@ -1,8 +1,6 @@
 /** An environment that issues internal tokens, over a temporary SQLite file, and calls for them. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JSONWebKeySet } from "jose";
 import type { Api, Consumer, InternalToken, Key, Tier } from "../../control/domain/model.ts";
@@ -15,6 +13,7 @@ import { tokensFrame } from "../../control/sync/tokenFrames.ts";
 import type { WireTokenAnswer, WireTokenAsk } from "../../control/sync/tokenPayload.ts";
 import { CONTENT_TYPE } from "../../control/sync/wire.ts";
 import { startSync } from "../control-sync/support.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
 
 export interface Cleanup {
   after(fn: () => unknown): void;
@@ -46,11 +45,11 @@ export interface Replica {
 
 /** Consumers acme (bronze, claim org) and initech (suspended), and keys k1, k2 (narrowed, gold), k3 (revoked), k4 (over), k5 (initech's). */
 export async function startEnvironment(t: Cleanup, internalToken: InternalToken | undefined = settings): Promise<Environment> {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-identity-"));
+  const folder = makeFolder("identity");
   const store = await openStore(`file:${join(folder, "tollgate.db")}`, () => undefined);
   t.after(async () => {
     await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
   await store.createEnvironment("default", context);
   await store.addGatewayToken({ id: "t", name: "t", digest: digest("token"), environment: "default", group: "edge", apis: null, expiresAtMs: null }, 2, context);

@@ -3,22 +3,21 @@
  * installs, and the entry point is started there as its user. What a container engine adds (the base image, the file system) isn't tried.
  */
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { chmodSync, chownSync, cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { execFile } from "node:child_process";
+import { chmodSync, chownSync, cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { promisify } from "node:util";
-import { until } from "../envoy/support/until.ts";
+import { freePort } from "../kit/ports.ts";
+import { Program } from "../kit/process.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { environmentOf, last, parseContainerfile, type Stage } from "./containerfile.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const run = promisify(execFile);
 const stages = parseContainerfile(readFileSync(join(root, "deploy/Containerfile"), "utf8"));
 const [build, packages, final] = stages as [Stage, Stage, Stage];
-const scratch = mkdtempSync(join(tmpdir(), "tollgate-container-"));
-after(() => rmSync(scratch, { recursive: true, force: true }));
+const scratch = temporaryFolder("container");
 
 test("the stages stand on a slim Node; what is copied from the project exists and isn't ignored", () => {
   assert.equal(stages.length, 3);
@@ -67,26 +66,18 @@ test("with production packages alone, read-only, as that user, control starts, i
   const healthy = () => run(health[0]!, health.slice(1), { cwd: app, env, ...user }).then(() => true, () => false);
 
   assert.equal(await healthy(), false);
-  const control = spawn(program!, args, { cwd: app, env, ...user, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  for (const stream of [control.stdout, control.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output += text));
-  const ended = new Promise<number | null>((resolveEnd) => control.once("close", resolveEnd));
+  const control = new Program(program!, args, { cwd: app, env, ...user });
   try {
-    await until("control's start", () => {
-      if (control.exitCode !== null) throw new Error(output);
-      return output.includes("control is ready");
-    }, 60_000);
+    await control.until("it is ready", () => control.output.includes("control is ready"));
     assert.equal(await healthy(), true);
     const listed = await fetch(`http://127.0.0.1:${controlPort}/v1/environments`, { headers: { authorization: `Bearer ${env.TOLLGATE_ADMIN_TOKEN}` } });
     assert.equal(listed.status, 200);
     const { stdout } = await run(program!, [args[0]!, "--version"], { cwd: app, env, ...user });
     assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
-    control.kill("SIGTERM");
-    assert.equal(await ended, 0, output);
+    assert.equal(await control.stop("SIGTERM"), 0, control.output);
     assert.equal(await healthy(), false);
   } finally {
-    control.kill("SIGKILL");
-    await ended;
+    await control.stop();
   }
 });
 
@@ -124,12 +115,4 @@ function readOnly(path: string): void {
   if (stat.isSymbolicLink()) return;
   if (stat.isDirectory()) for (const name of readdirSync(path)) readOnly(join(path, name));
   chmodSync(path, stat.isDirectory() ? 0o755 : stat.mode & 0o111 ? 0o555 : 0o444);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
 }

@@ -1,19 +1,18 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { promisify } from "node:util";
 import { gunzipSync } from "node:zlib";
 import { storedGzip } from "../../control/image/gzip.ts";
 import { tar } from "../../control/image/tar.ts";
 import { wasmImage } from "../../control/image/wasmImage.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { digestOf, moduleOf, readLayout, readTar } from "./layout.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-const folder = mkdtempSync(join(tmpdir(), "tollgate-image-"));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("image");
 const wasmPath = join(root, "build/tollgate.wasm");
 const wasm = readFileSync(wasmPath);
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };

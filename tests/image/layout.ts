@@ -40,14 +40,14 @@ export function readLayout(folder: string): ReadLayout {
   assert.equal(index.mediaType, "application/vnd.oci.image.index.v1+json");
   assert.equal(index.manifests.length, 1);
   const blobs = join(folder, "blobs", "sha256");
-  const unseen = new Set(readdirSync(blobs));
+  const unsampled = new Set(readdirSync(blobs));
   const described = (descriptor: Descriptor): Buffer => {
     assert.match(descriptor.digest, /^sha256:[0-9a-f]{64}$/);
     const name = descriptor.digest.slice("sha256:".length);
     const bytes = readFileSync(join(blobs, name));
     assert.equal(bytes.length, descriptor.size);
     assert.equal(digestOf(bytes), descriptor.digest);
-    unseen.delete(name);
+    unsampled.delete(name);
     return bytes;
   };
   const top = index.manifests[0]!;
@@ -55,7 +55,7 @@ export function readLayout(folder: string): ReadLayout {
   const config = JSON.parse(described(manifest.config).toString("utf8")) as ReadLayout["config"];
   const layers = manifest.layers.map(described);
   assert.equal(layers.length, 1);
-  assert.deepEqual([...unseen], [], "blobs that nothing describes");
+  assert.deepEqual([...unsampled], [], "blobs that nothing describes");
   return { top, manifest, config, layer: layers[0]!, blob: (digest) => readFileSync(join(blobs, digest.slice("sha256:".length))) };
 }
 

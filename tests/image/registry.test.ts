@@ -1,20 +1,19 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { promisify } from "node:util";
 import { wasmImage } from "../../control/image/wasmImage.ts";
 import { writeImage } from "../../control/image/writeImage.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { readLayout } from "./layout.ts";
 import { ensureTools, startRegistry } from "./registry.ts";
 import { pullModule, push } from "./registryClient.ts";
 
 const run = promisify(execFile);
 const wasm = readFileSync(resolve(import.meta.dirname, "../../build/tollgate.wasm"));
-const folder = mkdtempSync(join(tmpdir(), "tollgate-image-"));
-after(() => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder("image");
 const image = wasmImage(wasm, "1.2.3");
 const { layout } = await writeImage(image, join(folder, "image"));
 const tools = await ensureTools();

@@ -4,7 +4,7 @@ import { request } from "node:https";
 import { after, before, describe, it } from "node:test";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { Authority, type Certificate } from "../envoy/support/spiffe.ts";
-import { until } from "../envoy/support/until.ts";
+import { eventually } from "../kit/eventually.ts";
 import { manifestsOf } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
 import type { Echo } from "./support/upstream.ts";
@@ -34,7 +34,7 @@ describe("the plugin on a sidecar", { skip: await skipReason() }, () => {
       istiodEnv,
       objects: { tollgate: objects, certificates: [mutualTls(authority)] },
     });
-    await until("the sidecar to serve", async () => (await ask("/free", checkout)).status === 200);
+    await eventually("the sidecar to serve", async () => (await ask("/free", checkout)).status === 200);
   });
   after(() => mesh?.stop());
 
@@ -53,7 +53,7 @@ describe("the plugin on a sidecar", { skip: await skipReason() }, () => {
 
   it("refuses a certificate of nobody that it knows", async () => {
     const { status, reason } = await ask("/free", authority.issue(identity("visitor")));
-    assert.deepEqual([status, reason], [403, "peer_unknown"]);
+    assert.deepEqual([status, reason], [403, "unknown_peer"]);
   });
 
   it("has no connection with a certificate of another authority, or none", async () => {
@@ -117,7 +117,7 @@ function shop(): FileInput {
     internalToken: { issuer: "https://tollgate.test" }, // with it, mesh-identity has a policy by certificate for stock
     apis: [
       { id: "orders", hosts: ["shop.example.com"], paths: ["/orders"], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 } },
-      { id: "stock", hosts: ["stock", "stock.shop", host], paths: ["/"], upstream: { service: host, port: 8080 }, auth: { mode: "peer" }, routes: [{ path: "/free", cost: 0 }] },
+      { id: "stock", hosts: ["stock", "stock.shop", host], paths: ["/"], upstream: { service: host, port: 8080 }, auth: { mode: "mtls" }, routes: [{ path: "/free", cost: 0 }] },
     ],
     tiers: [{ id: "inside", limits: [{ name: "month", kind: "quota", limit: perMonth, period: "30d", anchor: "firstUse" }] }],
     consumers: [{ id: "checkout", tier: "inside", identities: [identity("checkout")] }],

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, beforeEach, describe, it } from "node:test";
-import { reasonOf } from "../envoy/harness.ts";
-import { Hammer, stopHammers, type Tally } from "../envoy/support/hammer.ts";
-import type { Response } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import { reasonOf } from "../kit/gateway.ts";
+import { Hammer, stopHammers, type Tally } from "../kit/hammer.ts";
+import type { Response } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import { shopFile, shopRoute, shopServices, wasmPlugin } from "./support/definitions.ts";
 import { Mesh } from "./support/mesh.ts";
 import { skipReason } from "./tools.ts";
@@ -57,7 +57,7 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
       await mesh.gateway.stop();
       await mesh.control.kill();
       await mesh.gateway.start();
-      const first = await until("an answer", () => withKey());
+      const first = await eventually("an answer", () => withKey());
       assert.deepEqual([first.status, reasonOf(first), first.header("retry-after")], [503, "not_ready", "1"]);
       await settles(503, 503);
       await mesh.control.start();
@@ -84,12 +84,12 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
         await leave();
         const load = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections: 6 });
         const { id, key } = await mesh.control.call<{ id: string; key: string }>("POST", "/v1/keys", { consumer: "corner" });
-        await until("the new key", async () => (await withKey(key)).status === 200);
+        await eventually("the new key", async () => (await withKey(key)).status === 200);
         await mesh.control.call("POST", `/v1/keys/${id}/revoke`);
-        await until("its revocation", async () => reasonOf(await withKey(key)) === "key_revoked");
+        await eventually("its revocation", async () => reasonOf(await withKey(key)) === "key_revoked");
         assertOnly(await load.stop(), 200);
         await comeBack();
-        await plugs(60_000);
+        await plugs();
       });
 
       it(`${how} when the gateway starts: it listens only once istiod is there`, async () => {
@@ -99,17 +99,17 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
         await sleep(1000);
         await assert.rejects(withKey(), { code: "ECONNREFUSED" });
         await comeBack();
-        await settles(200, 401, 60_000);
+        await settles(200, 401);
       });
     }
   });
 
   /** Changes the plugin, and waits until the gateway has this very change: what it answered before says nothing of what istiod knows. */
-  async function plugs(deadlineMs?: number): Promise<void> {
+  async function plugs(): Promise<void> {
     const prefix = `x-change-${++changes}-`;
     // Not the default, for the sake of the test's time.
-    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { loadHoldMs: 300, claims: { prefix } } })]);
-    await until("the gateway to have the change", async () => (await withKey()).body.includes(`"${prefix}tier":"platinum"`), deadlineMs);
+    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { snapshotWaitTimeoutMs: 300, claims: { prefix } } })]);
+    await eventually("the gateway to have the change", async () => (await withKey()).body.includes(`"${prefix}tier":"platinum"`));
     await settles(200, 401);
   }
 
@@ -117,7 +117,7 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
   async function missesModule(): Promise<void> {
     const refused = mesh.istiod.refusals();
     mesh.put("plugin", [wasmPlugin({ modulePath: missingModule })]);
-    await until("Envoy's refusal", async () => mesh.istiod.refusals() > refused);
+    await eventually("Envoy's refusal", async () => mesh.istiod.refusals() > refused);
   }
 
   function withKey(key = keys.platinum): Promise<Response> {
@@ -129,17 +129,17 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
   }
 
   /** Waits until requests with a key and without are answered with these, on every worker. */
-  async function settles(keyed: number, keyless: number, deadlineMs = 20_000): Promise<void> {
+  async function settles(keyed: number, keyless: number): Promise<void> {
     let seen: number[] = [];
     try {
-      await until("the gateway to settle", async () => {
+      await eventually("the gateway to settle", async () => {
         seen = [];
         for (let i = 0; i < 10; i++) {
           seen.push((await withKey()).status, (await withoutKey()).status);
           if (seen.at(-2) !== keyed || seen.at(-1) !== keyless) return false;
         }
         return true;
-      }, deadlineMs);
+      });
     } catch (error) {
       throw new Error(`${(error as Error).message}; wanted ${keyed} and ${keyless}, the last were ${seen.join(", ")}`, { cause: error });
     }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { projectRoot } from "../../control/envoy/paths.ts";
-import { until } from "../envoy/support/until.ts";
+import { eventually } from "../kit/eventually.ts";
 import { shopFile } from "./support/definitions.ts";
 import { Mesh } from "./support/mesh.ts";
 import { skipReason } from "./tools.ts";
@@ -33,7 +33,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
         const objects = objectsIn(folder);
         const before = await mesh.istiod.taken();
         mesh.put("golden", objects);
-        await until("Envoy to have taken or refused it", async () => mesh.istiod.refusals() > 0 || ![undefined, before].includes(await mesh.istiod.taken()));
+        await eventually("Envoy to have taken or refused it", async () => mesh.istiod.refusals() > 0 || ![undefined, before].includes(await mesh.istiod.taken()));
         assert.equal(mesh.istiod.refusals(), 0, mesh.istiod.log().split("\n").filter((line) => line.includes("ACK ERROR")).join("\n"));
         if (routing === "gateway-api") for (const route of objects.filter(({ kind }) => kind === "HTTPRoute")) await accepted(route);
       });
@@ -42,7 +42,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
     /** What istiod wrote of the route. */
     async function accepted({ metadata: { name, namespace = "default" } }: KubernetesObject): Promise<void> {
       const place = { group: "gateway.networking.k8s.io", plural: "httproutes", namespace, name };
-      const condition = await until(`the status of ${name}`, () => (mesh.kubernetes.store.get(place) as KubernetesObject | undefined)?.status?.parents?.[0]?.conditions.find(({ type }) => type === "Accepted"));
+      const condition = await eventually(`the status of ${name}`, () => (mesh.kubernetes.store.get(place) as KubernetesObject | undefined)?.status?.parents?.[0]?.conditions.find(({ type }) => type === "Accepted"));
       assert.equal(condition.status, "True", `${name}: ${condition.message}`);
     }
   });

@@ -5,9 +5,9 @@ import { after, before, describe, it } from "node:test";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
-import { Hammer, stopHammers } from "../envoy/support/hammer.ts";
-import type { Pair, Response } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import { Hammer, stopHammers } from "../kit/hammer.ts";
+import type { Pair, Response } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import { manifestsOf } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
 import { Issuer } from "./support/tokens.ts";
@@ -22,7 +22,7 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
   before(async () => {
     const file = shop(keys);
     mesh = await Mesh.start({ file, manifests: true, services: [{ name: "orders", namespace: "shop", sidecar: true }], ...(await withObjects(file)) });
-    await until("the gateway and the service's proxy to serve", async () => (await atGateway("/orders", [["x-api-key", keys.platinum]])).status === 200);
+    await eventually("the gateway and the service's proxy to serve", async () => (await atGateway("/orders", [["x-api-key", keys.platinum]])).status === 200);
   });
   after(async () => {
     stopHammers();
@@ -65,7 +65,7 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
   it("goes on under load while the signing key is rotated", async () => {
     const load = new Hammer([mesh.gateway], { path: "/orders", key: keys.platinum, connections: 4 });
     await load.admitted(50);
-    await mesh.control.call("POST", "/v1/token-keys/rotate");
+    await mesh.control.call("POST", "/v1/signing-keys/rotate");
     await load.admitted(load.tally.admitted + 500);
     const { statuses, failed } = await load.stop();
     assert.deepEqual([Object.keys(statuses), failed], [["200"], 0]);
@@ -73,7 +73,7 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
 
   it("ends with the key", async () => {
     await mesh.control.call("POST", "/v1/keys/corner-1/revoke");
-    await until("the refusal", async () => (await atGateway("/orders", [["x-api-key", keys.bronze]])).status === 401);
+    await eventually("the refusal", async () => (await atGateway("/orders", [["x-api-key", keys.bronze]])).status === 401);
   });
 
   function atGateway(path: string, headers: Pair[] = []): Promise<Response> {

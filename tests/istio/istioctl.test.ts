@@ -1,12 +1,12 @@
 /** What Istio's and Kubernetes' own tools say of the manifests: every generated file is valid, every overlay builds, the installation can be made. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parseAllDocuments, stringify } from "yaml";
 import { projectRoot } from "../../control/envoy/paths.ts";
+import { makeFolder, removeFolder } from "../kit/folders.ts";
 import { build } from "./support/manifests.ts";
 import { istioTools, skipReason } from "./tools.ts";
 
@@ -21,10 +21,10 @@ describe("istioctl and kustomize", { skip: await skipReason() }, () => {
   let scratch: string;
   let istioctlPath: string;
   before(async () => {
-    scratch = mkdtempSync(join(tmpdir(), "tollgate-istioctl-"));
+    scratch = makeFolder("istioctl");
     ({ istioctl: istioctlPath } = (await istioTools())!);
   });
-  after(() => rmSync(scratch, { recursive: true, force: true }));
+  after(() => removeFolder(scratch));
 
   it("refuse what is wrong: a field that isn't there, a version that nobody defines", async () => {
     const wrongField = write("field.yaml", [{ apiVersion: "extensions.istio.io/v1alpha1", kind: "WasmPlugin", metadata: { name: "a", namespace: "b" }, spec: { url: "oci://a", pluginConfg: {} } }]);

@@ -4,9 +4,9 @@ import { randomInt } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
-import { reasonOf } from "../envoy/harness.ts";
-import type { Pair, Response } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import { reasonOf } from "../kit/gateway.ts";
+import type { Pair, Response } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import { manifestsOf, type Routing } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
 import { Issuer } from "./support/tokens.ts";
@@ -38,7 +38,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
     after(() => mesh?.stop());
 
     it("gets from nothing to the first 401 and the first 200", async () => {
-      const refused = await until("the gateway's answer", async () => call("/orders"));
+      const refused = await eventually("the gateway's answer", async () => call("/orders"));
       assert.deepEqual([refused.status, reasonOf(refused)], [401, "key_missing"]);
       assert.equal((await call("/orders", { key: keys.platinum })).status, 200);
     });
@@ -87,7 +87,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
     it("tells in the access log who called, by which key, and why one was refused", async () => {
       await call("/orders/passed?secret=1", { key: keys.platinum });
       await call("/orders/refused?secret=1");
-      const line = (marked: string) => until(`the access log's line of ${marked}`, () => mesh.gateway.log().split("\n").find((one) => one.startsWith("{") && one.includes(`"/orders/${marked}"`)));
+      const line = (marked: string) => eventually(`the access log's line of ${marked}`, () => mesh.gateway.log().split("\n").find((one) => one.startsWith("{") && one.includes(`"/orders/${marked}"`)));
       const passed = await line("passed");
       for (const part of ["acme", "platinum", "acme-1"]) assert.ok(passed.includes(`"${part}"`), passed);
       assert.ok(!mesh.gateway.log().includes("secret=1"), "queries may have keys in them");
@@ -99,7 +99,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
       changed.apis!.find(({ id }) => id === "orders")!.traffic!.versions = versions(routing, 0, 100);
       const { objects } = await manifestsOf(changed, routing);
       mesh.put("tollgate", objects);
-      await until("the second version alone", async () => {
+      await eventually("the second version alone", async () => {
         for (let i = 0; i < 20; i++) if ((await admitted("/orders", { key: keys.platinum })).upstream !== "orders-v2") return false;
         return true;
       });
@@ -109,8 +109,8 @@ for (const routing of ["istio", "gateway-api"] as const) {
       const { objects } = await manifestsOf(file(routing, issuer, keys), routing, ["traffic-extension"]);
       assert.deepEqual((objects as { kind: string }[]).map(({ kind }) => kind).filter((kind) => /WasmPlugin|TrafficExtension/.test(kind)), ["TrafficExtension"]);
       mesh.put("tollgate", objects);
-      await until("the plugin by its other object", async () => (await mesh.gateway.filters()).some((name) => /trafficextension/.test(name) && !/translated/.test(name)));
-      await until("refusals by it", async () => reasonOf(await call("/orders")) === "key_missing");
+      await eventually("the plugin by its other object", async () => (await mesh.gateway.filters()).some((name) => /trafficextension/.test(name) && !/translated/.test(name)));
+      await eventually("refusals by it", async () => reasonOf(await call("/orders")) === "key_missing");
       assert.equal((await call("/orders", { key: keys.platinum })).status, 200);
     });
 

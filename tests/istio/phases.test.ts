@@ -1,8 +1,8 @@
 /** What an AuthorizationPolicy sees of forged claims in each phase of the plugin: why it stands in AUTHN or AUTHZ, and never in STATS. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { Pair } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import type { Pair } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import { paidPolicy, shopFile, shopRoute, shopServices, wasmPlugin, type Phase } from "./support/definitions.ts";
 import { Mesh } from "./support/mesh.ts";
 import { skipReason } from "./tools.ts";
@@ -46,7 +46,7 @@ describe("the plugin's phase and AuthorizationPolicy on claims", { skip: await s
   async function pluginIs(phase: Phase): Promise<void> {
     const names = { "key-id": `x-key-${phase.toLowerCase()}` };
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, phase, configuration: { claims: { prefix: "x-tollgate-", names } } })]);
-    await until(`the plugin in ${phase}`, async () => (await mesh.gateway.send({ headers: [["x-api-key", keys.bronze]] })).body.includes(`"x-key-${phase.toLowerCase()}":"corner-1"`));
+    await eventually(`the plugin in ${phase}`, async () => (await mesh.gateway.send({ headers: [["x-api-key", keys.bronze]] })).body.includes(`"x-key-${phase.toLowerCase()}":"corner-1"`));
   }
 
   async function paid(key: string, more: Pair[] = []): Promise<number> {

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { appendFileSync, copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { Hammer, stopHammers, type Tally } from "../envoy/support/hammer.ts";
-import { until } from "../envoy/support/until.ts";
+import { Hammer, stopHammers, type Tally } from "../kit/hammer.ts";
+import { eventually } from "../kit/eventually.ts";
 import { shopFile, shopRoute, shopServices, wasmPlugin } from "./support/definitions.ts";
 import { Mesh } from "./support/mesh.ts";
 import type { Echo } from "./support/upstream.ts";
@@ -47,7 +47,7 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
     const load = new Load();
     await load.flows();
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { claims: { prefix: "x-shop-" } } })]);
-    await until("the claims' new names", async () => (await claims(keys.platinum))["x-shop-tier"] === "platinum");
+    await eventually("the claims' new names", async () => (await claims(keys.platinum))["x-shop-tier"] === "platinum");
     await load.flows();
     const { withKey, withoutKey } = await load.stop();
     assertOnly(withKey, 200);
@@ -58,7 +58,7 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
     const load = new Load();
     await load.flows();
     mesh.put("plugin", [wasmPlugin({ modulePath: otherModule() })]);
-    await until("the claims' old names", async () => (await claims(keys.platinum))["x-tollgate-tier"] === "platinum");
+    await eventually("the claims' old names", async () => (await claims(keys.platinum))["x-tollgate-tier"] === "platinum");
     await load.flows();
     const { withKey, withoutKey } = await load.stop();
     assertOnly(withKey, 200);
@@ -84,7 +84,7 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
     /** Until so many more were answered. */
     async flows(): Promise<void> {
       const loads = [this.withKey, this.withoutKey].map((load) => ({ load, before: answered(load.tally) }));
-      await until("answers", () => loads.every(({ load, before: had }) => answered(load.tally) > had + 300));
+      await eventually("answers", () => loads.every(({ load, before: had }) => answered(load.tally) > had + 300));
     }
 
     async stop(): Promise<{ withKey: Tally; withoutKey: Tally }> {
@@ -94,7 +94,7 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
   }
 
   async function answers(key: string | undefined, status: number): Promise<void> {
-    await until(`only ${status}`, async () => {
+    await eventually(`only ${status}`, async () => {
       for (let i = 0; i < inARow; i++) if ((await mesh.gateway.send({ headers: key === undefined ? [] : [["x-api-key", key]] })).status !== status) return false;
       return true;
     });

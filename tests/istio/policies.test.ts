@@ -4,9 +4,9 @@ import { randomInt } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
-import { reasonOf } from "../envoy/harness.ts";
-import type { Pair } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import { reasonOf } from "../kit/gateway.ts";
+import type { Pair } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import { manifestsOf } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
 import { Issuer } from "./support/tokens.ts";
@@ -23,8 +23,8 @@ describe("policies behind the filter", { skip: await skipReason() }, () => {
     const made = await manifestsOf(file(), "istio");
     objects = made.objects as { kind: string }[];
     mesh = await Mesh.start({ file: file(), services: ["all", "free", "paid", "people"].map((name) => ({ name, namespace: "shop" })), manifests: true, meshConfig: made.meshConfig, objects: { tollgate: made.objects } });
-    await until("the gateway's answer", async () => reasonOf(await call("other.example.org", "/")) === "key_missing");
-    await until("the tokens' keys", async () => (await upstreamOf("api.example.com", "/people", { token: await issuer.sign({ client_id: "acme" }) })) === "people");
+    await eventually("the gateway's answer", async () => reasonOf(await call("other.example.org", "/")) === "key_missing");
+    await eventually("the tokens' keys", async () => (await upstreamOf("api.example.com", "/people", { token: await issuer.sign({ client_id: "acme" }) })) === "people");
   });
   after(() => mesh?.stop());
 
@@ -46,7 +46,7 @@ describe("policies behind the filter", { skip: await skipReason() }, () => {
   });
 
   it("go with routes that read a host as the filter does, with a final dot too", async () => {
-    // Without base/platform/host-dots.yaml both would find the API of all hosts here.
+    // Without base/platform/host-form.yaml both would find the API of all hosts here.
     for (const host of ["api.example.com.", "api.example.com.:80", "API.example.COM.", "api.example.com:abc"]) assert.equal(await upstreamOf(host, "/free"), "free", host);
     assert.deepEqual(await refusal("api.example.com.", "/paid"), [401, "key_missing"]);
     for (const host of ["api.example.com..", "api.example.com:80:80", "api.example.com..:80"]) assert.deepEqual(await refusal(host, "/free"), [401, "key_missing"], `${host} is another host to both`);
@@ -54,7 +54,7 @@ describe("policies behind the filter", { skip: await skipReason() }, () => {
 
   it("close every API with callers while the filter is missing, forged headers of another tier included", async () => {
     mesh.put("tollgate", objects.filter(({ kind }) => kind !== "WasmPlugin"));
-    await until("a gateway without the filter", async () => (await call("other.example.org", "/")).status === 403);
+    await eventually("a gateway without the filter", async () => (await call("other.example.org", "/")).status === 403);
     for (const [host, path] of [["other.example.org", "/"], ["api.example.com", "/paid"], ["api.example.com", "/people"]] as const) {
       assert.deepEqual(await refusal(host, path, { key: keys.gold }), [403, undefined], `${host}${path}`);
     }
@@ -62,7 +62,7 @@ describe("policies behind the filter", { skip: await skipReason() }, () => {
     assert.deepEqual(await refusal("api.example.com", "/people", { more: [["x-tollgate-tier", "gold"]] }), [403, undefined], "a forged tier is no token");
     assert.equal(await upstreamOf("api.example.com", "/free"), "free", "keyless as before");
     mesh.put("tollgate", objects);
-    await until("the filter again", async () => reasonOf(await call("other.example.org", "/")) === "key_missing");
+    await eventually("the filter again", async () => reasonOf(await call("other.example.org", "/")) === "key_missing");
   });
 
   interface Caller {
@@ -94,7 +94,7 @@ describe("policies behind the filter", { skip: await skipReason() }, () => {
       version: 1,
       apis: [
         { id: "all", hosts: ["*"], paths: ["/"], upstream: upstream("all"), auth: { mode: "key" } },
-        { id: "free", hosts: ["api.example.com", "*.free.example.com"], paths: ["/free"], upstream: upstream("free"), auth: { mode: "keyless" } },
+        { id: "free", hosts: ["api.example.com", "*.free.example.com"], paths: ["/free"], upstream: upstream("free"), auth: { mode: "none" } },
         { id: "paid", hosts: ["api.example.com"], paths: ["/paid"], upstream: upstream("paid"), auth: { mode: "key" }, cors: { allowOrigins: ["https://app.example.com"], allowMethods: ["POST"] } },
         { id: "people", hosts: ["api.example.com"], paths: ["/people"], upstream: upstream("people"), auth: { mode: "jwt", jwt: { issuers: [{ issuer: issuer.url, jwks: issuer.jwks }] } } },
       ],

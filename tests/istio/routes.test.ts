@@ -4,11 +4,12 @@ import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import { ApiRouter } from "../../control/domain/matching.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
-import type { Pair, Response } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import type { Pair, Response } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
+import { type HttpServer } from "../kit/http.ts";
 import { manifestsOf } from "./support/manifests.ts";
 import { Mesh } from "./support/mesh.ts";
-import { type Echo, startUpstream, type Upstream } from "./support/upstream.ts";
+import { type Echo, startUpstream } from "./support/upstream.ts";
 import { skipReason } from "./tools.ts";
 
 const service = (name: string) => ({ service: `${name}.shop.svc.cluster.local`, port: 8080 });
@@ -21,14 +22,14 @@ const apis: ApiInput[] = [
   { id: "items-write", hosts: ["shop.example.com", "*.example.com"], paths: ["/items"], methods: ["POST", "DELETE"], cors },
   { id: "admin", hosts: ["admin.example.com"], paths: ["/", "/items/all"], methods: ["POST"] },
   { id: "labs", hosts: ["*.labs.example.com"], paths: ["/status", "/new.items"] },
-].map((api): ApiInput => ({ ...api, upstream: service(api.id), auth: { mode: "keyless" } }));
+].map((api): ApiInput => ({ ...api, upstream: service(api.id), auth: { mode: "none" } }));
 
 const orders: ApiInput = {
   id: "orders",
   hosts: ["shop.example.com"],
   paths: ["/v1/orders"],
   upstream: service("orders"),
-  auth: { mode: "keyless" },
+  auth: { mode: "none" },
   cors: { allowOrigins: ["https://*.example.com"], allowMethods: ["GET", "PUT"], maxAgeSeconds: 60 },
   traffic: {
     rewrite: { prefix: "/api" },
@@ -42,14 +43,14 @@ const orders: ApiInput = {
 };
 
 /** Its certificate isn't there; the redirect of plain HTTP needs none. */
-const secure: ApiInput = { id: "secure", hosts: ["secure.example.com"], paths: ["/"], upstream: service("web"), auth: { mode: "keyless" }, traffic: { tls: { credentialName: "secure-example-com" } } };
+const secure: ApiInput = { id: "secure", hosts: ["secure.example.com"], paths: ["/"], upstream: service("web"), auth: { mode: "none" }, traffic: { tls: { credentialName: "secure-example-com" } } };
 
 /** Envoy resolves what ends with `.localhost` by itself (RFC 6761). TLS to the outside needs Istio's agent, for the system's authorities. */
 const outsideHost = "partner.localhost";
 
 function definitions(outsidePort: number): FileInput {
   const outside: ApiInput = {
-    id: "outside", hosts: ["shop.example.com"], paths: ["/partner"], upstream: { service: outsideHost, port: outsidePort }, auth: { mode: "keyless" },
+    id: "outside", hosts: ["shop.example.com"], paths: ["/partner"], upstream: { service: outsideHost, port: outsidePort }, auth: { mode: "none" },
     traffic: { external: { tls: false }, rewrite: { prefix: "/" }, headers: { request: { remove: ["x-internal"] } }, circuitBreaking: { maxConnections: 10 } },
   };
   return { version: 1, apis: [...apis, orders, outside] };
@@ -64,14 +65,14 @@ const methods = ["GET", "POST", "DELETE", "PUT"];
 for (const routing of ["istio", "gateway-api"] as const) {
   describe(`routes of ${routing}`, { skip: await skipReason() }, () => {
     let mesh: Mesh;
-    let outside: Upstream;
+    let outside: HttpServer;
     let file: FileInput;
     before(async () => {
       outside = await startUpstream("outside", "127.0.0.1");
       file = definitions(outside.port);
       const { objects, meshConfig } = await manifestsOf(file, routing);
       mesh = await Mesh.start({ file, services: serviceNames.map((name) => ({ name, namespace: "shop" })), gatewayApi: routing === "gateway-api", manifests: true, meshConfig, objects: { tollgate: objects } });
-      await until("all hosts' routes", async () => {
+      await eventually("all hosts' routes", async () => {
         for (const [host, path] of [["elsewhere.org", "/"], ["shop.example.com", "/v1/orders"], ["a.labs.example.com", "/status"]] as const) if ((await call(host, path)).status !== 200) return false;
         return true;
       }, 60_000);
@@ -139,7 +140,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
     it("leads plain HTTP to HTTPS where a host has a certificate, and nowhere else", async () => {
       const { objects } = await manifestsOf({ ...file, apis: [...file.apis!, secure] }, routing);
       mesh.put("tollgate", objects);
-      const response = await until("the redirect", async () => {
+      const response = await eventually("the redirect", async () => {
         const response = await call("secure.example.com", "/status?a=b");
         return response.status === 301 && response;
       }, 60_000);

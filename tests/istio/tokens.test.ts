@@ -4,9 +4,9 @@ import { randomInt } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
-import { reasonOf } from "../envoy/harness.ts";
-import type { Pair, Response } from "../envoy/support/http1.ts";
-import { until } from "../envoy/support/until.ts";
+import { reasonOf } from "../kit/gateway.ts";
+import type { Pair, Response } from "../kit/http1.ts";
+import { eventually } from "../kit/eventually.ts";
 import { paidPolicy, shopRoute, shopServices, wasmPlugin } from "./support/definitions.ts";
 import { Mesh } from "./support/mesh.ts";
 import { Issuer, requestAuthentication } from "./support/tokens.ts";
@@ -35,7 +35,7 @@ describe("auth modes in a mesh", { skip: await skipReason() }, () => {
       objects: { route: shopRoute(), tokens: [requestAuthentication(issuer, partner)], policy: [paidPolicy("platinum")] },
     });
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, phase: "AUTHZ" })]);
-    await until("the plugin", async () => reasonOf(await call("/jwt")) === "token_missing");
+    await eventually("the plugin", async () => reasonOf(await call("/jwt")) === "token_missing");
   });
   after(() => mesh?.stop());
 
@@ -80,7 +80,7 @@ describe("auth modes in a mesh", { skip: await skipReason() }, () => {
     it("refuses a verified token of another issuer, for another audience, of nobody", async () => {
       assert.equal(reasonOf(await call("/jwt", { token: await partner.sign({ aud: audience, client_id: "acme" }) })), "token_issuer");
       assert.equal(reasonOf(await call("/jwt", { token: await issuer.sign({ aud: "api://billing", client_id: "acme" }) })), "token_audience");
-      assert.equal(reasonOf(await call("/jwt", { token: await issuer.sign({ aud: audience, client_id: "nobody" }) })), "consumer_unknown");
+      assert.equal(reasonOf(await call("/jwt", { token: await issuer.sign({ aud: audience, client_id: "nobody" }) })), "unknown_consumer");
     });
   });
 
@@ -162,14 +162,14 @@ function claimsOf(headers: Record<string, string>): Record<string, string> {
 
 function file(issuer: Issuer, partner: Issuer, keys: { acme: string; corner: string }): FileInput {
   const ofIssuer = { issuers: [{ issuer: issuer.url, jwks: issuer.jwks, audiences: [audience] }] };
-  const ofPartner = { issuers: [{ issuer: partner.url, jwks: partner.jwks }], tierClaim: "plan", unknownConsumers: "admit" as const };
+  const ofPartner = { issuers: [{ issuer: partner.url, jwks: partner.jwks }], tierClaim: "plan", unknownConsumers: "allow" as const };
   const api = (id: string, auth: ApiInput["auth"], path = `/${id}`): ApiInput => ({ id, hosts: ["*"], paths: [path], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 }, ...(auth === undefined ? {} : { auth }) });
   return {
     version: 1,
     apis: [
-      api("key", { mode: "key" }), api("open", { mode: "keyless" }), api("peer", { mode: "peer" }),
+      api("key", { mode: "key" }), api("open", { mode: "none" }), api("peer", { mode: "mtls" }),
       api("jwt", { mode: "jwt", jwt: ofIssuer }), api("paid", { mode: "jwt", jwt: ofIssuer }), api("tiers", { mode: "jwt", jwt: ofPartner }),
-      api("either", { mode: "key-or-jwt", jwt: ofIssuer }), api("both", { mode: "both", jwt: ofIssuer }),
+      api("either", { mode: "key-or-jwt", jwt: ofIssuer }), api("both", { mode: "key-and-jwt", jwt: ofIssuer }),
     ],
     tiers: [{ id: "bronze", limits: [{ name: "month", kind: "quota", limit: quota, period: "30d", anchor: "firstUse" }] }, { id: "platinum", limits: [] }],
     consumers: [{ id: "acme", tier: "platinum", claims: { org: "acme-corp" } }, { id: "corner", tier: "bronze" }],

@@ -1,5 +1,5 @@
 /** istiod, istioctl and kustomize, built by Go from this folder's go.mod: the first time it takes some minutes. */
-import { goTools } from "../goTools.ts";
+import { goTools } from "../kit/goTools.ts";
 
 const packages = ["istio.io/istio/istioctl/cmd/istioctl", "istio.io/istio/pilot/cmd/pilot-discovery", "sigs.k8s.io/kustomize/kustomize/v5"];
 

@@ -24,7 +24,7 @@ const upstream = { service: "web.shop.svc.cluster.local", port: 80 };
 type ApiInput = NonNullable<FileInput["apis"]>[number];
 
 const keyApi: ApiInput = { id: "keys", hosts: ["*"], paths: ["/"], upstream };
-const tokenApi = (mode: "jwt" | "key-or-jwt" | "both", over: Partial<ApiInput> = {}): ApiInput => ({ id: "tokens", hosts: ["*"], paths: ["/t"], upstream, auth: { mode, jwt: { issuers: [{ issuer: "https://id.example.com/", jwks, audiences: ["t"] }] } }, ...over });
+const tokenApi = (mode: "jwt" | "key-or-jwt" | "key-and-jwt", over: Partial<ApiInput> = {}): ApiInput => ({ id: "tokens", hosts: ["*"], paths: ["/t"], upstream, auth: { mode, jwt: { issuers: [{ issuer: "https://id.example.com/", jwks, audiences: ["t"] }] } }, ...over });
 const fileOf = (...apis: ApiInput[]): FileInput => ({ version: 1, apis });
 
 function objects(files: readonly ManifestFile[]): KubernetesObject[] {
@@ -50,7 +50,7 @@ for (const { name, output, text } of platformGoldens()) {
   test(`${name} makes what ${name.replace(".in.", ".out.")} says`, () => {
     const [made, golden] = [text, readFileSync(output, "utf8")].map((one) => one.split("\n"));
     const line = made!.findIndex((own, index) => own !== golden![index]);
-    assert.ok(text === golden!.join("\n"), `line ${line + 1} of ${output} is \`${golden![line]}\`, and would be \`${made![line]}\`: run \`npm run golden\`, and look at the difference`);
+    assert.ok(text === golden!.join("\n"), `line ${line + 1} of ${output} is \`${golden![line]}\`, and would be \`${made![line]}\`: run \`npm run generate\`, and look at the difference`);
   });
 }
 
@@ -83,7 +83,7 @@ test("a comment on a field that isn't there is a mistake of ours", () => {
 
 test("the plugin is in AUTHN with keys alone, in AUTHZ as soon as one API takes tokens, never in STATS", () => {
   assert.equal(find(platform(fileOf(keyApi)), "WasmPlugin").spec.phase, "AUTHN");
-  for (const mode of ["jwt", "key-or-jwt", "both"] as const) assert.equal(find(platform(fileOf(keyApi, tokenApi(mode))), "WasmPlugin").spec.phase, "AUTHZ", mode);
+  for (const mode of ["jwt", "key-or-jwt", "key-and-jwt"] as const) assert.equal(find(platform(fileOf(keyApi, tokenApi(mode))), "WasmPlugin").spec.phase, "AUTHZ", mode);
 });
 
 test("FAIL_RELOAD from Istio 1.27 on, FAIL_CLOSE before", () => {
@@ -92,7 +92,7 @@ test("FAIL_RELOAD from Istio 1.27 on, FAIL_CLOSE before", () => {
 });
 
 test("TrafficExtension says what WasmPlugin says, and takes its place", () => {
-  for (const file of [fileOf(keyApi), fileOf(keyApi, tokenApi("both"))]) {
+  for (const file of [fileOf(keyApi), fileOf(keyApi, tokenApi("key-and-jwt"))]) {
     const spec = fillEnvironment(file, "default");
     const { phase, priority, selector, ...wasm } = find(platform(file), "WasmPlugin").spec;
     const components = componentFiles(spec, manifestOptions());
@@ -104,7 +104,7 @@ test("TrafficExtension says what WasmPlugin says, and takes its place", () => {
 
 test("the filter would take its configuration, and the gateway token isn't in it", () => {
   const check = structureCheck(PluginSchema);
-  const withToken: FileInput = { ...fileOf(keyApi, tokenApi("jwt"), { ...keyApi, id: "peers", hosts: ["peers.shop"], auth: { mode: "peer" } }), internalToken: { issuer: "https://tokens.example.com" } };
+  const withToken: FileInput = { ...fileOf(keyApi, tokenApi("jwt"), { ...keyApi, id: "peers", hosts: ["peers.shop"], auth: { mode: "mtls" } }), internalToken: { issuer: "https://tokens.example.com" } };
   for (const file of [fileOf(keyApi), withToken]) {
     const plugins = platform(file, { keySources: undefined }).filter(({ kind }) => kind === "WasmPlugin") as Loose[];
     for (const { spec } of plugins) {
@@ -179,7 +179,7 @@ test("one rule for each issuer, with the audiences of all its APIs", () => {
 });
 
 test("a waypoint with the filter is given control's cluster, which istiod keeps from it otherwise", () => {
-  const peers = fileOf({ ...keyApi, id: "peers", hosts: ["peers.shop"], auth: { mode: "peer" } });
+  const peers = fileOf({ ...keyApi, id: "peers", hosts: ["peers.shop"], auth: { mode: "mtls" } });
   const filters = (meshProxy: "sidecar" | "waypoint") => platform(peers, { meshProxy }).filter(({ kind, metadata }) => kind === "EnvoyFilter" && metadata.name.endsWith("-control")) as Loose[];
   const [filter] = filters("waypoint");
   const plugin = platform(peers, { meshProxy: "waypoint" }).find(({ kind, metadata }) => kind === "WasmPlugin" && metadata.name !== "tollgate") as Loose;
@@ -203,9 +203,9 @@ test("services that get nothing of an API have no rule for its callers", () => {
 });
 
 test("a policy for each API with callers, none where nothing is asked for or refused", () => {
-  const open: ApiInput = { ...keyApi, id: "open", paths: ["/open"], auth: { mode: "keyless" } };
+  const open: ApiInput = { ...keyApi, id: "open", paths: ["/open"], auth: { mode: "none" } };
   const names = (file: FileInput, options?: Partial<ManifestOptions>) => platform(file, options).filter(({ kind, metadata }) => kind === "AuthorizationPolicy" && metadata.namespace === "istio-ingress").map(({ metadata }) => metadata.name);
-  assert.deepEqual(names(fileOf(keyApi, open, tokenApi("both"))), ["tollgate-keys", "tollgate-tokens"]);
+  assert.deepEqual(names(fileOf(keyApi, open, tokenApi("key-and-jwt"))), ["tollgate-keys", "tollgate-tokens"]);
   assert.deepEqual(names(fileOf(keyApi), { plugin: { mode: "observe" } }), [], "a filter that only observes refuses nothing, and so must policies");
   const rules = find(platform(fileOf(tokenApi("key-or-jwt"))), "AuthorizationPolicy", "tollgate-tokens").spec.rules as Loose[];
   assert.equal(rules.length, 1, "a key is enough: no token is asked for");
@@ -216,12 +216,12 @@ test("a policy for each API with callers, none where nothing is asked for or ref
 test("what can't work is refused, with what would do", () => {
   const refused = (file: FileInput, options: Partial<ManifestOptions>, words: RegExp) => assert.throws(() => manifestFiles(file, manifestOptions(options)), { name: "ManifestError", message: words });
   refused(fileOf(tokenApi("key-or-jwt")), { keySources: [{ header: "x-api-key" }, { bearer: true }] }, /keySources\[1\]: keys can't come by `bearer` at a gateway whose API `tokens` takes tokens.*Use another source/);
-  refused(fileOf(tokenApi("both")), { keySources: [{ header: "Authorization" }] }, /keySources\[0\]: keys can't come by `header: authorization`/);
+  refused(fileOf(tokenApi("key-and-jwt")), { keySources: [{ header: "Authorization" }] }, /keySources\[0\]: keys can't come by `header: authorization`/);
   refused(fileOf(keyApi), { image: { module: "registry.example.com/tollgate:1", control: "c" } }, /has no digest: a tag can be moved.*npm run image/);
   refused(fileOf(keyApi), { istioVersion: { major: 1, minor: 21 } }, /Istio 1\.21 has not all of the APIs.*1\.22 or newer/);
-  refused(fileOf({ ...keyApi, auth: { mode: "peer" }, upstream: { service: "example.net", port: 443 } }), {}, /API `keys`: auth\.mode peer needs an upstream in the mesh/);
-  refused(fileOf({ ...keyApi, auth: { mode: "peer" }, traffic: { timeoutSeconds: 1 } }), {}, /API `keys`: traffic has no meaning with auth\.mode peer/);
-  for (const mode of ["jwt", "key-or-jwt", "both"] as const) {
+  refused(fileOf({ ...keyApi, auth: { mode: "mtls" }, upstream: { service: "example.net", port: 443 } }), {}, /API `keys`: auth\.mode peer needs an upstream in the mesh/);
+  refused(fileOf({ ...keyApi, auth: { mode: "mtls" }, traffic: { timeoutSeconds: 1 } }), {}, /API `keys`: traffic has no meaning with auth\.mode peer/);
+  for (const mode of ["jwt", "key-or-jwt", "key-and-jwt"] as const) {
     refused(fileOf(keyApi, { ...keyApi, id: "closed", paths: ["/c"], auth: { mode } }), {}, new RegExp(`API \`closed\`: auth\\.mode ${mode} says not whose tokens it takes.*Add auth\\.jwt`));
   }
   for (const scope of ["read*", "*read", "*"]) {

@@ -10,7 +10,7 @@ import { manifestOptions } from "./support/options.ts";
 
 for (const { name, output, files } of routingGoldens()) {
   test(`routes of fixtures/${name}`, () => {
-    assert.deepEqual(Object.fromEntries(filesBelow(output)), Object.fromEntries(files), "run `npm run golden` and look at the difference");
+    assert.deepEqual(Object.fromEntries(filesBelow(output)), Object.fromEntries(files), "run `npm run generate` and look at the difference");
     for (const [path, text] of files) if (path.endsWith(".yaml")) for (const document of parseAllDocuments(text)) assert.deepEqual(document.errors, [], path);
   });
 }

@@ -40,7 +40,7 @@ function reaches(operation: Operation, host: string, path: string, method: strin
   return among(operation.hosts, host, true) && !among(operation.notHosts, host, false) && among(operation.paths, path, true) && !among(operation.notPaths, path, false) && among(operation.methods, method, true) && !among(operation.notMethods, method, false);
 }
 
-test("a policy reaches its API's requests alone, whatever the hosts, paths and methods", () => {
+test("a policy reaches all of its API's requests but OPTIONS, and no other API's, whatever the hosts, paths and methods", () => {
   let reached = 0;
   fc.assert(
     fc.property(fc.array(apiInput, { minLength: 1, maxLength: 5 }), (inputs) => {
@@ -48,12 +48,15 @@ test("a policy reaches its API's requests alone, whatever the hosts, paths and m
       const router = new ApiRouter(apis);
       for (const api of apis) {
         const operations = territory(api, apis);
-        for (const host of asked.hosts) for (const form of [host, `${host}:8443`]) for (const path of asked.paths) for (const method of asked.methods) {
-          if (!operations.some((operation) => reaches(operation, form, path, method))) continue;
-          const place = router.match(form, path, method);
-          if (typeof place === "string") continue;
-          reached++;
-          assert.equal(place.api.id, api.id, `${method} ${form}${path} by the policy of ${api.id}: ${JSON.stringify(operations)}`);
+        for (const host of asked.hosts) for (const path of asked.paths) for (const method of asked.methods) {
+          const place = router.match(host, path, method);
+          const own = typeof place !== "string" && place.api === api;
+          const what = `${method} ${host}${path} by the policy of ${api.id}: ${JSON.stringify(operations)}`;
+          if (operations.some((operation) => reaches(operation, host, path, method))) {
+            if (typeof place === "string") continue;
+            reached++;
+            assert.ok(own, what);
+          } else if (own && method !== "OPTIONS") assert.fail(`not reached: ${what}`);
         }
       }
     }),
@@ -68,8 +71,18 @@ test("a lone API is reached as a whole, but for preflights where it has CORS", (
   assert.deepEqual(territory(cors!, [cors!])[0]?.notMethods, ["OPTIONS"]);
 });
 
-test("where nothing can be told apart there is no policy", () => {
-  const [all, below] = storable([{ hosts: ["*"], paths: ["/"], methods: [], cors: false }, { hosts: ["*.example.com"], paths: ["/"], methods: [], cors: false }]);
-  assert.deepEqual(territory(all!, [all!, below!]), []);
+test("hosts that have all paths of their own are left out, and there is still a policy", () => {
+  const [all, below, exact] = storable([{ hosts: ["*"], paths: ["/"], methods: [], cors: false }, { hosts: ["*.example.com"], paths: ["/"], methods: [], cors: false }, { hosts: ["a.example.com"], paths: ["/v1"], methods: [], cors: false }]);
+  assert.deepEqual(territory(all!, [all!, below!]), [{ notHosts: ["*.example.com"] }]);
   assert.deepEqual(territory(below!, [all!, below!]), [{ hosts: ["*.example.com"] }]);
+  // What a more exact host has no path for is the less exact one's.
+  assert.deepEqual(territory(all!, [all!, exact!]), [{ hosts: ["a.example.com", "a.example.com:*"], notPaths: ["/v1", "/v1/*"] }, { notHosts: ["a.example.com", "a.example.com:*"] }]);
+});
+
+test("a method in another case is reached where APIs differ by method", () => {
+  const [read, write] = storable([{ hosts: ["*"], paths: ["/v1", "/v2"], methods: ["GET"], cors: false }, { hosts: ["*"], paths: ["/v1"], methods: ["POST"], cors: false }]);
+  const [operation] = territory(write!, [read!, write!]);
+  assert.deepEqual(operation, { paths: ["/v1", "/v1/*"], notMethods: ["GET", "HEAD"] });
+  for (const method of ["POST", "post", "Post"]) assert.ok(reaches(operation!, "x.test", "/v1", method), method);
+  assert.deepEqual(territory(read!, [read!, write!]), [{ paths: ["/v1", "/v1/*"], notMethods: ["POST"] }, { paths: ["/v2", "/v2/*"] }]);
 });

@@ -1,20 +1,19 @@
 /** What kustomize makes of overlays, and what istioctl says of the example with the Gateway API; of the committed manifests it's asked in tests/istio. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { parse, parseAllDocuments } from "yaml";
 import { projectRoot } from "../../control/envoy/paths.ts";
 import { runCli } from "../../control/cli/program.ts";
 import { istioTools, skipReason } from "../istio/tools.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 
 const run = promisify(execFile);
 const limits = { timeout: 120_000, maxBuffer: 1 << 27 };
-const scratch = mkdtempSync(join(tmpdir(), "tollgate-manifests-"));
-after(() => rmSync(scratch, { recursive: true, force: true }));
+const scratch = temporaryFolder("manifests");
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Loose = any;

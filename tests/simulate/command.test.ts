@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, test } from "node:test";
@@ -7,7 +6,9 @@ import { gzipSync } from "node:zlib";
 import { parse } from "yaml";
 import { runCli } from "../../control/cli/program.ts";
 import type { Report } from "../../control/simulate/report.ts";
-import { lines, startMs, temporaryFolder, writeIn } from "./support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { Program } from "../kit/process.ts";
+import { lines, startMs, writeIn } from "./support.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const folder = temporaryFolder();
@@ -117,10 +118,48 @@ describe("tollgate simulate", () => {
     assert.match(stdout, /^requests +5 /m);
   });
 
-  test("nothing but bad lines is refused", async () => {
-    const { code, stdout, stderr } = await cli(["-", "-f", file], "noise\nmore noise\n");
-    assert.deepEqual([code, stdout], [1, ""]);
-    assert.match(stderr, /^No line could be read:\nstandard input:1: of no format that is known; name it by --input, --format or --columns: noise\n/);
+  /** Options, and a log of which nothing is understood. */
+  const unread: [name: string, args: string[], text: string][] = [
+    ["of no known format", [], "noise\nmore noise\n"],
+    ["not JSON", ["--input", "json"], "noise\n"],
+    ["JSON without a time", ["--input", "json"], '{"a":1}\n\n{"a":2}\n'],
+    ["JSON without a path", ["--input", "json"], '{"time":"2026-11-02T00:00:00Z","level":"info"}\n'],
+    ["JSON without a path, found by itself", [], '{"time":"2026-11-02T00:00:00Z","level":"info"}\n'],
+    ["not Envoy's text", ["--input", "envoy"], "noise\n"],
+    ["not Istio's text", ["--input", "istio"], "noise\n"],
+    ["not of the format string", ["--format", "%START_TIME% %REQ(:PATH)%"], "noise\n"],
+    ["CSV whose header names nothing", ["--input", "csv"], "a,b,c\n1,2,3\n4,5,6\n"],
+    ["CSV that is only such a header", ["--input", "csv"], "a,b,c\n"],
+    ["CSV with no time in its column", ["--input", "csv"], "time,path\nyesterday,/a\n"],
+    ["CSV with too few cells", ["--input", "csv"], "time,path\n2026-11-02T00:00:00Z\n"],
+  ];
+  for (const [name, args, text] of unread) {
+    test(`a log of which nothing is understood is refused: ${name}`, async () => {
+      for (const more of [[], ["--fail-if-limited"], ["--json"], ["--csv"]]) {
+        const { code, stdout, stderr } = await cli(["-", "-f", file, ...args, ...more], text);
+        assert.deepEqual([code, stdout], [1, ""], more.join());
+        assert.match(stderr, /^standard input\b.* has no line that tells of a request\./);
+        assert.match(stderr, /standard input:[12]: |1 lines with a time, but without a path/, "the first bad line and why");
+        assert.match(stderr, /--columns/);
+      }
+    });
+  }
+
+  test("one log of two of which nothing is understood is refused, too", async () => {
+    const { code, stderr } = await cli([log, "-", "-f", file], "noise\n");
+    assert.equal(code, 1);
+    assert.match(stderr, /^standard input has no line that tells of a request\.\nstandard input:1: of no format that is known/);
+  });
+
+  test("--show-bad says how many bad lines are shown", async () => {
+    const text = `${lines(calls)}${"noise\n".repeat(9)}`;
+    const shown = async (count: string, ...more: string[]) => {
+      const { code, stdout, stderr } = await cli(["-", "-f", file, "--show-bad", count, ...more], text);
+      assert.equal(code, 0);
+      return [...`${stdout}${stderr}`.matchAll(/standard input:\d+: not JSON: noise/g)].length;
+    };
+    assert.deepEqual([await shown("0"), await shown("2"), await shown("100")], [0, 2, 9]);
+    assert.equal(await shown("3", "--csv"), 3, "on standard error beside CSV");
   });
 
   test("an empty log is no mistake", async () => {
@@ -165,16 +204,12 @@ describe("tollgate simulate", () => {
 });
 
 test("the program reads a pipe as it comes, and the file's environment", async () => {
-  const child = spawn(process.execPath, ["--import", "tsx", join(root, "control/cli/main.ts"), "simulate", "-", "-f", file, "--json"], { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => void (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => void (stderr += text));
-  for (const call of calls) child.stdin.write(lines([call]));
-  child.stdin.end();
-  const code = await new Promise((ended) => child.once("close", ended));
-  assert.deepEqual([code, stderr], [0, ""]);
-  assert.equal((JSON.parse(stdout) as Report).requests.limited, 1);
+  const program = new Program(process.execPath, ["--import", "tsx", join(root, "control/cli/main.ts"), "simulate", "-", "-f", file, "--json"], { cwd: root, stdin: "pipe" });
+  for (const call of calls) program.child.stdin!.write(lines([call]));
+  program.child.stdin!.end();
+  const code = await program.ended;
+  assert.deepEqual([code, program.stderr], [0, ""]);
+  assert.equal((JSON.parse(program.stdout) as Report).requests.limited, 1);
 });
 
 test("the example of docs/simulate.md is what the command prints", async () => {

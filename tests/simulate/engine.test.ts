@@ -23,7 +23,7 @@ interface Parts {
 /** Two consumers of one tier, one API. */
 function spec({ tier = [], api = [], routes = [], keys = [], more = {} }: Parts): EnvironmentSpec {
   return environment({
-    apis: [{ id: "echo", hosts: ["*"], paths: ["/"], upstream, limits: api, routes }, { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "keyless" }, limits: api.filter(({ subject }) => subject === "ip") }],
+    apis: [{ id: "echo", hosts: ["*"], paths: ["/"], upstream, limits: api, routes }, { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "none" }, limits: api.filter(({ subject }) => subject === "ip") }],
     tiers: [{ id: "bronze", scopes: ["*"], limits: tier, ...more }],
     consumers: [{ id: "acme", tier: "bronze" }, { id: "initech", tier: "bronze" }],
     keys: keys.map((key, index) => ({ id: `a${index + 1}`, consumer: "acme", sha256: String(index).repeat(64), ...key })),

@@ -1,7 +1,5 @@
 /** What a real Envoy writes in each of its formats says the same to the simulation. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
@@ -9,11 +7,12 @@ import { after, before, test } from "node:test";
 import { envoyArguments, envoyBootstrap, type EnvoyObject } from "../../control/envoy/bootstrap.ts";
 import { findEnvoy } from "../../control/envoy/find.ts";
 import { istioDefaultFormat } from "../../control/simulate/envoyFormat.ts";
-import { endWithUs } from "../envoy/support/children.ts";
-import { send } from "../envoy/support/http1.ts";
-import { freePorts } from "../envoy/support/ports.ts";
-import { until } from "../envoy/support/until.ts";
-import { environment, replay, temporaryFolder, upstream, writeIn } from "./support.ts";
+import { Program } from "../kit/process.ts";
+import { send } from "../kit/http1.ts";
+import { freePort } from "../kit/ports.ts";
+import { eventually } from "../kit/eventually.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { environment, replay, upstream, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -37,17 +36,12 @@ const logs = ["json.log", "envoy.log", "istio.log", "custom.log"];
 const count = agents.length * paths.length;
 
 before(async () => {
-  const [port] = (await freePorts(1)) as [number];
+  const port = await freePort();
   const config = writeIn(folder, "envoy.json", JSON.stringify(configuration(port)));
   const { path } = await findEnvoy();
-  const child = spawn(path, [...envoyArguments(config, 1, "error"), "--file-flush-interval-msec", "20"], { stdio: "ignore" });
-  endWithUs(child);
-  const ended = once(child, "exit");
-  after(async () => {
-    child.kill("SIGKILL");
-    await ended;
-  });
-  await until("Envoy to answer", async () => (await send(port, { path: "/ready" })).status === 200);
+  const envoy = new Program(path, [...envoyArguments(config, 1, "error"), "--file-flush-interval-msec", "20"]);
+  after(() => envoy.stop());
+  await envoy.until("it answers", async () => (await send(port, { path: "/ready" })).status === 200);
   for (const agent of agents) {
     for (const target of paths) {
       const headers: [string, string][] = [["host", "api.example.com:8080"], ["user-agent", Buffer.from(agent, "utf8").toString("latin1")], ["x-tollgate-consumer", "acme"], ["x-tollgate-key-id", "acme-1"]];
@@ -55,14 +49,14 @@ before(async () => {
     }
   }
   const lines = (name: string) => readFileSync(at(name), "utf8").split("\n").filter((line) => line !== "" && !line.includes("/ready"));
-  await until("the logs", () => logs.every((name) => lines(name).length >= count));
+  await eventually("the logs", () => logs.every((name) => lines(name).length >= count));
   for (const name of logs) writeIn(folder, name, `${lines(name).join("\n")}\n`);
 });
 
 const spec = environment({
   apis: [
     { id: "echo", hosts: ["api.example.com"], paths: ["/"], upstream, limits: [{ name: "address", kind: "rate", limit: 3, windowSeconds: 3600, subject: "ip" }], routes: [{ path: "/search", cost: 2 }] },
-    { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "keyless" } },
+    { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "none" } },
   ],
   tiers: [{ id: "bronze", limits: [{ name: "day", kind: "quota", limit: 2, period: "30d", subject: "consumer" }] }],
   consumers: [{ id: "acme", tier: "bronze" }],

@@ -50,10 +50,10 @@ describe("Envoy's and Istio's text", () => {
     const parser = text(istioDefaultFormat);
     const agents = fc.array(fc.constantFrom('" "', '"', " ", "-", "200", "a", "[", "%"), { maxLength: 60 }).map((parts) => parts.join(""));
     fc.assert(fc.property(agents, (agent) => assert.equal(slotsOf(parser, istioLine.replace("curl/7.73.0-DEV", agent))?.host, "httpbin:8000")));
-    const started = performance.now();
+    const started = process.cpuUsage();
     slotsOf(parser, istioLine.replace("curl/7.73.0-DEV", '" "'.repeat(100_000)));
     slotsOf(parser, '[2020-11-25T21:26:18.409Z] "GET ' + '" '.repeat(100_000));
-    assert.ok(performance.now() - started < 2000);
+    assert.ok(process.cpuUsage(started).user < 2_000_000, "microseconds of this process alone, however busy the machine is");
   });
 });
 

@@ -15,8 +15,8 @@ const spec = environment({
     { id: "admin", hosts: ["api.example.com"], paths: ["/admin"], methods: ["GET"], upstream, scopes: ["admin"] },
     { id: "jwt", hosts: ["api.example.com"], paths: ["/jwt"], upstream, auth: { mode: "jwt" } },
     { id: "tokens", hosts: ["api.example.com"], paths: ["/tokens"], upstream, auth: { mode: "jwt", jwt: { issuers: [{ issuer: "https://login.example.com", jwksUri: "https://login.example.com/keys" }] } } },
-    { id: "mesh", hosts: ["api.example.com"], paths: ["/mesh"], upstream, auth: { mode: "peer" } },
-    { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "keyless" } },
+    { id: "mesh", hosts: ["api.example.com"], paths: ["/mesh"], upstream, auth: { mode: "mtls" } },
+    { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "none" } },
   ],
   tiers: [{ id: "bronze", scopes: ["read"], apis: ["echo", "tokens", "public"], limits: [limit] }, { id: "gold", scopes: ["*"], limits: [{ ...limit, limit: 2 }] }],
   consumers: [{ id: "acme", tier: "bronze" }, { id: "rich", tier: "gold" }, { id: "nobody" }, { id: "asleep", tier: "gold", suspended: true }],
@@ -66,8 +66,8 @@ describe("what the file refuses before limits are asked", () => {
     [{ consumer: "rich", path: "/search", method: "POST" }, "decided"],
     [{ key: "k-near", address: "10.1.2.3:44" }, "decided"],
     [{ key: "k-near", address: "[2001:db8:1::1]:44" }, "decided"],
-    [{ key: "k-near", address: "11.1.2.3" }, "address_not_allowed"],
-    [{ key: "k-near", address: "" }, "address_not_allowed"],
+    [{ key: "k-near", address: "11.1.2.3" }, "ip_not_allowed"],
+    [{ key: "k-near", address: "" }, "ip_not_allowed"],
     [{ key: "unheard-of", consumer: "unheard-of", path: "/admin" }, "decided"],
     [{ path: "/public/x" }, "decided"],
   ];
@@ -130,7 +130,7 @@ describe("what the log says was refused", () => {
       { ms: 3, details: "tollgate_quota_exceeded", key: "k-acme" },
       { ms: 4, details: "tollgate_other", key: "k-acme" },
     ]);
-    assert.deepEqual(requests.refusedThen, { key_unknown: 2 });
+    assert.deepEqual(requests.refusedThen, { unknown_key: 2 });
     assert.equal(requests.limitedThen, 1);
     assert.equal(requests.decided, 2);
     assert.equal(warnings.filter((text) => /refused by limits at the time/.test(text)).length, 1);

@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
@@ -64,13 +62,6 @@ export function lines(calls: readonly LoggedCall[]): string {
 
 export async function replay(spec: EnvironmentSpec, calls: readonly LoggedCall[] | string, more: Partial<SimulationOptions> = {}): Promise<Report> {
   return simulate([source(typeof calls === "string" ? calls : lines(calls))], options(spec, more));
-}
-
-/** A folder that is gone when the file's tests are over. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-simulate-"));
-  after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 export function writeIn(folder: string, name: string, content: string | Buffer): string {

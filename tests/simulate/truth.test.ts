@@ -34,7 +34,7 @@ function spec(): FileInput {
           { path: "/dear", cost: 7, limits: [{ name: "hours", kind: "quota", limit: 21, period: "1h", subject: "key" }] },
         ],
       },
-      { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "keyless" }, limits: [{ name: "per-ip", kind: "rate", limit: 4, windowSeconds: 5, subject: "ip", enforcement: "gateway" }] },
+      { id: "public", hosts: ["*"], paths: ["/public"], upstream, auth: { mode: "none" }, limits: [{ name: "per-ip", kind: "rate", limit: 4, windowSeconds: 5, subject: "ip", enforcement: "gateway" }] },
     ],
     tiers: [
       {

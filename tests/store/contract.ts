@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Api, Consumer, Key, Limit, Tier } from "../../control/domain/model.ts";
 import type { FeedChange, FeedReader } from "../../control/store/feedSource.ts";
 import type { StoreOptions } from "../../control/store/sqlStore.ts";
 import type { RecordWriter, Store } from "../../control/store/store.ts";
+import { eventually } from "../kit/eventually.ts";
 import { TableModel } from "./tableModel.ts";
 
 /** Gives an opened store over an empty database; `reopen` opens the same database once more. Both are closed after the test. */
@@ -30,14 +30,6 @@ export async function change(store: Store, edit: (writer: RecordWriter) => Promi
 }
 
 const snapshot = async <T>(store: Store, use: (reader: FeedReader) => Promise<T>): Promise<T> => (await store.snapshotRead(environment, async (reader) => ({ value: await use(reader) })))!.value;
-
-const until = async (holds: () => boolean | Promise<boolean>, what: string) => {
-  const deadline = Date.now() + 20_000;
-  while (!(await holds())) {
-    if (Date.now() > deadline) assert.fail(`never came true: ${what}`);
-    await sleep(10);
-  }
-};
 
 export function storeContract(name: string, databases: Databases): void {
   const ready = async (options?: StoreOptions) => {
@@ -548,7 +540,7 @@ export function storeContract(name: string, databases: Databases): void {
       const unsubscribe = store.subscribe(environment, (version) => woken.push(version));
       const versions = await Promise.all(Array.from({ length: 25 }, (_, index) => change(store, (writer) => writer.put("key", key(`k${index}`)))));
       assert.deepEqual(versions.toSorted((a, b) => a - b), Array.from({ length: 25 }, (_, index) => index + 2));
-      await until(() => woken.at(-1) === 26n, "woken for the last version");
+      await eventually("the last version to be told", () => woken.at(-1) === 26n);
       assert.deepEqual(woken, woken.toSorted((a, b) => Number(a - b)), "never backwards");
       const changes = (await snapshot(store, (reader) => reader.changesSince(1n, 100)))!;
       assert.deepEqual(changes.map(({ version }) => Number(version)), Array.from({ length: 25 }, (_, index) => index + 2));

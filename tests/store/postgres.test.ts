@@ -8,9 +8,11 @@ import { openStore } from "../../control/store/open.ts";
 import type { StoreOptions } from "../../control/store/sqlStore.ts";
 import type { Store } from "../../control/store/store.ts";
 import { isUnavailable } from "../../control/store/unavailable.ts";
-import { adminToken, capturedLogger, temporaryFolder } from "../control/support.ts";
+import { adminToken, capturedLogger } from "../control/support.ts";
+import { temporaryFolder } from "../kit/folders.ts";
+import { eventually } from "../kit/eventually.ts";
 import { change, consumer, context, key, storeContract } from "./contract.ts";
-import { type PostgresServer, query, startPostgres } from "./postgresServer.ts";
+import { type PostgresServer, query, startPostgres } from "../kit/postgres.ts";
 
 const server = await startPostgres().catch((error: unknown) => String(error));
 const opened: Store[] = [];
@@ -56,7 +58,7 @@ function replicas(server: PostgresServer): void {
     await change(one, (writer) => writer.put("consumer", consumer("acme")));
     const versions = await Promise.all(Array.from({ length: 20 }, (_, index) => change(index % 2 === 0 ? one : two, (writer) => writer.put("key", key(`k${index}`)))));
     assert.equal(new Set(versions).size, 20);
-    await until(() => woken.at(-1) === 21n);
+    await eventually("the last version to be told", () => woken.at(-1) === 21n);
     assert.deepEqual(woken, [...new Set(woken)].sort((a, b) => Number(a - b)));
   });
 
@@ -68,9 +70,9 @@ function replicas(server: PostgresServer): void {
     two.subscribe("default", (version) => woken.push(version));
     await query(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'");
     await change(one, (writer) => writer.put("consumer", consumer("acme")));
-    await until(() => woken.includes(1n));
+    await eventually("version 1 to be told", () => woken.includes(1n));
     await change(one, (writer) => writer.put("consumer", consumer("b")));
-    await until(() => woken.includes(2n));
+    await eventually("version 2 to be told", () => woken.includes(2n));
   });
 }
 
@@ -93,7 +95,7 @@ function lost(server: PostgresServer): void {
 
 function control(server: PostgresServer): void {
   it("works over it, says so while it's away, and works again", async (t) => {
-    const folder = temporaryFolder(t);
+    const folder = temporaryFolder();
     const config = readConfig({ TOLLGATE_DATA_DIR: folder, TOLLGATE_DATABASE_URL: await server.createDatabase(), TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0", TOLLGATE_ADMIN_TOKEN: adminToken });
     const running = await startControl(config, capturedLogger().logger);
     t.after(() => running.close());
@@ -112,16 +114,8 @@ function control(server: PostgresServer): void {
     assert.equal((await call("GET", "/healthz")).status, 200);
     assert.equal((await call("GET", "/metrics")).status, 200);
     await server.resume();
-    await until(async () => (await call("GET", "/readyz")).status === 200);
+    await eventually("the control plane to be ready again", async () => (await call("GET", "/readyz")).status === 200);
     assert.deepEqual(JSON.parse((await call("GET", `/v1/keys/${record.id}`)).body), record);
     assert.equal((await call("POST", `/v1/keys/${record.id}/revoke`)).status, 200);
   });
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await holds())) {
-    if (Date.now() > deadline) assert.fail("never came true");
-    await sleep(10);
-  }
 }

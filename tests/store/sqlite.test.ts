@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, describe, it } from "node:test";
+import { afterEach, describe, it } from "node:test";
 import { openStore } from "../../control/store/open.ts";
 import type { StoreOptions } from "../../control/store/sqlStore.ts";
 import type { Store } from "../../control/store/store.ts";
+import { temporaryFolder } from "../kit/folders.ts";
 import { api, change, consumer, context, key, storeContract } from "./contract.ts";
 
-const root = mkdtempSync(join(tmpdir(), "tollgate-sqlite-"));
+const root = temporaryFolder("sqlite");
 const opened: Store[] = [];
 let files = 0;
 
@@ -21,7 +21,6 @@ async function open(url: string, options?: StoreOptions): Promise<Store> {
 afterEach(async () => {
   for (const store of opened.splice(0)) await store.close();
 });
-after(() => rmSync(root, { recursive: true, force: true }));
 
 const newFile = () => join(root, `folder${++files}`, "tollgate.db");
 

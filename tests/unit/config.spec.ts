@@ -69,13 +69,13 @@ describe("a configuration", () => {
     expect(text(config.scopesHeader)).toBe("x-tollgate-scopes");
     expect(config.renames.length).toBe(0);
     expect(config.ownedNames.length).toBe(0);
-    expect(config.unknownApiPass).toBeFalsy();
+    expect(config.unknownApiAllow).toBeFalsy();
     expect(config.failOpen).toBeFalsy();
-    expect(config.loadHoldMs).toBe(2000);
-    expect(config.loadHoldRequests).toBe(1024);
+    expect(config.snapshotWaitTimeoutMs).toBe(2000);
+    expect(config.maxSnapshotWaiters).toBe(1024);
     expect(config.maxSnapshotAgeSeconds).toBe(86400);
     expect(config.observe).toBeFalsy();
-    expect(config.observeForwardsKey).toBeFalsy();
+    expect(config.observeKeepsKey).toBeFalsy();
     expect(config.snapshot == null).toBeTruthy();
   });
 
@@ -83,8 +83,8 @@ describe("a configuration", () => {
     const config = parse(`{
       "control": {"cluster": "outbound|8091||control.svc", "authority": "control.svc:8091", "tokenEnv": "MY_TOKEN", "timeoutMs": 1000.0, "waitMs": 3e2},
       "environment": "pr-7", "keySources": [{"query": "api key"}, {"cookie": "ApiKey"}, {"header": "X-My-Key"}, {"bearer": true}, {"header": "Authorization"}],
-      "unknownApi": "pass", "failureMode": "open", "loadHoldMs": 0, "loadHoldRequests": 1, "maxSnapshotAgeSeconds": 0, "mode": "observe",
-      "observe": {"key": "forward"}
+      "unknownApi": "allow", "failureMode": "open", "snapshotWaitTimeoutMs": 0, "maxSnapshotWaiters": 1, "maxSnapshotAgeSeconds": 0, "mode": "observe",
+      "observe": {"key": "keep"}
     }`)!;
     expect(configError()).toBe("");
     expect(text(config.cluster)).toBe("outbound|8091||control.svc");
@@ -102,13 +102,13 @@ describe("a configuration", () => {
     expect(text(config.sources[2].name)).toBe("x-my-key");
     expect(config.sources[3].kind).toBe(SOURCE_BEARER);
     expect(text(config.sources[4].name)).toBe("authorization");
-    expect(config.unknownApiPass).toBeTruthy();
+    expect(config.unknownApiAllow).toBeTruthy();
     expect(config.failOpen).toBeTruthy();
-    expect(config.loadHoldMs).toBe(0);
-    expect(config.loadHoldRequests).toBe(1);
+    expect(config.snapshotWaitTimeoutMs).toBe(0);
+    expect(config.maxSnapshotWaiters).toBe(1);
     expect(config.maxSnapshotAgeSeconds).toBe(0);
     expect(config.observe).toBeTruthy();
-    expect(config.observeForwardsKey).toBeTruthy();
+    expect(config.observeKeepsKey).toBeTruthy();
   });
 
   it("decodes its snapshot", () => {
@@ -121,9 +121,9 @@ describe("a configuration", () => {
   });
 
   it("forwards keys only while it observes", () => {
-    expect(parseWith(`"observe": {"key": "forward"}`).observeForwardsKey).toBeFalsy();
-    expect(parseWith(`"observe": {"key": "strip"}, "mode": "observe"`).observeForwardsKey).toBeFalsy();
-    expect(parseWith(`"observe": {"key": "forward"}, "mode": "observe"`).observeForwardsKey).toBeTruthy();
+    expect(parseWith(`"observe": {"key": "keep"}`).observeKeepsKey).toBeFalsy();
+    expect(parseWith(`"observe": {"key": "strip"}, "mode": "observe"`).observeKeepsKey).toBeFalsy();
+    expect(parseWith(`"observe": {"key": "keep"}, "mode": "observe"`).observeKeepsKey).toBeTruthy();
     expect(parseWith(`"observe": {}, "mode": "enforce"`).observe).toBeFalsy();
   });
 });
@@ -295,14 +295,18 @@ describe("a configuration's mistakes", () => {
     expect(errorOf(`{"environment": "Default"}`)).toBe(environment);
     expect(errorOf(`{"environment": "a_b"}`)).toBe(environment);
     expect(errorOf(`{"environment": "${"e".repeat(33)}"}`)).toBe(environment);
-    expect(errorWith(`"loadHoldMs": 60001`)).toBe("loadHoldMs: a whole number from 0 to 60000 is required");
-    expect(errorWith(`"loadHoldMs": -1`)).toBe("loadHoldMs: a whole number from 0 to 60000 is required");
-    expect(errorWith(`"loadHoldMs": 0.5`)).toBe("loadHoldMs: a whole number from 0 to 60000 is required");
-    expect(errorWith(`"loadHoldMs": "2s"`)).toBe("loadHoldMs: a whole number from 0 to 60000 is required");
-    expect(errorWith(`"loadHoldMs": 1e300`)).toBe("loadHoldMs: a whole number from 0 to 60000 is required");
-    expect(errorWith(`"loadHoldRequests": 8193`)).toBe("loadHoldRequests: a whole number from 0 to 8192 is required");
+    expect(errorWith(`"snapshotWaitTimeoutMs": 60001`)).toBe("snapshotWaitTimeoutMs: a whole number from 0 to 60000 is required");
+    expect(errorWith(`"snapshotWaitTimeoutMs": -1`)).toBe("snapshotWaitTimeoutMs: a whole number from 0 to 60000 is required");
+    expect(errorWith(`"snapshotWaitTimeoutMs": 0.5`)).toBe("snapshotWaitTimeoutMs: a whole number from 0 to 60000 is required");
+    expect(errorWith(`"snapshotWaitTimeoutMs": "2s"`)).toBe("snapshotWaitTimeoutMs: a whole number from 0 to 60000 is required");
+    expect(errorWith(`"snapshotWaitTimeoutMs": 1e300`)).toBe("snapshotWaitTimeoutMs: a whole number from 0 to 60000 is required");
+    expect(errorWith(`"maxSnapshotWaiters": 8193`)).toBe("maxSnapshotWaiters: a whole number from 0 to 8192 is required");
     expect(errorWith(`"maxSnapshotAgeSeconds": true`)).toBe("maxSnapshotAgeSeconds: a whole number from 0 to 316224000 is required");
-    expect(errorWith(`"unknownApi": "allow"`)).toBe("unknownApi: one of deny, pass is required");
+    const badBases: StaticArray<string> = ["tollgate", "ftp://a.example/", "https://", "https://a b/"];
+    for (let i = 0; i < badBases.length; i++) {
+      expect(errorWith(`"problemTypeBase": "${badBases[i]}"`)).toBe("problemTypeBase: a URL of 9 to 200 characters that begins with http:// or https:// is required");
+    }
+    expect(errorWith(`"unknownApi": "pass"`)).toBe("unknownApi: one of deny, allow is required");
     expect(errorWith(`"mode": 1`)).toBe("mode: one of enforce, observe is required");
     expect(errorWith(`"failureMode": "local"`)).toBe("failureMode: one of closed, open is required");
     expect(errorWith(`"failureMode": "shut"`)).toBe("failureMode: one of closed, open is required");
@@ -321,7 +325,7 @@ describe("a configuration's mistakes", () => {
   });
 
   it("come one at a time, the first first", () => {
-    expect(errorOf(`{"mode": "x", "kyeSources": 1, "loadHoldMs": -1`)).toBe("mode: one of enforce, observe is required");
+    expect(errorOf(`{"mode": "x", "kyeSources": 1, "snapshotWaitTimeoutMs": -1`)).toBe("mode: one of enforce, observe is required");
     expect(errorOf("{}")).toBe("", "and are forgotten by the next configuration");
     expect(configError()).toBe("");
   });

@@ -1,4 +1,4 @@
-import { decodePath, pathBytes, PATH_DECODE, PATH_INVALID, scanPath } from "../../assembly/path";
+import { cutBytes, decodePath, foldPath, pathBytes, PATH_DECODE, PATH_FOLD, PATH_INVALID, scanPath } from "../../assembly/path";
 import { at, OUT, rawBytes, written } from "./helpers";
 
 function scanned(path: string): u32 {
@@ -11,6 +11,17 @@ function decoded(path: string): string {
   return written(decodePath(at(bytes), bytes.length, OUT));
 }
 
+function cutOf(path: string): string {
+  const bytes = rawBytes(path);
+  decodePath(at(bytes), bytes.length, OUT);
+  return written(cutBytes());
+}
+
+function folded(path: string): string {
+  const bytes = rawBytes(path);
+  return written(foldPath(at(bytes), bytes.length, OUT));
+}
+
 function expectAll(paths: StaticArray<string>, verdict: u32): void {
   for (let i = 0; i < paths.length; i++) expect(scanned(paths[i])).toBe(verdict, paths[i]);
 }
@@ -20,17 +31,22 @@ describe("a path", () => {
     expectAll(
       [
         "/", "/a", "/a/b/c", "/a/", "/...", "/a/.well-known/x", "/.hidden", "/..a", "/a..", "/a/..b/c", "/a.b/c.tar.gz", "/~me/x-y_z!$&'()*+,=:@",
-        "/a?b=/../..//%2e%00\\#", "/a?", "/?/../", "/\xc3\xa9/\xe2\x82\xac", "/a[1]{x}|^`<>\"",
+        "/a?b=/../..//%2e%00\\#", "/a?", "/?/../", "/?A", "/a[1]{x}|^`<>\"",
       ],
       0,
     );
+  });
+
+  it("needs a second, folded match", () => {
+    expectAll(["/A", "/Z", "/admin/Users", "/a/..B", "/X?y", "/\xc3\xa9/\xe2\x82\xac", "/admi\xc5\x84"], PATH_FOLD);
+    expectAll(["/A;x", "/A%20", "/%20Z"], PATH_FOLD | PATH_DECODE);
   });
 
   it("needs a second, decoded match", () => {
     expectAll(
       [
         "/%61dmin", "/a%20b", "/a;x", "/a;x=1/b", "/a;/b", "/a%3bx/b", "/a%3B", "/;x", "/a/;x", "/;?/a", "/100%25", "/100%25/a", "/%25zz", "/%25x0",
-        "/a%2520b", "/%c3%a9", "/%C3%A9", "/a%3Fb", "/a%23b", "/a;..", "/a;x=../b", "/%2e%2e%2e", "/.%2e.", "/a%2e", "/%7e",
+        "/a%2520b", "/%c3%a9", "/a%3fb", "/a%23b", "/a;..", "/a;x=../b", "/%2e%2e%2e", "/.%2e.", "/a%2e", "/%7e",
       ],
       PATH_DECODE,
     );
@@ -91,6 +107,7 @@ describe("a path", () => {
     for (let c = 0; c < 256; c++) {
       const letter = String.fromCharCode(c);
       let expected: u32 = c <= 0x20 || c == 0x7f || letter == "#" || letter == "\\" || letter == "%" ? PATH_INVALID : 0;
+      if ((c >= 0x41 && c <= 0x5a) || c >= 0x80) expected = PATH_FOLD;
       if (letter == ";") expected = PATH_DECODE;
       expect(scanned(`/a${letter}b`)).toBe(expected, `byte ${c}`);
 
@@ -107,6 +124,50 @@ describe("a path", () => {
       const question = paths[i].indexOf("?");
       expect(pathBytes()).toBe(question < 0 ? paths[i].length : question, paths[i]);
     }
+  });
+});
+
+describe("an encoded ? or #", () => {
+  it("ends a segment of dots", () => {
+    expectAll(["/public/..%3fx", "/public/..%23", "/public/.%3Fx", "/public/%2e%2e%23x/y", "/a/.%3f/b", "/..%3f"], PATH_INVALID);
+    expectAll(["/public/...%3fx", "/public/a..%23", "/%3fx", "/a/%23"], PATH_DECODE);
+  });
+
+  it("isn't encoded twice", () => expectAll(["/a%253fb", "/a%2523b"], PATH_INVALID));
+
+  it("is where the decoded path may be cut", () => {
+    expect(cutOf("/a/b")).toBe("/a/b");
+    expect(cutOf("/admin%3fx")).toBe("/admin");
+    expect(cutOf("/admin%23x%3fy")).toBe("/admin");
+    expect(cutOf("/%61dmin%3F/x")).toBe("/admin");
+    expect(cutOf("/a;p%3f/b%23c")).toBe("/a");
+    expect(cutOf("/%3f")).toBe("/");
+    expect(cutOf("/a%3b%23/b")).toBe("/a");
+  });
+});
+
+describe("a folded path", () => {
+  it("is in lower case, and has the letters that case mappings make of others", () => {
+    expect(folded("/Admin/USERS/x-1_Z%4A")).toBe("/admin/users/x-1_z%4a");
+    expect(folded("/@[`{")).toBe("/@[`{");
+    expect(folded("/\xe2\x84\xaaey/u\xc5\xbfers/adm\xc4\xb1n/\xc4\xb0d")).toBe("/key/users/admin/id");
+    expect(folded("/\xc3\x9f\xe1\xba\x9e")).toBe("/ssss");
+    expect(folded("/\xef\xac\x80\xef\xac\x81\xef\xac\x82\xef\xac\x83\xef\xac\x84\xef\xac\x85\xef\xac\x86")).toBe("/fffiflffifflstst");
+  });
+
+  it("keeps every other byte, cut sequences as well", () => {
+    const kept: StaticArray<string> = ["/\xc3\xa9", "/\xe2\x82\xac", "/\xe2\x84\xab", "/\xe2\x84", "/\xe2", "/\xc5", "/\xef\xac", "/\xef\xac\x87", "/\xc4a", "/\xff\x80"];
+    for (let i = 0; i < kept.length; i++) {
+      const bytes = rawBytes(kept[i]);
+      expect(foldPath(at(bytes), bytes.length, OUT)).toBe(bytes.length, kept[i]);
+      expect(memory.compare(at(bytes), OUT, bytes.length)).toBe(0, kept[i]);
+    }
+  });
+
+  it("may take the place of the path", () => {
+    const bytes = rawBytes("/A\xef\xac\x83B\xe2\x84\xaaC");
+    const n = foldPath(at(bytes), bytes.length, at(bytes));
+    expect(String.UTF8.decodeUnsafe(at(bytes), n)).toBe("/affibkc");
   });
 });
 

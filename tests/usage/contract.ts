@@ -14,6 +14,7 @@ import type { UsageEntry } from "../../control/usage/model.ts";
 import { MinutesGone, type UsageQuery, type UsageRow } from "../../control/usage/query.ts";
 import { SqlUsage, type UsageOptions } from "../../control/usage/usage.ts";
 import { api, change, consumer, context, digest, key, tier } from "../store/contract.ts";
+import { eventually } from "../kit/eventually.ts";
 
 export interface Databases {
   /** the URL of an empty database */
@@ -34,7 +35,7 @@ const gateway = "router~1";
 const startMs = Date.UTC(2027, 0, 15, 8, 30);
 const [minuteMs, hourMs, dayMs] = [60_000, 3_600_000, 86_400_000];
 const minuteOf = (ms: number) => Math.floor(ms / minuteMs);
-const metric = { admitted: 0, cost: 1, overshoot: 2, shadowed: 3, local: 4, unseen: 5, status: (hundreds: number) => 7 + hundreds, latency: (bucket: number) => 16 + bucket, refused: 64, observed: 128 };
+const metric = { admitted: 0, cost: 1, overshoot: 2, shadowed: 3, local: 4, unsampled: 5, status: (hundreds: number) => 7 + hundreds, latency: (bucket: number) => 16 + bucket, refused: 64, observed: 128 };
 const reason = (code: string) => reasons.findIndex((one) => one.code === code);
 
 class Clock {
@@ -83,14 +84,6 @@ const total = async (usage: SqlUsage, column: CountColumn = "admitted", more: Pa
   return count((await usage.read(query(more))).totals, column);
 };
 const named = (rows: UsageRow[]) => rows.map((row) => [...row.names, count(row, "admitted")]);
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await holds())) {
-    assert.ok(Date.now() < deadline, "never came true");
-    await sleep(20);
-  }
-}
 
 export function usageContract(name: string, databases: Databases, { replicas }: { replicas: boolean }): void {
   afterEach(async () => {
@@ -154,10 +147,10 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       // What is written last can't be written: nothing of the transaction may stay, nor be remembered.
       await sql`alter table usage_refusals rename to usage_refusals_away`.execute(db);
       await usage.record(environment, gateway, 7n, 1n, [entry({ counts: [[0, 5], [metric.refused, 2]] })]);
-      await until(() => failed.length > 0);
+      await eventually("a round to fail", () => failed.length > 0);
       assert.deepEqual([await db.selectFrom("usage_counts").selectAll().execute(), await db.selectFrom("usage_series").selectAll().execute(), await usage.waiting()], [[], [], 1]);
       await sql`alter table usage_refusals_away rename to usage_refusals`.execute(db);
-      await until(async () => (await usage.waiting()) === 0);
+      await eventually("everything to be counted", async () => (await usage.waiting()) === 0);
       const { totals } = await usage.read(query());
       assert.deepEqual([count(totals, "admitted"), count(totals, "refused"), totals.refused.get(0)], [5, 2, 2]);
     });
@@ -167,7 +160,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { db } = store.dialect;
       // The first round begins at once.
       await usage.record(environment, gateway, 8n, 1n, [entry()]);
-      await until(async () => (await usage.waiting()) === 0);
+      await eventually("everything to be counted", async () => (await usage.waiting()) === 0);
       const digests = Array.from({ length: 50 }, (_, index) => digest(`round ${index}`).slice(0, 32));
       for (let seq = 1n; seq <= 4n; seq++) await usage.record(environment, gateway, 7n, seq, digests.map((one) => entry({ digest: one })));
       await sleep(300);
@@ -177,7 +170,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       assert.ok(rows.length > 20 && rows.every((row) => Number(row.entries) % 4 === 0), JSON.stringify(rows));
       const began = performance.now();
       assert.equal(await total(usage), 201);
-      assert.ok(performance.now() - began < 10_000);
+      assert.ok(performance.now() - began < 50_000, "before the next round");
       assert.equal(await usage.waiting(), 0);
     });
 
@@ -203,9 +196,9 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { usage, entry } = await world(databases);
       const counts: UsageEntry["counts"] = [
         [metric.admitted, 10], [metric.cost, 50], [metric.overshoot, 3], [metric.shadowed, 2], [metric.local, 1],
-        [metric.unseen, 20], [metric.status(1), 1], [metric.status(2), 4], [metric.status(3), 2], [metric.status(4), 2], [metric.status(5), 1],
+        [metric.unsampled, 20], [metric.status(1), 1], [metric.status(2), 4], [metric.status(3), 2], [metric.status(4), 2], [metric.status(5), 1],
         ...Array.from({ length: 14 }, (_, bucket): [number, number] => [metric.latency(bucket), bucket + 1]),
-        [metric.refused + reason("rate_limited"), 7], [metric.refused + reason("quota_exceeded"), 5], [metric.observed + reason("key_unknown"), 9],
+        [metric.refused + reason("rate_limited"), 7], [metric.refused + reason("quota_exceeded"), 5], [metric.observed + reason("unknown_key"), 9],
       ];
       await usage.record(environment, gateway, 7n, 1n, [entry({ counts }), entry({ counts: [[metric.refused + reason("rate_limited"), 1], [6, 99], [200 - 137, 99]] })]);
       await usage.settle();
@@ -213,7 +206,7 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const expected = [10, 50, 3, 2, 1, 13, 9, 1, 4, 2, 2, 1, ...Array.from({ length: 14 }, (_, bucket) => bucket + 1), 20];
       assert.deepEqual(totals.counts, expected);
       assert.deepEqual([...totals.refused].sort((a, b) => a[0] - b[0]), [[reason("rate_limited"), 8], [reason("quota_exceeded"), 5]]);
-      assert.deepEqual([...totals.observed], [[reason("key_unknown"), 9]]);
+      assert.deepEqual([...totals.observed], [[reason("unknown_key"), 9]]);
     });
   });
 

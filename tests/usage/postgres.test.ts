@@ -1,5 +1,5 @@
 import { after, describe } from "node:test";
-import { startPostgres } from "../store/postgresServer.ts";
+import { startPostgres } from "../kit/postgres.ts";
 import { usageContract } from "./contract.ts";
 
 const server = await startPostgres().catch((error: unknown) => String(error));

@@ -85,7 +85,7 @@ describe("usage's parts", () => {
       const metric = metricOf(code);
       return metric === undefined ? undefined : "place" in metric ? countColumns[metric.place] : metric;
     };
-    assert.deepEqual([0, 1, 2, 3, 4, 5].map(name), ["admitted", "cost", "overshoot", "shadowed", "local", "unseen"]);
+    assert.deepEqual([0, 1, 2, 3, 4, 5].map(name), ["admitted", "cost", "overshoot", "shadowed", "local", "unsampled"]);
     assert.deepEqual([8, 12, 16, 29].map(name), ["status_1", "status_5", "latency_0", "latency_13"]);
     assert.deepEqual([64, 127, 128, 255].map(name), [{ reason: 0, observed: false }, { reason: 63, observed: false }, { reason: 0, observed: true }, { reason: 127, observed: true }]);
     assert.deepEqual([6, 7, 13, 15, 30, 63, 256].map(name), Array.from({ length: 7 }, () => undefined));
@@ -94,13 +94,13 @@ describe("usage's parts", () => {
   it("takes responses that weren't looked at to have gone as the others", () => {
     const responses = (counts: Partial<Record<CountColumn, number>>) => responsesOf(countColumns.map((name) => counts[name] ?? 0));
     assert.deepEqual(responses({ admitted: 9, status_2: 5, status_5: 4 }), [0, 5, 0, 0, 4]);
-    assert.deepEqual(responses({ status_2: 3, status_5: 1, unseen: 8 }), [0, 9, 0, 0, 3]);
-    assert.deepEqual(responses({ status_2: 2, status_4: 1, unseen: 2 }), [0, 4, 0, 1, 0]);
-    assert.deepEqual(responses({ unseen: 8 }), [0, 0, 0, 0, 0]);
+    assert.deepEqual(responses({ status_2: 3, status_5: 1, unsampled: 8 }), [0, 9, 0, 0, 3]);
+    assert.deepEqual(responses({ status_2: 2, status_4: 1, unsampled: 2 }), [0, 4, 0, 1, 0]);
+    assert.deepEqual(responses({ unsampled: 8 }), [0, 0, 0, 0, 0]);
     const count = fc.integer({ min: 0, max: 1_000_000_000 });
-    fc.assert(fc.property(count, count, count, (ok, failed, unseen) => {
-      const got = responses({ status_2: ok, status_5: failed, unseen });
-      assert.equal(got.reduce((sum, one) => sum + one), ok + failed === 0 ? 0 : ok + failed + unseen);
+    fc.assert(fc.property(count, count, count, (ok, failed, unsampled) => {
+      const got = responses({ status_2: ok, status_5: failed, unsampled });
+      assert.equal(got.reduce((sum, one) => sum + one), ok + failed === 0 ? 0 : ok + failed + unsampled);
       assert.ok(got[1]! >= ok && got[4]! >= failed);
     }));
   });

@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after } from "node:test";
+import { temporaryFolder } from "../kit/folders.ts";
 import { usageContract } from "./contract.ts";
 
-const root = mkdtempSync(join(tmpdir(), "tollgate-usage-"));
+const root = temporaryFolder("usage");
 let files = 0;
 
-after(() => rmSync(root, { recursive: true, force: true }));
 usageContract("SQLite", { url: async () => `file:${join(root, `${++files}`, "tollgate.db")}` }, { replicas: false });

@@ -12,7 +12,7 @@ const read = (name: string): Buffer => readFileSync(new URL(name, fixtureFolder)
 const readJson = <T>(name: string): T => JSON.parse(read(name).toString()) as T;
 const withoutBytes = ({ frameBytes: _, ...frame }: DecodedFrame) => frame;
 
-test("the committed fixtures are those of the code (else: npm run golden:wire)", () => {
+test("the committed fixtures are those of the code (else: npm run generate:wire)", () => {
   const files = goldenFiles();
   assert.deepEqual(readdirSync(fixtureFolder).sort(), [...files.keys()].sort());
   for (const [name, bytes] of files) assert.ok(bytes.equals(read(name)), `${name} differs`);

@@ -1,4 +1,4 @@
-/** The golden fixtures: what each holds, and how its bytes come about. `npm run golden:wire` writes them. */
+/** The golden fixtures: what each holds, and how its bytes come about. `npm run generate:wire` writes them. */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { EnvironmentSpec, Key } from "../../control/domain/model.ts";
@@ -60,13 +60,13 @@ const fullApi: ApiRecord = {
 
 const everyField: WireRecord[] = [
   fullApi,
-  { ...api, wireId: 8, id: "public", authMode: "keyless", failureMode: "open", paths: ["/public"], cors: { allowOrigins: ["*"], allowMethods: [], allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 0, allowCredentials: false } },
+  { ...api, wireId: 8, id: "public", authMode: "none", failureMode: "open", paths: ["/public"], cors: { allowOrigins: ["*"], allowMethods: [], allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 0, allowCredentials: false } },
   { ...api, wireId: 4_294_967_295, id: "tokens", authMode: "jwt", paths: ["/tokens"], methods: ["DELETE"] },
   { ...api, wireId: 9, id: "quiet", paths: ["/quiet"], rateLimitHeaders: false },
   { ...api, wireId: 10, id: "as-tyk", paths: ["/as-tyk"], legacyHeaders: "tyk" },
   { ...api, wireId: 11, id: "as-envoy", paths: ["/as-envoy"], rateLimitHeaders: false, legacyHeaders: "envoy", cors: { allowOrigins: ["*"], allowMethods: [], allowHeaders: [], exposeHeaders: ["ratelimit"], maxAgeSeconds: 1, allowCredentials: false } },
-  { ...api, wireId: 12, id: "both", authMode: "both", paths: ["/both"], jwt: { issuers: [{ issuer: "https://login.example.com/", audiences: [] }], consumerClaims: ["sub"], tierClaim: "", scopeClaim: "", admitUnknown: false } },
-  { ...api, wireId: 13, id: "mesh", authMode: "peer", paths: ["/mesh"] },
+  { ...api, wireId: 12, id: "both", authMode: "key-and-jwt", paths: ["/both"], jwt: { issuers: [{ issuer: "https://login.example.com/", audiences: [] }], consumerClaims: ["sub"], tierClaim: "", scopeClaim: "", admitUnknown: false } },
+  { ...api, wireId: 13, id: "mesh", authMode: "mtls", paths: ["/mesh"] },
   { ...limit, wireId: 2, name: "per-ip", ownerKind: "api", owner: 8, subject: "ip", limit: 600, gateway: true },
   { ...limit, wireId: 3, name: "searches", ownerKind: "route", owner: 7, route: 0, subject: "consumer+api", limit: 9_007_199_254_740_991, shadow: true },
   tier,
@@ -295,7 +295,7 @@ export const compiledSpec: EnvironmentSpec = {
   environment: "default",
   apis: [
     { id: "echo", hosts: ["*"], paths: ["/"], methods: [], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "key" }, scopes: ["read"], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [{ path: "/search", methods: ["POST"], scopes: ["search"], cost: 5, limits: [] }], limits: [] },
-    { id: "public", hosts: ["*"], paths: ["/public"], methods: ["GET"], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "keyless" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [{ name: "per-ip", kind: "rate", limit: 600, windowSeconds: 60, anchor: "calendar", subject: "ip", enforcement: "gateway", mode: "enforce" }] },
+    { id: "public", hosts: ["*"], paths: ["/public"], methods: ["GET"], upstream: { service: "echo.demo.svc.cluster.local", port: 8080 }, auth: { mode: "none" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [{ name: "per-ip", kind: "rate", limit: 600, windowSeconds: 60, anchor: "calendar", subject: "ip", enforcement: "gateway", mode: "enforce" }] },
   ],
   tiers: [
     { id: "bronze", scopes: ["read"], limits: [{ name: "minute", kind: "rate", limit: 60, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce" }] },

@@ -7,7 +7,7 @@ import { compiledSpec, fixtureBytes, fixtures, testKeys } from "./fixtures.ts";
 
 export const fixtureFolder = new URL("./fixtures/", import.meta.url);
 
-/** File names and contents, as `npm run golden:wire` writes them. */
+/** File names and contents, as `npm run generate:wire` writes them. */
 export function goldenFiles(): Map<string, Buffer> {
   const files = new Map<string, Buffer>();
   for (const [name, fixture] of Object.entries(fixtures)) {

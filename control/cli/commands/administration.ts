@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { clientOf, environmentOf, optionsOf, print, type Context } from "../context.ts";
 import { table, words, type Column } from "../output.ts";
-import { collect, timeOrLength } from "../values.ts";
+import { collect, expiry, momentHelp } from "../values.ts";
 import { listAll, printList, withLimit, type Listed } from "./records.ts";
 
 interface Environment {
@@ -150,7 +150,7 @@ function addGatewayTokens(program: Command, context: Context): void {
     .requiredOption("--group <name>", "the gateway group")
     .option("--name <name>", "a name for people")
     .option("--api <id>", "an API that the group may see; may be repeated; default: all", collect)
-    .option("--expires <time>", "RFC 3339, or a length from now such as 365d", (text) => timeOrLength(text))
+    .option("--expires <time>", `when the token ends: ${momentHelp}`, (text) => expiry(text))
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ group: string; name?: string; api?: string[]; expires?: string }>(command);
       const body = { group: options.group, name: options.name, apis: options.api, expiresAt: options.expires };
@@ -165,7 +165,7 @@ function addAdminTokens(program: Command, context: Context): void {
     .command("create")
     .description("issue an admin token; it is shown this once")
     .requiredOption("--name <name>", "whose it is; the audit log shows it")
-    .option("--expires <time>", "RFC 3339, or a length from now such as 90d", (text) => timeOrLength(text))
+    .option("--expires <time>", `when the token ends: ${momentHelp}`, (text) => expiry(text))
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ name: string; expires?: string }>(command);
       const made = await clientOf(context, options).call<Token & { token: string }>("POST", "/v1/admin-tokens", { body: { name: options.name, expiresAt: options.expires } });

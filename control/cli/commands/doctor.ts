@@ -6,7 +6,7 @@ import type { Evidence } from "../../doctor/evidence.ts";
 import { examine } from "../../doctor/examine.ts";
 import { gather } from "../../doctor/gather.ts";
 import { findingsText } from "../../doctor/text.ts";
-import { environmentOf, optionsOf, print, type Context } from "../context.ts";
+import { adminTokenOf, environmentOf, optionsOf, print, type Context, urlOf } from "../context.ts";
 import { RefusedError } from "../failure.ts";
 import { json } from "../output.ts";
 import { collect } from "../values.ts";
@@ -48,8 +48,8 @@ export function addDoctorCommand(program: Command, context: Context): void {
 }
 
 async function ask(context: Context, options: DoctorOptions & ReturnType<typeof optionsOf>): Promise<Evidence> {
-  const token = options.token ?? (context.env.TOLLGATE_ADMIN_TOKEN || undefined);
-  const named = options.url ?? (context.env.TOLLGATE_URL || undefined);
+  const token = adminTokenOf(context, options);
+  const named = urlOf(context, options);
   return gather({
     envoyAdmin: options.envoy ? options.envoyAdmin : undefined,
     // Nobody said where control is, and it isn't where it would be by default: it wasn't meant.

@@ -4,11 +4,11 @@ import type { Readable } from "node:stream";
 import type { Command } from "commander";
 import type { Key } from "../../domain/model.ts";
 import { parseTime } from "../../domain/time.ts";
-import { clientOf, environmentOf, optionsOf, print, type Context } from "../context.ts";
+import { clientOf, environmentOf, optionsOf, print, type Context, type GlobalOptions } from "../context.ts";
 import { RefusedError } from "../failure.ts";
 import { withFile } from "../input.ts";
 import { words, type Column } from "../output.ts";
-import { collect, durationSeconds, timeOrLength } from "../values.ts";
+import { collect, durationSeconds, expiry, momentHelp, timeOrLength } from "../values.ts";
 import { addAction, addGetAndDelete, listAll, printList, withLimit } from "./records.ts";
 
 const importTimeoutMs = 3_600_000;
@@ -42,7 +42,7 @@ interface ImportResult {
   errors: { line: number; path: string; message: string; remedy: string }[];
 }
 
-type Issued = Key & { key: string };
+type Issued = Key & { key: string; warning?: string };
 
 export function addKeyCommands(program: Command, context: Context): void {
   const keys = program.command("keys").description("issue, list, rotate, revoke, suspend and import keys");
@@ -54,8 +54,8 @@ export function addKeyCommands(program: Command, context: Context): void {
     .option("--id <id>", "the key's id; default: made up")
     .option("--name <name>", "a name for people")
     .option("--tier <id>", "instead of the consumer's")
-    .option("--expires <time>", "RFC 3339, or a length from now such as 90d", (text) => timeOrLength(text))
-    .option("--not-before <time>", "RFC 3339, or a length from now", (text) => timeOrLength(text))
+    .option("--expires <time>", `when the key ends: ${momentHelp}`, (text) => expiry(text))
+    .option("--not-before <time>", `when the key becomes valid: ${momentHelp}`, (text) => timeOrLength(text))
     .option("--cidr <network>", "callers must come from here; may be repeated", collect)
     .option("--api <id>", "only this API; may be repeated", collect)
     .option("--scope <scope>", "only this scope of the tier; may be repeated", collect)
@@ -65,6 +65,7 @@ export function addKeyCommands(program: Command, context: Context): void {
       const body = { consumer, id, name, tier, expiresAt: expires, notBefore, allowedCidrs: cidr, apis: api, scopes: scope };
       const issued = await clientOf(context, options).call<Issued>("POST", "/v1/keys", { query: { environment: environmentOf(context, options) }, body });
       print(context, options, issued, () => issuedText(issued));
+      warn(context, options, issued);
     });
 
   withLimit(keys.command("list"))
@@ -94,6 +95,7 @@ export function addKeyCommands(program: Command, context: Context): void {
       const { previous } = rotated;
       const fate = previous.state === "revoked" ? "is revoked" : `is valid until ${previous.expiresAt}`;
       print(context, options, rotated, () => `${issuedText(rotated)}The old key ${previous.id} ${fate}.\n`);
+      warn(context, options, rotated);
     });
 
   addAction(keys, context, "keys", "revoke", "revoke a key for good", "revoked");
@@ -123,6 +125,10 @@ function shownState(key: Key, nowMs: number): string {
   if (key.expiresAt !== undefined && parseTime(key.expiresAt)! <= nowMs) return "expired";
   if (key.notBefore !== undefined && parseTime(key.notBefore)! > nowMs) return "not yet";
   return key.rotatedTo === undefined ? "active" : "rotated";
+}
+
+function warn(context: Context, { json }: GlobalOptions, { warning }: Issued): void {
+  if (warning !== undefined && json !== true) context.streams.err(`warning: ${warning}\n`);
 }
 
 function issuedText(issued: Issued): string {

@@ -1,7 +1,7 @@
 /** serve, run, envoy-config, snapshot inspect: what needs no control elsewhere. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { runControl } from "../../main.ts";
 import { projectRoot, wasmPath } from "../../envoy/paths.ts";
 import { localKeySources } from "../../stack/gateway.ts";
@@ -28,7 +28,7 @@ export function addLocalCommands(program: Command, context: Context): void {
       if (exitCode !== 0) throw new RefusedError("");
     });
 
-  withFile(program.command("run"), join(projectRoot(), "examples", "demo", "tollgate.yaml"))
+  withFile(program.command("run"), join(projectRoot(), "examples", "demo", "tollgate.yaml"), "the demo's")
     .description("run control, an Envoy with the filter and a demo upstream on this machine, until Ctrl-C")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string }>(command);
@@ -41,11 +41,11 @@ export function addLocalCommands(program: Command, context: Context): void {
   withFile(program.command("envoy-config"), "tollgate.yaml")
     .description("print an Envoy configuration for a file's APIs, with the filter, as YAML")
     .option("--standalone", "put a snapshot of the file into it: no control needed")
-    .option("--listen <host:port>", "where the gateway listens", hostAndPort, { host: "127.0.0.1", port: 10000 })
-    .option("--admin <host:port>", "where Envoy's admin page is", hostAndPort, { host: "127.0.0.1", port: 9901 })
-    .option("--sync <host:port>", "control's sync port", hostAndPort, { host: "127.0.0.1", port: 8091 })
+    .addOption(new Option("--listen <host:port>", "where the gateway listens").argParser(hostAndPort).default({ host: "127.0.0.1", port: 10000 }, "127.0.0.1:10000"))
+    .addOption(new Option("--admin <host:port>", "where Envoy's admin page is").argParser(hostAndPort).default({ host: "127.0.0.1", port: 9901 }, "127.0.0.1:9901"))
+    .addOption(new Option("--sync <host:port>", "control's sync port").argParser(hostAndPort).default({ host: "127.0.0.1", port: 8091 }, "127.0.0.1:8091"))
     .option("--upstream <host:port>", "send every request here, not to the file's upstreams", hostAndPort)
-    .option("--wasm <path>", "the built filter, as Envoy finds it", wasmPath())
+    .addOption(new Option("--wasm <path>", "the built filter, as Envoy finds it").default(wasmPath(), "the one built here"))
     .option("--access-log <path>", "a file, or stdout", "stdout")
     .option("--plugin-config <path>", "YAML or JSON with more of the plugin's configuration")
     .option("--trusted-hops <number>", "proxies before Envoy whose X-Forwarded-For is believed", wholeNumber(0), 0)

@@ -1,7 +1,7 @@
 /** manifests: Kubernetes YAML of a tollgate.yaml. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { PluginConfiguration } from "../../domain/pluginSchema.ts";
 import { problemLine } from "../../domain/problem.ts";
 import { parseFile } from "../../domain/yamlFile.ts";
@@ -41,9 +41,9 @@ export function addManifestsCommand(program: Command, context: Context): void {
     .description("write Kubernetes YAML for a file's APIs: control, the filter, routes and policies, for Istio's ingress gateway")
     .requiredOption("-o, --output <folder>", "write to this folder; of what is in it, only files made by this command are replaced or removed")
     .option("--routing <flavour>", "istio (Gateway, VirtualService) or gateway-api (Gateway, HTTPRoute)", flavour, "istio")
-    .option("--istio-version <version>", "what the mesh runs", istioVersion, { major: 1, minor: 31 })
+    .addOption(new Option("--istio-version <version>", "what the mesh runs").argParser(istioVersion).default({ major: 1, minor: 31 }, "1.31"))
     .option("--namespace <name>", "where control runs", dnsLabel, "tollgate")
-    .option("--gateway <namespace/name>", "the gateway", gatewayName, { namespace: "istio-ingress", name: "tollgate" })
+    .addOption(new Option("--gateway <namespace/name>", "the gateway").argParser(gatewayName).default({ namespace: "istio-ingress", name: "tollgate" }, "istio-ingress/tollgate"))
     .option("--gateway-selector <label=value,…>", "labels of its pods, with --routing istio (default: istio=ingressgateway)", labels)
     .option("--image <image@sha256:…>", "the filter's image, by digest; or file://… in Envoy's container, to try it out")
     .option("--control-image <image>", "control's image")

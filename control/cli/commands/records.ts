@@ -5,7 +5,8 @@ import type { AdminClient } from "../client.ts";
 import { clientOf, environmentOf, optionsOf, print, type Context } from "../context.ts";
 import { RefusedError } from "../failure.ts";
 import { readYaml, withFile } from "../input.ts";
-import { record, table, words, type Column } from "../output.ts";
+import { table, words, type Column } from "../output.ts";
+import { recordText } from "../recordText.ts";
 import { wholeNumber } from "../values.ts";
 
 const pageSize = 1000;
@@ -94,7 +95,7 @@ export function addGetAndDelete(parent: Command, context: Context, section: stri
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
       const found = await clientOf(context, options).call<object>("GET", `/v1/${section}/${encodeURIComponent(id)}`, { query: { environment: environmentOf(context, options) } });
-      print(context, options, found, record);
+      print(context, options, found, recordText);
     });
   parent
     .command("delete <id>")
@@ -124,7 +125,10 @@ function addKind<T extends { id: string }>(program: Command, context: Context, s
       const results: unknown[] = [];
       for (const item of Array.isArray(content) ? content : [content]) {
         const id = (item as { id?: unknown } | null)?.id;
-        if (typeof id !== "string") throw new RefusedError(`${context.file}: every record needs an \`id\`; ${results.length} were put before this one.`);
+        if (typeof id !== "string") {
+          const why = id === undefined || id === null ? "every record needs an `id`" : `the id ${JSON.stringify(id)} is a ${typeof id}: write it in quotes, such as id: "00123"`;
+          throw new RefusedError(`${context.file}: ${why}; ${results.length} were put before this one.`);
+        }
         results.push(await client.call("PUT", `/v1/${section}/${encodeURIComponent(id)}`, { query: { environment: environmentOf(context, options) }, body: item }));
         if (!options.json) context.streams.out(`${id} is put.\n`);
       }

@@ -100,7 +100,7 @@ function remarksOf({ keys }: Rights, asker: Asker, nowMs: number): string[] {
   if (key.state !== "active") remarks.push(`The key is ${key.state}: every call is refused (key_${key.state}).`);
   if (key.expiresAt !== undefined && parseTime(key.expiresAt)! <= nowMs) remarks.push(`The key expired at ${key.expiresAt}: every call is refused (key_expired).`);
   if (key.notBefore !== undefined && parseTime(key.notBefore)! > nowMs) remarks.push(`The key is valid from ${key.notBefore} on (key_not_yet_valid).`);
-  if (key.allowedCidrs.length > 0) remarks.push(`Only from ${key.allowedCidrs.join(", ")} (address_not_allowed).`);
+  if (key.allowedCidrs.length > 0) remarks.push(`Only from ${key.allowedCidrs.join(", ")} (ip_not_allowed).`);
   return remarks;
 }
 

@@ -63,7 +63,7 @@ export interface RouteAccess {
 
 export interface Refusal {
   /** by the codes of reasons.ts */
-  reason: "tier_missing" | "api_not_allowed" | "scope_missing" | "key_missing" | "token_missing" | "peer_missing" | "peer_unknown" | "auth_mode_unsupported";
+  reason: "tier_missing" | "api_not_allowed" | "scope_missing" | "key_missing" | "token_missing" | "peer_missing" | "unknown_peer" | "auth_mode_unsupported";
   message: string;
 }
 
@@ -107,7 +107,7 @@ function withHead(methods: readonly string[]): readonly string[] {
 
 function accessOf({ route, ...place }: OnePlace, api: Api, rights: Rights, asker: Asker | undefined, router: ApiRouter): RouteAccess {
   const scopes = [...new Set([...api.scopes, ...(route?.scopes ?? [])])];
-  const refused = asker === undefined || api.auth.mode === "keyless" ? undefined : refusalOf(api, scopes, asker);
+  const refused = asker === undefined || api.auth.mode === "none" ? undefined : refusalOf(api, scopes, asker);
   return {
     api: api.id,
     hosts: api.hosts,
@@ -123,7 +123,7 @@ function accessOf({ route, ...place }: OnePlace, api: Api, rights: Rights, asker
 }
 
 function callersOf(api: Api, route: Route | undefined, scopes: readonly string[], rights: Rights, asker: Asker | undefined): CallersHere[] {
-  if (api.auth.mode === "keyless") return [{ tier: undefined, consumers: [], keys: [], limits: limitsOf(applicableLimits({ api, route })) }];
+  if (api.auth.mode === "none") return [{ tier: undefined, consumers: [], keys: [], limits: limitsOf(applicableLimits({ api, route })) }];
   if (asker !== undefined) {
     const tier = asker.tier!;
     const key = asker.kind === "key" ? asker.key : undefined;
@@ -143,7 +143,7 @@ function callersOf(api: Api, route: Route | undefined, scopes: readonly string[]
 
 /** Those that may call now; by certificate only who has an identity. */
 function consumersOf({ consumers }: Rights, tier: Tier, { auth }: Api): string[] {
-  return consumers.filter((consumer) => consumer.tier === tier.id && !consumer.suspended && (auth.mode !== "peer" || consumer.identities !== undefined)).map(({ id }) => id);
+  return consumers.filter((consumer) => consumer.tier === tier.id && !consumer.suspended && (auth.mode !== "mtls" || consumer.identities !== undefined)).map(({ id }) => id);
 }
 
 function isActive(key: Key, { consumers }: Rights): boolean {
@@ -154,8 +154,8 @@ function refusalOf(api: Api, scopes: readonly string[], asker: Asker): Refusal |
   const { mode } = api.auth;
   if (isClosed(api)) return { reason: "auth_mode_unsupported", message: "the API doesn't say whose tokens it takes" };
   if (asker.tier === undefined) return { reason: "tier_missing", message: "it has no tier" };
-  if (asker.kind === "key" && !takesKeys(mode)) return { reason: mode === "peer" ? "peer_missing" : "token_missing", message: "the API takes no keys" };
-  if (asker.kind === "consumer" && mode === "peer" && asker.consumer.identities === undefined) return { reason: "peer_unknown", message: "it has no identity" };
+  if (asker.kind === "key" && !takesKeys(mode)) return { reason: mode === "mtls" ? "peer_missing" : "token_missing", message: "the API takes no keys" };
+  if (asker.kind === "consumer" && mode === "mtls" && asker.consumer.identities === undefined) return { reason: "unknown_peer", message: "it has no identity" };
   return tierRefusal(api, scopes, asker.tier) ?? (asker.kind === "key" ? keyRefusal(api, scopes, asker.key) : undefined);
 }
 

@@ -5,20 +5,20 @@ import { Readable } from "node:stream";
 import { getHeapStatistics } from "node:v8";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { EnvironmentSpec } from "../../domain/model.ts";
-import { parseTime } from "../../domain/time.ts";
 import { CapacityError } from "../../simulate/engine.ts";
 import { type FieldNames, mappable, type Slot } from "../../simulate/fields.ts";
 import { type InputFormat, inputFormats } from "../../simulate/formats.ts";
 import { FormatError } from "../../simulate/lineParser.ts";
 import { LogError } from "../../simulate/lines.ts";
 import type { LogSource } from "../../simulate/logFile.ts";
+import type { Report } from "../../simulate/report.ts";
 import { type Progress, simulate } from "../../simulate/simulate.ts";
 import { environmentOf, optionsOf, type Context } from "../context.ts";
 import { RefusedError, UsageError } from "../failure.ts";
 import { readSpec, withFile } from "../input.ts";
 import { json } from "../output.ts";
-import { durationSeconds, wholeNumber } from "../values.ts";
-import { reportCsv, reportText } from "./simulateText.ts";
+import { durationSeconds, timeOrDate, wholeNumber } from "../values.ts";
+import { badLineTexts, reportCsv, reportText } from "./simulateText.ts";
 
 interface Options {
   file: string;
@@ -33,7 +33,7 @@ interface Options {
   tier?: string;
   withoutKey: "address" | "refuse";
   trustedHops: number;
-  host: string;
+  host?: string;
   tolerance: number;
   from?: number;
   until?: number;
@@ -41,6 +41,7 @@ interface Options {
   top?: number;
   interval?: number;
   csv?: boolean;
+  showBad: number;
   failIfLimited?: boolean;
   maxCounters: number;
 }
@@ -69,14 +70,15 @@ export function addSimulateCommand(program: Command, context: Context): void {
     .option("--tier <id>", "the tier of callers that have none in file and log")
     .addOption(new Option("--without-key <what>", "requests without key and consumer to APIs that take keys").choices(["address", "refuse"]).default("address"))
     .option("--trusted-hops <number>", "proxies before Envoy whose X-Forwarded-For is believed", wholeNumber(0), 0)
-    .option("--host <name>", "the host of lines that name none", "")
+    .option("--host <name>", "the host of lines that name none")
     .option("--tolerance <length>", "how far lines may be out of order, such as 30s", durationSeconds, 30)
-    .option("--from <time>", "leave out what began before", time)
-    .option("--until <time>", "leave out what began then or later", time)
+    .option("--from <time>", "leave out what began before this time or date", timeOrDate)
+    .option("--until <time>", "leave out what began at this time or date, or later", timeOrDate)
     .option("--limit <name>", "report on the limits of this name only")
     .option("--top <number>", "report so many callers (default: 20, all with --json and --csv)", wholeNumber(0))
     .option("--interval <length>", "the timeline's step, such as 5m", durationSeconds)
     .option("--csv", "callers that would be limited, as CSV")
+    .option("--show-bad <number>", "show so many lines of each log that can't be understood, and why", wholeNumber(0), 5)
     .option("--fail-if-limited", "end with 1 when a request would be limited")
     .option("--max-counters <number>", "counters in memory beyond which idle ones are forgotten", wholeNumber(1), 1_000_000)
     .action(async (logs: string[], _options, command: Command) => {
@@ -94,7 +96,8 @@ export function addSimulateCommand(program: Command, context: Context): void {
         toleranceMs: options.tolerance * 1000,
         fromMs: options.from ?? -Infinity,
         untilMs: options.until ?? Infinity,
-        host: options.host,
+        host: options.host ?? "",
+        badShown: options.showBad,
         trustedHops: options.trustedHops,
         withoutKey: options.withoutKey,
         countersMax: options.maxCounters,
@@ -109,17 +112,27 @@ export function addSimulateCommand(program: Command, context: Context): void {
         if (error instanceof CapacityError) throw new RefusedError(error.message);
         throw error instanceof LogError || error instanceof FormatError ? new RefusedError(`The log can't be read: ${error.message}.`) : error;
       }).finally(() => meter?.clear());
-      const bad = report.logs.filter(({ lines, badLines }) => badLines > 0 && badLines === lines);
-      const read = report.logs.some(({ lines, badLines }) => lines > badLines);
-      if (!read && bad.length > 0) {
-        const shown = bad.flatMap(({ name, bad: lines }) => lines.map(({ line, reason, text }) => `${name}:${line}: ${reason}${text === "" ? "" : `: ${text}`}`));
-        throw new RefusedError(`No line could be read:\n${shown.join("\n").replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, "?")}`);
-      }
+      refuseUnread(report);
       context.streams.out(options.json ? json(report) : options.csv ? reportCsv(report) : reportText(report));
-      if (options.csv) for (const warning of report.warnings) context.streams.err(`${warning}\n`);
+      if (options.csv) {
+        for (const warning of report.warnings) context.streams.err(`${warning}\n`);
+        for (const { name, bad } of report.logs) for (const text of badLineTexts(name, bad)) context.streams.err(`${text}\n`);
+      }
       const limited = options.limit === undefined ? report.requests.limited : report.limits.reduce((sum, { mode, refused }) => sum + (mode === "enforce" ? refused : 0), 0);
       if (options.failIfLimited && limited > 0) throw new RefusedError("");
     });
+}
+
+/** A log of which nothing was understood makes every result wrong, whatever its format. One without lines is only empty. Throws a RefusedError. */
+function refuseUnread({ logs }: Report): void {
+  const unread = logs.filter(({ understood, badLines, noRequest }) => understood === 0 && badLines + noRequest > 0);
+  if (unread.length === 0) return;
+  const said = unread.flatMap(({ name, format, bad, badLines, noRequest }) => {
+    const read = format === undefined ? "" : `, read as ${format},`;
+    const why = badLines === 0 ? `${number(noRequest)} lines with a time, but without a path or a request.` : badLines > bad.length ? `${number(badLines)} bad lines, the first:` : "";
+    return [`${name}${read} has no line that tells of a request.${why === "" ? "" : ` ${why}`}`, ...badLineTexts(name, bad)];
+  });
+  throw new RefusedError(`${said.join("\n")}\nName the format with --input or --format, and the fields with --columns.`);
 }
 
 function check(logs: readonly string[], options: Options & { json?: boolean }): void {
@@ -166,12 +179,6 @@ function columns(text: string): FieldNames {
       return [slot!.trim(), field];
     }),
   );
-}
-
-function time(text: string): number {
-  const ms = parseTime(text);
-  if (ms === undefined) throw new InvalidArgumentError("Give a time such as 2027-01-01T00:00:00Z.");
-  return ms;
 }
 
 interface MeteredSource extends LogSource {

@@ -1,5 +1,6 @@
 /** A simulation's report for people, and its callers as CSV. */
 import { ownerText } from "../../domain/limitWords.ts";
+import type { BadLine } from "../../simulate/logFile.ts";
 import { type CallerReport, type Report, type WindowReport } from "../../simulate/report.ts";
 import { table } from "../output.ts";
 
@@ -23,10 +24,15 @@ function badLines({ logs }: Report): string {
   return logs
     .filter(({ badLines }) => badLines > 0)
     .map(({ name, badLines, bad }) => {
-      const shown = bad.map(({ line, reason, text }) => `  ${name}:${line}: ${reason}${text === "" ? "" : `: ${printable(text)}`}\n`).join("");
-      return `${name}: ${counted(badLines, "line")} not understood${badLines > bad.length ? ", the first" : ""}:\n${shown}`;
+      const shown = badLineTexts(name, bad).map((text) => `  ${text}\n`).join("");
+      return `${name}: ${counted(badLines, "line")} not understood${bad.length === 0 ? "" : badLines > bad.length ? ", the first:" : ":"}\n${shown}`;
     })
     .join("");
+}
+
+/** Each bad line with its place and why it is bad. */
+export function badLineTexts(name: string, bad: readonly BadLine[]): string[] {
+  return bad.map(({ line, reason, text }) => `${name}:${line}: ${printable(reason)}${text === "" ? "" : `: ${printable(text)}`}`);
 }
 
 function summary({ requests, callers }: Report): string {

@@ -26,7 +26,7 @@ export function addUsageCommand(program: Command, context: Context): void {
   program
     .command("usage")
     .description("what was admitted and refused")
-    .option("--since <time>", "RFC 3339, or how long ago, such as 30m, 24h, 7d", "24h")
+    .option("--since <time>", "an RFC 3339 time, a date, or how long ago in s, m, h, d, w, mo or y, such as 24h", "24h")
     .option("--until <time>", "in the same way; default: now")
     .addOption(new Option("--by <interval>", "a row for each interval").choices([...intervals]).default("total"))
     .option("--group <names>", "a row for each api, route, consumer, key, tier, reason or status; several with commas")

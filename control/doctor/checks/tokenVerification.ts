@@ -5,7 +5,7 @@ import { fault, ok, skipped, type Check } from "../model.ts";
 import { environmentOf, installed } from "../plugins.ts";
 import { jwtType } from "./pluginPhase.ts";
 
-const modesWithTokens = new Set(["jwt", "key-or-jwt", "both"]);
+const modesWithTokens = new Set(["jwt", "key-or-jwt", "key-and-jwt"]);
 
 export const tokenVerification: Check = {
   id: "token-verification",

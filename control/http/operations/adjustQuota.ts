@@ -1,7 +1,6 @@
 /** Resets counters, or gives them extra: first in the counter store, then as news in the environment's log, which reaches every gateway. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CounterGeneration } from "../../counters/model.ts";
-import { CountersUnavailable } from "../../counters/store.ts";
 import { ControlError } from "../../errors.ts";
 import { appliedLimits } from "../../quota/applied.ts";
 import { type Choice, chooseAll, chooseOne } from "../../quota/choose.ts";
@@ -44,7 +43,7 @@ export async function adjustQuota(services: Services, environment: string, holde
   const chosen = amount === undefined ? chooseAll(applied, owned, choice) : [chooseOne(applied, owned, choice)];
   const counters = chosen.map(({ counter }) => counter);
   const { counters: store } = services;
-  const generations = await reachable(() => (amount === undefined ? store.reset(environment, counters) : store.grant(environment, counters, amount)));
+  const generations = await (amount === undefined ? store.reset(environment, counters) : store.grant(environment, counters, amount));
   const adjusted = chosen.map(({ limit, countsApi, countsRoute }) => ({ name: limit.name, ...(countsApi === undefined ? {} : { api: countsApi }), ...(countsRoute === undefined ? {} : { route: countsRoute }) }));
   const details = amount === undefined ? { limits: adjusted } : { limits: adjusted, amount };
   const audit = { action: amount === undefined ? "reset-quota" : "grant-quota", ...holder, details };
@@ -55,7 +54,7 @@ export async function adjustQuota(services: Services, environment: string, holde
 async function report(services: Services, environment: string, facts: QuotaFacts): Promise<QuotaReport> {
   const gateways = await services.store.gateways(environment);
   const contacts = { lastMs: new Map(gateways.flatMap(({ group, id, lastContactMs }) => [[id, lastContactMs], [gatewayName(group, id), lastContactMs]])), lostMs: gatewayLostMs };
-  return reachable(() => quotaReport(services, environment, facts, contacts));
+  return quotaReport(services, environment, facts, contacts);
 }
 
 async function factsOf({ store, quotas }: Services, environment: string, holder: Holder): Promise<QuotaFacts> {
@@ -77,14 +76,5 @@ async function tell(store: Store, environment: string, generations: readonly Cou
       }
       await sleep(retryMs * tried);
     }
-  }
-}
-
-async function reachable<T>(use: () => Promise<T>): Promise<T> {
-  try {
-    return await use();
-  } catch (error) {
-    if (error instanceof CountersUnavailable) throw new ControlError("not_ready", "The counter store can't be reached.");
-    throw error;
   }
 }

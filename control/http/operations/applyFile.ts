@@ -10,7 +10,7 @@ import { ControlError, type ErrorDetail } from "../../errors.ts";
 import { internalTokenOf } from "../../store/internalToken.ts";
 import type { ChangeContext, RecordReader, Store } from "../../store/store.ts";
 import { changeIn, readIn } from "./environment.ts";
-import { deleteUnreferenced } from "./putRecord.ts";
+import { refuseReferenced, referencesShown } from "./putRecord.ts";
 
 export interface FilePlan {
   environment: string;
@@ -33,7 +33,7 @@ export function readFile(text: string, asked: string | undefined): { file: Parse
   return { file, input: file.input, environment: named ?? asked ?? "default" };
 }
 
-/** What applying the file would change. */
+/** What applying the file would change. Throws whatever `applyFile` would throw: every check is in `plan`. */
 export async function planFile(store: Store, text: string, asked: string | undefined, prune: boolean): Promise<FilePlan> {
   const { file, input, environment } = readFile(text, asked);
   return readIn(store, environment, async (reader) => {
@@ -53,7 +53,7 @@ export async function applyFile(store: Store, text: string, asked: string | unde
     const records = recordsById(desired);
     for (const change of changes) {
       if (change.kind === "internal-token") await writer.putInternalToken(desired.internalToken!, "apply");
-      else if (change.action === "delete") await deleteUnreferenced(writer, change.kind, change.id);
+      else if (change.action === "delete") await writer.delete(change.kind, change.id);
       else await writer.put(change.kind, records[change.kind].get(change.id)!, "apply");
     }
     return { changes, warnings };
@@ -61,6 +61,7 @@ export async function applyFile(store: Store, text: string, asked: string | unde
   return { environment, version, ...result };
 }
 
+/** Checks all that can stand against the file, so that making the changes can't be refused halfway and a preview promises nothing more. */
 async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, environment: string, prune: boolean): Promise<{ desired: EnvironmentSpec; changes: Change[]; warnings: ErrorDetail[] }> {
   const pruned = new Set<Kind>(prune ? kinds.filter((kind) => input[sectionOf[kind]] !== undefined) : []);
   const named = (input.keys ?? []).map((key) => key.id);
@@ -85,9 +86,27 @@ async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, en
   if (!problems.some(isError)) {
     const changes = diff(current, desired, pruned);
     problems.push(...(await digestProblems(reader, desired, changes)));
-    if (!problems.some(isError)) return { desired, changes, warnings: file.locate(problems).map(detailOf) };
+    if (!problems.some(isError)) {
+      await checkDeletions(reader, desired, changes);
+      return { desired, changes, warnings: file.locate(problems).map(detailOf) };
+    }
   }
   throw invalidFile(file.locate(problems.filter(isError)));
+}
+
+/** Throws record_referenced when a record outside the file refers to one that goes. Those in the file were checked with it. */
+async function checkDeletions(reader: RecordReader, desired: EnvironmentSpec, changes: readonly Change[]): Promise<void> {
+  const deletions = changes.filter(isDeletion);
+  const named = kinds.flatMap((kind) => desired[sectionOf[kind]].map(({ id }) => `${kind} ${id}`));
+  const settled = new Set([...named, ...deletions.map(({ kind, id }) => `${kind} ${id}`)]);
+  for (const { kind, id } of deletions) {
+    const references = await reader.references(kind, id, settled.size + referencesShown);
+    refuseReferenced(kind, id, references.filter((reference) => !settled.has(`${reference.kind} ${reference.id}`)).slice(0, referencesShown));
+  }
+}
+
+function isDeletion(change: Change): change is Change & { action: "delete"; kind: Kind } {
+  return change.action === "delete" && change.kind !== "internal-token";
 }
 
 /** Digests that belong to keys which the file neither names nor deletes. */

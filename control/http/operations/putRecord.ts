@@ -5,7 +5,7 @@ import { type Problem, problemList } from "../../domain/problem.ts";
 import { checkApi, checkApiPairs, checkConsumer, checkKey, checkTier, type KnownIds } from "../../domain/semantics.ts";
 import type { Api, Consumer, Key, Tier } from "../../domain/model.ts";
 import { ControlError } from "../../errors.ts";
-import type { ChangeContext, RecordReader, RecordWriter, Store, Stored } from "../../store/store.ts";
+import type { ChangeContext, RecordReader, Reference, Store, Stored } from "../../store/store.ts";
 import { invalidRequest } from "../validation.ts";
 import { changeIn } from "./environment.ts";
 
@@ -47,18 +47,19 @@ export async function deleteRecord(store: Store, environment: string, kind: Kind
     const before = await writer.get(kind, id);
     if (before === undefined) throw notFound(kind, id);
     checkPreconditions(before, preconditions);
-    await deleteUnreferenced(writer, kind, id);
+    refuseReferenced(kind, id, await writer.references(kind, id, referencesShown));
+    await writer.delete(kind, id);
   });
 }
 
-/** Deletes a record to which nothing refers any more; else throws 409 with those that do. */
-export async function deleteUnreferenced(writer: RecordWriter, kind: Kind, id: string): Promise<void> {
-  const references = await writer.references(kind, id, 10);
-  if (references.length > 0) {
-    const names = references.map((reference) => `${reference.kind} \`${reference.id}\``).join(", ");
-    throw new ControlError("record_referenced", `The ${kind} \`${id}\` is used by ${names}${references.length === 10 ? " and perhaps more" : ""}.`, { references });
-  }
-  await writer.delete(kind, id);
+/** How many of the records that refer to one are named when it can't be deleted. */
+export const referencesShown = 10;
+
+/** Throws 409 with the records that refer to one; none: it may go. */
+export function refuseReferenced(kind: Kind, id: string, references: readonly Reference[]): void {
+  if (references.length === 0) return;
+  const names = references.map((reference) => `${reference.kind} \`${reference.id}\``).join(", ");
+  throw new ControlError("record_referenced", `The ${kind} \`${id}\` is used by ${names}${references.length === referencesShown ? " and perhaps more" : ""}.`, { references: [...references] });
 }
 
 /** Changes one stored record by a function. Throws 404 when it's gone. */

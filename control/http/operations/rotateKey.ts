@@ -11,10 +11,15 @@ export interface Rotation {
   key: string;
   record: Key;
   previous: Key;
+  /** gateways refuse both keys until the consumer is resumed */
+  consumerSuspended: boolean;
   version: number;
 }
 
-/** Issues a successor to a key and retires the key after a grace, in one change. */
+/**
+ * Issues a successor to a key and retires the key after a grace, in one change. Throws 404 without the key, 409 when it is revoked, suspended,
+ * expired or rotated: what is handed out must be usable.
+ */
 export async function rotateKey(
   store: Store,
   environment: string,
@@ -27,6 +32,7 @@ export async function rotateKey(
     const old = (await writer.get("key", id))?.record;
     if (old === undefined) throw notFound("key", id);
     if (old.state === "revoked") throw new ControlError("key_revoked", `Key \`${id}\` is revoked.`);
+    if (old.state === "suspended") throw new ControlError("key_suspended", `Key \`${id}\` is suspended: gateways refuse it, and would refuse its successor.`);
     if (old.rotatedTo !== undefined) throw new ControlError("key_rotated", `Key \`${id}\` was rotated to \`${old.rotatedTo}\`.`);
     if (old.expiresAt !== undefined && parseTime(old.expiresAt)! <= context.nowMs) throw new ControlError("key_expired", `Key \`${id}\` expired at ${old.expiresAt}.`);
     const { key, prefix, sha256 } = issueKey(environment, random);
@@ -36,7 +42,8 @@ export async function rotateKey(
     const previous = retire(old, record.id, options.graceSeconds, context.nowMs);
     await writer.put("key", record, "issue");
     await writer.put("key", previous, "rotate");
-    return { key, record, previous };
+    const consumer = await writer.get("consumer", record.consumer);
+    return { key, record, previous, consumerSuspended: consumer?.record.suspended === true };
   });
   return { ...result, version };
 }

@@ -29,8 +29,8 @@ export function expiryMs(text: string | undefined, nowMs: number): number | null
   if (text === undefined) return null;
   const ms = parseTime(text);
   if (ms !== undefined && ms > nowMs) return ms;
-  const message = ms === undefined ? "It is not a time." : "It has passed.";
-  throw invalidRequest([{ severity: "error", path: ["expiresAt"], message, remedy: "Give a time of RFC 3339 in the future, such as 2030-01-01T00:00:00Z." }]);
+  const message = ms === undefined ? `\`${text}\` is not a time.` : `\`${text}\` has passed: what expires then is never valid.`;
+  throw invalidRequest([{ severity: "error", path: ["expiresAt"], message, remedy: "Give an RFC 3339 time in the future, such as 2030-01-01T00:00:00Z, or leave it out." }]);
 }
 
 /** A token's id: `prefix` and 10 random characters. */

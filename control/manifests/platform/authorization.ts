@@ -8,8 +8,8 @@ import { territory } from "./territory.ts";
 
 /** The policy of one API, or undefined where there is nothing to ask for: keyless APIs, those for callers in the mesh, a filter that only observes, an API whose requests a policy can't tell from others'. */
 export function apiAuthorization(api: Api, spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument | undefined {
-  if (api.auth.mode === "keyless" || api.auth.mode === "peer" || options.plugin?.["mode"] === "observe") return undefined;
-  const operations = territory(api, spec.apis.filter(({ auth }) => auth.mode !== "peer"));
+  if (api.auth.mode === "none" || api.auth.mode === "mtls" || options.plugin?.["mode"] === "observe") return undefined;
+  const operations = territory(api, spec.apis.filter(({ auth }) => auth.mode !== "mtls"));
   if (operations.length === 0) return undefined;
   // An operation that asks for nothing is any request.
   const where = operations.some((operation) => Object.keys(operation).length === 0) ? {} : { to: operations.map((operation) => ({ operation })) };

@@ -1,17 +1,18 @@
-/** Filter and routes must find the same API for a request: what Istio leaves to them to read alike. */
+/** Filter, routes and policies must find the same API for a request: what Istio leaves to them to read alike. */
 import type { ManifestDocument, ManifestOptions } from "../model.ts";
 
-/** `api.example.com.` is `api.example.com`: Envoy can say so to the filter and to its routes at once. */
-export function hostDots(options: ManifestOptions): ManifestDocument {
+/** `api.example.com.` and `api.example.com:8443` are `api.example.com`: Envoy can say so to the filter, its routes and policies at once. */
+export function hostForm(options: ManifestOptions): ManifestDocument {
   return {
     comment: [
-      "`api.example.com.` is the host `api.example.com`, as for DNS: Envoy takes the dot away before filter and routes look. Without this both would take it for another host, of APIs of all hosts (`*`) alone.",
-      "Istio has no setting of its own for it; the field is one of Envoy's stable API.",
+      "`api.example.com.` and `api.example.com:8443` are the host `api.example.com`: Envoy removes the dot and the port before filter, routes and policies look. Without this the filter refuses the dot,",
+      "and a policy can't tell `*.example.com` with a port from other hosts. Upstreams see the host without its port.",
+      "Istio has no setting of its own for either; the fields are of Envoy's stable API.",
     ].join("\n"),
     object: {
       apiVersion: "networking.istio.io/v1alpha3",
       kind: "EnvoyFilter",
-      metadata: { name: "tollgate-host-dots", namespace: options.gateway.namespace },
+      metadata: { name: "tollgate-host-form", namespace: options.gateway.namespace },
       spec: {
         workloadSelector: { labels: gatewayLabels(options) },
         configPatches: [{
@@ -23,6 +24,7 @@ export function hostDots(options: ManifestOptions): ManifestDocument {
               typed_config: {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 strip_trailing_host_dot: true,
+                strip_any_host_port: true,
               },
             },
           },

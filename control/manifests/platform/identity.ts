@@ -1,5 +1,6 @@
 /** Services that verify the internal token themselves, and let nobody in who comes without one: a policy for each upstream in the cluster. */
 import type { Api, EnvironmentSpec, InternalToken } from "../../domain/model.ts";
+import { withHead } from "../../domain/precedence.ts";
 import { type ManifestDocument, ManifestError, type ManifestFile, type ManifestOptions } from "../model.ts";
 import { tiersOf } from "./authorization.ts";
 import { clusterService, controlHost, sorted, syncPort } from "./names.ts";
@@ -29,7 +30,7 @@ export function identityFiles(spec: EnvironmentSpec, options: ManifestOptions): 
   return [...services].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, service]) => ({
     path: `${id}.yaml`,
     // Callers of APIs for peers bring a certificate, no token.
-    documents: [...(service.apis.some(({ auth }) => auth.mode !== "peer") ? [verification(service, token, options)] : []), authorization(service, token, spec, options)],
+    documents: [...(service.apis.some(({ auth }) => auth.mode !== "mtls") ? [verification(service, token, options)] : []), authorization(service, token, spec, options)],
   }));
 }
 
@@ -71,11 +72,11 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
     rules.push(rule);
   };
   for (const api of service.apis) {
-    if (api.auth.mode === "keyless") {
+    if (api.auth.mode === "none") {
       add({ from: [{ source: { namespaces: [options.gateway.namespace] } }], ...operation(pathsOf(api), []) }, `${api.id}: keyless, so whatever comes through the gateway.`);
       continue;
     }
-    if (api.auth.mode === "peer") {
+    if (api.auth.mode === "mtls") {
       add({ from: [{ source: { principals: peersOf(api, spec) } }], ...operation(pathsOf(api), []) }, `${api.id}: callers by their certificates, the identities of consumers who may call it. The filter on these pods does the rest.`);
       continue;
     }
@@ -92,14 +93,15 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
       const deeper = routes.filter((other) => other.path !== path && (path === "/" || other.path.startsWith(`${path}/`))).map((other) => other.path);
       const asked = [...new Set([...api.scopes, ...scopes])];
       add({ ...caller, ...operation([path], deeper, methods), ...when([...byTier, ...asked.map((scope) => byScope(scope, spec))]) }, `${api.id} at ${path}: with the scopes ${asked.join(", ")}.`);
-      // Other methods of the same path are the API's own.
-      const left = api.routes.filter((other) => other.path === path).flatMap((other) => (other.methods.length === 0 ? ["*"] : other.methods));
-      if (methods.length > 0 && !left.includes("*") && routes.findIndex((other) => other.path === path) === routes.indexOf(route)) {
-        add({ ...caller, ...operation([path], deeper, [], left), ...when([...byTier, ...api.scopes.map((scope) => byScope(scope, spec))]) }, `${api.id} at ${path}, other methods.`);
+      // Other methods of the same path are the API's own. By name: what isn't POST may be `post`, which a service may take for it.
+      const left = api.routes.filter((other) => other.path === path).flatMap((other) => (other.methods.length === 0 ? ["*"] : withHead(other.methods)));
+      const own = [...new Set([...standardMethods, ...withHead(api.methods), ...api.routes.flatMap((other) => other.methods)])].filter((method) => !left.includes(method));
+      if (methods.length > 0 && !left.includes("*") && own.length > 0 && routes.findIndex((other) => other.path === path) === routes.indexOf(route)) {
+        add({ ...caller, ...operation([path], deeper, own), ...when([...byTier, ...api.scopes.map((scope) => byScope(scope, spec))]) }, `${api.id} at ${path}, other methods.`);
       }
     }
   }
-  const byCertificate = service.apis.every(({ auth }) => auth.mode === "peer");
+  const byCertificate = service.apis.every(({ auth }) => auth.mode === "mtls");
   return {
     comment: [
       byCertificate
@@ -141,17 +143,16 @@ function pathsOf(api: Api): readonly string[] {
   return rewritten(api) ? ["/"] : api.paths;
 }
 
-function operation(paths: readonly string[], notPaths: readonly string[], methods: readonly string[] = [], notMethods: readonly string[] = []): { to?: unknown[] } {
+function operation(paths: readonly string[], notPaths: readonly string[], methods: readonly string[] = []): { to?: unknown[] } {
   const parts = {
     ...(paths.includes("/") ? {} : { paths: pathForms(paths) }),
     ...(notPaths.length === 0 ? {} : { notPaths: pathForms(notPaths) }),
     ...(methods.length === 0 ? {} : { methods: withHead(methods) }),
-    ...(notMethods.length === 0 ? {} : { notMethods: withHead(notMethods) }),
   };
   return Object.keys(parts).length === 0 ? {} : { to: [{ operation: parts }] };
 }
 
-const withHead = (methods: readonly string[]): string[] => [...new Set(methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])))];
+const standardMethods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
 function when(conditions: readonly unknown[]): { when?: readonly unknown[] } {
   return conditions.length === 0 ? {} : { when: conditions };

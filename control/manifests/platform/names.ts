@@ -1,5 +1,6 @@
 /** Names that several manifests share, and that people use in commands. */
 import type { ManifestOptions } from "../model.ts";
+import { dnsLabel } from "../routing/names.ts";
 
 /** Control's Deployment, ServiceAccount, ConfigMap, and the Service of its sync port. */
 export const controlName = "tollgate-control";
@@ -27,9 +28,11 @@ export const controlHost = ({ namespace }: Pick<ManifestOptions, "namespace">): 
 /** As Istio calls the cluster that leads to control's sync port. */
 export const controlCluster = (options: Pick<ManifestOptions, "namespace">): string => `outbound|${syncPort}||${controlHost(options)}`;
 
+const serviceHost = new RegExp(`^(${dnsLabel})\\.(${dnsLabel})\\.svc(?:\\.[a-z0-9.-]+)?$`, "i");
+
 /** A service of Kubernetes by its full name, or undefined: then it's outside the cluster. */
 export function clusterService(host: string): { name: string; namespace: string } | undefined {
-  const parts = /^([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?$/i.exec(host);
+  const parts = serviceHost.exec(host);
   return parts === null ? undefined : { name: parts[1]!.toLowerCase(), namespace: parts[2]!.toLowerCase() };
 }
 

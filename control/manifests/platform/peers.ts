@@ -7,13 +7,13 @@ import { failComment, failStrategy, moduleUrl, urlComment, vm, vmComment } from 
 
 /** Namespaces of services with APIs for peers. */
 export function peerNamespaces({ apis }: Pick<EnvironmentSpec, "apis">): string[] {
-  return sorted(apis.filter(({ auth }) => auth.mode === "peer").map((api) => serviceOf(api).namespace));
+  return sorted(apis.filter(({ auth }) => auth.mode === "mtls").map((api) => serviceOf(api).namespace));
 }
 
 /** The plugin on the pods of a service: one, however many of its APIs are for peers. By service: the first API's id and the documents. */
 export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { api: string; documents: ManifestDocument[] }[] {
   const services = new Map<string, Api[]>();
-  for (const api of spec.apis.filter(({ auth }) => auth.mode === "peer")) {
+  for (const api of spec.apis.filter(({ auth }) => auth.mode === "mtls")) {
     const { name, namespace } = serviceOf(api);
     services.set(`${namespace}/${name}`, [...(services.get(`${namespace}/${name}`) ?? []), api]);
   }
@@ -30,7 +30,7 @@ function waypointCluster(service: Service, options: ManifestOptions): ManifestDo
     object: {
       apiVersion: "networking.istio.io/v1alpha3",
       kind: "EnvoyFilter",
-      metadata: { name: `tollgate-${service.namespace}-${service.name}-control`, namespace: "istio-system", annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
+      metadata: { name: `tollgate-${service.namespace}.${service.name}-control`, namespace: "istio-system", annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
       spec: { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "GatewayClass", name: "istio-waypoint" }] },
     },
     comments: new Map([["/spec/targetRefs", "Clusters are of a waypoint as a whole, so naming the Service here would be in vain. All waypoints can only be named in Istio's own namespace."]]),
@@ -39,7 +39,7 @@ function waypointCluster(service: Service, options: ManifestOptions): ManifestDo
 
 function serviceOf(api: Api): Service {
   const service = clusterService(api.upstream.service);
-  if (service === undefined) throw new ManifestError(`API \`${api.id}\`: auth.mode peer needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`);
+  if (service === undefined) throw new ManifestError(`API \`${api.id}\`: auth.mode mtls needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`);
   return service;
 }
 
@@ -73,7 +73,7 @@ function peerPlugin(apis: readonly Api[], options: ManifestOptions): ManifestDoc
         pluginConfig: {
           control: { cluster: controlCluster(options), authority: `${controlName}.${options.namespace}` },
           environment: options.environment,
-          unknownApi: "pass",
+          unknownApi: "allow",
           claims: { prefix: `${claims?.prefix ?? "x-tollgate-"}peer-` },
           ...(waypoint ? { peer: { source: "waypoint" } } : {}),
           ...rest,

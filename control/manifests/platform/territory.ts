@@ -2,7 +2,9 @@
  * The part of an API's requests that a rule of an AuthorizationPolicy can name and that surely belongs to it: a rule that denies must never
  * reach a request that the filter gives to another API. Where the two can't be told apart the rule leaves the request to the filter.
  */
+import { pathWithin } from "../../domain/hostsAndPaths.ts";
 import type { Api } from "../../domain/model.ts";
+import { type HostPlace, compareHosts, hostCovers, hostsOf, placesAt, withHead } from "../../domain/precedence.ts";
 import { sorted } from "./names.ts";
 
 export interface Operation {
@@ -14,56 +16,66 @@ export interface Operation {
   notMethods?: string[];
 }
 
-/** One operation for each of the API's hosts, those that differ in nothing else together. Empty: nothing surely belongs to it. */
+/**
+ * The operations that are the API's, host by host and path by path in the filter's order; those that differ in their host or their path alone
+ * together. Empty: nothing surely belongs to it. Hosts are compared without a port: Envoy takes it away before (hosts.ts).
+ */
 export function territory(api: Api, apis: readonly Api[]): Operation[] {
-  return groupByRest(api.hosts.flatMap((host) => territoryAt(host, api, apis) ?? []));
+  const hosts = hostsOf(apis);
+  const groups = new Map<string, Required<Pick<Operation, "hosts" | "paths">> & Operation>();
+  for (const host of hosts.filter((one) => api.hosts.some((own) => hostCovers(own, one)))) {
+    const notHosts = hosts.filter((other) => other !== host && compareHosts(other, host) < 0 && hostCovers(host, other));
+    const places = placesAt(apis, host);
+    for (const place of places.filter((one) => one.apis.includes(api))) {
+      const others = places.filter((other) => other.path !== place.path && pathWithin(other.path, place.path) && other.apis.some((rival) => rival !== api)).map(({ path }) => path);
+      const methods = methodsOf(api, place);
+      if (methods === undefined) continue;
+      const rest = { notHosts, notPaths: others, ...methods };
+      const key = JSON.stringify([host, rest]);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, { hosts: [host], paths: [place.path], ...rest });
+      else group.paths.push(place.path);
+    }
+  }
+  return joinHosts([...groups.values()]).map(operationOf);
 }
 
-function territoryAt(host: string, api: Api, apis: readonly Api[]): Operation | undefined {
-  const others = apis.filter((other) => other !== api);
-  // A more exact host comes first, and may pass the request on: its requests are left to the filter.
-  const closer = others.map((other) => ({ ...other, hosts: other.hosts.filter((one) => one !== host && within(one, host)) })).filter(({ hosts }) => hosts.length > 0);
-  const exact = closer.flatMap(({ hosts }) => hosts.filter((one) => !one.startsWith("*")));
-  const rivals = others.filter(({ hosts }) => hosts.includes(host));
-  const taken = [
-    ...rivals.flatMap(({ paths }) => paths.filter((path) => api.paths.some((own) => own !== path && under(path, own)))),
-    // `*.example.com` with a port can't be excluded by name.
-    ...closer.filter(({ hosts }) => hosts.some((one) => one.startsWith("*"))).flatMap(({ paths }) => paths),
-  ];
-  if (taken.includes("/")) return undefined;
-  // APIs at the same path differ by method, and the filter alone knows HEAD and preflights of both.
-  const shared = rivals.some(({ paths }) => paths.some((path) => api.paths.includes(path)));
+/** A preflight carries no key and no token, and passes where the API allows it. Undefined: no method is surely the API's. */
+function methodsOf(api: Api, { apis }: HostPlace<Api>): Pick<Operation, "notMethods"> | undefined {
+  const preflights = apis.some(({ cors }) => cors !== undefined) ? ["OPTIONS"] : [];
+  const rivals = apis.filter((other) => other !== api);
+  if (rivals.some(({ methods }) => methods.length === 0)) return undefined;
+  // All but what others take: the filter refuses the rest, and `post`, which is none of theirs, may be POST to the upstream.
+  const notMethods = sorted([...new Set([...rivals.flatMap(({ methods }) => withHead(methods)), ...preflights])]);
+  return notMethods.length === 0 ? {} : { notMethods };
+}
+
+type Group = Required<Pick<Operation, "hosts" | "paths">> & Operation;
+
+/** Groups that differ in their hosts alone become one, unless one of them is any host. */
+function joinHosts(groups: readonly Group[]): Group[] {
+  const joined = new Map<string, Group>();
+  for (const group of groups) {
+    const { hosts, ...rest } = group;
+    const key = JSON.stringify([hosts.includes("*"), rest]);
+    const same = joined.get(key);
+    if (same === undefined) joined.set(key, { ...group });
+    else same.hosts = [...same.hosts, ...hosts];
+  }
+  return [...joined.values()];
+}
+
+function operationOf({ hosts, notHosts = [], paths, notPaths = [], notMethods }: Group): Operation {
   return {
-    ...(host === "*" ? {} : { hosts: hostForms([host]) }),
-    ...(exact.length === 0 ? {} : { notHosts: hostForms(sorted(exact)) }),
-    ...(api.paths.includes("/") ? {} : { paths: pathForms(api.paths) }),
-    ...(taken.length === 0 ? {} : { notPaths: pathForms(sorted(taken)) }),
-    ...methodsOf(api, shared),
+    ...(hosts.includes("*") ? {} : { hosts: hostForms(sorted(hosts)) }),
+    ...(notHosts.length === 0 ? {} : { notHosts: hostForms(sorted(notHosts)) }),
+    ...(paths.includes("/") ? {} : { paths: pathForms(paths) }),
+    ...(notPaths.length === 0 ? {} : { notPaths: pathForms(sorted(notPaths)) }),
+    ...(notMethods === undefined ? {} : { notMethods }),
   };
 }
 
-/** A preflight carries no key and no token, and passes where the API allows it. */
-function methodsOf(api: Api, shared: boolean): Pick<Operation, "methods" | "notMethods"> {
-  if (api.methods.length === 0 || !shared) return api.cors === undefined ? {} : { notMethods: ["OPTIONS"] };
-  const methods = api.methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])).filter((method) => api.cors === undefined || method !== "OPTIONS");
-  // An empty list would mean any method.
-  return methods.length === 0 ? { notMethods: ["*"] } : { methods: sorted(methods) };
-}
-
-/** Operations that differ in their host alone become one. */
-function groupByRest(operations: readonly Operation[]): Operation[] {
-  const groups = new Map<string, Operation>();
-  for (const operation of operations) {
-    const { hosts, ...rest } = operation;
-    const key = `${hosts === undefined} ${JSON.stringify(rest)}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, operation);
-    else if (hosts !== undefined) groups.set(key, { ...group, hosts: sorted([...group.hosts!, ...hosts]) });
-  }
-  return [...groups.values()];
-}
-
-/** Istio compares a host as it was sent: with a port, or without. `*.example.com` with a port can't be said; the filter knows it. */
+/** Should Envoy's setting be missing, a host may come with a port; of `*.example.com` that can't be said. */
 function hostForms(hosts: readonly string[]): string[] {
   return hosts.flatMap((host) => (host.startsWith("*") ? [host] : [host, `${host}:*`]));
 }
@@ -71,13 +83,4 @@ function hostForms(hosts: readonly string[]): string[] {
 /** A prefix that ends on a segment's border. */
 export function pathForms(paths: readonly string[]): string[] {
   return sorted(paths).flatMap((path) => (path === "/" ? ["/*"] : [path, `${path}/*`]));
-}
-
-/** Is the host pattern `one` among what `wide` takes? */
-function within(one: string, wide: string): boolean {
-  return wide === "*" || (wide.startsWith("*.") && one !== "*" && one.endsWith(wide.slice(1)));
-}
-
-function under(path: string, prefix: string): boolean {
-  return prefix === "/" || path === prefix || path.startsWith(`${prefix}/`);
 }

@@ -1,4 +1,5 @@
 /** Where an API's requests go: a service of the cluster, or a name outside the mesh; a subset of it where the API has a policy of its own. */
+import { dnsLabel } from "./names.ts";
 import type { Api } from "../../domain/model.ts";
 import type { TrafficVersion } from "../../domain/trafficSchema.ts";
 import { ManifestError, type RoutingFlavour } from "../model.ts";
@@ -15,7 +16,7 @@ export interface Destination {
   subset?: string;
 }
 
-const clusterName = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?)\.([a-z0-9]([a-z0-9-]*[a-z0-9])?)\.svc(\.[a-z0-9.-]+)?$/;
+const clusterName = new RegExp(`^(${dnsLabel})\\.(${dnsLabel})\\.svc(\\.[a-z0-9.-]+)?$`);
 
 /** The destination of an API's version, or of what no version takes. Throws a ManifestError where its name leads nowhere. */
 export function destinationOf(api: Api, flavour: RoutingFlavour, version?: TrafficVersion): Destination {
@@ -29,9 +30,9 @@ export function destinationOf(api: Api, flavour: RoutingFlavour, version?: Traff
   }
   const subset = flavour === "gateway-api" ? undefined : version?.labels !== undefined ? subsetName(api, version.name) : hasPolicy(api) ? subsetName(api) : undefined;
   return {
-    host: named === null ? upstream.service : `${named[1]}.${named[3]}.svc${named[5] ?? ".cluster.local"}`,
+    host: named === null ? upstream.service : `${named[1]}.${named[2]}.svc${named[3] ?? ".cluster.local"}`,
     port: upstream.port,
-    ...(named === null ? {} : { service: { name: named[1]!, namespace: named[3]! } }),
+    ...(named === null ? {} : { service: { name: named[1]!, namespace: named[2]! } }),
     ...(subset === undefined ? {} : { subset }),
   };
 }

@@ -6,9 +6,9 @@
  * own and to those of the hosts that cover it. The latter because a connection that was opened for one host can bear requests for
  * another: by whatever certificate they come, they have to find the routes of their own host.
  */
+import { hostCovers } from "../../domain/precedence.ts";
 import type { ManifestDocument, ManifestOptions } from "../model.ts";
 import { ownLabels, slug } from "./names.ts";
-import { covers } from "./plan.ts";
 import type { HostTls } from "./tls.ts";
 
 type Tls = ReadonlyMap<string, HostTls | undefined>;
@@ -21,7 +21,7 @@ function gatewayName(host: string, { gateway }: ManifestOptions): string {
 
 /** The Gateways that a host's VirtualService is bound to. */
 export function gatewaysOf(host: string, hosts: readonly string[], options: ManifestOptions): string[] {
-  const names = hosts.filter((other) => covers(other, host)).map((other) => gatewayName(other, options));
+  const names = hosts.filter((other) => hostCovers(other, host)).map((other) => gatewayName(other, options));
   return [...new Set(names)].map((name) => `${options.gateway.namespace}/${name}`);
 }
 

@@ -1,9 +1,10 @@
 /** Which methods lead to an API. */
 import type { Api } from "../../domain/model.ts";
+import { withHead } from "../../domain/precedence.ts";
 
 /** GET includes HEAD, as for the filter. Empty: any. */
 export function methodsOf(api: Api): string[] {
-  return [...new Set(api.methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])))];
+  return withHead(api.methods);
 }
 
 /** Methods that browsers are told of where an API takes any. */

@@ -1,12 +1,10 @@
 /**
  * Which API gets a request, as places in order: what both kinds of routes are made of, so that both give the winner that the filter
- * finds (domain/matching.ts).
- *
- * The filter asks the exact host first, then `*.suffix` from the longest on, then `*`, and takes the first that has a path at all. Envoy
- * chooses one host and stays there. So each host also gets the places of the hosts that cover it, but for those that its own hide.
+ * finds (domain/precedence.ts). Envoy chooses one host and stays there, so each has the places of the hosts that cover it as well.
  */
 import { pathWithin } from "../../domain/hostsAndPaths.ts";
 import type { Api } from "../../domain/model.ts";
+import { comparePaths, hostsOf, placesAt } from "../../domain/precedence.ts";
 import { ManifestError } from "../model.ts";
 
 /** A path at which an API has routes: one of its own paths, or that of a version. */
@@ -35,8 +33,7 @@ export interface HostPlan {
 
 /** Plans every host that some API names. Throws a ManifestError when a version's path can't be reached. */
 export function planHosts(apis: readonly Api[]): HostPlan[] {
-  const hosts = [...new Set(apis.flatMap((api) => api.hosts))].sort(bySpecificity);
-  const plans = hosts.map((host) => ({ host, places: placesOf(apis, hosts.filter((other) => covers(other, host))) }));
+  const plans = hostsOf(apis).map((host) => ({ host, places: placesOf(apis, host) }));
   for (const api of apis) checkVersionPaths(api, plans);
   return plans;
 }
@@ -53,32 +50,11 @@ export function groupHosts<T extends HostPlan>(plans: readonly T[], also: (plan:
   return [...groups.values()];
 }
 
-/** Does this host of a definition take requests for the other one? */
-export function covers(pattern: string, host: string): boolean {
-  return pattern === "*" || pattern === host || (pattern.startsWith("*.") && host !== "*" && host.endsWith(pattern.slice(1)));
-}
-
-/** Exact hosts, then the longest suffix, then `*`; hosts of the same kind and length by name. */
-export function bySpecificity(a: string, b: string): number {
-  const rank = (host: string): number => (host === "*" ? 2 : host.startsWith("*.") ? 1 : 0);
-  return rank(a) - rank(b) || (rank(a) === 1 ? b.length - a.length : 0) || byText(a, b);
-}
-
-function placesOf(apis: readonly Api[], levels: readonly string[]): Place[] {
-  const places = new Map<string, Point[]>();
-  for (const level of levels) {
-    const hiding = [...places.keys()];
-    for (const api of apis) {
-      if (!api.hosts.includes(level)) continue;
-      for (const path of api.paths) {
-        if (hiding.some((other) => pathWithin(path, other))) continue;
-        add(places, path, { api, path, base: path });
-      }
-    }
-  }
+function placesOf(apis: readonly Api[], host: string): Place[] {
+  const places = new Map(placesAt(apis, host).map((place) => [place.path, place.apis.map((api): Point => ({ api, path: place.path, base: place.path }))]));
   const bases = [...places.keys()];
   for (const { api, path } of apis.flatMap((api) => versionPaths(api).map((path) => ({ api, path })))) {
-    const base = longest(bases.filter((other) => pathWithin(path, other)));
+    const base = bases.find((other) => pathWithin(path, other));
     if (base !== undefined && places.get(base)!.some((point) => point.api === api)) add(places, path, { api, path, base });
   }
   for (const [path, points] of places) {
@@ -88,7 +64,7 @@ function placesOf(apis: readonly Api[], levels: readonly string[]): Place[] {
     points.push(...sharers.filter(({ api }) => api.cors !== undefined).map(({ api }): Point => ({ api, path, base, preflight: true })));
   }
   const shared = ({ path, base }: Point): boolean => places.get(path)!.length > 1 || places.get(base)!.length > 1;
-  return [...places].map(([path, points]) => ({ path, points, shared: points.some(shared) })).sort((a, b) => b.path.length - a.path.length || byText(a.path, b.path));
+  return [...places].map(([path, points]) => ({ path, points, shared: points.some(shared) })).sort((a, b) => comparePaths(a.path, b.path));
 }
 
 /** Paths of versions that aren't the API's own. */
@@ -111,10 +87,3 @@ function add(places: Map<string, Point[]>, path: string, point: Point): void {
   else points.push(point);
 }
 
-function longest(paths: readonly string[]): string | undefined {
-  return paths.reduce<string | undefined>((best, path) => (best === undefined || path.length > best.length ? path : best), undefined);
-}
-
-function byText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}

@@ -1,7 +1,7 @@
 /** Which hosts have a certificate. It belongs to a host, not to an API: all that is served there is behind it. */
 import type { Api } from "../../domain/model.ts";
+import { hostCovers, hostsOf } from "../../domain/precedence.ts";
 import { ManifestError } from "../model.ts";
-import { bySpecificity, covers } from "./plan.ts";
 
 export interface HostTls {
   /** the host whose certificate it is: the host itself, or the most particular one that covers it */
@@ -12,11 +12,11 @@ export interface HostTls {
 
 /** The TLS of every host. Throws a ManifestError where APIs contradict each other. */
 export function tlsOfHosts(apis: readonly Api[]): Map<string, HostTls | undefined> {
-  const hosts = [...new Set(apis.flatMap((api) => api.hosts))].sort(bySpecificity);
+  const hosts = hostsOf(apis);
   const own = new Map(hosts.map((host) => [host, ownTls(apis, host)]));
   return new Map(
     hosts.map((host) => {
-      const levels = hosts.flatMap((other) => (covers(other, host) ? (own.get(other) ?? []) : []));
+      const levels = hosts.flatMap((other) => (hostCovers(other, host) ? (own.get(other) ?? []) : []));
       const [first, ...others] = levels;
       const rival = others.find(({ redirect }) => first !== undefined && redirect !== first.redirect);
       if (first !== undefined && rival !== undefined) {

@@ -1,5 +1,6 @@
 import { type Kysely, type Migration, Migrator } from "kysely";
 import type { SqlTypes } from "../dialect.ts";
+import { StoreTrouble } from "../trouble.ts";
 import { counters } from "./counters.ts";
 import { gateways } from "./gateways.ts";
 import { identity } from "./identity.ts";
@@ -26,7 +27,7 @@ export async function migrateToLatest<T>(db: Kysely<T>, types: SqlTypes): Promis
   if (error === undefined) return;
   const text = error instanceof Error ? error.message : String(error);
   if (text.includes("corrupted migrations")) {
-    throw new Error("The database was written by a newer or another version of Tollgate: start that version, or use another database.", { cause: error });
+    throw new StoreTrouble("newer_schema", undefined, { cause: error });
   }
   throw error;
 }

@@ -11,7 +11,7 @@ export function usageParts({ int64 }: SqlTypes): Migration {
         .execute();
       await db.schema
         .alterTable("usage_counts")
-        .addColumn("unseen", int64, (column) => column.notNull().defaultTo(0))
+        .addColumn("unsampled", int64, (column) => column.notNull().defaultTo(0))
         .execute();
       await sql`create index usage_inbox_part on usage_inbox (part, row_id)`.execute(db);
     },

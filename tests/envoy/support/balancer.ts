@@ -1,5 +1,6 @@
 /** One port in front of several replicas: each connection goes to the next of them that takes it. */
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
+import { listen } from "../../kit/http.ts";
 
 export interface Balancer {
   port: number;
@@ -8,7 +9,7 @@ export interface Balancer {
   close(): Promise<void>;
 }
 
-export function startBalancer(ports: readonly number[]): Promise<Balancer> {
+export async function startBalancer(ports: readonly number[]): Promise<Balancer> {
   const sockets = new Set<Socket>();
   const taken = ports.map(() => 0);
   let turn = 0;
@@ -42,17 +43,12 @@ export function startBalancer(ports: readonly number[]): Promise<Balancer> {
     keep(incoming);
     join(incoming, ports.length);
   });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      resolve({
-        port: (server.address() as AddressInfo).port,
-        taken,
-        close: () => new Promise((closed) => {
-          server.close(() => closed());
-          for (const socket of sockets) socket.destroy();
-        }),
-      });
-    });
-  });
+  return {
+    port: await listen(server),
+    taken,
+    close: () => new Promise((closed) => {
+      server.close(() => closed());
+      for (const socket of sockets) socket.destroy();
+    }),
+  };
 }

@@ -1,5 +1,6 @@
 /** An upstream that answers every request at once, in few words, and counts them by path: what has reached it was admitted. */
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { createServer } from "node:net";
+import { closer, listen } from "../../kit/http.ts";
 
 export interface CountingUpstream {
   port: number;
@@ -14,9 +15,8 @@ const answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const headEnd = "\r\n\r\n";
 
 /** Reads requests without a body only. */
-export function startCountingUpstream(): Promise<CountingUpstream> {
+export async function startCountingUpstream(): Promise<CountingUpstream> {
   const seen = new Map<string, { count: number; last: string }>();
-  const sockets = new Set<Socket>();
   const note = (head: string): void => {
     const path = head.slice(head.indexOf(" ") + 1, head.indexOf(" HTTP/")).replace(/\?.*/, "");
     const entry = seen.get(path);
@@ -27,8 +27,6 @@ export function startCountingUpstream(): Promise<CountingUpstream> {
     }
   };
   const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     let received = "";
     socket.setEncoding("latin1").on("data", (text: string) => {
@@ -40,18 +38,6 @@ export function startCountingUpstream(): Promise<CountingUpstream> {
       }
     });
   });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      resolve({
-        port: (server.address() as AddressInfo).port,
-        count: (path) => seen.get(path)?.count ?? 0,
-        last: (path) => seen.get(path)?.last ?? "",
-        close: () => new Promise((closed) => {
-          server.close(() => closed());
-          for (const socket of sockets) socket.destroy();
-        }),
-      });
-    });
-  });
+  const close = closer(server);
+  return { port: await listen(server), count: (path) => seen.get(path)?.count ?? 0, last: (path) => seen.get(path)?.last ?? "", close };
 }

@@ -3,12 +3,12 @@ import { randomInt } from "node:crypto";
 import { digestHex, issueKey } from "../../../control/domain/keys.ts";
 import type { ListenerOptions } from "../../../control/envoy/bootstrap.ts";
 import type { FileInput, LimitInput } from "../../../control/domain/schema.ts";
-import { Gateway } from "../harness.ts";
-import { ControlProcess, type ControlOptions } from "./control.ts";
+import { Gateway } from "../../kit/gateway.ts";
+import { ControlProcess, type ControlOptions } from "../../kit/control.ts";
 import { startCountingUpstream, type CountingUpstream } from "./countingUpstream.ts";
-import { environment } from "./fixture.ts";
-import { stopHammers } from "./hammer.ts";
-import type { Setup } from "./setups.ts";
+import { environment } from "../../kit/fixture.ts";
+import { stopHammers } from "../../kit/hammer.ts";
+import type { Setup } from "../../kit/envoySetups.ts";
 
 export interface FleetOptions {
   setup: Setup;

@@ -1,8 +1,6 @@
 /** An issuer of tokens: its keys, published by HTTP or given as they are, and tokens that it signs. */
-import { createServer, type Server } from "node:http";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from "jose";
+import { startHttpServer } from "../../kit/http.ts";
 
 export class Issuer {
   private constructor(
@@ -27,13 +25,6 @@ export class Issuer {
 
 /** Serves an issuer's keys; `uri` is where. */
 export async function publishKeys(issuer: Issuer): Promise<{ uri: string; close: () => Promise<void> }> {
-  const server: Server = createServer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(issuer.jwks));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const close = async (): Promise<void> => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, "close");
-  };
-  return { uri: `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`, close };
+  const { url, close } = await startHttpServer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(issuer.jwks));
+  return { uri: `${url}/keys`, close };
 }

@@ -1,7 +1,8 @@
 /** The way from a gateway to control, at the level of HTTP calls: it can be slow, lose what control answers, and be cut. */
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { listen } from "../../kit/http.ts";
 
 /**
  * What becomes of a call. `lost`: it never reaches control. `unanswered`: control has heard it and answered, and the connection is reset in the
@@ -23,7 +24,7 @@ export interface Link {
   close(): Promise<void>;
 }
 
-export function startLink(targetPort: number): Promise<Link> {
+export async function startLink(targetPort: number): Promise<Link> {
   const server = createServer((incoming, outgoing) => void forward(incoming, outgoing).catch(() => incoming.socket.destroy()));
   server.keepAliveTimeout = 0;
   const sockets = new Set<Socket>();
@@ -87,13 +88,8 @@ export function startLink(targetPort: number): Promise<Link> {
     });
   }
 
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      link.port = (server.address() as AddressInfo).port;
-      resolve(link);
-    });
-  });
+  link.port = await listen(server);
+  return link;
 }
 
 async function bodyOf(message: IncomingMessage): Promise<Buffer> {

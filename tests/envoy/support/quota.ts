@@ -1,6 +1,6 @@
 /** How a product's counter stands at control. */
-import type { ControlProcess } from "./control.ts";
-import { environment } from "./fixture.ts";
+import type { ControlProcess } from "../../kit/control.ts";
+import { environment } from "../../kit/fixture.ts";
 
 export interface QuotaState {
   /** charged in the current window */

@@ -1,6 +1,6 @@
 /** A TCP-level neighbour of control: an HTTP proxy that can spoil what control answers, or refuse to answer. */
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { closer, listen } from "../../kit/http.ts";
 
 /** Gets the path and the body of an answer of 200 from control; gives the body that the gateway receives. */
 export type Tamper = (path: string, body: Buffer) => Buffer;
@@ -16,18 +16,14 @@ export interface TamperingProxy {
   close(): Promise<void>;
 }
 
-export function startTamperingProxy(targetPort: number): Promise<TamperingProxy> {
+export async function startTamperingProxy(targetPort: number): Promise<TamperingProxy> {
   const server = createServer((incoming, outgoing) => forward(incoming, outgoing));
   const proxy: TamperingProxy = {
     port: 0,
     tamper: undefined,
     tampered: 0,
     paths: [],
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close: closer(server),
   };
 
   function forward(incoming: IncomingMessage, outgoing: ServerResponse): void {
@@ -57,11 +53,6 @@ export function startTamperingProxy(targetPort: number): Promise<TamperingProxy>
     incoming.pipe(call);
   }
 
-  return new Promise((resolve, reject) => {
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      proxy.port = (server.address() as AddressInfo).port;
-      resolve(proxy);
-    });
-  });
+  proxy.port = await listen(server);
+  return proxy;
 }

@@ -1,5 +1,6 @@
 /** A way between two servers, at the level of bytes: it can stand still, so that only time tells, and be cut. */
-import { connect, createServer, type AddressInfo, type NetConnectOpts, type Socket } from "node:net";
+import { connect, createServer, type NetConnectOpts, type Socket } from "node:net";
+import { listen } from "../../kit/http.ts";
 
 export interface TcpLink {
   port: number;
@@ -13,7 +14,7 @@ export interface TcpLink {
   close(): Promise<void>;
 }
 
-export function startTcpLink(target: NetConnectOpts): Promise<TcpLink> {
+export async function startTcpLink(target: NetConnectOpts): Promise<TcpLink> {
   const sockets = new Set<Socket>();
   let isCut = false;
   let isStalled = false;
@@ -37,30 +38,25 @@ export function startTcpLink(target: NetConnectOpts): Promise<TcpLink> {
   const endAll = (): void => {
     for (const socket of sockets) socket.destroy();
   };
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () =>
-      resolve({
-        port: (server.address() as AddressInfo).port,
-        stall: () => {
-          isStalled = true;
-          for (const socket of sockets) socket.pause();
-        },
-        flow: () => {
-          isStalled = false;
-          for (const socket of sockets) socket.resume();
-        },
-        cut: () => {
-          isCut = true;
-          endAll();
-        },
-        mend: () => void (isCut = false),
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            endAll();
-          }),
+  return {
+    port: await listen(server),
+    stall: () => {
+      isStalled = true;
+      for (const socket of sockets) socket.pause();
+    },
+    flow: () => {
+      isStalled = false;
+      for (const socket of sockets) socket.resume();
+    },
+    cut: () => {
+      isCut = true;
+      endAll();
+    },
+    mend: () => void (isCut = false),
+    close: () =>
+      new Promise((closed) => {
+        server.close(() => closed());
+        endAll();
       }),
-    );
-  });
+  };
 }

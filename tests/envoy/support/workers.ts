@@ -1,7 +1,7 @@
 /** Kept connections to every worker of some gateways. */
-import { type Gateway, reasonOf } from "../harness.ts";
-import { Connection, type Pair, type Response } from "./http1.ts";
-import { until } from "./until.ts";
+import { type Gateway, reasonOf } from "../../kit/gateway.ts";
+import { Connection, type Pair, type Response } from "../../kit/http1.ts";
+import { eventually } from "../../kit/eventually.ts";
 
 /** The kernel spreads connections over workers at random: with so many of them none is left out, but once in 30,000 times. */
 const connectionsEach = 16;
@@ -30,10 +30,10 @@ export class Workers {
   }
 
   /** Waits until every connection has this outcome at once. */
-  async all(request: WorkersRequest, outcome: string | undefined, deadlineMs?: number): Promise<void> {
+  async all(request: WorkersRequest, outcome: string | undefined): Promise<void> {
     let last: (string | undefined)[] = [];
     try {
-      await until(`every worker to answer ${outcome ?? "200"}`, async () => (last = await this.outcomes(request)).every((one) => one === outcome), deadlineMs);
+      await eventually(`every worker to answer ${outcome ?? "200"}`, async () => (last = await this.outcomes(request)).every((one) => one === outcome));
     } catch (error) {
       throw new Error(`${(error as Error).message}; answers: ${last.join(", ")}`, { cause: error });
     }
@@ -45,10 +45,10 @@ export class Workers {
 }
 
 /** Waits until every worker of the gateways answers so. */
-export async function everyWorkerAnswers(gateways: readonly Gateway[], request: WorkersRequest, outcome: string | undefined, deadlineMs?: number): Promise<void> {
+export async function everyWorkerAnswers(gateways: readonly Gateway[], request: WorkersRequest, outcome: string | undefined): Promise<void> {
   const workers = await Workers.open(gateways);
   try {
-    await workers.all(request, outcome, deadlineMs);
+    await workers.all(request, outcome);
   } finally {
     workers.close();
   }

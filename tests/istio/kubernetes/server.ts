@@ -2,8 +2,8 @@
  * A stand-in for the Kubernetes API, as much of it as istiod needs: list, watch, get, and writes of what istiod keeps there (leases, status).
  * The cluster's objects are the YAML files of one folder; a file that is added, changed or removed is told to whoever watches.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { closer, listen } from "../../kit/http.ts";
 import { kindByPlural } from "./kinds.ts";
 import { Store, type Change, type Place, type StoredObject } from "./store.ts";
 
@@ -25,19 +25,15 @@ export interface KubernetesOptions {
 }
 
 export class KubernetesApi {
-  private constructor(private readonly server: Server, readonly store: Store) {}
+  private constructor(readonly port: number, private readonly end: () => Promise<void>, readonly store: Store) {}
 
   static async start(options: KubernetesOptions): Promise<KubernetesApi> {
     const store = new Store(options.folder, options);
     const server = createServer((request, response) => {
       answer(store, request, response).catch((error: unknown) => response.destroy(error as Error));
     });
-    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
-    return new KubernetesApi(server, store);
-  }
-
-  get port(): number {
-    return (this.server.address() as AddressInfo).port;
+    const close = closer(server);
+    return new KubernetesApi(await listen(server), close, store);
   }
 
   /** For `--kubeconfig`. */
@@ -54,8 +50,7 @@ export class KubernetesApi {
 
   async close(): Promise<void> {
     this.store.close();
-    this.server.closeAllConnections();
-    await new Promise((resolve) => this.server.close(resolve));
+    await this.end();
   }
 }
 

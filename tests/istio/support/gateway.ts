@@ -1,13 +1,12 @@
 /** A real Envoy as a proxy of a mesh, its ingress gateway or a service's sidecar: it gets listeners, routes, clusters and plugins from istiod over ADS. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureEnvoy } from "../../../control/envoy/install.ts";
 import { envoyArguments } from "../../../control/envoy/bootstrap.ts";
-import { endWithUs } from "../../envoy/support/children.ts";
-import { send, type Http1Request, type Response } from "../../envoy/support/http1.ts";
-import { until } from "../../envoy/support/until.ts";
+import { endWithUs, isRunning, stopProcess } from "../../kit/process.ts";
+import { send, type Http1Request, type Response } from "../../kit/http1.ts";
+import { eventually, Hopeless } from "../../kit/eventually.ts";
 
 /** Differs from every endpoint's address: istiod takes a node with an endpoint's address for that endpoint, and gives it no listeners. */
 export const gatewayAddress = "10.9.9.9";
@@ -75,8 +74,8 @@ export class MeshProxy {
     const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...more], { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
     endWithUs(child);
     this.child = child;
-    await until("Envoy's admin to answer", async () => {
-      if (child.exitCode !== null) throw new Error(`Envoy ended with ${child.exitCode}\n${this.log().slice(-3000)}`);
+    await eventually("Envoy's admin to answer", async () => {
+      if (!isRunning(child)) throw new Hopeless(`Envoy ended with ${child.exitCode ?? child.signalCode}\n${this.log().slice(-3000)}`);
       return (await send(adminPort, { path: "/server_info" })).status === 200;
     });
   }
@@ -116,11 +115,7 @@ export class MeshProxy {
   }
 
   async stop(): Promise<void> {
-    const { child } = this;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, "exit");
-    child.kill("SIGKILL");
-    await ended;
+    if (this.child !== undefined) await stopProcess(this.child);
   }
 }
 

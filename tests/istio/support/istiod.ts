@@ -1,12 +1,11 @@
 /** An unmodified istiod as a child process, that takes its configuration from a stand-in for the Kubernetes API and speaks xDS without TLS. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { endWithUs } from "../../envoy/support/children.ts";
-import { freePorts } from "../../envoy/support/ports.ts";
-import { until } from "../../envoy/support/until.ts";
+import { endWithUs, isRunning, stopProcess } from "../../kit/process.ts";
+import { freePorts } from "../../kit/ports.ts";
+import { eventually, Hopeless } from "../../kit/eventually.ts";
 
 /** What istiod would add for its own sidecars, which an Envoy without Istio's extensions refuses; and what needs a real cluster. */
 const environment = {
@@ -67,10 +66,11 @@ export class Istiod {
     });
     endWithUs(child);
     this.child = child;
-    const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
     try {
-      await until("istiod to be ready", async () => ended() || (await fetch(`http://127.0.0.1:${this.httpPort}/ready`)).ok, 60_000);
-      if (ended()) throw new Error(`istiod ended with ${child.exitCode ?? child.signalCode}`);
+      await eventually("istiod to be ready", async () => {
+        if (!isRunning(child)) throw new Hopeless(`istiod ended with ${child.exitCode ?? child.signalCode}`);
+        return (await fetch(`http://127.0.0.1:${this.httpPort}/ready`)).ok;
+      });
     } catch (error) {
       await this.stop();
       throw new Error(`${(error as Error).message}\n${this.log().slice(-4000)}`, { cause: error });
@@ -108,10 +108,6 @@ export class Istiod {
   }
 
   async stop(): Promise<void> {
-    const { child } = this;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, "exit");
-    child.kill("SIGKILL");
-    await ended;
+    if (this.child !== undefined) await stopProcess(this.child);
   }
 }

@@ -1,14 +1,14 @@
 /** What `tollgate manifests` writes of a file, built by kustomize: what a user would apply. */
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parse, parseAllDocuments, stringify } from "yaml";
 import { runCli } from "../../../control/cli/program.ts";
 import type { FileInput } from "../../../control/domain/schema.ts";
-import { filterModule } from "../../envoy/support/wasm.ts";
+import { filterModule } from "../../kit/filterModule.ts";
 import { istioTools } from "../tools.ts";
+import { makeFolder, removeFolder } from "../../kit/folders.ts";
 import { gatewayNamespace } from "./gateway.ts";
 
 const run = promisify(execFile);
@@ -26,7 +26,7 @@ export interface Manifests {
 
 /** A gateway's Envoy reads the module from a file: in a cluster it's Istio's agent that fetches the image and gives Envoy its file. */
 export async function manifestsOf(file: FileInput, routing: Routing, components: readonly string[] = []): Promise<Manifests> {
-  const folder = mkdtempSync(join(tmpdir(), "tollgate-manifests-"));
+  const folder = makeFolder("manifests");
   try {
     const input = join(folder, "tollgate.yaml");
     const output = join(folder, "manifests");
@@ -39,7 +39,7 @@ export async function manifestsOf(file: FileInput, routing: Routing, components:
     const { meshConfig, values } = install.spec;
     return { objects: await build(overlay), meshConfig, istiodEnv: values.pilot.env };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   }
 }
 

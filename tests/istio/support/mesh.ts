@@ -1,18 +1,19 @@
 /** A mesh without a cluster: istiod, an ingress gateway that it programs, Tollgate's control and services behind the gateway. */
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { FileInput } from "../../../control/domain/schema.ts";
-import { ControlProcess } from "../../envoy/support/control.ts";
-import { freePorts } from "../../envoy/support/ports.ts";
-import { filterModule } from "../../envoy/support/wasm.ts";
+import { ControlProcess } from "../../kit/control.ts";
+import { freePorts } from "../../kit/ports.ts";
+import { filterModule } from "../../kit/filterModule.ts";
 import { KubernetesApi } from "../kubernetes/server.ts";
 import { istioTools } from "../tools.ts";
+import { makeFolder, removeFolder } from "../../kit/folders.ts";
+import { type HttpServer } from "../../kit/http.ts";
 import { gatewayNode, installedGateway, madeGateway, MeshProxy } from "./gateway.ts";
 import { Istiod } from "./istiod.ts";
 import { controlEndpoint, controlService, gatewayService, service, sidecar, type Endpoint } from "./objects.ts";
-import { startUpstream, type Upstream } from "./upstream.ts";
+import { startUpstream } from "./upstream.ts";
 
 /** As a gateway's, it is no endpoint's. */
 const sidecarAddress = "10.9.9.10";
@@ -25,6 +26,8 @@ export interface ServiceOptions {
   versions?: string[];
   /** a proxy stands before its one endpoint, as the pod's sidecar; default false */
   sidecar?: boolean;
+  /** of an upstream on 127.0.0.1 that is there already, in place of one that echoes */
+  port?: number;
 }
 
 export interface MeshOptions {
@@ -46,7 +49,7 @@ export interface MeshOptions {
 }
 
 export class Mesh {
-  readonly upstreams = new Map<string, Upstream>();
+  readonly upstreams = new Map<string, HttpServer>();
   kubernetes!: KubernetesApi;
   istiod!: Istiod;
   gateway!: MeshProxy;
@@ -54,7 +57,7 @@ export class Mesh {
   readonly sidecars = new Map<string, MeshProxy>();
   control!: ControlProcess;
   modulePath = "";
-  readonly folder = mkdtempSync(join(tmpdir(), "tollgate-mesh-"));
+  readonly folder = makeFolder("mesh");
   private readonly sidecarPorts = new Map<string, { namespace: string; port: number }>();
   private readonly cluster = join(this.folder, "cluster");
 
@@ -114,10 +117,11 @@ export class Mesh {
   async stop(): Promise<void> {
     await Promise.all([this.gateway?.stop(), ...[...this.sidecars.values()].map((one) => one.stop()), this.istiod?.stop(), this.control?.remove(), ...[...this.upstreams.values()].map((one) => one.close())]);
     await this.kubernetes?.close();
-    rmSync(this.folder, { recursive: true, force: true });
+    removeFolder(this.folder);
   }
 
-  private async addService({ name, namespace, versions }: ServiceOptions): Promise<void> {
+  private async addService({ name, namespace, versions, port }: ServiceOptions): Promise<void> {
+    if (port !== undefined) return this.put(`service-${name}`, service(name, namespace, 8080, [{ port }]));
     const endpoints: Endpoint[] = [];
     for (const version of versions ?? [undefined]) {
       const fullName = version === undefined ? name : `${name}-${version}`;

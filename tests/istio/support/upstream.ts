@@ -1,11 +1,5 @@
 /** A service behind the gateway: answers any request 200 with what it received, and says who it is. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-
-export interface Upstream {
-  port: number;
-  close(): Promise<void>;
-}
+import { startHttpServer, type HttpServer } from "../../kit/http.ts";
 
 /** What the upstream answers. Header names are lower case; a repeated header's values are joined by a comma. */
 export interface Echo {
@@ -15,20 +9,12 @@ export interface Echo {
   headers: Record<string, string>;
 }
 
-export async function startUpstream(upstream: string, host: string): Promise<Upstream> {
-  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+export async function startUpstream(upstream: string, host: string): Promise<HttpServer> {
+  return startHttpServer((request, response) => {
     request.resume();
     const { method = "", url = "", headers } = request;
     const body = JSON.stringify({ upstream, method, path: url, headers });
     response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
     response.end(method === "HEAD" ? undefined : body);
-  });
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, host, resolve));
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    }),
-  };
+  }, host);
 }

@@ -1,7 +1,7 @@
 import { beginCallback } from "../../../assembly/abi/memory";
 import { codeOf, deny } from "../../../assembly/deny";
 import {
-  API_NOT_ALLOWED, KEY_MISSING, KEY_UNKNOWN, METHOD_NOT_ALLOWED, NOT_READY, PATH_INVALID, REASONS, SNAPSHOT_STALE, UNKNOWN_API, reasonCode,
+  API_NOT_ALLOWED, KEY_MISSING, UNKNOWN_KEY, METHOD_NOT_ALLOWED, NOT_READY, PATH_INVALID, REASONS, SNAPSHOT_STALE, UNKNOWN_API, reasonCode,
   reasonGrpcStatus, reasonStatus, reasonTitle,
 } from "../../../assembly/wire/reasons";
 import { apiCors } from "../../../assembly/wire/records";
@@ -42,7 +42,7 @@ describe("a refusal", () => {
   it("is a problem, with the reason in Envoy's details", () => {
     expect(answer(UNKNOWN_API)).toBe(
       "answer 404 tollgate_unknown_api 12\ncontent-type: application/problem+json\ncache-control: no-store\n" +
-      '{"type":"urn:tollgate:reason:unknown_api","title":"Unknown API","status":404,"reason":"unknown_api"}',
+      '{"type":"https://tollgate.dev/reasons/unknown_api","title":"Unknown API","status":404,"reason":"unknown_api"}',
     );
   });
 
@@ -54,7 +54,7 @@ describe("a refusal", () => {
       expect(code.length).toBeGreaterThan(0);
       expect(textAt(at(codeOf(reason)), codeOf(reason).length)).toBe(code);
       expect(text.startsWith(`answer ${status} tollgate_${code} ${reasonGrpcStatus(reason)}\n`)).toBeTruthy(code);
-      expect(text.endsWith(`{"type":"urn:tollgate:reason:${code}","title":"${reasonTitle(reason)}","status":${status},"reason":"${code}"}`)).toBeTruthy(code);
+      expect(text.endsWith(`{"type":"https://tollgate.dev/reasons/${code}","title":"${reasonTitle(reason)}","status":${status},"reason":"${code}"}`)).toBeTruthy(code);
       expect(text.includes("\nwww-authenticate: ")).toBe(status == 401, code);
       expect(text.includes("\nretry-after: ")).toBe(status == 503, code);
       expect(status == 401 ? reasonGrpcStatus(reason) == 16 : true).toBeTruthy(code);
@@ -68,7 +68,7 @@ describe("a refusal", () => {
     expect(answer(KEY_MISSING).includes('\nwww-authenticate: ApiKey realm="tollgate"\n')).toBeTruthy();
     expect(answer(KEY_MISSING).includes("Bearer")).toBeFalsy();
     expect(answer(KEY_MISSING, true).includes('\nwww-authenticate: ApiKey realm="tollgate"\nwww-authenticate: Bearer realm="tollgate"\n')).toBeTruthy();
-    expect(answer(KEY_UNKNOWN, true).includes('\nwww-authenticate: Bearer realm="tollgate", error="invalid_token"\n')).toBeTruthy();
+    expect(answer(UNKNOWN_KEY, true).includes('\nwww-authenticate: Bearer realm="tollgate", error="invalid_token"\n')).toBeTruthy();
     expect(answer(API_NOT_ALLOWED, true).includes("www-authenticate")).toBeFalsy();
   });
 

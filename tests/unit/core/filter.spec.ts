@@ -2,7 +2,7 @@ import { beginCallback } from "../../../assembly/abi/memory";
 import { Config } from "../../../assembly/config";
 import { crc32 } from "../../../assembly/crc32";
 import { CONTINUE, PAUSE, decide } from "../../../assembly/filter";
-import { AUTH_JWT, AUTH_KEYLESS, AUTH_KEY_OR_JWT, CONSUMER, KEY } from "../../../assembly/wire/enums";
+import { AUTH_JWT, AUTH_NONE, AUTH_KEY_OR_JWT, CONSUMER, KEY } from "../../../assembly/wire/enums";
 import {
   KEY_HAS_ADDRESSES, KEY_HAS_APIS, KEY_HAS_EXPIRES_AT_MS, KEY_HAS_NOT_BEFORE_MS, KEY_HAS_SCOPES, KEY_HAS_TIER,
 } from "../../../assembly/wire/records";
@@ -45,7 +45,7 @@ function records(): Payload {
   const free = new ApiSpec(2, "public");
   free.paths = ["/public"];
   free.methods = ["GET"];
-  free.mode = AUTH_KEYLESS;
+  free.mode = AUTH_NONE;
   const tokens = new ApiSpec(3, "tokens");
   tokens.paths = ["/tokens"];
   tokens.mode = AUTH_JWT;
@@ -137,14 +137,14 @@ describe("the ladder", () => {
     expect(get("/x", "tg_default_x")).toBe("key_malformed");
     expect(get("/x", keyOf("1", "staging"))).toBe("key_wrong_environment");
     expect(get("/x", keyOf("1", "defaults"))).toBe("key_wrong_environment");
-    expect(get("/x", keyOf("99"))).toBe("key_unknown");
-    expect(get("/x", "unknown")).toBe("key_unknown");
+    expect(get("/x", keyOf("99"))).toBe("unknown_key");
+    expect(get("/x", "unknown")).toBe("unknown_key");
     expect(get("/x", keyOf("2"))).toBe("key_suspended");
     expect(get("/x", keyOf("3"))).toBe("key_revoked");
     expect(get("/x", keyOf("6"))).toBe("consumer_suspended");
     expect(get("/x", keyOf("7"))).toBe("tier_missing");
     expect(get("/x", keyOf("8"))).toBe("tier_missing");
-    expect(get("/x", keyOf("9"))).toBe("key_unknown");
+    expect(get("/x", keyOf("9"))).toBe("unknown_key");
     expect(get("/either", keyOf("10"))).toBe("api_not_allowed");
     expect(get("/x", keyOf("12"))).toBe("api_not_allowed");
     expect(get("/x", keyOf("11"))).toBe("scope_missing");
@@ -160,14 +160,14 @@ describe("the ladder", () => {
   });
 
   it("takes several keys in one source for none", () => {
-    expect(ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", keyOf("1"), "x-api-key", keyOf("2")])).toBe("key_repeated");
+    expect(ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", keyOf("1"), "x-api-key", keyOf("2")])).toBe("multiple_keys");
     expect(ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", keyOf("1"), "x-api-key", keyOf("1")])).toBe("");
   });
 
   it("takes the first source that has a key, and clears the others", () => {
     expect(ask([":method", "GET", ":path", "/x?key=unknown", ":authority", "h", "authorization", "Bearer " + keyOf("1")])).toBe("");
     expect(lastCalls.startsWith("remove authorization\nreplace :path: /x\n")).toBeTruthy();
-    expect(ask([":method", "GET", ":path", "/x?key=" + keyOf("1"), ":authority", "h", "authorization", "Bearer unknown"])).toBe("key_unknown");
+    expect(ask([":method", "GET", ":path", "/x?key=" + keyOf("1"), ":authority", "h", "authorization", "Bearer unknown"])).toBe("unknown_key");
   });
 
   it("takes keys at their times, to the millisecond", () => {
@@ -184,13 +184,13 @@ describe("the ladder", () => {
   it("takes keys from their addresses alone", () => {
     expect(get("/x", keyOf("14"))).toBe("");
     giveProperty("source\0address", "11.1.2.3:4567");
-    expect(get("/x", keyOf("14"))).toBe("address_not_allowed");
+    expect(get("/x", keyOf("14"))).toBe("ip_not_allowed");
     giveProperty("source\0address", "[::ffff:10.9.9.9]:1");
     expect(get("/x", keyOf("14"))).toBe("");
     giveProperty("source\0address", "/var/run/pipe");
-    expect(get("/x", keyOf("14"))).toBe("address_not_allowed");
+    expect(get("/x", keyOf("14"))).toBe("ip_not_allowed");
     startHost();
-    expect(get("/x", keyOf("14"))).toBe("address_not_allowed", "the host says nothing");
+    expect(get("/x", keyOf("14"))).toBe("ip_not_allowed", "the host says nothing");
   });
 
   it("lets keyless APIs pass, without claims and without keys of ours", () => {
@@ -212,7 +212,7 @@ describe("the ladder", () => {
   it("finds no API where there is none, and passes it on when told so", () => {
     root = rootOf(1, configWith(), null, tableOf(new Payload()));
     expect(get("/x", keyOf("1"))).toBe("unknown_api");
-    root = rootOf(1, configWith(',"unknownApi":"pass"'), null, tableOf(new Payload()));
+    root = rootOf(1, configWith(',"unknownApi": "allow"'), null, tableOf(new Payload()));
     expect(get("/x", "theirs")).toBe("");
     expect(lastCalls).toBe("");
     expect(get("/x", keyOf("1"))).toBe("");
@@ -278,7 +278,7 @@ describe("while observing", () => {
   });
 
   it("may forward keys, claims all the same", () => {
-    configure(',"mode":"observe","observe":{"key":"forward"}');
+    configure(',"mode":"observe","observe":{"key":"keep"}');
     expect(get("/x", keyOf("3"))).toBe("");
     expect(lastCalls).toBe("");
     expect(get("/x", keyOf("1"))).toBe("");

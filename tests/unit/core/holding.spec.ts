@@ -1,6 +1,6 @@
 import { beginCallback } from "../../../assembly/abi/memory";
 import { anyHeld, hold, resume } from "../../../assembly/holding";
-import { AUTH_KEYLESS } from "../../../assembly/wire/enums";
+import { AUTH_NONE } from "../../../assembly/wire/enums";
 import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/root";
 import { Runtime } from "../../../assembly/runtime";
 import { configWith } from "./configs";
@@ -26,7 +26,7 @@ function begin(requests: u32 = 4): void {
   startHost();
   clock(0, 1000);
   runtime = runtimeOf();
-  root = rootOf(1, configWith(`,"loadHoldRequests":${requests}`), runtime);
+  root = rootOf(1, configWith(`,"maxSnapshotWaiters":${requests}`), runtime);
   enterRoot(root);
   giveHeaders("headers", [":method", "GET", ":path", "/", ":authority", "a.example.com"]);
   beginCallback();
@@ -36,7 +36,7 @@ function begin(requests: u32 = 4): void {
 
 function load(): void {
   const api = new ApiSpec(1);
-  api.mode = AUTH_KEYLESS;
+  api.mode = AUTH_NONE;
   runtime.state.table = tableOf(new Payload().api(api));
 }
 
@@ -98,7 +98,7 @@ describe("a request", () => {
   it("of a root that was configured again is decided by the new one", () => {
     hold(root, 7);
     hold(root, 8);
-    const again = rootOf(1, configWith(',"loadHoldRequests":3'), runtime);
+    const again = rootOf(1, configWith(',"maxSnapshotWaiters":3'), runtime);
     enterRoot(again);
     expect(hold(again, 9)).toBeTruthy();
     expect(hold(again, 10)).toBeFalsy("two of three places are the old root's");
@@ -119,8 +119,8 @@ describe("no request is held", () => {
   });
 
   it("where the configuration says so", () => {
-    expect(hold(rootOf(1, configWith(',"loadHoldMs":0'), runtime), 7)).toBeFalsy();
-    expect(hold(rootOf(1, configWith(',"loadHoldRequests":0'), runtime), 7)).toBeFalsy();
+    expect(hold(rootOf(1, configWith(',"snapshotWaitTimeoutMs":0'), runtime), 7)).toBeFalsy();
+    expect(hold(rootOf(1, configWith(',"maxSnapshotWaiters":0'), runtime), 7)).toBeFalsy();
   });
 
   it("for a snapshot that is too old", () => {
@@ -165,7 +165,7 @@ describe("many requests", () => {
 
   it("that are not due keep their order while others go", () => {
     begin();
-    const late = rootOf(2, configWith(',"loadHoldRequests":100'), runtimeOf(2));
+    const late = rootOf(2, configWith(',"maxSnapshotWaiters":100'), runtimeOf(2));
     enterRoot(late);
     hold(root, 1);
     hold(late, 2);
@@ -183,7 +183,7 @@ describe("many requests", () => {
 
   it("may be 8192 in all, over and over", () => {
     begin(8192);
-    const other = rootOf(2, configWith(',"loadHoldRequests":8192'), runtime);
+    const other = rootOf(2, configWith(',"maxSnapshotWaiters":8192'), runtime);
     enterRoot(other);
     for (let turn: u32 = 0; turn < 2; turn++) {
       let kept = 0;

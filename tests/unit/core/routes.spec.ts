@@ -3,8 +3,8 @@ import { API } from "../../../assembly/wire/enums";
 import { count, first, text, textBytes } from "../../../assembly/wire/lists";
 import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/wire/records";
 import { validRecord } from "../../../assembly/wire/validate";
-import { ANY_METHOD, methodBit, methodBits, takesMethod } from "../../../assembly/methods";
-import { API_FOUND, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/routes";
+import { ANY_METHOD, isFoldable, methodBit, methodBits, takesMethod } from "../../../assembly/methods";
+import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/routes";
 import { at, rawBytes } from "../helpers";
 import { ApiSpec, CorsSpec, RouteSpec, Writer, textAt } from "./wire";
 
@@ -58,6 +58,17 @@ function api(host: string, path: string, method: string = "GET"): i32 {
   return found == API_FOUND ? <i32>load<u32>(matchedApi) : 0;
 }
 
+/** The same of a path in lower case that stands for every case; -2 when several APIs or routes take it. */
+function folded(host: string, path: string, method: string = "GET"): i32 {
+  const h = rawBytes(host);
+  const p = rawBytes(path);
+  const m = rawBytes(method);
+  const found = router.match(at(h), h.length, at(p), p.length, methodBit(at(m), m.length), at(m), m.length, true);
+  if (found == AMBIGUOUS) return -2;
+  if (found == METHOD_REFUSED) return -1;
+  return found == API_FOUND ? <i32>load<u32>(matchedApi) : 0;
+}
+
 /** The route's path, "-" without one. */
 function route(path: string, method: string = "GET"): string {
   expect(match("a.example.com", path, method)).toBe(API_FOUND);
@@ -85,6 +96,19 @@ describe("methods", () => {
     for (let i = 0; i < CUSTOM.length; i++) {
       const m = rawBytes(CUSTOM[i]);
       expect(methodBit(at(m), m.length)).toBe(0, CUSTOM[i]);
+    }
+  });
+
+  it("that case mapping could change are told", () => {
+    const changed: StaticArray<string> = ["get", "Get", "GEt", "post", "PoST", "pURGE", "x", "PO\xc5\xbfT", "OPT\xc4\xb1ONS"];
+    for (let i = 0; i < changed.length; i++) {
+      const m = rawBytes(changed[i]);
+      expect(isFoldable(at(m), m.length)).toBeTruthy(changed[i]);
+    }
+    const fixed: StaticArray<string> = ["GET", "PURGE", "M-SEARCH", "X_1", "", "!#$%&'*+-.^_`|~"];
+    for (let i = 0; i < fixed.length; i++) {
+      const m = rawBytes(fixed[i]);
+      expect(isFoldable(at(m), m.length)).toBeFalsy(fixed[i]);
     }
   });
 
@@ -167,11 +191,33 @@ describe("hosts", () => {
     add(simple(1, "api.example.com", "/"));
     add(simple(2, "*.example.org", "/"));
     build();
-    const same: StaticArray<string> = ["api.example.com", "API.Example.COM", "api.example.com:443", "api.example.com:", "Api.example.com:65535", "api.example.com:80a", "api.example.com:+1"];
+    const same: StaticArray<string> = ["api.example.com", "API.Example.COM", "api.example.com:443", "api.example.com:", "Api.example.com:65535"];
     for (let i = 0; i < same.length; i++) expect(api(same[i], "/")).toBe(1, same[i]);
     expect(api("B.EXAMPLE.ORG:10000", "/")).toBe(2);
-    const others: StaticArray<string> = ["api.example.com.", "api.example.com..", "api.example.com.:80", "api.example.com:80:80", "b.example.org."];
-    for (let i = 0; i < others.length; i++) expect(api(others[i], "/")).toBe(0, others[i]);
+  });
+
+  it("that readers could take for different hosts are refused, also where an API takes any host", () => {
+    begin();
+    add(simple(1, "api.example.com", "/"));
+    add(simple(2, "*.example.com", "/"));
+    add(simple(3, "[2001:db8::1]", "/"));
+    add(simple(4, "*", "/"));
+    build();
+    const odd: StaticArray<string> = [
+      ".example.com", ".example.com:80", "..example.com", "a..example.com", ".", "..", ".:80", "api.example.com.", "api.example.com..", "api.example.com.:80", "b.example.com.",
+      "api.example.com:80a", "api.example.com:+1", "api.example.com:80:80", "api.example.com:80.example.com", "api.example.com:x", "::1", "2001:db8::1", "[2001:db8::1", "2001:db8::1]",
+      "[2001:db8::1]x", "[2001:db8::1]:x", "[2001:db8::1%25eth0]", "[api.example.com]", "[]x", "[", "]", "user@api.example.com", "api.example.com,b.example.com", "api.example.com/", "api%2eexample.com",
+      "api example.com", "*.example.com", "*", "api.exa\xc3\xa4mple.com", "api\\example.com", "api.example.com#", "~", "a".repeat(256), "a".repeat(250) + ".example.com:80", "x".repeat(70000),
+    ];
+    for (let i = 0; i < odd.length; i++) expect(match(odd[i], "/")).toBe(HOST_REFUSED, odd[i]);
+    const plain: StaticArray<string> = ["", ":80", "example.com", "other_host-1.test:8080", "a".repeat(255), "[::]", "[2001:DB8::2]:443", "10.0.0.1"];
+    for (let i = 0; i < plain.length; i++) expect(api(plain[i], "/")).toBe(4, plain[i]);
+  });
+
+  it("don't matter, whatever they are, where no API names one", () => {
+    only(simple(1, "*", "/"));
+    const any: StaticArray<string> = ["", ".", ".example.com", "a..b", "user@host", "x".repeat(70000)];
+    for (let i = 0; i < any.length; i++) expect(api(any[i], "/")).toBe(1, any[i]);
   });
 
   it("may be addresses", () => {
@@ -187,20 +233,13 @@ describe("hosts", () => {
     expect(api("[2001:db8::11]", "/")).toBe(0);
   });
 
-  it("that are longer than any are matched by their end, or by any host", () => {
+  it("may be as long as a name can be", () => {
     const label = "a".repeat(250);
     only(simple(1, label + ".com", "/"));
     expect(api(label + ".com", "/")).toBe(1);
     expect(api(label + ".com:1", "/")).toBe(1);
     expect(api(label + ".com:" + "1".repeat(300), "/")).toBe(1);
     expect(api("a" + label + ".com", "/")).toBe(0);
-    expect(api("x".repeat(70000), "/")).toBe(0);
-    begin();
-    add(simple(2, "*", "/"));
-    add(simple(3, "*.example.org", "/"));
-    build();
-    expect(api("x".repeat(70000), "/")).toBe(2);
-    expect(api("x".repeat(70000) + ".example.org:80", "/")).toBe(3);
   });
 
   it("are left for a wider one when they have no API at the path", () => {
@@ -308,6 +347,64 @@ describe("paths", () => {
     only(one);
     expect(api("a", "/na\xc3\xafve/\xc3\xbc/x")).toBe(1);
     expect(api("a", "/na\xc3\xafve/\xc3\xbd")).toBe(0);
+  });
+});
+
+describe("folded paths", () => {
+  it("are compared without regard to case", () => {
+    begin();
+    add(simple(1, "*", "/"));
+    add(simple(2, "*", "/Admin/Users"));
+    add(simple(3, "*.example.org", "/plain"));
+    build();
+    expect(router.capitals).toBeTruthy();
+    expect(folded("a", "/admin/users")).toBe(2);
+    expect(folded("a", "/admin/users/x")).toBe(2);
+    expect(folded("a", "/admin")).toBe(1);
+    expect(folded("a.example.org", "/plain/x")).toBe(3);
+    expect(folded("a.example.org", "/admin/users")).toBe(2);
+    expect(api("a", "/admin/users")).toBe(1, "as they stand");
+    expect(api("a", "/Admin/Users")).toBe(2, "as they stand");
+  });
+
+  it("need no tables of their own while no path has a capital", () => {
+    const one = simple(1, "*", "/admin");
+    one.routes = [new RouteSpec("/admin/x")];
+    only(one);
+    expect(router.capitals).toBeFalsy();
+    expect(folded("a", "/admin/x")).toBe(1);
+    expect(matchedRoute).not.toBe(0);
+    one.routes = [new RouteSpec("/admin/X")];
+    only(one);
+    expect(router.capitals).toBeTruthy("a route's");
+    expect(folded("a", "/admin/x")).toBe(1);
+    expect(matchedRoute).not.toBe(0);
+  });
+
+  it("that belong to several APIs or routes are ambiguous, unless the method tells them apart", () => {
+    begin();
+    const upper = simple(1, "*", "/Admin");
+    upper.methods = ["GET"];
+    const lower = simple(2, "*", "/admin");
+    lower.methods = ["GET", "POST"];
+    const other = simple(3, "*", "/x");
+    other.paths = ["/x", "/X"];
+    other.routes = [new RouteSpec("/x/a", ["GET"]), new RouteSpec("/x/A"), new RouteSpec("/x/B", ["GET"]), new RouteSpec("/x/b", ["POST"])];
+    add(upper);
+    add(lower);
+    add(other);
+    build();
+    expect(folded("a", "/admin")).toBe(-2);
+    expect(folded("a", "/admin/y", "HEAD")).toBe(-2);
+    expect(folded("a", "/admin", "POST")).toBe(2);
+    expect(folded("a", "/admin", "PUT")).toBe(-1);
+    expect(folded("a", "/x")).toBe(3, "two paths of one API");
+    expect(folded("a", "/x/a")).toBe(-2, "two routes");
+    expect(folded("a", "/x/a", "POST")).toBe(3);
+    expect(folded("a", "/x/b")).toBe(3);
+    expect(matchedRouteIndex).toBe(2);
+    expect(folded("a", "/x/b", "POST")).toBe(3);
+    expect(matchedRouteIndex).toBe(3);
   });
 });
 

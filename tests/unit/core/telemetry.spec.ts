@@ -1,4 +1,4 @@
-import { KEY_UNKNOWN, NOT_READY, REASONS, reasonCode } from "../../../assembly/wire/reasons";
+import { NOT_READY, REASONS, UNKNOWN_KEY, reasonCode } from "../../../assembly/wire/reasons";
 import {
   ADMITTED, GAUGE_AGE, GAUGE_KEYS, GAUGE_VERSION, HELD, KEYLESS, Meter, PASSED, PREFLIGHT, SYNC_FAILED, SYNC_OK, UNCHECKED, error, info, say, warn,
 } from "../../../assembly/telemetry";
@@ -12,11 +12,11 @@ describe("a meter", () => {
     const meter = new Meter(ascii("default"));
     meter.count(ADMITTED);
     meter.count(ADMITTED);
-    meter.refused(KEY_UNKNOWN);
+    meter.refused(UNKNOWN_KEY);
     meter.observed(NOT_READY, 1);
     expect(takeCalls()).toBe("");
     meter.flush();
-    expect(takeCalls()).toBe("counter tollgate.default.admitted +2\ncounter tollgate.default.refused.key_unknown +1\ncounter tollgate.default.observed.not_ready +1");
+    expect(takeCalls()).toBe("counter tollgate.default.admitted +2\ncounter tollgate.default.refused.unknown_key +1\ncounter tollgate.default.observed.not_ready +1");
     meter.flush();
     expect(takeCalls()).toBe("");
     meter.count(ADMITTED);

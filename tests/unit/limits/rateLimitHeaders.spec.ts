@@ -28,7 +28,7 @@ function begin(limits: LimitSpec[]): void {
 }
 
 function take(price: u32): u32 {
-  return takeLimits(runtime.counters, table, true, 0, 0, 2, -1, 0, false, price, false, false);
+  return takeLimits(runtime.counters, table, true, 0, 0, 2, -1, 0, 0, false, price, false, false);
 }
 
 /** What a response gets of the headers noted for it. */

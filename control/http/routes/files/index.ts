@@ -59,7 +59,7 @@ export function fileRoutes(app: App, services: Services): void {
 
   app.post("/diff", {
     bodyLimit: fileMaxBytes,
-    schema: { ...common, summary: "Says what applying a file would change", querystring: FileQuery, response: answers({ 200: Type.Object(Plan) }, 404, 413, 415) },
+    schema: { ...common, summary: "Says what applying a file would change; refuses what applying it would refuse", querystring: FileQuery, response: answers({ 200: Type.Object(Plan) }, 404, 409, 413, 415) },
     handler: async (request) => planFile(services.store, request.body, request.query.environment, request.query.prune ?? false),
   });
 

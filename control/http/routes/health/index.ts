@@ -1,6 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { ControlError } from "../../../errors.ts";
 import type { Services } from "../../context.ts";
+import { countersProblem, databaseProblem } from "../../problems.ts";
 import { answers } from "../../schemas.ts";
 import type { App } from "../../typeProvider.ts";
 
@@ -18,11 +19,11 @@ export function healthRoutes(app: App, services: Services, readGauges: () => Pro
     schema: { tags, security: [], summary: "Do the database and the counter store answer, and is the feed served?", response: answers({ 200: Status }) },
     handler: async () => {
       if (!services.feedReady()) throw new ControlError("not_ready", "The sync server isn't up.");
-      await services.store.ping().catch(() => {
-        throw new ControlError("not_ready", "The database doesn't answer.");
+      await services.store.ping().catch((error: unknown) => {
+        throw databaseProblem(error) ?? new ControlError("not_ready", "The database doesn't answer.");
       });
-      await services.counterCheck?.().catch(() => {
-        throw new ControlError("not_ready", "The counter store doesn't answer.");
+      await services.counterCheck?.().catch((error: unknown) => {
+        throw countersProblem(error) ?? new ControlError("not_ready", "The counter store doesn't answer.");
       });
       return { status: "ready" };
     },

@@ -11,15 +11,21 @@ import { requireEnvironment } from "../../operations/environment.ts";
 import { importKeys } from "../../operations/importKeys.ts";
 import { changeRecord, etagOf, putRecord } from "../../operations/putRecord.ts";
 import { rotateKey } from "../../operations/rotateKey.ts";
+import type { Store } from "../../../store/store.ts";
 import { answers, EnvironmentQuery, IdParams, named } from "../../schemas.ts";
 import type { App } from "../../typeProvider.ts";
 import { invalidRequest } from "../../validation.ts";
+import { expiryMs } from "../tokens.ts";
 import { locationOf, recordRoutes, sendRecord, target } from "../records.ts";
 
 const tags = ["keys"];
 const defaultGraceSeconds = 86_400;
 
-const Issued = Type.Object({ ...KeySchema.properties, key: Type.String({ description: "The whole key: shown this once, never stored." }) });
+const Issued = Type.Object({
+  ...KeySchema.properties,
+  key: Type.String({ description: "The whole key: shown this once, never stored." }),
+  warning: Type.Optional(Type.String({ description: "Why gateways refuse the key for now: its consumer is suspended." })),
+});
 
 const RotateBody = Type.Object(
   {
@@ -59,12 +65,14 @@ function issueRoute(app: App, services: Services): void {
     handler: async (request, reply) => {
       const { environment = "default" } = request.query;
       const body: IssueKeyInput = request.body;
+      expiryMs(body.expiresAt, services.nowMs());
       const id = body.id ?? newKeyId(services.random);
       const { key, prefix, sha256 } = issueKey(environment, services.random);
       const fill = () => fillKey({ ...body, id, prefix, sha256 });
+      const warning = await consumerWarning(services.store, environment, body.consumer);
       const { stored } = await putRecord(services.store, environment, "key", id, fill, { createOnly: true }, changeContext(request, services));
       reply.code(201).header("location", locationOf("key", id, environment)).header("cache-control", "no-store");
-      return { ...sendRecord(reply, stored), key };
+      return { ...sendRecord(reply, stored), key, ...warning };
     },
   });
 }
@@ -85,9 +93,9 @@ function rotateRoute(app: App, services: Services): void {
     handler: async (request, reply) => {
       const { environment, id } = target(request);
       const options = { graceSeconds: request.body.graceSeconds ?? defaultGraceSeconds, successorId: request.body.id };
-      const { key, record, previous, version } = await rotateKey(services.store, environment, id, options, services.random, changeContext(request, services));
+      const { key, record, previous, version, consumerSuspended } = await rotateKey(services.store, environment, id, options, services.random, changeContext(request, services));
       reply.code(201).header("location", locationOf("key", record.id, environment)).header("etag", etagOf(version)).header("cache-control", "no-store");
-      return { ...record, key, previous };
+      return { ...record, key, previous, ...(consumerSuspended ? { warning: suspendedWarning(record.consumer) } : {}) };
     },
   });
 }
@@ -131,6 +139,16 @@ function fillPutKey(body: Omit<KeyInput, "sha256"> & { sha256?: string }, stored
   const sha256 = body.sha256 ?? stored?.sha256;
   if (sha256 !== undefined) return fillKey({ ...body, sha256 }, stored);
   throw invalidRequest([{ severity: "error", path: [], message: "`sha256` is missing.", remedy: "Give the key's SHA-256, or let control make a key with POST /v1/keys." }]);
+}
+
+/** Read before the key is issued: afterwards nothing may keep the answer, the only one with the key, from its caller. */
+async function consumerWarning(store: Store, environment: string, id: string): Promise<{ warning?: string }> {
+  const consumer = await store.read(environment, (reader) => reader.get("consumer", id));
+  return consumer?.record.suspended === true ? { warning: suspendedWarning(id) } : {};
+}
+
+function suspendedWarning(consumer: string): string {
+  return `The consumer \`${consumer}\` is suspended: gateways refuse the key until the consumer is resumed.`;
 }
 
 function notRevoked(key: Key): Key {

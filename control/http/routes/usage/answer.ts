@@ -24,7 +24,7 @@ const counts = {
   local: count("Of them, admitted on a share while control was away (`failureMode: local`)."),
   refused: count("Requests that were refused."),
   observed: count("Requests that would have been refused, but for observe mode or `mode: shadow`."),
-  responses: Type.Object(Object.fromEntries(statusClasses.map((name) => [name, Type.Integer()])), { description: "The upstream's answers by status class; an estimate beyond `exactResponsesPerSecond` of the gateways." }),
+  responses: Type.Object(Object.fromEntries(statusClasses.map((name) => [name, Type.Integer()])), { description: "The upstream's answers by status class; an estimate beyond `responseSamplesPerSecond` of the gateways." }),
   refusals: byReason("`refused` by reason."),
   observations: byReason("`observed` by reason."),
   latency: Type.Object(

@@ -23,7 +23,7 @@ const UsageQuerySchema = query({
     Type.String({
       maxLength: 40,
       default: standardFrom,
-      description: "Where it begins: RFC 3339, or how long ago, such as 30m, 24h or 7d. Taken down to a whole interval.",
+      description: "Where it begins: an RFC 3339 time, a date, or how long ago in s, m, h, d, w, mo or y, such as 24h. Taken down to a whole interval.",
     }),
   ),
   to: Type.Optional(Type.String({ maxLength: 40, description: "Where it ends, in the same way; default: now. Taken up to a whole interval." })),

@@ -124,8 +124,8 @@ describe("whom a line names", () => {
 describe("what the log says was refused", () => {
   test("isn't replayed, but for limits", async () => {
     const { requests, warnings } = await replay(spec, [
-      { ms: 0, details: "tollgate_key_unknown" },
-      { ms: 1, details: "tollgate_key_unknown" },
+      { ms: 0, details: "tollgate_unknown_key" },
+      { ms: 1, details: "tollgate_unknown_key" },
       { ms: 2, details: "tollgate_rate_limited" },
       { ms: 3, details: "tollgate_quota_exceeded", key: "k-acme" },
       { ms: 4, details: "tollgate_other", key: "k-acme" },

@@ -1,13 +1,13 @@
 /** What Envoy calls. Callbacks that are not needed are not exported: each would cost every request a call. */
 import "./abi/abort";
 import { beginCallback } from "./abi/memory";
-import { removeForgedTrailers } from "./claims";
-import { deny } from "./deny";
-import { CONTINUE, PAUSE, decide } from "./filter";
-import { respond } from "./responses";
+import { removeForgedTrailers } from "./request/identityHeaders";
+import { deny } from "./request/deny";
+import { CONTINUE, PAUSE, decide } from "./request/decide";
+import { respond } from "./request/responses";
 import { answered, configure, serve, tick, woken } from "./lifecycle";
 import { NOT_CONFIGURED } from "./wire/reasons";
-import { allRoots, noteStream, rootOfStream } from "./root";
+import { allRoots, noteStream, rootOfStream } from "./plugin/instance";
 
 export { malloc } from "./abi/memory";
 

@@ -2,20 +2,20 @@
 import { drainQueue, pluginConfiguration, property, setEffectiveContext, value, valueBytes } from "./abi/host";
 import { mark, release, scratch } from "./abi/memory";
 import { environmentVariable, monotonicNs } from "./abi/wasi";
-import { Config, configError, parseConfig } from "./config";
-import { isVisible } from "./configRules";
-import { Runtime } from "./runtime";
-import { SharedState } from "./sharedState";
-import { anyHeld, resume } from "./holding";
+import { Config, configError, parseConfig } from "./config/parse";
+import { isVisible } from "./config/rules";
+import { Runtime } from "./plugin/runtime";
+import { SharedState } from "./gateway/sharedState";
+import { anyHeld, resume } from "./request/snapshotWaiters";
 import { heedRecalls } from "./limits/recalls";
-import { anyWaiting, resumeWaiting } from "./limits/waiting";
-import { Root, TICK_BUSY_MS, allRoots, dropGone, enterRoot, rootById } from "./root";
-import { sha256 } from "./sha256";
-import { renewLooks } from "./responses";
-import { loadStandalone, standaloneError } from "./standalone";
+import { anyWaiting, resumeWaiting } from "./request/limitWaiters";
+import { Root, TICK_BUSY_MS, allRoots, dropGone, enterRoot, rootById } from "./plugin/instance";
+import { sha256 } from "./lib/sha256";
+import { renewLooks } from "./request/responses";
+import { loadStandalone, standaloneError } from "./snapshot/standalone";
 import { GAUGE_AGE, GAUGE_COUNTERS, GAUGE_KEYS, GAUGE_VERSION, Meter, error, say } from "./telemetry";
-import { Text, ascii } from "./text";
-import { anyWaitingForToken, resumeWaitingForToken } from "./tokens/waiting";
+import { Text, ascii } from "./lib/text";
+import { anyWaitingForToken, resumeWaitingForToken } from "./request/tokenWaiters";
 
 /** While nothing loads or waits. Ticks are only the fallback: changes wake. */
 const TICK_MS: u32 = 200;

@@ -4,7 +4,7 @@
  */
 import { LOG_ERROR, LOG_INFO, LOG_WARN, defineCounter, defineGauge, increment, log, record } from "./abi/host";
 import { REASONS, reasonCode } from "./wire/reasons";
-import { Text } from "./text";
+import { Text } from "./lib/text";
 
 export const ADMITTED: u32 = 0;
 export const KEYLESS: u32 = 1;

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { projectRoot } from "../control/envoy/paths.ts";
+import { projectRoot } from "../control/projectPaths.ts";
 import { ControlProcess, type ControlOptions } from "../tests/kit/control.ts";
 import { environmentOf, parseContainerfile } from "../tests/image/containerfile.ts";
 

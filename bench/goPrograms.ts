@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { projectRoot } from "../control/envoy/paths.ts";
+import { projectRoot } from "../control/projectPaths.ts";
 import { Unavailable } from "./unavailable.ts";
 
 const run = promisify(execFile);

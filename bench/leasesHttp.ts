@@ -1,5 +1,5 @@
 /**
- * What one replica of control can do for gateways: calls for leases over HTTP, as docs/wire.md has them, from simulated gateways with a
+ * What one replica of control can do for gateways: calls for leases over HTTP, as docs/internals/protocol.md has them, from simulated gateways with a
  * connection and a lane each. A load is offered at an even rate, and an answer's time counts from when its call was due, so that a control
  * which falls behind can't hide it. Then calls are made as fast as they are answered: the most that it can do.
  * `bench/leases.ts` measures the store below it alone.
@@ -20,7 +20,7 @@ import { Unavailable } from "./unavailable.ts";
 /** beyond the aim, so that what was granted isn't short of it by the last answers */
 const offeredOfAim = 1.05;
 const p99AimMs = 50;
-/** of docs/operations.md, beside durability */
+/** of docs/operate/operations.md, beside durability */
 const recommended = ["--auto-aof-rewrite-min-size", "512mb"];
 /** as fast as they are answered, so many calls are under way at a time */
 const underWayMost = 64;

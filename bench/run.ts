@@ -1,5 +1,5 @@
 /** `npm run bench`: what Tollgate costs and how fast it is, beside others. Its parts run in the order of `parts`; one that fails doesn't end the others. */
-import { findEnvoy } from "../control/envoy/find.ts";
+import { findEnvoy } from "../devstack/envoy/find.ts";
 import { measureColdStart } from "./coldStart.ts";
 import { compare } from "./compare.ts";
 import { bootstrap } from "./envoyConfig.ts";

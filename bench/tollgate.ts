@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LimitInput } from "../control/domain/schema.ts";
-import { projectRoot } from "../control/envoy/paths.ts";
+import { projectRoot } from "../control/projectPaths.ts";
 import type { ControlProcess } from "../tests/kit/control.ts";
 import { startDeployedControl } from "./deployedControl.ts";
 import { bootstrap, cluster, wasmFilter } from "./envoyConfig.ts";

@@ -10,7 +10,7 @@ import { digestHex, issueToken } from "./domain/keys.ts";
 import type { Services } from "./http/context.ts";
 import { createAdminServer } from "./http/server.ts";
 import type { App } from "./http/typeProvider.ts";
-import { Issuer } from "./identity/issuer.ts";
+import { Issuer } from "./internalTokens/issuer.ts";
 import { createLogger } from "./logging.ts";
 import { maskSecrets } from "./secrets.ts";
 import { QuotaSource } from "./quota/facts.ts";

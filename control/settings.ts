@@ -1,4 +1,4 @@
-/** The environment variables that control reads: the one table, of which docs/configuration.md is made too; and how any is read. */
+/** The environment variables that control reads: the one table, of which docs/reference/configuration.md is made too; and how any is read. */
 
 export interface Setting {
   /** what holds when the variable is unset or empty; absent: `unset` tells */
@@ -16,7 +16,7 @@ export const settings = {
   TOLLGATE_SYNC_TLS_KEY: { unset: "plain HTTP", meaning: "The certificate's private key, a PEM file." },
   TOLLGATE_DATA_DIR: { standard: ".tollgate", meaning: "The folder of what control keeps, made when it isn't there. Must be writable, with PostgreSQL as well." },
   TOLLGATE_DATABASE_URL: { unset: "`tollgate.db` in TOLLGATE_DATA_DIR", meaning: "`file:<path>` for SQLite, for one process, or `postgres://<user>:<password>@<host>/<database>`, for any number of replicas." },
-  TOLLGATE_REDIS_URL: { unset: "counters are in the database", meaning: "`redis://…` or `rediss://…` of Valkey or Redis, a server or a cluster: the counters of limits live there. It must not forget what it confirmed (docs/operations.md)." },
+  TOLLGATE_REDIS_URL: { unset: "counters are in the database", meaning: "`redis://…` or `rediss://…` of Valkey or Redis, a server or a cluster: the counters of limits live there. It must not forget what it confirmed (docs/operate/operations.md)." },
   TOLLGATE_REDIS_WAIT_REPLICAS: { standard: "0", meaning: "So many replicas of Valkey or Redis must have confirmed what a call changed before it's answered, 0 to 100: else a failover may forget it. Calls are answered 503 while there are fewer." },
   TOLLGATE_LEASE_SECONDS: { standard: "900", meaning: "How long a gateway may spend what it was granted without asking again, at most until the window's end, 1 to 86400 seconds. What a gateway held that is gone stays spent until the window's end, whatever this says." },
   TOLLGATE_USAGE_MINUTES_HOURS: { standard: "48", meaning: "How many hours usage is kept by the minute, 1 to 720. Hours and days are kept for 400 days." },

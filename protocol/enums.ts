@@ -1,5 +1,5 @@
 /**
- * The enums of the protocol and of what both sides name alike. `npm run generate` makes `assembly/wire/enums.ts` and tables of `docs/wire.md` of
+ * The enums of the protocol and of what both sides name alike. `npm run generate` makes `assembly/wire/enums.ts` and tables of `docs/internals/protocol.md` of
  * them; the control plane imports them as they are. A code is never given to another value, and new values go to the end.
  */
 import { choice, codesOf, namesOf, type NameOf, type Value } from "./define.ts";
@@ -60,11 +60,11 @@ export function isCaller(part: SubjectPart): boolean {
 
 interface SubjectValue extends Value {
   parts: readonly SubjectPart[];
-  /** the 16 bytes, as the table of docs/wire.md has it */
+  /** the 16 bytes, as the table of docs/internals/protocol.md has it */
   bytes: string;
 }
 
-/** What a limit counts. `control/domain/subjects.ts` and `assembly/limits/subject.ts` make the 16 bytes. */
+/** What a limit counts. `control/domain/subjects.ts` and `assembly/request/limitSubject.ts` make the 16 bytes. */
 export const subject = choice("subject", "SUBJECT", {
   key: { code: 1, meaning: "each key", parts: ["key"], bytes: "the first 16 bytes of the key's digest" },
   consumer: { code: 2, meaning: "each consumer", parts: ["consumer"], bytes: "`u32 consumer`, zeros" },

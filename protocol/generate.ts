@@ -26,6 +26,6 @@ publish([
   ["assembly/wire/keyFields.ts", assemblyOpened()],
   ["assembly/wire/validate.ts", assemblyValidate()],
   ["control/sync/generated/records.ts", typescriptRecords()],
-  ["docs/wire.md", withPart(withPart(readText("docs/wire.md"), "records", recordTables()), "enums", enumTables())],
-  ["docs/failure-modes.md", withPart(readText("docs/failure-modes.md"), "reasons", reasonTable)],
+  ["docs/internals/protocol.md", withPart(withPart(readText("docs/internals/protocol.md"), "records", recordTables()), "enums", enumTables())],
+  ["docs/operate/failure-modes.md", withPart(readText("docs/operate/failure-modes.md"), "reasons", reasonTable)],
 ]);

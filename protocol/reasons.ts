@@ -1,5 +1,5 @@
 /**
- * Why the filter refuses a request: the one table. `npm run generate` makes `assembly/wire/reasons.ts` and `docs/failure-modes.md` of it.
+ * Why the filter refuses a request: the one table. `npm run generate` makes `assembly/wire/reasons.ts` and `docs/operate/failure-modes.md` of it.
  * The code is public (problem+json `reason`, Envoy's response code details `tollgate_<code>`, the counter
  * `tollgate.<environment>.refused.<code>`): once released it never changes, and new ones go to the end.
  */

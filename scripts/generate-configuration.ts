@@ -1,5 +1,5 @@
 /**
- * Makes the tables of `docs/configuration.md`, and `schema/plugin.schema.json`, of what the code itself uses: the schemas of
+ * Makes the tables of `docs/reference/configuration.md`, and `schema/plugin.schema.json`, of what the code itself uses: the schemas of
  * tollgate.yaml and of the plugin, the tables of variables, the metrics that both sides register.
  * `tsx scripts/generate-configuration.ts` writes them; with `--check` it only says whether they are up to date (exit code 1 when not).
  */
@@ -14,7 +14,7 @@ import type { Services } from "../control/http/context.ts";
 import { installMetrics } from "../control/http/metrics.ts";
 import type { App } from "../control/http/typeProvider.ts";
 import { type Setting, settings } from "../control/settings.ts";
-import { portRoles } from "../control/stack/settings.ts";
+import { portRoles } from "../devstack/settings.ts";
 import { syncMetrics } from "../control/sync/metrics.ts";
 import { markdownTable, publish, readText, withPart } from "./generated.ts";
 
@@ -193,6 +193,6 @@ const parts: Record<string, string> = {
   "control-metrics": controlMetrics(),
 };
 publish([
-  ["docs/configuration.md", Object.entries(parts).reduce((document, [name, part]) => withPart(document, name, part), readText("docs/configuration.md"))],
+  ["docs/reference/configuration.md", Object.entries(parts).reduce((document, [name, part]) => withPart(document, name, part), readText("docs/reference/configuration.md"))],
   ["schema/plugin.schema.json", `${JSON.stringify({ $schema: "http://json-schema.org/draft-07/schema#", ...PluginSchema }, null, 2)}\n`],
 ]);

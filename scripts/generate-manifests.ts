@@ -1,5 +1,5 @@
 /** Makes `manifests/` of examples/istio/tollgate.yaml, by the command itself, and the goldens of tests/manifests/platform. */
-import { runCli } from "../control/cli/program.ts";
+import { runCli } from "../cli/program.ts";
 import { platformGoldens } from "../tests/manifests/platformGoldens.ts";
 import { publish } from "./generated.ts";
 

@@ -40,10 +40,10 @@ export function ensureBuilt() {
     npm(["run", "--silent", "build:wasm"], "The filter could not be built.");
     modules.forEach(touch); // asc leaves an unchanged file as it was
   }
-  if (newest("control", "tsconfig.json", "tsconfig.build.json", "package-lock.json") > stamp("dist/control/cli/main.js")) {
+  if (newest("control", "tsconfig.json", "tsconfig.build.json", "package-lock.json") > stamp("dist/cli/main.js")) {
     console.log("Building control …");
     npm(["run", "--silent", "build:control"], "Control could not be built.");
-    touch("dist/control/cli/main.js");
+    touch("dist/cli/main.js");
   }
 }
 

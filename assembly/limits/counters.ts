@@ -1,13 +1,13 @@
 /** The counters of one environment in this worker: found, made, returned, forgotten. */
-import { Workers } from "../members";
-import { SharedState } from "../sharedState";
-import { pace, returnToCell, takeFromCell } from "./cells";
+import { Workers } from "../gateway/workers";
+import { SharedState } from "../gateway/sharedState";
+import { pace, returnToCell, takeFromCell } from "./gatewayCounters";
 import { ClockBounds } from "./clockBounds";
 import {
   ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, lastsFor, roll,
 } from "./counter";
 import { isFirstUse, isPerGateway } from "../wire/records";
-import { limitShape } from "./limitRecord";
+import { limitShape } from "../wire/limitRecord";
 import { Slab } from "./slab";
 import { Wants } from "./wants";
 

@@ -5,7 +5,7 @@ import { OP_ASK, OP_NEXT, VERDICT_GRANTED, VERDICT_LAST, VERDICT_SPENT, VERDICT_
 import {
   answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs,
   answerUntilMs, answerVerdict, opAction, opNeed,
-} from "./leaseWire";
+} from "../wire/leaseMessages";
 
 /** A limit that control doesn't know (yet): its record and control's may be a version apart. */
 const UNKNOWN_RETRY_NS: u64 = 100_000_000;

@@ -1,9 +1,9 @@
 /** Heeds recalls: gives back what counters hold here that others in need want. */
 import { mark, release } from "../abi/memory";
-import { Workers } from "../members";
-import { SharedState } from "../sharedState";
+import { Workers } from "../gateway/workers";
+import { SharedState } from "../gateway/sharedState";
 import { Counters } from "./counters";
-import { recallAt, recallsLost, recallsPosition, recallsSince, recallsWord } from "./recallRing";
+import { recallAt, recallsLost, recallsPosition, recallsSince, recallsWord } from "../gateway/recallRing";
 
 /** Gives back what the counters added to the ring since the last time hold here. When entries were lost, everything goes back. */
 export function heedRecalls(state: SharedState, workers: Workers, counters: Counters, now: u64): void {

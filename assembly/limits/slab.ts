@@ -3,7 +3,7 @@
  * subject. A place is given to another counter only when nothing would be given back by that: its window is over, or its authority has
  * acknowledged what was returned.
  */
-import { allocBlock, freeBlock } from "../blocks";
+import { allocBlock, freeBlock } from "../lib/blocks";
 import { COUNTER_BYTES, Counter, IN_USE } from "./counter";
 
 const SEGMENT: u32 = 1024;

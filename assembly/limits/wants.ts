@@ -2,7 +2,7 @@
  * What this worker's counters have to say to the control plane: counters enter themselves, the lease session takes them out in order and says
  * it with its next call.
  */
-import { SharedState } from "../sharedState";
+import { SharedState } from "../gateway/sharedState";
 import { Counter, LISTED } from "./counter";
 
 /** So many that can wait are worth a call before the next tick. */

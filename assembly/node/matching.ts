@@ -1,15 +1,15 @@
 /**
- * The matching of hosts, paths and methods by itself, for Node (`build/matching.wasm`, loaded by control/domain/matching.ts): the same code as
+ * The matching of hosts, paths and methods by itself, for Node (`build/matching.wasm`, loaded by tools/matching.ts): the same code as
  * in the filter, fed with the same API records. No imports. One instance serves one set of APIs.
  */
 import "../abi/abort";
 import { beginCallback } from "../abi/memory";
-import { findPlace, readTarget } from "../matching";
-import { IdIndex } from "../recordIndex";
+import { findPlace, readTarget } from "../snapshot/matching";
+import { IdIndex } from "../snapshot/recordIndex";
 import { API } from "../wire/enums";
 import { readRecord, recordBody, recordEnd, recordType } from "../wire/recordHead";
 import { validRecord } from "../wire/validate";
-import { API_FOUND, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../routes";
+import { API_FOUND, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
 
 const apis = new IdIndex();
 const router = new Router();

@@ -2,7 +2,7 @@
  * The internal tokens of the callers that are active in this worker: a bounded number of places, found by the caller's id. A place goes to
  * another caller when all are taken; a token's room stays with its place, so that requests neither take memory nor give any back.
  */
-import { allocBlock, freeBlock } from "../blocks";
+import { allocBlock, freeBlock } from "../lib/blocks";
 
 const PLACES: u32 = 16384;
 const BUCKETS: u32 = 16384;

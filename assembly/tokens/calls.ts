@@ -5,15 +5,15 @@
 import { callResponseBody, value, valueBytes } from "../abi/host";
 import { mark, release } from "../abi/memory";
 import { random64 } from "../abi/wasi";
-import { Patience } from "../patience";
-import { ControlCall } from "../controlCall";
-import { callPost, responseStatus } from "../controlCalls";
-import { SharedState } from "../sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../frame";
+import { Patience } from "../gateway/adaptiveTimeout";
+import { ControlCall } from "../gateway/controlCall";
+import { callPost, responseStatus } from "../gateway/controlClient";
+import { SharedState } from "../gateway/sharedState";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
 import {
   ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, answerExpiresMs, answerRefreshMs, answerToken, answerTokenBytes, answerVerdict,
   answersWhole, tokenSound, writeAsk,
-} from "./tokenWire";
+} from "../wire/tokenMessages";
 import { FRAME_TOKENS, FRAME_TOKENS_ANSWER, TOKEN_VERDICT_GRANTED, TOKEN_VERDICT_OFF, TOKEN_VERDICT_TOO_LARGE } from "../wire/enums";
 import { ClockBounds } from "../limits/clockBounds";
 import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";

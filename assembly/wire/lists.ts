@@ -1,4 +1,4 @@
-/** Walking what records hold several of (docs/wire.md). Nothing is checked here: `validate.ts` has seen the record. */
+/** Walking what records hold several of (docs/internals/protocol.md). Nothing is checked here: `validate.ts` has seen the record. */
 
 // ---- list<str>: u16 count, each u16 length + bytes -------------------------------------------------------------------------------------
 

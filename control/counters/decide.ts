@@ -1,6 +1,6 @@
 /**
  * The lease decision: calls of lanes in, answers, changed rows and recalls out. Pure: every store and the simulated control of the tests
- * decide with it. The rules are those of docs/limits.md:
+ * decide with it. The rules are those of docs/concepts/limits.md:
  *
  * - Allowance is charged when it's granted. A holding is the most that a lane can have unspent of a window. A report may lower it, and
  *   gives back what the lane returns, never more than it can have.

@@ -44,7 +44,7 @@ export interface LeaseOp {
 /** One call of a lane (one VM of an Envoy). It has one in flight, and resends it unchanged until it's answered. */
 export interface LaneCall {
   environment: string;
-  /** names it within the environment (control/sync/gatewayName.ts) */
+  /** names it within the environment (control/store/gatewayName.ts) */
   gateway: string;
   /** random u64 */
   lane: bigint;

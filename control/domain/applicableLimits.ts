@@ -1,5 +1,5 @@
 /**
- * Which limits a request has (`assembly/limits/applicable.ts` does the same in the filter): those of its tier, API, route and key; of one
+ * Which limits a request has (`assembly/snapshot/applicableLimits.ts` does the same in the filter): those of its tier, API, route and key; of one
  * name, the most specific. Without a caller, those that count callers are left out.
  */
 import type { Api, Key, Limit, Route, Tier } from "./model.ts";

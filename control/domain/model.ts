@@ -152,7 +152,7 @@ export interface Key {
   rotatedTo?: string;
 }
 
-/** The short-lived tokens by which services in the mesh verify who calls (docs/internal-token.md). */
+/** The short-lived tokens by which services in the mesh verify who calls (docs/concepts/internal-tokens.md). */
 export interface InternalToken {
   /** false: none are issued */
   enabled: boolean;

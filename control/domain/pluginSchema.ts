@@ -1,5 +1,5 @@
 /**
- * The schema of the plugin's configuration: what the filter's own reader (assembly/config.ts and its parts) takes, as far as JSON Schema
+ * The schema of the plugin's configuration: what the filter's own reader (assembly/config/parse.ts and its parts) takes, as far as JSON Schema
  * can say it. A test holds the two together. What it can't say is in `pluginRules`.
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";

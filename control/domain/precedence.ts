@@ -1,6 +1,6 @@
 /**
  * Which host and which path come first, for everything that is generated from APIs: Envoy's routes, VirtualServices, HTTPRoutes and
- * AuthorizationPolicies. It is the order in which the filter matches (`assembly/routes.ts`): the exact host, then `*.suffix` from the longest on,
+ * AuthorizationPolicies. It is the order in which the filter matches (`assembly/snapshot/router.ts`): the exact host, then `*.suffix` from the longest on,
  * then `*`, and the first of them that has a path at all; there the longest path, on segment borders.
  */
 import { pathWithin } from "./hostsAndPaths.ts";

@@ -1,4 +1,4 @@
-/** What limits count apart: the parts of a subject, and the 16 bytes that name it on the wire (docs/wire.md). */
+/** What limits count apart: the parts of a subject, and the 16 bytes that name it on the wire (docs/internals/protocol.md). */
 import { crc32 } from "node:zlib";
 import { isCaller, subject as subjects, type Subject, type SubjectPart } from "../../protocol/enums.ts";
 import type { Route } from "./model.ts";

@@ -4,7 +4,7 @@ import { applicableLimits, type LimitOwner, routeName } from "../domain/applicab
 import type { Limit } from "../domain/model.ts";
 import { countsCaller, countsKey, routeKeys, subjectParts, subjectText } from "../domain/subjects.ts";
 import type { FeedApi, FeedLimit } from "../store/feedSource.ts";
-import { shapeOf } from "../sync/limitShapes.ts";
+import { shapeOf } from "../counters/limitShape.ts";
 import type { Caller, QuotaFacts } from "./facts.ts";
 
 /** A limit with one subject, which is the key's or the consumer's. */

@@ -4,7 +4,7 @@ import type { CounterStore } from "../counters/store.ts";
 import type { LimitOwner } from "../domain/applicableLimits.ts";
 import type { Limit } from "../domain/model.ts";
 import { timeText } from "../domain/time.ts";
-import { gatewayOf } from "../sync/gatewayName.ts";
+import { gatewayOf } from "../store/gatewayName.ts";
 import type { UsageStore } from "../usage/usage.ts";
 import { type AppliedLimit, appliedLimits } from "./applied.ts";
 import { Counted } from "./counted.ts";

@@ -2,7 +2,7 @@
 import { type Kysely, type Selectable, sql } from "kysely";
 import type { JWK } from "jose";
 import type { Consumer, InternalToken, Tier } from "../domain/model.ts";
-import type { Caller, CallerAsk, Identity, SigningKey } from "../identity/store.ts";
+import type { Caller, CallerAsk, Identity, SigningKey } from "../internalTokens/store.ts";
 import { insertAudit } from "./auditLog.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { lockEnvironment } from "./lock.ts";

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
 import type { Kind, Records } from "../domain/diff.ts";
 import type { EnvironmentSpec } from "../domain/model.ts";
-import type { Caller, CallerAsk, Identity, SigningKey } from "../identity/store.ts";
+import type { Caller, CallerAsk, Identity, SigningKey } from "../internalTokens/store.ts";
 import { insertAudit, readAudit } from "./auditLog.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { SqlFeedReader } from "./feedReader.ts";

@@ -2,7 +2,7 @@
 import type { CounterGeneration } from "../counters/model.ts";
 import type { Kind, Records } from "../domain/diff.ts";
 import type { EnvironmentSpec, InternalToken, KeyState } from "../domain/model.ts";
-import type { IdentityStore } from "../identity/store.ts";
+import type { IdentityStore } from "../internalTokens/store.ts";
 import type { FeedSource } from "./feedSource.ts";
 
 export interface Environment {

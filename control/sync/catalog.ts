@@ -5,7 +5,7 @@
 import type { LimitShape } from "../counters/model.ts";
 import { type Api, type Subject, takesTokens } from "../domain/model.ts";
 import type { CallingConsumer, CallingKey, FeedApi, FeedChange, FeedKey, FeedKeyLimit, FeedLimit, FeedReader, FeedSource, FeedTier } from "../store/feedSource.ts";
-import { shapeOf } from "./limitShapes.ts";
+import { shapeOf } from "../counters/limitShape.ts";
 import type { View } from "./view.ts";
 
 export interface KnownApi {

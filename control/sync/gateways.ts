@@ -1,7 +1,7 @@
 /** Which gateways called, and what they have: kept here, and written to the store at a bounded rate. */
 import type { FeedSource, GatewayReport } from "../store/feedSource.ts";
 import { gatewayKey } from "./recalls.ts";
-import { gatewayName } from "./gatewayName.ts";
+import { gatewayName } from "../store/gatewayName.ts";
 import { SyncProblem } from "./problems.ts";
 import type { Grant } from "./tokens.ts";
 

@@ -22,5 +22,5 @@ export function readCall<T extends "leases" | "usage" | "tokens">(body: Uint8Arr
 }
 
 function broken(detail: string): SyncProblem {
-  return new SyncProblem("parameter_invalid", `the body is not what docs/wire.md says: ${detail}`);
+  return new SyncProblem("parameter_invalid", `the body is not what docs/internals/protocol.md says: ${detail}`);
 }

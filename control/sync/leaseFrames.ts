@@ -1,4 +1,4 @@
-/** Frames of a lane's calls for allowance (docs/wire.md): types 6 and 7. */
+/** Frames of a lane's calls for allowance (docs/internals/protocol.md): types 6 and 7. */
 import type { LeaseAnswer, LeaseOp } from "../counters/model.ts";
 import { sealFrame } from "./frames.ts";
 import { type NumberedCall, readCall } from "./laneCall.ts";

@@ -1,4 +1,4 @@
-/** The payloads of lane calls for allowance and of their answers (docs/wire.md). */
+/** The payloads of lane calls for allowance and of their answers (docs/internals/protocol.md). */
 import { type LeaseAnswer, type LeaseOp, type Verdict, verdict } from "../counters/model.ts";
 import { Fields, Refused } from "./fields.ts";
 import { writeAmount } from "./amounts.ts";

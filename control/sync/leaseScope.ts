@@ -1,6 +1,6 @@
 /**
  * Which counters a lane may ask for: those that requests at the APIs of its token's group can meet. A counter is a limit applied to a
- * subject; the subjects are those of docs/wire.md.
+ * subject; the subjects are those of docs/internals/protocol.md.
  */
 import { leaseAction, type LeaseOp } from "../counters/model.ts";
 import { routeSubject, subjectParts } from "../domain/subjects.ts";

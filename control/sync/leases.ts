@@ -7,7 +7,7 @@ import { CountersUnavailable, type CounterStore } from "../counters/store.ts";
 import type { Catalogs } from "./catalogs.ts";
 import type { EnvironmentFeed } from "./feed.ts";
 import { leasesAnswerFrame, type LeasesCall, readLeasesCall } from "./leaseFrames.ts";
-import { gatewayName } from "./gatewayName.ts";
+import { gatewayName } from "../store/gatewayName.ts";
 import { scopedOps } from "./leaseScope.ts";
 import type { SyncMetrics } from "./metrics.ts";
 import { SyncProblem } from "./problems.ts";

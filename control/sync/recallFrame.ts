@@ -1,4 +1,4 @@
-/** The frame that asks a gateway to return what it parks (docs/wire.md): type 5. */
+/** The frame that asks a gateway to return what it parks (docs/internals/protocol.md): type 5. */
 import { sealFrame, type Stamp } from "./frames.ts";
 import { type RecalledCounter, recallsFrame } from "./recallPayload.ts";
 import { HEADER_BYTES } from "./wire.ts";

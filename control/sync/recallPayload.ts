@@ -1,4 +1,4 @@
-/** The payload of the frame that asks a gateway to return what it parks (docs/wire.md). */
+/** The payload of the frame that asks a gateway to return what it parks (docs/internals/protocol.md). */
 import type { Recall } from "../counters/model.ts";
 import { writeAmount } from "./amounts.ts";
 import type { Fields } from "./fields.ts";

@@ -1,17 +1,17 @@
-/** The sync port: gateways watch, fetch pages and report; their lanes lease allowance and tell usage (docs/wire.md). */
+/** The sync port: gateways watch, fetch pages and report; their lanes lease allowance and tell usage (docs/internals/protocol.md). */
 import type { Server as HttpsServer } from "node:https";
 import { Readable } from "node:stream";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from "fastify";
 import type { Registry } from "prom-client";
 import type { Recall } from "../counters/model.ts";
 import type { CounterStore } from "../counters/store.ts";
-import type { Issuer } from "../identity/issuer.ts";
+import type { Issuer } from "../internalTokens/issuer.ts";
 import type { FeedSource } from "../store/feedSource.ts";
 import type { UsageSink } from "../usage/model.ts";
 import { maskSecrets } from "../secrets.ts";
 import { Catalogs } from "./catalogs.ts";
 import { type Answer, EnvironmentFeed, feedBounds, type FeedBounds } from "./feed.ts";
-import { gatewayName } from "./gatewayName.ts";
+import { gatewayName } from "../store/gatewayName.ts";
 import { Gateways } from "./gateways.ts";
 import { Leases } from "./leases.ts";
 import { syncMetrics, type SyncMetrics } from "./metrics.ts";

@@ -1,6 +1,6 @@
 /** Calls for internal tokens: read, signed, answered. Nothing is kept, so that a call that is sent again is simply answered again. */
-import type { Issuer, TokenAnswer, TokenAsk } from "../identity/issuer.ts";
-import type { Caller } from "../identity/store.ts";
+import type { Issuer, TokenAnswer, TokenAsk } from "../internalTokens/issuer.ts";
+import type { Caller } from "../internalTokens/store.ts";
 import type { Catalogs } from "./catalogs.ts";
 import type { EnvironmentFeed } from "./feed.ts";
 import type { SyncMetrics } from "./metrics.ts";

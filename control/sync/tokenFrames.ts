@@ -1,4 +1,4 @@
-/** Frames of calls for internal tokens (docs/wire.md): types 10 and 11. */
+/** Frames of calls for internal tokens (docs/internals/protocol.md): types 10 and 11. */
 import { sealFrame } from "./frames.ts";
 import { type NumberedCall, readCall } from "./laneCall.ts";
 import { tokenAnswersFrame, tokenAsksFrame, type WireTokenAnswer, type WireTokenAsk } from "./tokenPayload.ts";

@@ -1,4 +1,4 @@
-/** The payloads of calls for internal tokens and of their answers (docs/wire.md). */
+/** The payloads of calls for internal tokens and of their answers (docs/internals/protocol.md). */
 import { type CallerKind, callerKinds, type TokenVerdict, tokenVerdicts } from "../../protocol/enums.ts";
 import { writeAmount } from "./amounts.ts";
 import { type Fields, Refused } from "./fields.ts";

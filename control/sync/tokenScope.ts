@@ -1,6 +1,6 @@
 /** Whose internal token a gateway may get: that of a caller who can call one of the APIs that its token's group sees. */
 import { type Api, takesKeys, takesTokens } from "../domain/model.ts";
-import type { Caller, CallerAsk } from "../identity/store.ts";
+import type { Caller, CallerAsk } from "../internalTokens/store.ts";
 
 /** `apis`: those that are visible. */
 export function canCall(apis: readonly Api[], kind: CallerAsk["kind"], { key, consumer, tier }: Caller): boolean {

@@ -2,7 +2,7 @@
 import type { UsageSink } from "../usage/model.ts";
 import type { Catalogs } from "./catalogs.ts";
 import type { EnvironmentFeed } from "./feed.ts";
-import { gatewayName } from "./gatewayName.ts";
+import { gatewayName } from "../store/gatewayName.ts";
 import type { SyncMetrics } from "./metrics.ts";
 import { SyncProblem } from "./problems.ts";
 import { gatewayKey } from "./recalls.ts";
@@ -39,7 +39,7 @@ export class UsageCalls {
     this.#refusals.note("usage", grant, gateway, { ...refused });
     if (taken.length === 0 && call.entries.length > 0) {
       const of = Object.entries(refused).flatMap(([reason, count]) => (count === 0 ? [] : [`${count} for its ${reason}`]));
-      throw new SyncProblem("usage_refused", `no entry of the batch can be taken (${of.join(", ")}): docs/wire.md says which are`);
+      throw new SyncProblem("usage_refused", `no entry of the batch can be taken (${of.join(", ")}): docs/internals/protocol.md says which are`);
     }
     const outcome = await this.#sink.record(environment, gateway, call.lane, call.seq, taken);
     this.#metrics.usageBatches.inc({ outcome });

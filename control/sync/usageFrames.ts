@@ -1,4 +1,4 @@
-/** Frames of a lane's usage (docs/wire.md): types 8 and 9. */
+/** Frames of a lane's usage (docs/internals/protocol.md): types 8 and 9. */
 import type { UsageEntry } from "../usage/model.ts";
 import { sealFrame } from "./frames.ts";
 import { type NumberedCall, readCall } from "./laneCall.ts";

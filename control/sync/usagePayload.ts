@@ -1,4 +1,4 @@
-/** The payload of a lane's usage (docs/wire.md). */
+/** The payload of a lane's usage (docs/internals/protocol.md). */
 import type { UsageEntry } from "../usage/model.ts";
 import { type Fields, Refused } from "./fields.ts";
 import { COUNT_BYTES } from "./leasePayload.ts";

@@ -1,4 +1,4 @@
-/** Numbers and names of the wire format; docs/wire.md says what they mean. */
+/** Numbers and names of the wire format; docs/internals/protocol.md says what they mean. */
 
 export const MAGIC = 0x31574754;
 export const FORMAT = 1;

@@ -1,4 +1,4 @@
-/** What is counted: the metrics of a usage entry (docs/wire.md) as columns of `usage_counts`, and reasons. */
+/** What is counted: the metrics of a usage entry (docs/internals/protocol.md) as columns of `usage_counts`, and reasons. */
 import { latencyBoundsMs, metrics } from "../../protocol/enums.ts";
 
 export type CountColumn =

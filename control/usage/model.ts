@@ -1,4 +1,4 @@
-/** What a gateway counts, as its usage calls bring it (docs/wire.md). */
+/** What a gateway counts, as its usage calls bring it (docs/internals/protocol.md). */
 export interface UsageEntry {
   /** Unix minutes, by the gateway's clock */
   minute: number;

@@ -1,4 +1,4 @@
-/** The tables of docs/wire.md. */
+/** The tables of docs/internals/protocol.md. */
 import { type Bit, type Choice, type Field, firstCode, type Struct } from "../define.ts";
 import { authMode, callerKind, failureMode, frameType, keyState, leaseVerdict, legacyHeaders, limitKind, metrics, period, subject, tokenVerdict } from "../enums.ts";
 import { recordLayouts, structs } from "../records.ts";

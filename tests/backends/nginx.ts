@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { tmpdir, userInfo } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 import { upstreamHeader } from "../differential/upstreams.ts";
 import { endWithUs } from "../kit/process.ts";
 import { freePorts } from "../kit/ports.ts";

@@ -5,9 +5,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { findPip } from "../../control/envoy/install.ts";
-import { withLock } from "../../control/envoy/lock.ts";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { findPip } from "../../devstack/envoy/install.ts";
+import { withLock } from "../../devstack/envoy/lock.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 import type { Backend, MissingBackend } from "./backend.ts";
 import { startServer } from "./server.ts";
 

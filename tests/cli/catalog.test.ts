@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
 import { Command } from "commander";
-import { commandGroups } from "../../control/cli/catalog.ts";
+import { commandGroups } from "../../cli/catalog.ts";
 import { cli, root } from "./support.ts";
 
 const context = { env: {}, streams: { out: () => undefined, err: () => undefined }, readInput: async () => "" };
@@ -27,13 +27,13 @@ function loadedBy(entry: string): { files: Set<string>; packages: Set<string> } 
 }
 
 test("the program loads commander alone until a command is named", () => {
-  const { files, packages } = loadedBy(join(root, "control/cli/main.ts"));
+  const { files, packages } = loadedBy(join(root, "cli/main.ts"));
   assert.deepEqual([...packages], ["commander"]);
   assert.ok(files.size > 5 && files.size <= 12, `${files.size} files: ${[...files].join(", ")}`);
 });
 
 test("the counting sees what is loaded", () => {
-  assert.ok(loadedBy(join(root, "control/cli/commands/files.ts")).packages.has("yaml"));
+  assert.ok(loadedBy(join(root, "cli/commands/files.ts")).packages.has("yaml"));
 });
 
 test("help lists every command as its own file describes it", async () => {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { test, type TestContext } from "node:test";
-import { startDemoUpstream, type EchoedRequest } from "../../control/stack/demoUpstream.ts";
+import { startDemoUpstream, type EchoedRequest } from "../../devstack/demoUpstream.ts";
 
 async function upstream(t: TestContext): Promise<number> {
   const running = await startDemoUpstream(0);

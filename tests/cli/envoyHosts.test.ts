@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { envoyArguments } from "../../control/envoy/bootstrap.ts";
-import { findEnvoy } from "../../control/envoy/find.ts";
+import { envoyArguments } from "../../tools/envoy/bootstrap.ts";
+import { findEnvoy } from "../../devstack/envoy/find.ts";
 import { reasonOf } from "../kit/gateway.ts";
 import { send } from "../kit/http1.ts";
 import { temporaryFolder } from "../kit/folders.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { findEnvoy } from "../../control/envoy/find.ts";
-import { ensureEnvoy } from "../../control/envoy/install.ts";
+import { findEnvoy } from "../../devstack/envoy/find.ts";
+import { ensureEnvoy } from "../../devstack/envoy/install.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { writeIn } from "./support.ts";
 

@@ -3,9 +3,9 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { findEnvoy } from "../../control/envoy/find.ts";
-import { isExecutable } from "../../control/envoy/install.ts";
-import { envoyArguments } from "../../control/envoy/bootstrap.ts";
+import { findEnvoy } from "../../devstack/envoy/find.ts";
+import { isExecutable } from "../../devstack/envoy/install.ts";
+import { envoyArguments } from "../../tools/envoy/bootstrap.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { standaloneGateway, tryGateway } from "./gateway.ts";
 import { root } from "./support.ts";
@@ -27,7 +27,7 @@ async function ensureFuncE(): Promise<{ path: string } | { missing: string }> {
   }
 }
 
-test("func-e runs the gateway with an Envoy that is already here (docs/local-testing.md)", async (t) => {
+test("func-e runs the gateway with an Envoy that is already here (docs/get-started/your-own-envoy.md)", async (t) => {
   const found = await ensureFuncE();
   if ("missing" in found) {
     t.skip(`${found.missing}: the gateway was not tried in func-e`);

@@ -1,7 +1,7 @@
 /** An Envoy on a configuration of the command line, its key and how to ask it: for the tests of what users start by themselves. */
 import { join } from "node:path";
 import { after } from "node:test";
-import { startDemoUpstream } from "../../control/stack/demoUpstream.ts";
+import { startDemoUpstream } from "../../devstack/demoUpstream.ts";
 import { freePorts } from "../kit/ports.ts";
 import { Program } from "../kit/process.ts";
 import { cli, root, writeIn } from "./support.ts";

@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { fillApi } from "../../control/domain/defaults.ts";
-import { ApiRouter, type Place } from "../../control/domain/matching.ts";
-import { importOpenApi } from "../../control/openapi/importOpenApi.ts";
+import { ApiRouter, type Place } from "../../tools/matching.ts";
+import { importOpenApi } from "../../tools/openapi/importOpenApi.ts";
 
 interface Described {
   template: string;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { wrap } from "../../control/cli/commands/routesTable.ts";
-import type { RouteAccess } from "../../control/cli/commands/routesAccess.ts";
+import { wrap } from "../../cli/commands/routesTable.ts";
+import type { RouteAccess } from "../../cli/commands/routesAccess.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { cli, root, startTestControl, writeIn } from "./support.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { findEnvoy } from "../../control/envoy/find.ts";
+import { findEnvoy } from "../../devstack/envoy/find.ts";
 import { eventually } from "../kit/eventually.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { startHttpServer } from "../kit/http.ts";

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after } from "node:test";
-import { runCli } from "../../control/cli/program.ts";
+import { runCli } from "../../cli/program.ts";
 import { createLogger } from "../../control/logging.ts";
 import { startControl, type Control } from "../../control/main.ts";
 import { temporaryFolder } from "../kit/folders.ts";
@@ -47,7 +47,7 @@ export function writeIn(folder: string, name: string, text: string, mode = 0o644
 /** A process of the real program. */
 export class Running extends Program {
   constructor(args: string[], env: NodeJS.ProcessEnv) {
-    super(process.execPath, ["--import", "tsx", join(root, "control/cli/main.ts"), ...args], { cwd: root, env });
+    super(process.execPath, ["--import", "tsx", join(root, "cli/main.ts"), ...args], { cwd: root, env });
     after(() => this.stop());
   }
 

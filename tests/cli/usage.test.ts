@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { table } from "../../control/cli/output.ts";
+import { table } from "../../cli/output.ts";
 import { eventually } from "../kit/eventually.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { startHttpServer } from "../kit/http.ts";

@@ -1,11 +1,11 @@
-/** The lists of log lines in docs/operations.md are those that the code writes: none is missing, none is made up. */
+/** The lists of log lines in docs/operate/operations.md are those that the code writes: none is missing, none is made up. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, it } from "node:test";
 
 const root = resolve(import.meta.dirname, "../..");
-const chapter = readFileSync(join(root, "docs/operations.md"), "utf8").split("\n## ").find((text) => text.startsWith("Log lines"))!;
+const chapter = readFileSync(join(root, "docs/operate/operations.md"), "utf8").split("\n## ").find((text) => text.startsWith("Log lines"))!;
 const [filterPart = "", controlPart = ""] = chapter.split("### Of control");
 
 function sources(folder: string): string[] {
@@ -30,7 +30,7 @@ function assertSame(documented: readonly string[], written: readonly string[]): 
   assert.deepEqual(written.filter((code) => !documented.some((line) => matches(code, line))), [], "written, but not documented");
 }
 
-describe("docs/operations.md has the log lines", () => {
+describe("docs/operate/operations.md has the log lines", () => {
   it("of the filter", () => {
     const lines = sources("assembly").flatMap((text) => [...text.matchAll(/\b(?:info|warn|error)\(say\((.*)\)\);/g)].map(([, chain]) => chainText(chain!)));
     const others = sources("assembly").join("\n").match(/(?<!function |get )\b(?:info|warn|error)\((?!say\()/g) ?? [];

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fillApi } from "../../control/domain/defaults.ts";
 import { pathWithin } from "../../control/domain/hostsAndPaths.ts";
-import { ApiRouter } from "../../control/domain/matching.ts";
+import { ApiRouter } from "../../tools/matching.ts";
 import { compareHosts, comparePaths, hostCovers, hostsOf, placesAt } from "../../control/domain/precedence.ts";
 
 const upstream = { service: "a.b.svc.cluster.local", port: 80 };

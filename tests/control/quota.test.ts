@@ -6,7 +6,7 @@ import { digestHex } from "../../control/domain/keys.ts";
 import { routeKeys, subjectText } from "../../control/domain/subjects.ts";
 import type { LimitReport, QuotaReport, WindowReport } from "../../control/quota/report.ts";
 import { Catalog } from "../../control/sync/catalog.ts";
-import { gatewayName } from "../../control/sync/gatewayName.ts";
+import { gatewayName } from "../../control/store/gatewayName.ts";
 import { api, expect, type Harness, startApi } from "./support.ts";
 
 type Adjusted = QuotaReport & { version: number; adjusted: { name: string; api?: string; route?: string }[] };

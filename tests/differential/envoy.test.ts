@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { oldestEnvoyVersion } from "../../control/envoy/version.ts";
+import { oldestEnvoyVersion } from "../../devstack/envoy/version.ts";
 import { findingText, reportText, runDifferential } from "./differential.ts";
 import type { GatewaysOptions } from "./gateways.ts";
 import { seedOf } from "./random.ts";

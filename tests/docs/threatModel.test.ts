@@ -1,9 +1,9 @@
-/** The tests that docs/threat-model.md names as proofs exist. */
+/** The tests that docs/operate/threat-model.md names as proofs exist. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { it } from "node:test";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 
 it("names only tests that exist", () => {
   const page = readFileSync(join(projectRoot(), "docs", "threat-model.md"), "utf8");

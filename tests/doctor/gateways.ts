@@ -3,7 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileSnapshot } from "../../control/sync/compile.ts";
-import { extensionDiscovery, pluginFilter, type EnvoyObject, type PluginOptions } from "../../control/envoy/bootstrap.ts";
+import { extensionDiscovery, pluginFilter, type EnvoyObject, type PluginOptions } from "../../tools/envoy/bootstrap.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import { Gateway } from "../kit/gateway.ts";

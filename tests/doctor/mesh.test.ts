@@ -1,8 +1,8 @@
 /** What the doctor says of a gateway that a real istiod programs: plugins by discovery, Istio's cluster names, its filter orders. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { runCli } from "../../control/cli/program.ts";
-import type { Finding } from "../../control/doctor/model.ts";
+import { runCli } from "../../cli/program.ts";
+import type { Finding } from "../../tools/doctor/model.ts";
 import { adminToken } from "../kit/control.ts";
 import { eventually } from "../kit/eventually.ts";
 import { paidPolicy, shopFile, shopRoute, shopServices, wasmPlugin } from "../istio/support/definitions.ts";

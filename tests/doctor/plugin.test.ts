@@ -1,16 +1,16 @@
 /** Checks on the plugin itself: is it there, is it the right one, does it stand in the right place? */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { bearerKeys } from "../../control/doctor/checks/bearerKeys.ts";
-import { failurePolicy } from "../../control/doctor/checks/failurePolicy.ts";
-import { moduleDigest } from "../../control/doctor/checks/moduleDigest.ts";
-import { pluginConfiguration } from "../../control/doctor/checks/pluginConfiguration.ts";
-import { pluginLoaded } from "../../control/doctor/checks/pluginLoaded.ts";
-import { pluginPhase } from "../../control/doctor/checks/pluginPhase.ts";
-import { sharedNames } from "../../control/doctor/checks/sharedNames.ts";
-import { tokenVariable } from "../../control/doctor/checks/tokenVariable.ts";
-import { tokenVerification } from "../../control/doctor/checks/tokenVerification.ts";
-import { vmTraps } from "../../control/doctor/checks/vmTraps.ts";
+import { bearerKeys } from "../../tools/doctor/checks/bearerKeys.ts";
+import { failurePolicy } from "../../tools/doctor/checks/failurePolicy.ts";
+import { moduleDigest } from "../../tools/doctor/checks/moduleDigest.ts";
+import { pluginConfiguration } from "../../tools/doctor/checks/pluginConfiguration.ts";
+import { pluginLoaded } from "../../tools/doctor/checks/pluginLoaded.ts";
+import { pluginPhase } from "../../tools/doctor/checks/pluginPhase.ts";
+import { sharedNames } from "../../tools/doctor/checks/sharedNames.ts";
+import { tokenVariable } from "../../tools/doctor/checks/tokenVariable.ts";
+import { tokenVerification } from "../../tools/doctor/checks/tokenVerification.ts";
+import { vmTraps } from "../../tools/doctor/checks/vmTraps.ts";
 import { httpFilters, recorded, reconfigure, says, shop, wasmConfig } from "./support.ts";
 
 describe("plugin-loaded", () => {

@@ -1,8 +1,8 @@
 /** `tsx tests/doctor/record.ts` writes recorded/*.json anew: what real Envoys and a real control answer the doctor. */
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Evidence } from "../../control/doctor/evidence.ts";
-import { gather } from "../../control/doctor/gather.ts";
+import type { Evidence } from "../../tools/doctor/evidence.ts";
+import { gather } from "../../tools/doctor/gather.ts";
 import { ControlProcess } from "../kit/control.ts";
 import type { Gateway } from "../kit/gateway.ts";
 import { eventually } from "../kit/eventually.ts";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { reached, type ControlEnvironment, type ControlEvidence, type EnvoyEvidence, type Evidence, type JsonObject } from "../../control/doctor/evidence.ts";
-import type { Check, Said, Status } from "../../control/doctor/model.ts";
-import { list, object } from "../../control/doctor/json.ts";
+import { reached, type ControlEnvironment, type ControlEvidence, type EnvoyEvidence, type Evidence, type JsonObject } from "../../tools/doctor/evidence.ts";
+import type { Check, Said, Status } from "../../tools/doctor/model.ts";
+import { list, object } from "../../tools/doctor/json.ts";
 
 export type Recording =
   | "healthy" | "token-refused" | "control-stopped" | "no-cluster" | "standalone" | "phase-authn" | "phase-authz" | "phase-stats" | "two-plugins" | "empty" | "discovered";

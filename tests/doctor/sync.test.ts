@@ -1,18 +1,18 @@
 /** Checks on the way between gateway and control, and on what goes over it. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { controlCluster } from "../../control/doctor/checks/controlCluster.ts";
-import { controlClusterHealth } from "../../control/doctor/checks/controlClusterHealth.ts";
-import { controlReachable } from "../../control/doctor/checks/controlReachable.ts";
-import { envoyReachable } from "../../control/doctor/checks/envoyReachable.ts";
-import { gatewayKnown } from "../../control/doctor/checks/gatewayKnown.ts";
-import { gatewayToken } from "../../control/doctor/checks/gatewayToken.ts";
-import { gatewayTokens } from "../../control/doctor/checks/gatewayTokens.ts";
-import { internalTokens } from "../../control/doctor/checks/internalTokens.ts";
-import { leases } from "../../control/doctor/checks/leases.ts";
-import { snapshot } from "../../control/doctor/checks/snapshot.ts";
-import { syncCalls } from "../../control/doctor/checks/syncCalls.ts";
-import type { JsonObject } from "../../control/doctor/evidence.ts";
+import { controlCluster } from "../../tools/doctor/checks/controlCluster.ts";
+import { controlClusterHealth } from "../../tools/doctor/checks/controlClusterHealth.ts";
+import { controlReachable } from "../../tools/doctor/checks/controlReachable.ts";
+import { envoyReachable } from "../../tools/doctor/checks/envoyReachable.ts";
+import { gatewayKnown } from "../../tools/doctor/checks/gatewayKnown.ts";
+import { gatewayToken } from "../../tools/doctor/checks/gatewayToken.ts";
+import { gatewayTokens } from "../../tools/doctor/checks/gatewayTokens.ts";
+import { internalTokens } from "../../tools/doctor/checks/internalTokens.ts";
+import { leases } from "../../tools/doctor/checks/leases.ts";
+import { snapshot } from "../../tools/doctor/checks/snapshot.ts";
+import { syncCalls } from "../../tools/doctor/checks/syncCalls.ts";
+import type { JsonObject } from "../../tools/doctor/evidence.ts";
 import { recorded, reconfigure, says, shop, type Recorded } from "./support.ts";
 
 const dayMs = 86_400_000;

@@ -1,7 +1,7 @@
 /** Checks on what only time tells: clocks and certificates. */
 import { describe, it } from "node:test";
-import { certificates } from "../../control/doctor/checks/certificates.ts";
-import { clocks } from "../../control/doctor/checks/clocks.ts";
+import { certificates } from "../../tools/doctor/checks/certificates.ts";
+import { clocks } from "../../tools/doctor/checks/clocks.ts";
 import { recorded, says, type Recorded } from "./support.ts";
 
 describe("clocks", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { extensionDiscovery, type PluginOptions } from "../../control/envoy/bootstrap.ts";
+import { extensionDiscovery, type PluginOptions } from "../../tools/envoy/bootstrap.ts";
 import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
 import { makeFixture } from "../kit/fixture.ts";
 import { Connection } from "../kit/http1.ts";

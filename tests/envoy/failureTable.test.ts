@@ -1,5 +1,5 @@
 /**
- * Rows of docs/failure-modes.md's table "What a client sees" that no other suite proves: module, control or database down or slow, at the
+ * Rows of docs/operate/failure-modes.md's table "What a client sees" that no other suite proves: module, control or database down or slow, at the
  * start and in flight. The names of the tests are those of the rows.
  */
 import assert from "node:assert/strict";
@@ -9,8 +9,8 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { projectRoot } from "../../control/envoy/paths.ts";
-import { extensionDiscovery, pluginFilter, type EnvoyObject, type PluginOptions } from "../../control/envoy/bootstrap.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
+import { extensionDiscovery, pluginFilter, type EnvoyObject, type PluginOptions } from "../../tools/envoy/bootstrap.ts";
 import { startPostgres, type PostgresServer } from "../kit/postgres.ts";
 import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
 import { ControlProcess } from "../kit/control.ts";
@@ -304,7 +304,7 @@ describe("the database", () => {
   });
 });
 
-describe("the table in docs/failure-modes.md", () => {
+describe("the table in docs/operate/failure-modes.md", () => {
   it("names tests that are there", async () => {
     const text = await readFile(join(projectRoot(), "docs", "failure-modes.md"), "utf8");
     const table = /<!-- what-a-client-sees -->\n([\s\S]*?)<!-- \/what-a-client-sees -->/.exec(text)?.[1] ?? "";

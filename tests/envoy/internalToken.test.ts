@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeProtectedHeader, generateKeyPair, SignJWT } from "jose";
-import { startDemoUpstream, type DemoUpstream } from "../../control/stack/demoUpstream.ts";
+import { startDemoUpstream, type DemoUpstream } from "../../devstack/demoUpstream.ts";
 import { Gateway, reasonOf } from "../kit/gateway.ts";
 import { ControlProcess } from "../kit/control.ts";
 import { Envoy } from "../kit/envoy.ts";

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
-import { routesOf } from "../../control/envoy/routesOf.ts";
+import { routesOf } from "../../tools/envoy/routes.ts";
 import { reasonOf, standalone } from "../kit/gateway.ts";
 import { Envoy } from "../kit/envoy.ts";
 import { send } from "../kit/http1.ts";

@@ -3,7 +3,7 @@ import type { EnvironmentSpec, Limit } from "../../control/domain/model.ts";
 import type { LimitShape } from "../../control/counters/model.ts";
 import type { FeedKey, FeedLimit } from "../../control/store/feedSource.ts";
 import { apiRecords, consumerRecord, keyLimitRecords, keyRecord, tierRecords } from "../../control/sync/fromFeed.ts";
-import { shapeOf } from "../../control/sync/limitShapes.ts";
+import { shapeOf } from "../../control/counters/limitShape.ts";
 import type { DeleteRecord, WireRecord } from "../../control/sync/generated/records.ts";
 
 /** Gives out wire ids as control does: one a record for as long as the epoch lasts, never used again. */

@@ -45,7 +45,7 @@ export interface ControlOptions {
 }
 
 /**
- * What control does on its sync port, for one environment, on simulated time. It follows docs/wire.md, and can be made to fail
+ * What control does on its sync port, for one environment, on simulated time. It follows docs/internals/protocol.md, and can be made to fail
  * in every way that a gateway has to live with.
  */
 export class SimulatedControl {

@@ -25,7 +25,7 @@ export class SimulatedCounters {
   readonly batches = new Map<string, Buffer>();
   /** usage calls that came again, with other bytes than the first time */
   readonly changedBatches: string[] = [];
-  /** calls whose bytes aren't what control's own encoder, which golden fixtures hold to docs/wire.md, makes of what they say: in hex */
+  /** calls whose bytes aren't what control's own encoder, which golden fixtures hold to docs/internals/protocol.md, makes of what they say: in hex */
   readonly oddCalls: string[] = [];
   /** usage calls that came again */
   resentBatches = 0;

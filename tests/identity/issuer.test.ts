@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from "jose";
-import { Issuer } from "../../control/identity/issuer.ts";
-import { lifetimeMostMs } from "../../control/identity/schedule.ts";
-import { rotateSigningKeys } from "../../control/identity/signingKeys.ts";
+import { Issuer } from "../../control/internalTokens/issuer.ts";
+import { lifetimeMostMs } from "../../control/internalTokens/schedule.ts";
+import { rotateSigningKeys } from "../../control/internalTokens/signingKeys.ts";
 import { askOf, context, key, settings, startEnvironment } from "./support.ts";
 
 const verify = async (token: string, jwks: JSONWebKeySet, nowMs = Date.now()) => (await jwtVerify(token, createLocalJWKSet(jwks), { issuer: settings.issuer, audience: "mesh", currentDate: new Date(nowMs) })).payload;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { JSONWebKeySet } from "jose";
 import type { Api, Consumer, InternalToken, Key, Tier } from "../../control/domain/model.ts";
-import { Issuer } from "../../control/identity/issuer.ts";
+import { Issuer } from "../../control/internalTokens/issuer.ts";
 import { openStore } from "../../control/store/open.ts";
 import type { RecordWriter, Store } from "../../control/store/store.ts";
 import { epochText } from "../../control/sync/frames.ts";

@@ -83,7 +83,7 @@ test("with production packages alone, read-only, as that user, control starts, i
 
 /** Does what the last stage's COPY instructions say, and the packages stage's `npm ci`. */
 async function layApp(app: string): Promise<string> {
-  for (const path of ["dist/control/cli/main.js", "build/tollgate.wasm"]) assert.ok(existsSync(join(root, path)), `${path} is missing: npm run build`);
+  for (const path of ["dist/cli/main.js", "build/tollgate.wasm"]) assert.ok(existsSync(join(root, path)), `${path} is missing: npm run build`);
   const installed = join(scratch, "packages");
   const places: Record<string, (path: string) => string> = {
     packages: (path) => path.replace(/^\/app\//, `${installed}/`),

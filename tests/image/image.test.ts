@@ -5,9 +5,9 @@ import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { gunzipSync } from "node:zlib";
-import { storedGzip } from "../../control/image/gzip.ts";
-import { tar } from "../../control/image/tar.ts";
-import { wasmImage } from "../../control/image/wasmImage.ts";
+import { storedGzip } from "../../tools/image/gzip.ts";
+import { tar } from "../../tools/image/tar.ts";
+import { wasmImage } from "../../tools/image/wasmImage.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { digestOf, moduleOf, readLayout, readTar } from "./layout.ts";
 
@@ -19,7 +19,7 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 
 /** Builds the image as `npm run image` does, in a process of its own. Gives the digest that it printed. */
 async function build(name: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", join(root, "control/image/main.ts"), "--output", join(folder, name)], { cwd: root, env: { ...process.env, ...env } });
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", join(root, "tools/image/main.ts"), "--output", join(folder, name)], { cwd: root, env: { ...process.env, ...env } });
   return stdout.trimEnd().split("\n").at(-1)!;
 }
 

@@ -1,4 +1,4 @@
-/** What clients see while the module, control or istiod is missing, at start and in flight: rows of the table in docs/failure-modes.md. */
+/** What clients see while the module, control or istiod is missing, at start and in flight: rows of the table in docs/operate/failure-modes.md. */
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, beforeEach, describe, it } from "node:test";

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parseAllDocuments } from "yaml";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 import { eventually } from "../kit/eventually.ts";
 import { shopFile } from "./support/definitions.ts";
 import { Mesh } from "./support/mesh.ts";

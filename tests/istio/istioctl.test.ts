@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSy
 import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parseAllDocuments, stringify } from "yaml";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 import { makeFolder, removeFolder } from "../kit/folders.ts";
 import { build } from "./support/manifests.ts";
 import { istioTools, skipReason } from "./tools.ts";

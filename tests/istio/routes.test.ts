@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
-import { ApiRouter } from "../../control/domain/matching.ts";
+import { ApiRouter } from "../../tools/matching.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
 import type { Pair, Response } from "../kit/http1.ts";
 import { eventually } from "../kit/eventually.ts";

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 import { makeFolder, removeFolder } from "./folders.ts";
 import { endWithUs, isRunning, stopProcess } from "./process.ts";
 import { freePorts } from "./ports.ts";
@@ -51,7 +51,7 @@ export class ControlProcess {
     const log = openSync(join(this.dataDir, "control.log"), "a");
     const { env = {}, clockAheadMs = 0 } = this.options;
     const clock = clockAheadMs === 0 ? [] : ["--import", "./tests/kit/shiftedClock.ts"];
-    const nodeArgs = this.options.nodeArgs ?? ["--import", "tsx", ...clock, "control/cli/main.ts"];
+    const nodeArgs = this.options.nodeArgs ?? ["--import", "tsx", ...clock, "cli/main.ts"];
     const child = spawn(process.execPath, [...nodeArgs, "serve"], {
       cwd: projectRoot(),
       stdio: ["ignore", log, log],

@@ -4,7 +4,7 @@ import { openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   envoyArguments, envoyBootstrap, listenerDiscovery, type BootstrapOptions, type ListenerOptions,
-} from "../../control/envoy/bootstrap.ts";
+} from "../../tools/envoy/bootstrap.ts";
 import { makeFolder, removeFolder } from "./folders.ts";
 import { endWithUs, isRunning, stopProcess } from "./process.ts";
 import { send } from "./http1.ts";

@@ -1,6 +1,6 @@
 /** The Envoys that the suites run in. */
-import { ensureEnvoy } from "../../control/envoy/install.ts";
-import { defaultEnvoyVersion, oldestEnvoyVersion } from "../../control/envoy/version.ts";
+import { ensureEnvoy } from "../../devstack/envoy/install.ts";
+import { defaultEnvoyVersion, oldestEnvoyVersion } from "../../devstack/envoy/version.ts";
 
 export interface Setup {
   name: string;

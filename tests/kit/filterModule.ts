@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { promisify } from "node:util";
-import { withLock } from "../../control/envoy/lock.ts";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { withLock } from "../../devstack/envoy/lock.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 
 const compileTimeoutMs = 240_000;
 const compiler = join(createRequire(import.meta.url).resolve("assemblyscript/package.json"), "..", "bin", "asc.js");

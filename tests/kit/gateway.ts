@@ -1,8 +1,8 @@
 /** A gateway for a test: a real Envoy with the filter, an upstream behind it, and what each of them saw of a request. */
 import { randomUUID } from "node:crypto";
-import type { ClusterOptions, ListenerOptions, PluginOptions } from "../../control/envoy/bootstrap.ts";
+import type { ClusterOptions, ListenerOptions, PluginOptions } from "../../tools/envoy/bootstrap.ts";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
-import { startDemoUpstream, type DemoUpstream, type EchoedRequest } from "../../control/stack/demoUpstream.ts";
+import { startDemoUpstream, type DemoUpstream, type EchoedRequest } from "../../devstack/demoUpstream.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
 import { Envoy, type AccessLogLine } from "./envoy.ts";
 import { environment } from "./fixture.ts";

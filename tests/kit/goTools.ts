@@ -5,8 +5,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { withLock } from "../../control/envoy/lock.ts";
-import { projectRoot } from "../../control/envoy/paths.ts";
+import { withLock } from "../../devstack/envoy/lock.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
 
 const buildTimeoutMs = 900_000;
 const run = promisify(execFile);

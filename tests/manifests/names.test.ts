@@ -5,9 +5,9 @@ import fc from "fast-check";
 import { hostFault } from "../../control/domain/hostsAndPaths.ts";
 import { lowerIdPattern } from "../../control/domain/schema.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
-import { manifestFiles } from "../../control/manifests/files.ts";
-import { ManifestError } from "../../control/manifests/model.ts";
-import { hostName, isObjectName, objectName, slug, subsetName } from "../../control/manifests/routing/names.ts";
+import { manifestFiles } from "../../tools/manifests/files.ts";
+import { ManifestError } from "../../tools/manifests/model.ts";
+import { hostName, isObjectName, objectName, slug, subsetName } from "../../tools/manifests/routing/names.ts";
 import { manifestOptions } from "./support/options.ts";
 
 /** RFC 1123, written anew here. */

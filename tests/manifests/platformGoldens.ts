@@ -5,11 +5,11 @@ import { parse } from "yaml";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import { loadFile, parseFile } from "../../control/domain/yamlFile.ts";
 import { problemLine } from "../../control/domain/problem.ts";
-import { platformFiles } from "../../control/manifests/files.ts";
-import type { ManifestFile, ManifestOptions } from "../../control/manifests/model.ts";
-import { componentFiles } from "../../control/manifests/platform/components.ts";
-import { installFile } from "../../control/manifests/platform/install.ts";
-import { manifestText } from "../../control/manifests/write.ts";
+import { platformFiles } from "../../tools/manifests/files.ts";
+import type { ManifestFile, ManifestOptions } from "../../tools/manifests/model.ts";
+import { componentFiles } from "../../tools/manifests/platform/components.ts";
+import { installFile } from "../../tools/manifests/platform/install.ts";
+import { manifestText } from "../../tools/manifests/write.ts";
 import { manifestOptions } from "./support/options.ts";
 
 const folder = join(import.meta.dirname, "platform");

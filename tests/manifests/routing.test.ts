@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { parseAllDocuments } from "yaml";
 import type { ApiInput } from "../../control/domain/schema.ts";
-import { ManifestError, type ManifestOptions } from "../../control/manifests/model.ts";
-import { routingFiles } from "../../control/manifests/routing/routes.ts";
+import { ManifestError, type ManifestOptions } from "../../tools/manifests/model.ts";
+import { routingFiles } from "../../tools/manifests/routing/routes.ts";
 import { filesBelow, routingGoldens } from "./routingGoldens.ts";
 import { manifestOptions } from "./support/options.ts";
 

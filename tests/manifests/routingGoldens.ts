@@ -3,9 +3,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { dirname, join } from "node:path";
 import { problemLine } from "../../control/domain/problem.ts";
 import { loadFile, parseFile } from "../../control/domain/yamlFile.ts";
-import { ManifestError } from "../../control/manifests/model.ts";
-import { routingFiles } from "../../control/manifests/routing/routes.ts";
-import { manifestText } from "../../control/manifests/write.ts";
+import { ManifestError } from "../../tools/manifests/model.ts";
+import { routingFiles } from "../../tools/manifests/routing/routes.ts";
+import { manifestText } from "../../tools/manifests/write.ts";
 import { manifestOptions } from "./support/options.ts";
 
 const folder = join(import.meta.dirname, "fixtures");

@@ -4,13 +4,13 @@ import test from "node:test";
 import fc from "fast-check";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import { pathWithin } from "../../control/domain/hostsAndPaths.ts";
-import { ApiRouter } from "../../control/domain/matching.ts";
+import { ApiRouter } from "../../tools/matching.ts";
 import type { Api } from "../../control/domain/model.ts";
 import type { ApiInput, FileInput } from "../../control/domain/schema.ts";
 import { checkEnvironment } from "../../control/domain/semantics.ts";
 import type { TrafficVersion } from "../../control/domain/trafficSchema.ts";
-import { ManifestError, type ManifestFile } from "../../control/manifests/model.ts";
-import { routingFiles } from "../../control/manifests/routing/routes.ts";
+import { ManifestError, type ManifestFile } from "../../tools/manifests/model.ts";
+import { routingFiles } from "../../tools/manifests/routing/routes.ts";
 import { manifestOptions } from "./support/options.ts";
 import { type Asked, byHttpRoutes, byVirtualServices, type Outcome } from "./support/simulateRoutes.ts";
 
@@ -102,7 +102,7 @@ const asked: fc.Arbitrary<Asked> = fc
       : { ...rest, method: "OPTIONS", headers: { origin: "https://app.example.com", "access-control-request-method": preflight } };
   });
 
-/** The API by the filter's rules, the version by the words of docs/traffic.md. */
+/** The API by the filter's rules, the version by the words of docs/guides/route-traffic.md. */
 function expected(apis: readonly Api[], router: ApiRouter, { host, path, method, headers }: Asked): Outcome | undefined {
   const wanted = headers["access-control-request-method"];
   if (wanted !== undefined) {

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { fillApi } from "../../control/domain/defaults.ts";
-import { ApiRouter } from "../../control/domain/matching.ts";
+import { ApiRouter } from "../../tools/matching.ts";
 import type { Api } from "../../control/domain/model.ts";
 import type { ApiInput } from "../../control/domain/schema.ts";
-import { type Operation, territory } from "../../control/manifests/platform/territory.ts";
+import { type Operation, territory } from "../../tools/manifests/platform/territory.ts";
 
 const hosts = ["*", "*.example.com", "*.b.example.com", "a.example.com", "a.b.example.com", "other.org"];
 const paths = ["/", "/v1", "/v1/orders", "/v1/orders/x", "/v2"];

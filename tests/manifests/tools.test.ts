@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { parse, parseAllDocuments } from "yaml";
-import { projectRoot } from "../../control/envoy/paths.ts";
-import { runCli } from "../../control/cli/program.ts";
+import { projectRoot } from "../../control/projectPaths.ts";
+import { runCli } from "../../cli/program.ts";
 import { istioTools, skipReason } from "../istio/tools.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 

@@ -4,8 +4,8 @@ import { join, resolve } from "node:path";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { parse } from "yaml";
-import { runCli } from "../../control/cli/program.ts";
-import type { Report } from "../../control/simulate/report.ts";
+import { runCli } from "../../cli/program.ts";
+import type { Report } from "../../tools/simulate/report.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { Program } from "../kit/process.ts";
 import { lines, startMs, writeIn } from "./support.ts";
@@ -204,7 +204,7 @@ describe("tollgate simulate", () => {
 });
 
 test("the program reads a pipe as it comes, and the file's environment", async () => {
-  const program = new Program(process.execPath, ["--import", "tsx", join(root, "control/cli/main.ts"), "simulate", "-", "-f", file, "--json"], { cwd: root, stdin: "pipe" });
+  const program = new Program(process.execPath, ["--import", "tsx", join(root, "cli/main.ts"), "simulate", "-", "-f", file, "--json"], { cwd: root, stdin: "pipe" });
   for (const call of calls) program.child.stdin!.write(lines([call]));
   program.child.stdin!.end();
   const code = await program.ended;
@@ -212,8 +212,8 @@ test("the program reads a pipe as it comes, and the file's environment", async (
   assert.equal((JSON.parse(program.stdout) as Report).requests.limited, 1);
 });
 
-test("the example of docs/simulate.md is what the command prints", async () => {
-  const page = readFileSync(join(root, "docs/simulate.md"), "utf8");
+test("the example of docs/guides/simulate.md is what the command prints", async () => {
+  const page = readFileSync(join(root, "docs/guides/simulate.md"), "utf8");
   const block = (kind: string) => new RegExp(`\`\`\`${kind}\n([^]*?)\`\`\``).exec(page)![1]!;
   const example = writeIn(folder, "example.yaml", block("yaml"));
   assert.ok((parse(block("yaml")) as { version: number }).version === 1);

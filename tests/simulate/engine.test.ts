@@ -3,8 +3,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import type { ApiInput, KeyInput, LimitInput, TierInput } from "../../control/domain/schema.ts";
-import { CapacityError } from "../../control/simulate/engine.ts";
-import type { LimitReport, Report } from "../../control/simulate/report.ts";
+import { CapacityError } from "../../tools/simulate/engine.ts";
+import type { LimitReport, Report } from "../../tools/simulate/report.ts";
 import { environment, type LoggedCall, replay, upstream } from "./support.ts";
 
 const second = 1000;

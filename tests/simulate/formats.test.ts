@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { CsvParser } from "../../control/simulate/csvLog.ts";
-import { envoyDefaultFormat, EnvoyTextParser, istioDefaultFormat } from "../../control/simulate/envoyFormat.ts";
-import { type FieldNames, FieldMap, LogEntry, normalName } from "../../control/simulate/fields.ts";
-import { detectFormat } from "../../control/simulate/formats.ts";
-import { JsonParser } from "../../control/simulate/jsonLog.ts";
+import { CsvParser } from "../../tools/simulate/csvLog.ts";
+import { envoyDefaultFormat, EnvoyTextParser, istioDefaultFormat } from "../../tools/simulate/envoyFormat.ts";
+import { type FieldNames, FieldMap, LogEntry, normalName } from "../../tools/simulate/fields.ts";
+import { detectFormat } from "../../tools/simulate/formats.ts";
+import { JsonParser } from "../../tools/simulate/jsonLog.ts";
 import { slotsOf } from "./support.ts";
 
 const text = (format: string, names: FieldNames = {}) => new EnvoyTextParser("text", format, new FieldMap(names));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
-import { lineBytesMax, LogError, readLines } from "../../control/simulate/lines.ts";
+import { lineBytesMax, LogError, readLines } from "../../tools/simulate/lines.ts";
 import { source } from "./support.ts";
 
 async function all(bytes: Buffer | string, chunkBytes?: number): Promise<{ lines: string[]; overlong: number }> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
-import { ApiRouter, type Place } from "../../control/domain/matching.ts";
+import { ApiRouter, type Place } from "../../tools/matching.ts";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { checkEnvironment } from "../../control/domain/semantics.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { merged, Sorter } from "../../control/simulate/order.ts";
+import { merged, Sorter } from "../../tools/simulate/order.ts";
 
 interface Item {
   timeMs: number;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { digestHex } from "../../control/domain/keys.ts";
-import { addressSubject, addressWithin, bareAddress, forwardedAddress } from "../../control/simulate/addresses.ts";
+import { addressSubject, addressWithin, bareAddress, forwardedAddress } from "../../tools/simulate/addresses.ts";
 import { parseCidr } from "../../control/domain/cidr.ts";
-import type { Report } from "../../control/simulate/report.ts";
+import type { Report } from "../../tools/simulate/report.ts";
 import { environment, lines, replay, startMs, upstream } from "./support.ts";
 
 const limit = { name: "minute", kind: "rate" as const, limit: 1, windowSeconds: 60 };

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { EnvironmentSpec } from "../../control/domain/model.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
-import { type FieldNames, LogEntry, type Slot, slotIndex, slots } from "../../control/simulate/fields.ts";
-import type { LineParser } from "../../control/simulate/lineParser.ts";
-import type { Report } from "../../control/simulate/report.ts";
-import { simulate, type SimulationOptions } from "../../control/simulate/simulate.ts";
+import { type FieldNames, LogEntry, type Slot, slotIndex, slots } from "../../tools/simulate/fields.ts";
+import type { LineParser } from "../../tools/simulate/lineParser.ts";
+import type { Report } from "../../tools/simulate/report.ts";
+import { simulate, type SimulationOptions } from "../../tools/simulate/simulate.ts";
 
 export const upstream = { service: "echo", port: 8080 };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { strftimeReader, timeReader } from "../../control/simulate/times.ts";
+import { strftimeReader, timeReader } from "../../tools/simulate/times.ts";
 
 const at = Date.UTC(2026, 10, 1, 8, 9, 10, 123);
 

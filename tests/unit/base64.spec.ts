@@ -1,4 +1,4 @@
-import { base64Decode } from "../../assembly/base64";
+import { base64Decode } from "../../assembly/lib/base64";
 import { at, OUT, utf8, written } from "./helpers";
 
 function decode(text: string): i32 {

@@ -1,4 +1,4 @@
-import { bearerToken } from "../../assembly/bearer";
+import { bearerToken } from "../../assembly/http/bearer";
 import { at, utf8 } from "./helpers";
 
 /** The token, or `-`. */

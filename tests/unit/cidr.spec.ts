@@ -1,4 +1,4 @@
-import { matchList, matchPrefix, parseAddress } from "../../assembly/cidr";
+import { matchList, matchPrefix, parseAddress } from "../../assembly/lib/cidr";
 import { at, hex, OUT, rawBytes, utf8 } from "./helpers";
 
 /** `4 0a000001`, `6 …` or `0`. */

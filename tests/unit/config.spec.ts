@@ -1,4 +1,4 @@
-import { Config, configError, parseConfig } from "../../assembly/config";
+import { Config, configError, parseConfig } from "../../assembly/config/parse";
 import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "../../assembly/wire/enums";
 import { at, utf8 } from "./helpers";
 

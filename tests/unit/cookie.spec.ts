@@ -1,4 +1,4 @@
-import { COOKIE_ABSENT, COOKIE_REPEATED, COOKIE_TOO_LONG, findCookie, removeCookie } from "../../assembly/cookie";
+import { COOKIE_ABSENT, COOKIE_REPEATED, COOKIE_TOO_LONG, findCookie, removeCookie } from "../../assembly/http/cookie";
 import { at, OUT, utf8, written } from "./helpers";
 
 function find(header: string, outMax: u32 = 256): i32 {

@@ -1,4 +1,4 @@
-import { crc32 } from "../../assembly/crc32";
+import { crc32 } from "../../assembly/lib/crc32";
 import { at, utf8 } from "./helpers";
 
 function checksum(text: string): u32 {

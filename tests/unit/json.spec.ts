@@ -1,4 +1,4 @@
-import { JsonKind, JsonReader, JSON_MAX_DEPTH } from "../../assembly/json";
+import { JsonKind, JsonReader, JSON_MAX_DEPTH } from "../../assembly/config/json";
 import { at, rawBytes, utf8 } from "./helpers";
 
 /** Reads one value and the end after it; gives the error, empty when it's JSON. Characters are bytes. */

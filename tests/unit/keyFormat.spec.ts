@@ -1,4 +1,4 @@
-import { checkKeyForm, keyEnvironmentBytes, KEY_FOREIGN, KEY_MALFORMED, KEY_WELL_FORMED } from "../../assembly/keyFormat";
+import { checkKeyForm, keyEnvironmentBytes, KEY_FOREIGN, KEY_MALFORMED, KEY_WELL_FORMED } from "../../assembly/auth/keyFormat";
 import { at, utf8 } from "./helpers";
 
 const GOOD = "tg_default_0123456789ABCDEFGHIJabcdef_1Vl1sg";

@@ -1,6 +1,6 @@
-import { hasKeyForm } from "../../assembly/keyScan";
-import { removeQuery, removeQueryKeys } from "../../assembly/query";
-import { removeCookie, removeCookieKeys } from "../../assembly/cookie";
+import { hasKeyForm } from "../../assembly/http/keyScan";
+import { removeQuery, removeQueryKeys } from "../../assembly/http/query";
+import { removeCookie, removeCookieKeys } from "../../assembly/http/cookie";
 
 const KEY = "tg_live-1_0123456789ABCDEFGHIJabcdef_Zz90aA";
 

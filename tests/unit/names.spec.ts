@@ -1,4 +1,4 @@
-import { foldEquals, foldStartsWith } from "../../assembly/names";
+import { foldEquals, foldStartsWith } from "../../assembly/http/headerNames";
 import { at, rawBytes } from "./helpers";
 
 function same(name: string, canon: string): bool {

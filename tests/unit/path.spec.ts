@@ -1,4 +1,4 @@
-import { cutBytes, decodePath, foldPath, pathBytes, PATH_DECODE, PATH_FOLD, PATH_INVALID, scanPath } from "../../assembly/path";
+import { cutBytes, decodePath, foldPath, pathBytes, PATH_DECODE, PATH_FOLD, PATH_INVALID, scanPath } from "../../assembly/http/pathSafety";
 import { at, OUT, rawBytes, written } from "./helpers";
 
 function scanned(path: string): u32 {

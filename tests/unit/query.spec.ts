@@ -1,4 +1,4 @@
-import { findQuery, QUERY_ABSENT, QUERY_REPEATED, QUERY_TOO_LONG, removeQuery } from "../../assembly/query";
+import { findQuery, QUERY_ABSENT, QUERY_REPEATED, QUERY_TOO_LONG, removeQuery } from "../../assembly/http/query";
 import { at, OUT, rawBytes, utf8, written } from "./helpers";
 
 function find(path: string, name: string = "key", outMax: u32 = 256): i32 {

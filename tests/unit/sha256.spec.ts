@@ -1,4 +1,4 @@
-import { sha256 } from "../../assembly/sha256";
+import { sha256 } from "../../assembly/lib/sha256";
 import { DIGESTS } from "./fixtures/sha256Lengths";
 import { at, hex, OUT, utf8 } from "./helpers";
 

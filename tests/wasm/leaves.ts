@@ -3,19 +3,19 @@
  * nothing, and collects garbage itself.
  */
 import "../../assembly/abi/abort";
-import { parseConfig } from "../../assembly/config";
-import { crc32 as crc32From } from "../../assembly/crc32";
-import { JsonReader } from "../../assembly/json";
+import { parseConfig } from "../../assembly/config/parse";
+import { crc32 as crc32From } from "../../assembly/lib/crc32";
+import { JsonReader } from "../../assembly/config/json";
 
-export { base64Decode } from "../../assembly/base64";
-export { bearerToken } from "../../assembly/bearer";
-export { matchList, parseAddress } from "../../assembly/cidr";
-export { findCookie, removeCookie } from "../../assembly/cookie";
-export { checkKeyForm, keyEnvironmentBytes } from "../../assembly/keyFormat";
-export { foldEquals, foldStartsWith } from "../../assembly/names";
-export { decodePath, pathBytes, scanPath } from "../../assembly/path";
-export { findQuery, removeQuery } from "../../assembly/query";
-export { sha256 } from "../../assembly/sha256";
+export { base64Decode } from "../../assembly/lib/base64";
+export { bearerToken } from "../../assembly/http/bearer";
+export { matchList, parseAddress } from "../../assembly/lib/cidr";
+export { findCookie, removeCookie } from "../../assembly/http/cookie";
+export { checkKeyForm, keyEnvironmentBytes } from "../../assembly/auth/keyFormat";
+export { foldEquals, foldStartsWith } from "../../assembly/http/headerNames";
+export { decodePath, pathBytes, scanPath } from "../../assembly/http/pathSafety";
+export { findQuery, removeQuery } from "../../assembly/http/query";
+export { sha256 } from "../../assembly/lib/sha256";
 
 const SCRATCH = memory.data(1 << 20, 16);
 

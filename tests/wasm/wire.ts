@@ -3,24 +3,24 @@
  * tests/wire/assembly.test.ts.
  */
 import "../../assembly/abi/abort";
-import { matchList } from "../../assembly/cidr";
-import { hasScope, setClaims } from "../../assembly/claims";
-import { Config, parseConfig } from "../../assembly/config";
-import { Manifest, manifestOf } from "../../assembly/frame";
-import { askedMethod, origin } from "../../assembly/request";
+import { matchList } from "../../assembly/lib/cidr";
+import { hasScope, setClaims } from "../../assembly/request/identityHeaders";
+import { Config, parseConfig } from "../../assembly/config/parse";
+import { Manifest, manifestOf } from "../../assembly/wire/frame";
+import { askedMethod, origin } from "../../assembly/http/headerScan";
 export {
   FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
   pageIndex,
-} from "../../assembly/frame";
+} from "../../assembly/wire/frame";
 export {
   answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs,
   answerUntilMs, answerVerdict,
-} from "../../assembly/limits/leaseWire";
+} from "../../assembly/wire/leaseMessages";
 export {
   answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes,
   answerVerdict as tokenVerdict, answersWhole as tokensWhole,
-} from "../../assembly/tokens/tokenWire";
-import { corsPairs, preflightAllowed } from "../../assembly/cors";
+} from "../../assembly/wire/tokenMessages";
+import { corsPairs, preflightAllowed } from "../../assembly/http/cors";
 import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/wire/keyFields";
 import { afterTexts, hasId, next } from "../../assembly/wire/lists";
 import { apiCors as corsOf, apiScopes } from "../../assembly/wire/records";
@@ -31,16 +31,16 @@ export {
   apiCors, apiId, apiJwt, apiScopes, consumerIdentities, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim,
   jwtTierClaim, keyConsumer, keyFlags, keyId, keyIdBytes, routeMethods, routePath, routeScopes,
 } from "../../assembly/wire/records";
-import { beginPairs } from "../../assembly/pairs";
-import { methodBit } from "../../assembly/methods";
-import { NAMES_ALL } from "../../assembly/identity/names";
-import { loadStandalone } from "../../assembly/standalone";
-import { APPLY_MORE, Table, applyCursor } from "../../assembly/table";
-import { ascii } from "../../assembly/text";
+import { beginPairs } from "../../assembly/lib/pairs";
+import { methodBit } from "../../assembly/http/methods";
+import { NAMES_ALL } from "../../assembly/snapshot/callerNames";
+import { loadStandalone } from "../../assembly/snapshot/standalone";
+import { APPLY_MORE, Table, applyCursor } from "../../assembly/snapshot/table";
+import { ascii } from "../../assembly/lib/text";
 
 export { hasUnknown } from "../../assembly/wire/validate";
-export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/routes";
-export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/table";
+export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/snapshot/router";
+export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/snapshot/table";
 
 /** What a manifest counts: pages, keys, consumers, tiers, APIs, limits, and the bytes of all pages. */
 export function manifestCount(frame: usize, which: u32): u64 {

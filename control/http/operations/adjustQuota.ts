@@ -7,7 +7,7 @@ import { type Choice, chooseAll, chooseOne } from "../../quota/choose.ts";
 import type { Holder, QuotaFacts } from "../../quota/facts.ts";
 import { type QuotaReport, quotaReport } from "../../quota/report.ts";
 import type { ChangeContext, Store } from "../../store/store.ts";
-import { gatewayName } from "../../sync/gatewayName.ts";
+import { gatewayName } from "../../store/gatewayName.ts";
 import { isUnavailable } from "../../store/unavailable.ts";
 import type { Services } from "../context.ts";
 import { gatewayLostMs } from "../routes/gateways/index.ts";

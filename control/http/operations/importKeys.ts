@@ -24,7 +24,7 @@ export interface ImportResult {
 const rowsPerChange = 10_000;
 const lineMaxBytes = 64 * 1024;
 const errorsShown = 100;
-/** the filter's bound, KEY_BYTES_MAX in assembly/request.ts */
+/** the filter's bound, KEY_BYTES_MAX in assembly/http/headerScan.ts */
 const keyMaxBytes = 256;
 
 const checkRow = structureCheck(ImportKeySchema);

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { problemLine } from "../../../control/domain/problem.ts";
-import { importOpenApi } from "../../../control/openapi/importOpenApi.ts";
+import { importOpenApi } from "../../../tools/openapi/importOpenApi.ts";
 
 const folder = import.meta.dirname;
 

@@ -1,7 +1,7 @@
 /** Several gateways behind one control, and one upstream behind all of them. */
 import { randomInt } from "node:crypto";
 import { digestHex, issueKey } from "../../../control/domain/keys.ts";
-import type { ListenerOptions } from "../../../control/envoy/bootstrap.ts";
+import type { ListenerOptions } from "../../../tools/envoy/bootstrap.ts";
 import type { FileInput, LimitInput } from "../../../control/domain/schema.ts";
 import { Gateway } from "../../kit/gateway.ts";
 import { ControlProcess, type ControlOptions } from "../../kit/control.ts";

@@ -2,8 +2,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ensureEnvoy } from "../../../control/envoy/install.ts";
-import { envoyArguments } from "../../../control/envoy/bootstrap.ts";
+import { ensureEnvoy } from "../../../devstack/envoy/install.ts";
+import { envoyArguments } from "../../../tools/envoy/bootstrap.ts";
 import { endWithUs, isRunning, stopProcess } from "../../kit/process.ts";
 import { send, type Http1Request, type Response } from "../../kit/http1.ts";
 import { eventually, Hopeless } from "../../kit/eventually.ts";

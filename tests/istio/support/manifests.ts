@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parse, parseAllDocuments, stringify } from "yaml";
-import { runCli } from "../../../control/cli/program.ts";
+import { runCli } from "../../../cli/program.ts";
 import type { FileInput } from "../../../control/domain/schema.ts";
 import { filterModule } from "../../kit/filterModule.ts";
 import { istioTools } from "../tools.ts";

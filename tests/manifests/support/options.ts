@@ -1,4 +1,4 @@
-import type { ManifestOptions } from "../../../control/manifests/model.ts";
+import type { ManifestOptions } from "../../../tools/manifests/model.ts";
 
 /** Options as the command's defaults are, or nearly. */
 export function manifestOptions(options: Partial<ManifestOptions> = {}): ManifestOptions {

@@ -1,5 +1,5 @@
 /** Which upstream a request gets by the routes that were made: Istio's and the Gateway API's rules for choosing, in a few lines each. */
-import type { ManifestFile } from "../../../control/manifests/model.ts";
+import type { ManifestFile } from "../../../tools/manifests/model.ts";
 
 export interface Asked {
   host: string;

@@ -1,4 +1,4 @@
-import { allocBlock, freeBlock, liveBlockBytes } from "../../../assembly/blocks";
+import { allocBlock, freeBlock, liveBlockBytes } from "../../../assembly/lib/blocks";
 
 const MIB: u64 = 1 << 20;
 

@@ -1,9 +1,9 @@
 import { MAP_REQUEST_HEADERS, headerPairs, value, valueBytes } from "../../../assembly/abi/host";
 import { beginCallback } from "../../../assembly/abi/memory";
-import { hasScope, removeForged, removeForgedTrailers, setClaims, setUnchecked } from "../../../assembly/claims";
-import { Config } from "../../../assembly/config";
-import { HeaderPlan } from "../../../assembly/request";
-import { ascii } from "../../../assembly/text";
+import { hasScope, removeForged, removeForgedTrailers, setClaims, setUnchecked } from "../../../assembly/request/identityHeaders";
+import { Config } from "../../../assembly/config/parse";
+import { HeaderPlan } from "../../../assembly/http/headerScan";
+import { ascii } from "../../../assembly/lib/text";
 import { configWith } from "./configs";
 import { give, giveHeaders, pairsOf, startHost, takeCalls, withhold } from "./host";
 import { Writer, consumerBody, digestOf, keyBody, tierBody } from "./wire";

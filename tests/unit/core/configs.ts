@@ -1,4 +1,4 @@
-import { Config, configError, parseConfig } from "../../../assembly/config";
+import { Config, configError, parseConfig } from "../../../assembly/config/parse";
 import { rawBytes } from "../helpers";
 
 /** A standalone configuration of the environment `default` with these further members, such as `,"mode":"observe"`. */

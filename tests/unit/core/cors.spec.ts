@@ -1,7 +1,7 @@
 import { beginCallback } from "../../../assembly/abi/memory";
-import { corsPairs, isPreflight, preflightAllowed } from "../../../assembly/cors";
-import { beginPairs, endPairs, pairsAt, pairsBytes } from "../../../assembly/pairs";
-import { Slice, askedMethod, method, origin } from "../../../assembly/request";
+import { corsPairs, isPreflight, preflightAllowed } from "../../../assembly/http/cors";
+import { beginPairs, endPairs, pairsAt, pairsBytes } from "../../../assembly/lib/pairs";
+import { Slice, askedMethod, method, origin } from "../../../assembly/http/headerScan";
 import { apiCors } from "../../../assembly/wire/records";
 import { at, rawBytes } from "../helpers";
 import { pairsOf } from "./host";

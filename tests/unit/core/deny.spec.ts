@@ -1,14 +1,14 @@
 import { beginCallback } from "../../../assembly/abi/memory";
-import { codeOf, deny } from "../../../assembly/deny";
+import { codeOf, deny } from "../../../assembly/request/deny";
 import {
   API_NOT_ALLOWED, KEY_MISSING, UNKNOWN_KEY, METHOD_NOT_ALLOWED, NOT_READY, PATH_INVALID, REASONS, SNAPSHOT_STALE, UNKNOWN_API, reasonCode,
   reasonGrpcStatus, reasonStatus, reasonTitle,
 } from "../../../assembly/wire/reasons";
 import { apiCors } from "../../../assembly/wire/records";
-import { IdIndex } from "../../../assembly/recordIndex";
-import { contentType, origin } from "../../../assembly/request";
-import { methodBit } from "../../../assembly/methods";
-import { METHOD_REFUSED, Router } from "../../../assembly/routes";
+import { IdIndex } from "../../../assembly/snapshot/recordIndex";
+import { contentType, origin } from "../../../assembly/http/headerScan";
+import { methodBit } from "../../../assembly/http/methods";
+import { METHOD_REFUSED, Router } from "../../../assembly/snapshot/router";
 import { at, rawBytes } from "../helpers";
 import { startHost, takeCalls } from "./host";
 import { ApiSpec, CorsSpec, textAt } from "./wire";

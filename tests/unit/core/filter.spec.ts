@@ -1,14 +1,14 @@
 import { beginCallback } from "../../../assembly/abi/memory";
-import { Config } from "../../../assembly/config";
-import { crc32 } from "../../../assembly/crc32";
-import { CONTINUE, PAUSE, decide } from "../../../assembly/filter";
+import { Config } from "../../../assembly/config/parse";
+import { crc32 } from "../../../assembly/lib/crc32";
+import { CONTINUE, PAUSE, decide } from "../../../assembly/request/decide";
 import { AUTH_JWT, AUTH_NONE, AUTH_KEY_OR_JWT, CONSUMER, KEY } from "../../../assembly/wire/enums";
 import {
   KEY_HAS_ADDRESSES, KEY_HAS_APIS, KEY_HAS_EXPIRES_AT_MS, KEY_HAS_NOT_BEFORE_MS, KEY_HAS_SCOPES, KEY_HAS_TIER,
 } from "../../../assembly/wire/records";
-import { Root } from "../../../assembly/root";
-import { sha256 } from "../../../assembly/sha256";
-import { Table } from "../../../assembly/table";
+import { Root } from "../../../assembly/plugin/instance";
+import { sha256 } from "../../../assembly/lib/sha256";
+import { Table } from "../../../assembly/snapshot/table";
 import { at, rawBytes } from "../helpers";
 import { configWith } from "./configs";
 import { clock, forget, give, giveHeaders, giveProperty, startHost, takeCalls, withhold } from "./host";

@@ -1,8 +1,8 @@
 import { beginCallback } from "../../../assembly/abi/memory";
-import { anyHeld, hold, resume } from "../../../assembly/holding";
+import { anyHeld, hold, resume } from "../../../assembly/request/snapshotWaiters";
 import { AUTH_NONE } from "../../../assembly/wire/enums";
-import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/root";
-import { Runtime } from "../../../assembly/runtime";
+import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/plugin/instance";
+import { Runtime } from "../../../assembly/plugin/runtime";
 import { configWith } from "./configs";
 import { clock, forget, giveHeaders, refuse, startHost, takeCalls } from "./host";
 import { runtimeOf, rootOf, tableOf } from "./tables";

@@ -1,8 +1,8 @@
 import { beginCallback } from "../../../assembly/abi/memory";
-import { CONTINUE, decide } from "../../../assembly/filter";
+import { CONTINUE, decide } from "../../../assembly/request/decide";
 import { answered, configure, serve, tick, woken } from "../../../assembly/lifecycle";
 import { AUTH_NONE } from "../../../assembly/wire/enums";
-import { Root, allRoots, rootById } from "../../../assembly/root";
+import { Root, allRoots, rootById } from "../../../assembly/plugin/instance";
 import { rawBytes } from "../helpers";
 import { clock, forget, give, giveHeaders, giveProperty, giveVariable, refuse, startHost, takeCalls } from "./host";
 import { ApiSpec, Payload, Writer, manifest, page } from "./wire";

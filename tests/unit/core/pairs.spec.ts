@@ -1,6 +1,6 @@
 import { beginCallback } from "../../../assembly/abi/memory";
-import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "../../../assembly/pairs";
-import { ascii } from "../../../assembly/text";
+import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "../../../assembly/lib/pairs";
+import { ascii } from "../../../assembly/lib/text";
 import { pairsOf } from "./host";
 
 function same(expected: string[]): bool {

@@ -1,4 +1,4 @@
-import { DigestIndex, IdIndex } from "../../../assembly/recordIndex";
+import { DigestIndex, IdIndex } from "../../../assembly/snapshot/recordIndex";
 import { Writer } from "./wire";
 
 /** Bodies as the index sees them: a wire id, or 16 digest bytes. */

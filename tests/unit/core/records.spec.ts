@@ -6,7 +6,7 @@ import {
   apiAuthMode, consumerFlags, keyConsumer, keyFields, keyFlags, keyId, keyIdBytes, limitSubject, tierApis, tierFlags,
 } from "../../../assembly/wire/records";
 import { closeUnknown, hasUnknown, validRecord } from "../../../assembly/wire/validate";
-import { ascii } from "../../../assembly/text";
+import { ascii } from "../../../assembly/lib/text";
 import {
   ApiSpec, CorsSpec, RouteSpec, Writer, consumerBody, deleteBody, deleteKeyBody, digestOf, keyBody, limitBody, textAt, tierBody,
 } from "./wire";

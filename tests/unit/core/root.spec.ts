@@ -1,5 +1,5 @@
-import { liveBlockBytes } from "../../../assembly/blocks";
-import { allRoots, dropGone, enterRoot, noteStream, rootById, rootOfStream } from "../../../assembly/root";
+import { liveBlockBytes } from "../../../assembly/lib/blocks";
+import { allRoots, dropGone, enterRoot, noteStream, rootById, rootOfStream } from "../../../assembly/plugin/instance";
 import { configWith } from "./configs";
 import { refuse, startHost } from "./host";
 import { runtimeOf, rootOf, tableOf } from "./tables";

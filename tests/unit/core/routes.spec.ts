@@ -1,10 +1,10 @@
-import { IdIndex } from "../../../assembly/recordIndex";
+import { IdIndex } from "../../../assembly/snapshot/recordIndex";
 import { API } from "../../../assembly/wire/enums";
 import { count, first, text, textBytes } from "../../../assembly/wire/lists";
 import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/wire/records";
 import { validRecord } from "../../../assembly/wire/validate";
-import { ANY_METHOD, isFoldable, methodBit, methodBits, takesMethod } from "../../../assembly/methods";
-import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/routes";
+import { ANY_METHOD, isFoldable, methodBit, methodBits, takesMethod } from "../../../assembly/http/methods";
+import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/snapshot/router";
 import { at, rawBytes } from "../helpers";
 import { ApiSpec, CorsSpec, RouteSpec, Writer, textAt } from "./wire";
 

@@ -1,11 +1,11 @@
 import { beginCallback } from "../../../assembly/abi/memory";
-import { Runtime } from "../../../assembly/runtime";
-import { Head } from "../../../assembly/sharedState";
-import { appendLog } from "../../../assembly/feedLog";
-import { gatewayName } from "../../../assembly/gateway";
-import { LeaderLock } from "../../../assembly/lease";
-import { Workers } from "../../../assembly/members";
-import { SnapshotStaging } from "../../../assembly/stage";
+import { Runtime } from "../../../assembly/plugin/runtime";
+import { Head } from "../../../assembly/gateway/sharedState";
+import { appendLog } from "../../../assembly/sync/deltaLog";
+import { gatewayName } from "../../../assembly/gateway/identity";
+import { LeaderLock } from "../../../assembly/sync/leaderLock";
+import { Workers } from "../../../assembly/gateway/workers";
+import { SnapshotStaging } from "../../../assembly/sync/snapshotStaging";
 import { runtimeOf } from "./tables";
 import { giveProperty, refuse, share, shared, sharedAt, startHost, takeCalls } from "./host";
 import { Payload, Writer, flipBit, frame, manifest, textAt } from "./wire";

@@ -1,7 +1,7 @@
-import { liveBlockBytes } from "../../../assembly/blocks";
-import { methodBit } from "../../../assembly/methods";
-import { API_FOUND, matchedApi } from "../../../assembly/routes";
-import { loadStandalone, standaloneError } from "../../../assembly/standalone";
+import { liveBlockBytes } from "../../../assembly/lib/blocks";
+import { methodBit } from "../../../assembly/http/methods";
+import { API_FOUND, matchedApi } from "../../../assembly/snapshot/router";
+import { loadStandalone, standaloneError } from "../../../assembly/snapshot/standalone";
 import { at, rawBytes } from "../helpers";
 import { ApiSpec, Payload, Writer, digestOf, flipBit, frame, manifest, page, sealFrame } from "./wire";
 

@@ -1,12 +1,12 @@
 import { MAP_REQUEST_HEADERS, headerPairs, value, valueBytes } from "../../../assembly/abi/host";
 import { beginCallback, scratch } from "../../../assembly/abi/memory";
-import { Config } from "../../../assembly/config";
-import { Manifest } from "../../../assembly/frame";
-import { HeaderPlan } from "../../../assembly/request";
-import { sha256 } from "../../../assembly/sha256";
-import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "../../../assembly/stripKeys";
+import { Config } from "../../../assembly/config/parse";
+import { Manifest } from "../../../assembly/wire/frame";
+import { HeaderPlan } from "../../../assembly/http/headerScan";
+import { sha256 } from "../../../assembly/lib/sha256";
+import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "../../../assembly/request/stripKeys";
 import { KEY } from "../../../assembly/wire/enums";
-import { Table } from "../../../assembly/table";
+import { Table } from "../../../assembly/snapshot/table";
 import { at, rawBytes } from "../helpers";
 import { configWith } from "./configs";
 import { giveHeaders, startHost, takeCalls } from "./host";

@@ -1,7 +1,7 @@
 /** The leader and the follower together: what control answers becomes a table. */
 import { beginCallback } from "../../../assembly/abi/memory";
-import { Runtime } from "../../../assembly/runtime";
-import { STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "../../../assembly/sharedState";
+import { Runtime } from "../../../assembly/plugin/runtime";
+import { STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "../../../assembly/gateway/sharedState";
 import { runtimeOf } from "./tables";
 import { clock, forget, give, permit, refuse, share, shared, sharedAt, startHost, takeCalls, withhold } from "./host";
 import { rawBytes } from "../helpers";

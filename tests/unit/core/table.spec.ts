@@ -1,11 +1,11 @@
-import { Manifest } from "../../../assembly/frame";
+import { Manifest } from "../../../assembly/wire/frame";
 import { API, CONSUMER, KEY, LIMIT, TIER } from "../../../assembly/wire/enums";
 import { KEY_CLOSED, keyFlags } from "../../../assembly/wire/records";
-import { methodBit } from "../../../assembly/methods";
-import { API_FOUND, NO_API, matchedApi } from "../../../assembly/routes";
-import { APPLIED, APPLY_FULL, APPLY_MORE, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, Table, applyCursor, checkRecords } from "../../../assembly/table";
-import { liveBlockBytes } from "../../../assembly/blocks";
-import { ascii } from "../../../assembly/text";
+import { methodBit } from "../../../assembly/http/methods";
+import { API_FOUND, NO_API, matchedApi } from "../../../assembly/snapshot/router";
+import { APPLIED, APPLY_FULL, APPLY_MORE, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, Table, applyCursor, checkRecords } from "../../../assembly/snapshot/table";
+import { liveBlockBytes } from "../../../assembly/lib/blocks";
+import { ascii } from "../../../assembly/lib/text";
 import { ApiSpec, Payload, Writer, digestOf, keyBody } from "./wire";
 
 function begin(keys: u32 = 16, totalBytes: u64 = 0): Table {

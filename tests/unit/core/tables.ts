@@ -1,11 +1,11 @@
-import { Config } from "../../../assembly/config";
-import { Manifest } from "../../../assembly/frame";
-import { Runtime } from "../../../assembly/runtime";
-import { SharedState } from "../../../assembly/sharedState";
-import { Root } from "../../../assembly/root";
-import { APPLIED, APPLY_MORE, RECORDS_GOOD, Table, applyCursor, checkRecords } from "../../../assembly/table";
+import { Config } from "../../../assembly/config/parse";
+import { Manifest } from "../../../assembly/wire/frame";
+import { Runtime } from "../../../assembly/plugin/runtime";
+import { SharedState } from "../../../assembly/gateway/sharedState";
+import { Root } from "../../../assembly/plugin/instance";
+import { APPLIED, APPLY_MORE, RECORDS_GOOD, Table, applyCursor, checkRecords } from "../../../assembly/snapshot/table";
 import { Meter } from "../../../assembly/telemetry";
-import { ascii } from "../../../assembly/text";
+import { ascii } from "../../../assembly/lib/text";
 import { Payload } from "./wire";
 
 /** A table that holds the records, its router built. */

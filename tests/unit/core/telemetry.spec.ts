@@ -2,7 +2,7 @@ import { NOT_READY, REASONS, UNKNOWN_KEY, reasonCode } from "../../../assembly/w
 import {
   ADMITTED, GAUGE_AGE, GAUGE_KEYS, GAUGE_VERSION, HELD, KEYLESS, Meter, PASSED, PREFLIGHT, SYNC_FAILED, SYNC_OK, UNCHECKED, error, info, say, warn,
 } from "../../../assembly/telemetry";
-import { ascii } from "../../../assembly/text";
+import { ascii } from "../../../assembly/lib/text";
 import { refuse, startHost, takeCalls } from "./host";
 
 describe("a meter", () => {

@@ -1,4 +1,4 @@
-import { Text, ascii } from "../../../assembly/text";
+import { Text, ascii } from "../../../assembly/lib/text";
 import { rawBytes } from "../helpers";
 import { textAt } from "./wire";
 

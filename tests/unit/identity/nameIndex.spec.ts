@@ -1,4 +1,4 @@
-import { NameIndex } from "../../../assembly/identity/nameIndex";
+import { NameIndex } from "../../../assembly/snapshot/nameIndex";
 
 /** A text in memory that stays. */
 function textOf(text: string): usize {

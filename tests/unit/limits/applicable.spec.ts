@@ -1,11 +1,11 @@
-import { applicable, findApplicable } from "../../../assembly/limits/applicable";
+import { applicable, findApplicable } from "../../../assembly/snapshot/applicableLimits";
 import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_IP, SUBJECT_KEY } from "../../../assembly/wire/enums";
 import { limitId } from "../../../assembly/wire/records";
 import { startHost } from "../core/host";
 import { tableOf } from "../core/tables";
 import { Payload, digestOf } from "../core/wire";
 import { LimitSpec, putLimit } from "./records";
-import { Table } from "../../../assembly/table";
+import { Table } from "../../../assembly/snapshot/table";
 
 const TIER: u32 = 1;
 const API: u32 = 2;

@@ -1,9 +1,9 @@
-import { Runtime } from "../../../assembly/runtime";
+import { Runtime } from "../../../assembly/plugin/runtime";
 import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/wire/enums";
-import { TAKEN, VIOLATED, takeLimits } from "../../../assembly/limits/limits";
-import { LEGACY_ENVOY, LEGACY_OFF, LEGACY_TYK, addNoted, noteHeaders } from "../../../assembly/limits/rateLimitHeaders";
-import { findSlot, freeSlot } from "../../../assembly/streamSlots";
-import { Table } from "../../../assembly/table";
+import { TAKEN, VIOLATED, takeLimits } from "../../../assembly/request/consumeLimits";
+import { LEGACY_ENVOY, LEGACY_OFF, LEGACY_TYK, addNoted, noteHeaders } from "../../../assembly/request/rateLimitHeaders";
+import { findSlot, freeSlot } from "../../../assembly/request/streamSlots";
+import { Table } from "../../../assembly/snapshot/table";
 import { clock, startHost, takeCalls } from "../core/host";
 import { runtimeOf, tableOf } from "../core/tables";
 import { Payload } from "../core/wire";

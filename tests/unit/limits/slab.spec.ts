@@ -1,6 +1,6 @@
 import { IN_USE } from "../../../assembly/limits/counter";
 import { Slab } from "../../../assembly/limits/slab";
-import { liveBlockBytes } from "../../../assembly/blocks";
+import { liveBlockBytes } from "../../../assembly/lib/blocks";
 
 let state: u32 = 1;
 function random(below: u32): u32 {

@@ -1,4 +1,4 @@
-import { findSlot, freeSlot, takeSlot } from "../../../assembly/streamSlots";
+import { findSlot, freeSlot, takeSlot } from "../../../assembly/request/streamSlots";
 
 /** Slots of the near part. */
 const NEAR: u32 = 128;

@@ -1,4 +1,4 @@
-import { ENTRY_MOST, Usage, hasLooks, noteLook, written } from "../../../assembly/usage";
+import { ENTRY_MOST, Usage, hasLooks, noteLook, written } from "../../../assembly/usage/usageCells";
 import { USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED } from "../../../assembly/wire/enums";
 import { clock, startHost } from "../core/host";
 import { digestOf } from "../core/wire";
@@ -16,7 +16,7 @@ function begin(): Usage {
   return usage;
 }
 
-/** Reads entries as docs/wire.md lays them out: one text each, `minute api route consumer digest: metric=count …`. */
+/** Reads entries as docs/internals/protocol.md lays them out: one text each, `minute api route consumer digest: metric=count …`. */
 function entries(at: usize, bytes: u32, count: u32): string[] {
   const end = at + bytes;
   const out: string[] = [];

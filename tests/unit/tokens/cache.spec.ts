@@ -1,4 +1,4 @@
-import { liveBlockBytes } from "../../../assembly/blocks";
+import { liveBlockBytes } from "../../../assembly/lib/blocks";
 import { ANSWER_NONE, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "../../../assembly/tokens/cache";
 
 const PLACES: u32 = 16384;

@@ -1,9 +1,9 @@
 import { Type } from "@sinclair/typebox";
 import { timeText } from "../../../domain/time.ts";
 import { ControlError } from "../../../errors.ts";
-import { endsAtMs, published, signer } from "../../../identity/schedule.ts";
-import { rotateSigningKeys } from "../../../identity/signingKeys.ts";
-import type { SigningKey } from "../../../identity/store.ts";
+import { endsAtMs, published, signer } from "../../../internalTokens/schedule.ts";
+import { rotateSigningKeys } from "../../../internalTokens/signingKeys.ts";
+import type { SigningKey } from "../../../internalTokens/store.ts";
 import { changeContext } from "../../auth.ts";
 import type { Services } from "../../context.ts";
 import { answers, EnvironmentQuery } from "../../schemas.ts";

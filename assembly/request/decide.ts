@@ -24,7 +24,7 @@ import { denyLimited } from "./denyLimited";
 import { DRY, TAKEN, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./consumeLimits";
 import { noteHeaders } from "./rateLimitHeaders";
 import { wait } from "./limitWaiters";
-import { API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
+import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
 import { noteRequest } from "./responses";
 import { Table } from "../snapshot/table";
@@ -81,6 +81,8 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   let preflight = isPreflight();
   if (preflight) {
     found = findPlace(askedMethod.at, askedMethod.bytes);
+    // The routes may take it for a preflight, whatever API has OPTIONS itself.
+    if (found == AMBIGUOUS) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
     preflight = found == API_FOUND && apiCors(matchedApi) != 0 && preflightAllowed(apiCors(matchedApi));
   }
   if (!preflight) found = findPlace(method.at, method.bytes);

@@ -20,6 +20,18 @@ function gateway(): Gateway {
   return readyGateway({ spec });
 }
 
+test("a preflight is refused where its path is ambiguous for the method that it asks for, though another API takes OPTIONS", () => {
+  const spec: FileInput = {
+    ...basicSpec(),
+    apis: [
+      { id: "items", hosts: ["*"], paths: ["/items"], methods: ["GET"], upstream, cors },
+      { id: "options", hosts: ["*"], paths: ["/items"], methods: ["OPTIONS"], upstream, auth: { mode: "none" } },
+      { id: "upper", hosts: ["*"], paths: ["/ITEMS"], methods: ["GET"], upstream },
+    ],
+  };
+  assert.equal(outcome(readyGateway({ spec }).get("/items", preflight("https://shop.example.com"), { method: "OPTIONS" })), "path_ambiguous");
+});
+
 const preflight = (origin: string, method = "GET"): Record<string, string> => ({ origin, "access-control-request-method": method });
 
 describe("a preflight", () => {

@@ -26,7 +26,7 @@ export default {
     forbid("tools-below-devstack", layers.tools, "^(devstack|cli)/", "Tools are called by the command line, not the reverse."),
     forbid("devstack-below-cli", layers.devstack, "^cli/", "The local stack is started by the command line, not the reverse."),
     forbid("filter-stands-alone", "^assembly/", "^(protocol|control|tools|devstack|cli|tests)/", "The filter is compiled by AssemblyScript."),
-    forbid("no-tests-in-product", "^(control|tools|devstack|cli|protocol)/", "^(tests|bench|scripts)/", "The product doesn't depend on its tests."),
+    forbid("no-tests-in-product", "^(control|tools|devstack|cli|protocol/(?!generate))", "^(tests|bench|scripts)/", "The product doesn't depend on its tests."),
   ],
   options: {
     doNotFollow: { path: "node_modules" },

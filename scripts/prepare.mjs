@@ -40,7 +40,7 @@ export function ensureBuilt() {
     npm(["run", "--silent", "build:wasm"], "The filter could not be built.");
     modules.forEach(touch); // asc leaves an unchanged file as it was
   }
-  if (newest("cli", "control", "devstack", "tools", "tsconfig.json", "tsconfig.build.json", "package-lock.json") > stamp("dist/cli/main.js")) {
+  if (newest("cli", "control", "devstack", "protocol", "tools", "tsconfig.json", "tsconfig.build.json", "package-lock.json") > stamp("dist/cli/main.js")) {
     console.log("Building control …");
     npm(["run", "--silent", "build:control"], "Control could not be built.");
     touch("dist/cli/main.js");

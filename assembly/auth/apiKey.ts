@@ -1,13 +1,15 @@
 /** The caller by its key: from the source that carries one to the record that is valid now. */
 import { wallNs } from "../abi/host";
 import { Config } from "../config/parse";
-import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "./keyFormat";
-import { expiresAtMs, notBeforeMs, openKey } from "../wire/keyRecord";
-import {
-  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, MULTIPLE_KEYS, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG, UNKNOWN_KEY, KEY_WRONG_ENVIRONMENT,
-} from "../wire/reasons";
-import { KEY_REVOKED as STATE_REVOKED, KEY_STATE, KEY_SUSPENDED as STATE_SUSPENDED, keyConsumer, keyFlags } from "../wire/records";
 import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, source } from "../http/headerScan";
+import { STATE_ACTIVE, STATE_REVOKED, STATE_SUSPENDED } from "../wire/enums";
+import { expiresAtMs, notBeforeMs, openKey } from "../wire/keyFields";
+import {
+  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG,
+  KEY_WRONG_ENVIRONMENT, MULTIPLE_KEYS, RECORD_UNSUPPORTED, UNKNOWN_KEY,
+} from "../wire/reasons";
+import { KEY_STATE, keyConsumer, keyFlags } from "../wire/records";
+import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "./keyFormat";
 import { sha256 } from "../lib/sha256";
 import { holdsToken } from "../request/stripKeys";
 import { Table } from "../snapshot/table";
@@ -41,8 +43,7 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
 
   // ---- state and times
   const state = keyFlags(key) & KEY_STATE;
-  if (state == STATE_REVOKED) return KEY_REVOKED;
-  if (state == STATE_SUSPENDED) return KEY_SUSPENDED;
+  if (state != STATE_ACTIVE) return state == STATE_REVOKED ? KEY_REVOKED : state == STATE_SUSPENDED ? KEY_SUSPENDED : RECORD_UNSUPPORTED;
   openKey(key);
   if ((notBeforeMs | expiresAtMs) != 0) {
     const nowMs = wallNs() / 1_000_000;

@@ -4,10 +4,10 @@
  */
 import { property, value, valueBytes } from "../abi/host";
 import { scratch } from "../abi/memory";
-import { jwtAdmitsUnknown, jwtConsumerClaims, jwtScopeClaim, jwtTierClaim } from "../wire/apiRecord";
-import { openCaller } from "../wire/keyRecord";
-import { UNKNOWN_CONSUMER, PEER_MISSING, UNKNOWN_PEER, TIER_MISSING, TOKEN_CONSUMER_MISMATCH } from "../wire/reasons";
-import { consumerId, consumerIdBytes, count, first, next, text, textBytes } from "../wire/records";
+import { openCaller } from "../wire/keyFields";
+import { count, first, next, text, textBytes } from "../wire/lists";
+import { PEER_MISSING, TIER_MISSING, TOKEN_CONSUMER_MISMATCH, UNKNOWN_CONSUMER, UNKNOWN_PEER } from "../wire/reasons";
+import { consumerId, consumerIdBytes, jwtAdmitsUnknown, jwtConsumerClaims, jwtScopeClaim, jwtTierClaim } from "../wire/records";
 import { sha256 } from "../lib/sha256";
 import { Table } from "../snapshot/table";
 import { ascii } from "../lib/text";

@@ -6,9 +6,9 @@
  * For a claim by itself it would give bytes that don't say whether they were a text, a number or a boolean.
  */
 import { property, value, valueBytes } from "../abi/host";
-import { jwtAudiences, jwtIssuers } from "../wire/apiRecord";
-import { afterTexts, count, first, next, text, textBytes } from "../wire/records";
+import { afterTexts, count, first, next, text, textBytes } from "../wire/lists";
 import { TOKEN_AUDIENCE, TOKEN_ISSUER, TOKEN_MISSING } from "../wire/reasons";
+import { jwtAudiences, jwtIssuers } from "../wire/records";
 import { ascii } from "../lib/text";
 import { VALUE_LIST, VALUE_NONE, VALUE_STRUCT, VALUE_TEXT, at as valueAt, bytes as size, kind, mapEntry, readItem, readMember } from "./protobufStruct";
 

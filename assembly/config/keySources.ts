@@ -1,13 +1,13 @@
 /** `keySources`: where keys are looked for, in this order. */
-import { Config, KeySource, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "./model";
+import { Config, KeySource } from "./model";
 import { isMessageHeader, isToken, lowerCase, NAME_MAX_BYTES, sameBytes, sameHeader, startsWithFolded } from "./rules";
 import { FieldReader, Members, printable } from "./fieldReader";
 import { JsonKind } from "./json";
 import { ascii } from "../lib/text";
+import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_NAMES, SOURCE_QUERY } from "../wire/enums";
 
 const MAX_SOURCES: i32 = 8;
-const EXACTLY_ONE = "exactly one of header, bearer, query, cookie";
-const SOURCE_FIELDS: StaticArray<string> = ["header", "bearer", "query", "cookie"];
+const EXACTLY_ONE: string = "exactly one of " + SOURCE_NAMES.join(", ");
 
 export function readSources(fields: FieldReader, path: string, config: Config): void {
   const required = `an array of 1 to ${MAX_SOURCES} key sources is required`;
@@ -47,7 +47,7 @@ export function checkSources(fields: FieldReader, config: Config): void {
 }
 
 function readSource(fields: FieldReader, path: string, config: Config): void {
-  const members = new Members(fields, path, SOURCE_FIELDS);
+  const members = new Members(fields, path, SOURCE_NAMES);
   while (members.next()) {
     if (members.count > 1) {
       fields.refuse(path, EXACTLY_ONE);

@@ -1,12 +1,6 @@
 /** The plugin's configuration as the filter uses it, checked and with every default filled in. Times are in the unit that names end with. */
 import { ascii } from "../lib/text";
 
-/** where a key is looked for */
-export const SOURCE_HEADER: i32 = 0;
-export const SOURCE_BEARER: i32 = 1;
-export const SOURCE_QUERY: i32 = 2;
-export const SOURCE_COOKIE: i32 = 3;
-
 export class KeySource {
   /** `name` is a lower-case header name, a decoded parameter's or a cookie's; empty for SOURCE_BEARER */
   constructor(public kind: i32, public name: StaticArray<u8>) {}

@@ -2,13 +2,13 @@
 import { base64Decode } from "../lib/base64";
 import { completeClaims, readClaims } from "./claims";
 import { Config } from "./model";
+export { Config, KeySource, Rename } from "./model";
 import { isEnvironment, isVariable, isVisible, isUrlBase } from "./rules";
 import { addDefaultSources, checkSources, readSources } from "./keySources";
 import { FieldReader, Members } from "./fieldReader";
 import { JsonReader } from "./json";
 import { ascii } from "../lib/text";
 
-export { Config, KeySource, Rename, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "./model";
 
 const ROOT_FIELDS: StaticArray<string> = [
   "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "snapshotWaitTimeoutMs", "maxSnapshotWaiters", "maxSnapshotAgeSeconds",

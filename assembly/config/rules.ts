@@ -1,21 +1,11 @@
 /** What a configuration's names and values may look like. */
 import { foldEquals, foldStartsWith } from "../http/headerNames";
 import { ascii } from "../lib/text";
+import { MESSAGE_HEADERS } from "../wire/enums";
 
 /** header and cookie names, parameters, prefixes: longer ones are mistakes */
 export const NAME_MAX_BYTES: i32 = 128;
 const ENVIRONMENT_MAX_BYTES: i32 = 32;
-
-/**
- * Headers that carry the message or its way, by which neither a key may come (they would be stripped) nor a claim go (they would be
- * overwritten).
- */
-const MESSAGE_HEADERS: StaticArray<string> = [
-  "host", "cookie", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive",
-  "proxy-connection", "te", "trailer", "upgrade", "expect", "accept", "origin", "user-agent", "forwarded", "via", "x-forwarded-for",
-  "x-forwarded-host", "x-forwarded-proto", "x-forwarded-client-cert", "x-envoy-external-address", "x-envoy-original-path", "x-request-id",
-  "traceparent", "tracestate", "grpc-timeout",
-];
 
 /** Whether it's a field name of RFC 9110 (a token) of at most NAME_MAX_BYTES; pseudo headers such as `:path` are none. */
 export function isToken(bytes: StaticArray<u8>): bool {

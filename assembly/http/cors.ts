@@ -1,9 +1,10 @@
 /** Cross-origin rules of an API (Fetch standard): whether a preflight may pass without a key, and the headers of a refusal. */
 import { pair } from "../lib/pairs";
-import { count, first, next, text, textBytes, afterTexts } from "../wire/records";
+import { count, first, next, text, textBytes } from "../wire/lists";
 import { askedMethod, method, origin } from "./headerScan";
 import { takesMethod, methodBit, methodBits } from "./methods";
 import { ascii } from "../lib/text";
+import { corsAllowCredentials, corsExposed, corsMethods, corsOrigins } from "../wire/records";
 
 const ALLOW_ORIGIN = ascii("access-control-allow-origin");
 const ALLOW_CREDENTIALS = ascii("access-control-allow-credentials");
@@ -44,8 +45,8 @@ function isHostByte(c: u32): bool {
 /** Whether the request's origin is allowed by the rules. */
 function originAllowed(cors: usize): bool {
   if (origin.bytes == 0) return false;
-  let rule = first(cors);
-  for (let n = count(cors); n > 0; n--) {
+  let rule = first(corsOrigins(cors));
+  for (let n = count(corsOrigins(cors)); n > 0; n--) {
     if (originMatches(text(rule), textBytes(rule))) return true;
     rule = next(rule);
   }
@@ -55,19 +56,17 @@ function originAllowed(cors: usize): bool {
 /** Whether a request in the form of a preflight asks for what the rules (an API record's CORS part, not 0) allow. */
 export function preflightAllowed(cors: usize): bool {
   if (!originAllowed(cors)) return false;
-  const methods = afterTexts(cors);
+  const methods = corsMethods(cors);
   return takesMethod(methodBits(methods), methods, methodBit(askedMethod.at, askedMethod.bytes), askedMethod.at, askedMethod.bytes);
 }
 
 /** Adds the headers by which a browser shows a refusal to its page. */
 export function corsPairs(cors: usize): void {
   if (cors == 0 || !originAllowed(cors)) return;
-  const headers = afterTexts(afterTexts(cors));
-  const expose = afterTexts(headers);
-  const end = afterTexts(expose);
+  const expose = corsExposed(cors);
   pair(changetype<usize>(ALLOW_ORIGIN), ALLOW_ORIGIN.length, origin.at, origin.bytes);
   pair(changetype<usize>(VARY), VARY.length, changetype<usize>(ORIGIN), ORIGIN.length);
-  if (load<u8>(end, 4) != 0) pair(changetype<usize>(ALLOW_CREDENTIALS), ALLOW_CREDENTIALS.length, changetype<usize>(TRUE), TRUE.length);
+  if (corsAllowCredentials(cors)) pair(changetype<usize>(ALLOW_CREDENTIALS), ALLOW_CREDENTIALS.length, changetype<usize>(TRUE), TRUE.length);
   let bytes: u32 = 0;
   let item = first(expose);
   for (let n = count(expose); n > 0; n--) {

@@ -11,11 +11,8 @@ import { hasKeyForm } from "./keyScan";
 import { foldEquals, foldStartsWith } from "./headerNames";
 import { findQuery } from "./query";
 import { ascii } from "../lib/text";
+import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "../wire/enums";
 
-export const SOURCE_HEADER: i32 = 0;
-export const SOURCE_BEARER: i32 = 1;
-export const SOURCE_QUERY: i32 = 2;
-export const SOURCE_COOKIE: i32 = 3;
 export const SOURCES_MAX: u32 = 8;
 
 export const KEY_BYTES_MAX: u32 = 256;

@@ -1,5 +1,5 @@
 /** Request methods: a bit for each standard one, and lists of methods as records hold them. */
-import { count, first, hasText, next, text, textBytes } from "../wire/records";
+import { count, first, hasText, next, text, textBytes } from "../wire/lists";
 
 export const ANY_METHOD: u32 = 0xffffffff;
 const GET_BIT: u32 = 1;

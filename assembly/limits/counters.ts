@@ -6,7 +6,8 @@ import { ClockBounds } from "./clockBounds";
 import {
   ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, lastsFor, roll,
 } from "./counter";
-import { isFirstUse, isPerGateway, limitShape } from "../wire/limitRecord";
+import { isFirstUse, isPerGateway } from "../wire/records";
+import { limitShape } from "../wire/limitRecord";
 import { Slab } from "./slab";
 import { Wants } from "./wants";
 

@@ -14,7 +14,7 @@ import { crc32 } from "../lib/crc32";
 import { Workers } from "../gateway/workers";
 import { SharedState } from "../gateway/sharedState";
 import { Counter, credit, noteAsked, wanted } from "./counter";
-import { isFirstUse, limitAmount, paceBurst, pacePerSecond } from "../wire/limitRecord";
+import { isFirstUse, limitAmount, paceBurst, pacePerSecond } from "../wire/records";
 import { postRecall } from "../gateway/recallRing";
 import { windowAt, windowEndMs, windowStartMs } from "./windows";
 

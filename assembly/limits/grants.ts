@@ -1,9 +1,10 @@
 /** What control's answer to an op does to the worker's counter. */
 import { ClockBounds } from "./clockBounds";
 import { ASKED, Counter, credit, roll } from "./counter";
+import { OP_ASK, OP_NEXT, VERDICT_GRANTED, VERDICT_LAST, VERDICT_SPENT, VERDICT_UNKNOWN, VERDICT_WAIT } from "../wire/enums";
 import {
-  OP_ASK, OP_NEXT, VERDICT_GRANTED, VERDICT_SPENT, VERDICT_UNKNOWN, VERDICT_WAIT, answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs,
-  answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict, opAction, opNeed,
+  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs,
+  answerUntilMs, answerVerdict, opAction, opNeed,
 } from "../wire/leaseMessages";
 
 /** A limit that control doesn't know (yet): its record and control's may be a version apart. */
@@ -26,7 +27,7 @@ export function take(c: Counter, op: usize, answer: usize, next: bool, clock: Cl
     c.shareUntilMs = answerShareUntilMs(answer);
   }
   if (verdict == VERDICT_GRANTED) takeNow(c, answer, clock, now);
-  else if (verdict == VERDICT_UNKNOWN) c.retryNs = now + UNKNOWN_RETRY_NS;
+  else if (verdict == VERDICT_UNKNOWN || verdict > VERDICT_LAST) c.retryNs = now + UNKNOWN_RETRY_NS;
   else if (answerGeneration(answer) < c.generation) return;
   else if (verdict == VERDICT_WAIT) {
     enter(c, answer, clock);

@@ -9,7 +9,9 @@ import { Patience } from "../gateway/adaptiveTimeout";
 import { ControlCall } from "../gateway/controlCall";
 import { callPost, responseStatus } from "../gateway/controlClient";
 import { SharedState } from "../gateway/sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_LEASES, FRAME_LEASES_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
+import { ANSWER_BYTES, OP_BYTES, answerVerdict, writeOp } from "../wire/leaseMessages";
+import { FRAME_LEASES, FRAME_LEASES_ANSWER, OP_ASK, OP_CLOSE, OP_LOCAL, OP_NEXT, VERDICT_UNKNOWN } from "../wire/enums";
 import { LEASES_FAILED, LEASES_OK, info, say, warn } from "../telemetry";
 import { ClockBounds } from "./clockBounds";
 import { Counters } from "./counters";
@@ -18,7 +20,6 @@ import {
 } from "./counter";
 import { take } from "./grants";
 import { Wants } from "./wants";
-import { ANSWER_BYTES, OP_ASK, OP_BYTES, OP_CLOSE, OP_LOCAL, OP_NEXT, VERDICT_UNKNOWN, answerVerdict, writeOp } from "../wire/leaseMessages";
 
 const OPS_MOST: u32 = 1024;
 const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;

@@ -1,5 +1,6 @@
 /** Windows of limits that an Envoy counts by itself, in Unix milliseconds. Control numbers those of global limits. */
-import { PERIOD_DAY, PERIOD_MONTH, PERIOD_WEEK, isFirstUse, limitPeriod, windowSeconds } from "../wire/limitRecord";
+import { PERIOD_DAY, PERIOD_MONTH, PERIOD_WEEK } from "../wire/enums";
+import { isFirstUse, limitPeriod, windowSeconds } from "../wire/records";
 
 const DAY_MS: u64 = 86_400_000;
 const WEEK_MS: u64 = 7 * DAY_MS;

@@ -6,7 +6,9 @@ import "../abi/abort";
 import { beginCallback } from "../abi/memory";
 import { findPlace, readTarget } from "../snapshot/matching";
 import { IdIndex } from "../snapshot/recordIndex";
-import { API, readRecord, recordBody, recordEnd, recordType, validRecord } from "../wire/records";
+import { API } from "../wire/enums";
+import { readRecord, recordBody, recordEnd, recordType } from "../wire/recordHead";
+import { validRecord } from "../wire/validate";
 import { API_FOUND, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
 
 const apis = new IdIndex();

@@ -1,8 +1,9 @@
 /** A root context: one plugin configuration in one VM, and all that hangs off it. */
 import { setEffectiveContext, setTickPeriod } from "../abi/host";
 import { Config } from "../config/parse";
+import { HeaderPlan } from "../http/headerScan";
+import { SOURCE_BEARER } from "../wire/enums";
 import { Runtime } from "./runtime";
-import { SOURCE_BEARER, HeaderPlan } from "../http/headerScan";
 import { Table } from "../snapshot/table";
 import { Meter } from "../telemetry";
 

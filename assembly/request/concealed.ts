@@ -13,8 +13,8 @@
 import { MAP_REQUEST_HEADERS, addHeader, continueRequest, removeHeader, replaceHeader, setEffectiveContext } from "../abi/host";
 import { mark, release, scratch } from "../abi/memory";
 import { findByte } from "../lib/bytes";
-
-import { SOURCE_QUERY, STRAY_QUERY, hasSource, pairsAt, path, strays } from "../http/headerScan";
+import { STRAY_QUERY, hasSource, pairsAt, path, strays } from "../http/headerScan";
+import { SOURCE_QUERY } from "../wire/enums";
 import { Root } from "../plugin/instance";
 import { ascii } from "../lib/text";
 

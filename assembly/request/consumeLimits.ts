@@ -5,7 +5,8 @@ import { applicable, findApplicable } from "../snapshot/applicableLimits";
 import { NO_CELL } from "../limits/gatewayCounters";
 import { Counter, GATEWAY, LOCAL, holds, roll } from "../limits/counter";
 import { Counters } from "../limits/counters";
-import { isFirstUse, isRate, isShadow, isSmoothed, limitAmount, limitId, limitSubject } from "../wire/limitRecord";
+import { isFirstUse, isShadow, limitAmount, limitId, limitSubject } from "../wire/records";
+import { isRate, isSmoothed } from "../wire/limitRecord";
 import { newSubjects, setSubject, subjectA, subjectB } from "./limitSubject";
 import { windowAt, windowEndMs, windowStartMs } from "../limits/windows";
 
@@ -17,6 +18,8 @@ export const VIOLATED: u32 = 1;
 export const DRY: u32 = 2;
 /** There is no place for one of its counters. */
 export const NO_ROOM: u32 = 3;
+/** One of them has a value that this build doesn't know: nobody can say what it would allow. */
+export const UNSUPPORTED: u32 = 4;
 
 const MOST: u32 = 128;
 /** One of each limit: u32 counter (0: none), u32 violated. */
@@ -51,11 +54,12 @@ export function isViolated(n: u32): bool { return load<u32>(found + (<usize>n <<
  * has limits of its own. `watch`: nothing is refused, as if all limits were shadows.
  */
 export function takeLimits(
-  counters: Counters, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
+  counters: Counters, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, routeAt: usize, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
 ): u32 {
   shadowed = false;
   shadowDebt = 0;
   limitCount = findApplicable(table, tier, api, route, ownLimits ? key : 0);
+  if (table.limitOwners.strays != 0) return UNSUPPORTED;
   if (limitCount == 0) return TAKEN;
   newSubjects();
   cost = price;
@@ -65,11 +69,15 @@ export function takeLimits(
   let violated = false;
   retryNs = 0;
   let full = false;
+  let unsupported = false;
   for (let i: u32 = 0; i < limitCount; i++) {
     const limit = applicable(i);
     const place = found + (<usize>i << 3);
     store<u64>(place, 0);
-    setSubject(limitSubject(limit), key, consumer, api);
+    if (!setSubject(limitSubject(limit), key, consumer, api, routeAt)) {
+      if (!isShadow(limit)) unsupported = true;
+      continue;
+    }
     const c = counters.get(limitId(limit), limit, standalone, subjectA, subjectB, now);
     if (c == null) {
       if (price != 0 && !watch && !isShadow(limit)) full = true;
@@ -101,6 +109,7 @@ export function takeLimits(
       noteViolated(limit, c.spentUntilNs - now);
     } else if (dry == null) dry = c;
   }
+  if (unsupported) return UNSUPPORTED;
   if (violated) return VIOLATED;
   if (full) return NO_ROOM;
   if (dry != null) return DRY;

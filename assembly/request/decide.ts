@@ -8,20 +8,27 @@ import { codeOf, deny } from "./deny";
 import { hold } from "./snapshotWaiters";
 import { NO_FAULT, callerByPeer, callerByToken, callerConsumer, callerKey, setCaller, tokenOf } from "../auth/caller";
 import { callerByKey, keySource } from "../auth/apiKey";
-import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "../wire/keyRecord";
-import { METHOD_INVALID as METHOD_UNFIT, PATH_REFUSED, findPlace, readTarget } from "../snapshot/matching";
+import { askedMethod, host, method, path } from "../http/headerScan";
 import {
-  IP_NOT_ALLOWED, API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, HOST_INVALID, KEY_MISSING, METHOD_INVALID, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY,
-  LIMIT_UNAVAILABLE, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED, RATE_LIMITED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
+  AUTH_JWT, AUTH_KEY_AND_JWT, AUTH_LAST, AUTH_MTLS, AUTH_NONE, FAILURE_CLOSED, FAILURE_LOCAL, FAILURE_OPEN, NO_ROUTE, USAGE_LOCAL,
+  USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED,
+} from "../wire/enums";
+import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "../wire/keyFields";
+import { count, first, hasId, next, text, textBytes } from "../wire/lists";
+import {
+  API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, HOST_INVALID, IP_NOT_ALLOWED, KEY_MISSING,
+  LIMIT_UNAVAILABLE, METHOD_INVALID, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED,
+  RATE_LIMITED, RECORD_UNSUPPORTED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
 } from "../wire/reasons";
 import {
-  AUTH_BOTH, AUTH_JWT, AUTH_KEYLESS, AUTH_PEER, KEY_HAS_LIMITS, afterTexts, count, first, hasId, keyConsumer, keyFlags, next, text, textBytes,
+  API_NO_RATE_LIMIT_HEADERS, AUTH_CLOSED, CONSUMER_CLOSED, CONSUMER_IS_SUSPENDED, KEY_HAS_LIMITS, TIER_CLOSED, TIER_EVERY_API, apiAuthMode,
+  apiCors, apiFailureMode, apiFlags, apiJwt, apiLegacyHeaders, apiScopes, apiWireId, consumerFlags, consumerTier, keyConsumer, keyFlags,
+  routeCost, routeScopes, tierApis, tierFlags, tierScopes,
 } from "../wire/records";
-import { askedMethod, host, method, path } from "../http/headerScan";
+import { METHOD_INVALID as METHOD_UNFIT, PATH_REFUSED, findPlace, readTarget } from "../snapshot/matching";
 import { Root } from "../plugin/instance";
-import { apiCors, apiJwt, apiScopes, routeCost, routeScopes } from "../wire/apiRecord";
 import { denyLimited } from "./denyLimited";
-import { DRY, TAKEN, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./consumeLimits";
+import { DRY, TAKEN, UNSUPPORTED, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./consumeLimits";
 import { noteHeaders } from "./rateLimitHeaders";
 import { wait } from "./limitWaiters";
 import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
@@ -31,7 +38,6 @@ import { Table } from "../snapshot/table";
 import { TOKEN_COMING, TOKEN_READY, findToken, setToken } from "./internalToken";
 import { waitForToken } from "./tokenWaiters";
 import { ADMITTED, KEYLESS, LOCAL_SHARE, OVERSHOOT, PASSED, PREFLIGHT, UNCHECKED } from "../telemetry";
-import { USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED } from "../usage/usageCells";
 
 /** What the host does with the stream: go on, or wait (for a resumption, or because it was answered). */
 export const CONTINUE: i32 = 0;
@@ -39,10 +45,6 @@ export const PAUSE: i32 = 1;
 /** Not for the host: the ladder goes on. */
 const GO_ON: i32 = 2;
 
-const NO_ROUTE: u32 = 0xffffffff;
-const FAILURE_CLOSED: u32 = 0;
-const FAILURE_OPEN: u32 = 1;
-const FAILURE_LOCAL: u32 = 2;
 
 const address = memory.data(16);
 const SOURCE_ADDRESS = memory.data<u8>([0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0, 0x61, 0x64, 0x64, 0x72, 0x65, 0x73, 0x73]);
@@ -95,48 +97,53 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (preflight) return pass(root, PREFLIGHT, table);
   const api = matchedApi;
   const route = matchedRoute;
-  theApi = load<u32>(api);
+  theApi = apiWireId(api);
   if (route != 0) theRoute = matchedRouteIndex;
-  const mode = <u32>load<u8>(api, 4);
-  if (mode == AUTH_KEYLESS) {
+  const mode = apiAuthMode(api);
+  if (mode == AUTH_NONE) {
     const limited = limit(root, table, api, route, 0, deadlineNs, STRIP_KNOWN, -1);
     return limited == GO_ON ? pass(root, KEYLESS, table) : limited;
   }
   const cors = apiCors(api);
 
   // ---- caller: by key, token or certificate
-  const jwt: usize = mode >= AUTH_JWT && mode <= AUTH_BOTH ? apiJwt(api) : 0;
-  if (mode > AUTH_PEER || ((mode == AUTH_JWT || mode == AUTH_BOTH) && jwt == 0)) return refuse(root, AUTH_MODE_UNSUPPORTED, cors, STRIP_KEYED, -1);
-  const winner = mode == AUTH_JWT || mode == AUTH_PEER ? -1 : keySource(config, table, jwt != 0);
+  const jwt: usize = mode >= AUTH_JWT && mode <= AUTH_KEY_AND_JWT ? apiJwt(api) : 0;
+  if (mode > AUTH_LAST || ((mode == AUTH_JWT || mode == AUTH_KEY_AND_JWT) && jwt == 0)) {
+    return refuse(root, mode == AUTH_CLOSED ? RECORD_UNSUPPORTED : AUTH_MODE_UNSUPPORTED, cors, STRIP_KEYED, -1);
+  }
+  const winner = mode == AUTH_JWT || mode == AUTH_MTLS ? -1 : keySource(config, table, jwt != 0);
   let fault = KEY_MISSING;
   setCaller(0, 0);
   if (winner >= 0) fault = callerByKey(config, table, winner);
-  else if (mode == AUTH_PEER) fault = callerByPeer(table, config.peerAtWaypoint);
-  else if (jwt != 0 && mode != AUTH_BOTH) fault = callerByToken(table, jwt);
+  else if (mode == AUTH_MTLS) fault = callerByPeer(table, config.peerAtWaypoint);
+  else if (jwt != 0 && mode != AUTH_KEY_AND_JWT) fault = callerByToken(table, jwt);
   const key = callerKey;
   const consumer = callerConsumer;
   theKey = key;
   if (key != 0) theConsumer = keyConsumer(key);
-  if (fault == NO_FAULT && mode == AUTH_BOTH) fault = tokenOf(consumer, jwt);
+  if (fault == NO_FAULT && mode == AUTH_KEY_AND_JWT) fault = tokenOf(consumer, jwt);
   if (fault != NO_FAULT) return refuse(root, fault, cors, STRIP_KEYED, winner);
-  if (load<u16>(consumer, 8) & 1) return refuse(root, CONSUMER_SUSPENDED, cors, STRIP_KEYED, winner);
+  if (consumerFlags(consumer) & CONSUMER_IS_SUSPENDED) {
+    return refuse(root, (consumerFlags(consumer) & CONSUMER_CLOSED) == CONSUMER_CLOSED ? RECORD_UNSUPPORTED : CONSUMER_SUSPENDED, cors, STRIP_KEYED, winner);
+  }
 
   // ---- tier: API, scopes; address
-  const tierId = ownTier != 0 ? ownTier : load<u32>(consumer, 4);
+  const tierId = ownTier != 0 ? ownTier : consumerTier(consumer);
   const tier: usize = tierId == 0 ? 0 : table.tiers.get(tierId);
   if (tier == 0) return refuse(root, TIER_MISSING, cors, STRIP_KEYED, winner);
-  const tierScopes = next(tier + 8);
-  const apiId = load<u32>(api);
-  if ((load<u32>(tier, 4) & 1) == 0 && !hasId(afterTexts(tierScopes), apiId)) return refuse(root, API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
-  if (ownApis != 0 && !hasId(ownApis, apiId)) return refuse(root, API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
-  if (!scopesAllowed(apiScopes(api), tierScopes) || (route != 0 && !scopesAllowed(routeScopes(route), tierScopes))) {
+  if ((tierFlags(tier) & TIER_EVERY_API) == 0 && !hasId(tierApis(tier), theApi)) {
+    return refuse(root, tierFlags(tier) & TIER_CLOSED ? RECORD_UNSUPPORTED : API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+  }
+  if (ownApis != 0 && !hasId(ownApis, theApi)) return refuse(root, API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+  const scopes = tierScopes(tier);
+  if (!scopesAllowed(apiScopes(api), scopes) || (route != 0 && !scopesAllowed(routeScopes(route), scopes))) {
     return refuse(root, SCOPE_MISSING, cors, STRIP_KEYED, winner);
   }
   if (addresses != 0 && !addressAllowed()) return refuse(root, IP_NOT_ALLOWED, cors, STRIP_KEYED, winner);
 
   // ---- internal token, ahead of the limits: a request that waits for it has taken nothing yet
   if (config.tokenHeader.length > 0) {
-    const fetched = internalToken(root, table, api, tier, tierId, mode == AUTH_PEER, deadlineNs, winner);
+    const fetched = internalToken(root, table, api, tier, tierId, mode == AUTH_MTLS, deadlineNs, winner);
     if (fetched != GO_ON) return fetched;
   }
 
@@ -166,7 +173,7 @@ function internalToken(root: Root, table: Table, api: usize, tier: usize, tierId
     return GO_ON;
   }
   if (found == TOKEN_COMING && waitForToken(root, theContext, deadlineNs)) return PAUSE;
-  if (load<u8>(api, 5) == FAILURE_CLOSED) return refuse(root, TOKEN_UNAVAILABLE, apiCors(api), STRIP_KEYED, winner);
+  if (apiFailureMode(api) == FAILURE_CLOSED) return refuse(root, TOKEN_UNAVAILABLE, apiCors(api), STRIP_KEYED, winner);
   setUnchecked(config, codeOf(TOKEN_UNAVAILABLE));
   return GO_ON;
 }
@@ -178,15 +185,16 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   const runtime = root.runtime;
   if (runtime == null) return GO_ON;
   const config = root.config;
-  const failureMode = <u32>load<u8>(api, 5);
+  const failureMode = apiFailureMode(api);
   const price = route == 0 ? 1 : routeCost(route);
   const ownLimits = theKey != 0 && (keyFlags(theKey) & KEY_HAS_LIMITS) != 0;
-  const result = takeLimits(runtime.counters, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
+  const result = takeLimits(runtime.counters, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, route, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
   let extra: u32 = 0;
   if (result == VIOLATED) {
     noteLimits(api);
     return refuseLimited(root, apiCors(api), how, winner);
   }
+  if (result == UNSUPPORTED) return refuse(root, RECORD_UNSUPPORTED, apiCors(api), how, winner);
   if (result != TAKEN) {
     const counter = dry;
     if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitWaitTimeoutMs) &&
@@ -218,8 +226,7 @@ function awayTooLong(failingSinceNs: u64, holdMs: u32): bool {
 }
 
 function noteLimits(api: usize): void {
-  const flags = <u32>load<u16>(api, 6);
-  noteHeaders(theContext, (flags & 2) == 0, flags >> 2 & 3);
+  noteHeaders(theContext, (apiFlags(api) & API_NO_RATE_LIMIT_HEADERS) == 0, apiLegacyHeaders(api));
 }
 
 /** 429: names the limits that are spent, and says when to come again. */

@@ -2,12 +2,13 @@
 import { sendLocalResponse } from "../abi/host";
 import { scratch } from "../abi/memory";
 import { PROBLEM_TYPE_BASE } from "../config/model";
+import { contentType } from "../http/headerScan";
 import { corsPairs } from "../http/cors";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "../lib/pairs";
 import {
-  KEY_EXPIRED, KEY_MISSING, METHOD_NOT_ALLOWED, PEER_MISSING, REASONS, TOKEN_AUDIENCE, TOKEN_MISSING, reasonCode, reasonGrpcStatus, reasonRetryAfter, reasonStatus, reasonTitle,
+  CHALLENGE_CERTIFICATE, CHALLENGE_KEY_INVALID, CHALLENGE_KEY_MISSING, CHALLENGE_NONE, CHALLENGE_TOKEN_MISSING, METHOD_NOT_ALLOWED, REASONS, reasonChallenge, reasonCode,
+  reasonGrpcStatus, reasonRetryAfter, reasonStatus, reasonTitle,
 } from "../wire/reasons";
-import { contentType } from "../http/headerScan";
 import { Router } from "../snapshot/router";
 import { ascii } from "../lib/text";
 
@@ -21,8 +22,6 @@ const CERTIFICATE_CHALLENGE = ascii('Transport mode="tls-client-certificate"');
 const BEARER_MISSING = ascii('Bearer realm="tollgate"');
 const BEARER_INVALID = ascii('Bearer realm="tollgate", error="invalid_token"');
 export const RETRY_AFTER = ascii("retry-after");
-const SOON = ascii("1");
-const LATER = ascii("5");
 const ALLOW = ascii("allow");
 const GRPC = ascii("application/grpc");
 const allowed = memory.data(512);
@@ -34,6 +33,7 @@ export class Answer {
   tail: StaticArray<u8>;
   /** gRPC carries the text in a header, so it gets a short one */
   message: StaticArray<u8>;
+  retryAfter: StaticArray<u8>;
 
   constructor(reason: u32) {
     const code = reasonCode(reason);
@@ -41,6 +41,7 @@ export class Answer {
     this.details = ascii("tollgate_" + code);
     this.tail = ascii(code + '","title":"' + title + '","status":' + reasonStatus(reason).toString() + ',"reason":"' + code + '"}');
     this.message = ascii(code + ": " + title);
+    this.retryAfter = ascii(reasonRetryAfter(reason).toString());
   }
 }
 
@@ -78,12 +79,14 @@ export function isGrpc(): bool {
   return c == 0x2b;
 }
 
-// @ts-ignore: decorator
-@inline
-function isOfToken(reason: u32): bool { return reason >= TOKEN_MISSING && reason <= TOKEN_AUDIENCE; }
-// @ts-ignore: decorator
-@inline
-function isOfKey(reason: u32): bool { return reason >= KEY_MISSING && reason <= KEY_EXPIRED; }
+/** What the caller should send, or send anew. `bearer`: keys may come as Bearer tokens. */
+function challengePairs(challenge: u32, bearer: bool): void {
+  const missing = challenge == CHALLENGE_KEY_MISSING || challenge == CHALLENGE_TOKEN_MISSING;
+  const ofKey = challenge == CHALLENGE_KEY_MISSING || challenge == CHALLENGE_KEY_INVALID;
+  if (challenge == CHALLENGE_CERTIFICATE) pairOf(AUTHENTICATE, CERTIFICATE_CHALLENGE);
+  if (ofKey) pairOf(AUTHENTICATE, BASIC_CHALLENGE);
+  if (ofKey ? bearer : challenge != CHALLENGE_CERTIFICATE) pairOf(AUTHENTICATE, missing ? BEARER_MISSING : BEARER_INVALID);
+}
 
 const HEAD = ascii('{"type":"');
 
@@ -116,14 +119,9 @@ export function deny(reason: u32, bearer: bool, cors: usize, router: Router | nu
     pairOf(CONTENT_TYPE, PROBLEM);
     pairOf(CACHE_CONTROL, NO_STORE);
   }
-  if (status == 401) {
-    if (reason == PEER_MISSING) pairOf(AUTHENTICATE, CERTIFICATE_CHALLENGE);
-    else if (isOfToken(reason)) pairOf(AUTHENTICATE, reason == TOKEN_MISSING ? BEARER_MISSING : BEARER_INVALID);
-    else pairOf(AUTHENTICATE, BASIC_CHALLENGE);
-    if (bearer && isOfKey(reason)) pairOf(AUTHENTICATE, reason == KEY_MISSING ? BEARER_MISSING : BEARER_INVALID);
-  } else if (status == 503) {
-    pairOf(RETRY_AFTER, reasonRetryAfter(reason) == 1 ? SOON : LATER);
-  } else if (reason == METHOD_NOT_ALLOWED && router != null) {
+  if (reasonChallenge(reason) != CHALLENGE_NONE) challengePairs(reasonChallenge(reason), bearer);
+  else if (reasonRetryAfter(reason) != 0) pairOf(RETRY_AFTER, answer.retryAfter);
+  else if (reason == METHOD_NOT_ALLOWED && router != null) {
     pair(changetype<usize>(ALLOW), ALLOW.length, allowed, router.allowedMethods(allowed, 512));
   }
   corsPairs(cors);

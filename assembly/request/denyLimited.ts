@@ -5,9 +5,9 @@ import { corsPairs } from "../http/cors";
 import { CACHE_CONTROL, CONTENT_TYPE, NO_STORE, PROBLEM, RETRY_AFTER, answerOf, isGrpc } from "./deny";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "../lib/pairs";
 import { REASONS, reasonCode, reasonGrpcStatus, reasonStatus, reasonTitle } from "../wire/reasons";
+import { limitName, nameBytes } from "../wire/records";
 import { ascii } from "../lib/text";
 import { applicable } from "../snapshot/applicableLimits";
-import { limitName, nameBytes } from "../wire/limitRecord";
 import { isViolated, limitCount, retryNs } from "./consumeLimits";
 import { pairNoted } from "./rateLimitHeaders";
 

@@ -1,8 +1,9 @@
 /** Claims: what a client may not say of itself is removed, what the table says of the caller is set. */
 import { MAP_REQUEST_HEADERS, MAP_REQUEST_TRAILERS, addHeader, headerPairs, removeHeader, value, valueBytes } from "../abi/host";
 import { Config } from "../config/parse";
-import { count, first, hasText, keyId, keyIdBytes, next, text, textBytes } from "../wire/records";
 import { HeaderPlan, forged, forgedCount } from "../http/headerScan";
+import { count, first, hasText, next, text, textBytes } from "../wire/lists";
+import { consumerClaims, consumerId, consumerIdBytes, keyId, keyIdBytes, tierId, tierScopes } from "../wire/records";
 
 const NAME_BYTES_MAX: u32 = 256;
 const VALUE_BYTES_MAX: u32 = 4096;
@@ -53,9 +54,8 @@ export function setUnchecked(config: Config, code: StaticArray<u8>): void {
 
 /** Sets who calls: for a refusal, so that the access log can tell whose it was. */
 export function setIdentity(config: Config, key: usize, consumer: usize, tier: usize): void {
-  set(config.consumerHeader, consumer + 12, load<u8>(consumer, 11));
-  const tierId = tier + 8;
-  set(config.tierHeader, text(tierId), textBytes(tierId));
+  set(config.consumerHeader, consumerId(consumer), consumerIdBytes(consumer));
+  set(config.tierHeader, text(tierId(tier)), textBytes(tierId(tier)));
   // A caller by token or certificate has no key.
   if (keyIdBytes(key) > 0) set(config.keyIdHeader, keyId(key), keyIdBytes(key));
 }
@@ -65,13 +65,11 @@ export function setIdentity(config: Config, key: usize, consumer: usize, tier: u
  */
 export function setClaims(config: Config, key: usize, consumer: usize, tier: usize, keyScopes: usize): void {
   setIdentity(config, key, consumer, tier);
-  const tierId = tier + 8;
-  const scopes = joinScopes(next(tierId), keyScopes);
+  const scopes = joinScopes(tierScopes(tier), keyScopes);
   if (scopes > 0) set(config.scopesHeader, joined, scopes);
-  let claim = consumer + 12 + load<u8>(consumer, 11);
-  let n = <u32>load<u16>(claim);
-  claim += 2;
-  for (; n > 0; n--) {
+  const claims = consumerClaims(consumer);
+  let claim = first(claims);
+  for (let n = count(claims); n > 0; n--) {
     const nameBytes = <u32>load<u8>(claim);
     const item = claim + 1 + nameBytes;
     setClaim(config, claim + 1, nameBytes, text(item), textBytes(item));

@@ -2,13 +2,15 @@
 import { MAP_REQUEST_HEADERS, addHeader } from "../abi/host";
 import { monotonicNs } from "../abi/wasi";
 import { Config } from "../config/model";
-import { expiresAtMs } from "../wire/keyRecord";
-import { afterTexts, consumerId, consumerIdBytes, keyId, keyIdBytes, next } from "../wire/records";
+import { SCOPES_MOST_BYTES } from "../wire/tokenMessages";
+import { CALLER_KEY, CALLER_PEER, CALLER_TOKEN } from "../wire/enums";
+import { expiresAtMs } from "../wire/keyFields";
+import { afterClaims, afterTexts } from "../wire/lists";
+import { consumerClaims, consumerWireId, keyId, keyIdBytes, tierApis, tierId } from "../wire/records";
 import { sha256 } from "../lib/sha256";
 import { Table } from "../snapshot/table";
 import { ANSWER_NONE, ANSWER_OFF, ANSWER_TOKEN, ASKED, TokenEntry } from "../tokens/cache";
 import { TokenCalls } from "../tokens/calls";
-import { KIND_KEY, KIND_PEER, KIND_TOKEN, SCOPES_MOST_BYTES } from "../wire/tokenMessages";
 
 /** `setToken` sets it; or there is none for such a caller, and the request goes on without. */
 export const TOKEN_READY: u32 = 0;
@@ -33,9 +35,9 @@ let found: TokenEntry | null = null;
  */
 export function findToken(calls: TokenCalls, table: Table, key: usize, consumer: usize, tier: usize, tierId: u32, scopes: usize, peer: bool): u32 {
   found = null;
-  const consumerWireId = load<u32>(consumer);
+  const wireId = consumerWireId(consumer);
   // Control can't vouch for whom it has no record of.
-  if (consumerWireId == 0) return TOKEN_READY;
+  if (wireId == 0) return TOKEN_READY;
   const hasKey = keyIdBytes(key) > 0;
   if (!identify(key, hasKey, tierId, scopes)) return TOKEN_REFUSED;
   const now = monotonicNs();
@@ -49,7 +51,7 @@ export function findToken(calls: TokenCalls, table: Table, key: usize, consumer:
   if (usable) found = entry;
   let coming = (entry.flags & ASKED) != 0;
   if (!coming && now >= entry.retryNs && (!usable || now >= entry.refreshNs)) {
-    coming = calls.ask(entry, consumerWireId, tierId, hasKey ? KIND_KEY : peer ? KIND_PEER : KIND_TOKEN, hasKey ? 0 : scopes);
+    coming = calls.ask(entry, wireId, tierId, hasKey ? CALLER_KEY : peer ? CALLER_PEER : CALLER_TOKEN, hasKey ? 0 : scopes);
     if (!usable && !coming) return TOKEN_COMING;
   }
   if (usable || entry.answer == ANSWER_OFF) return TOKEN_READY;
@@ -101,21 +103,12 @@ function printOf(key: usize, consumer: usize, tier: usize, scopes: usize): u64 {
   hash = mix(hash, keyId(key), keyIdBytes(key));
   hash = (hash ^ expiresAtMs) * 0x100000001b3;
   if (scopes != 0) hash = mix(hash, scopes, afterTexts(scopes) - scopes);
-  hash = mix(hash, consumer, claimsEnd(consumer) - consumer);
-  const tierId = tier + 8;
-  hash = mix(hash, tierId, afterTexts(next(tierId)) - tierId);
+  hash = mix(hash, consumer, afterClaims(consumerClaims(consumer)) - consumer);
+  hash = mix(hash, tierId(tier), tierApis(tier) - tierId(tier));
   return hash | 1;
 }
 
 function mix(hash: u64, at: usize, bytes: usize): u64 {
   for (const end = at + bytes; at < end; at++) hash = (hash ^ <u64>load<u8>(at)) * 0x100000001b3;
   return hash;
-}
-
-function claimsEnd(consumer: usize): usize {
-  let claim = consumerId(consumer) + consumerIdBytes(consumer);
-  let n = <u32>load<u16>(claim);
-  claim += 2;
-  for (; n > 0; n--) claim = next(claim + 1 + load<u8>(claim));
-  return claim;
 }

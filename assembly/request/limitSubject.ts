@@ -1,7 +1,8 @@
 /** What a limit counts, as 16 bytes (docs/internals/protocol.md). */
 import { property, value, valueBytes } from "../abi/host";
 import { parseAddress } from "../lib/cidr";
-import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_KEY } from "../wire/limitRecord";
+import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_IP, SUBJECT_KEY, SUBJECT_ROUTE } from "../wire/enums";
+import { routeKey } from "../wire/records";
 
 export let subjectA: u64 = 0;
 export let subjectB: u64 = 0;
@@ -17,8 +18,11 @@ let addressB: u64 = 0;
 @inline
 export function newSubjects(): void { addressKnown = false; }
 
-/** Sets `subjectA` and `subjectB` for a kind of subject. `digest` of the key, wire ids of consumer and API. */
-export function setSubject(kind: u32, digest: usize, consumer: u32, api: u32): void {
+/**
+ * Sets `subjectA` and `subjectB` for a kind of subject. `digest` of the key, wire ids of consumer and API, `route`: the record of the API's
+ * route or 0. False: the kind isn't known.
+ */
+export function setSubject(kind: u32, digest: usize, consumer: u32, api: u32, route: usize): bool {
   // A caller of whom there is no record is a consumer of its own.
   const alone = consumer == 0 && digest != 0 && (kind == SUBJECT_CONSUMER || kind == SUBJECT_CONSUMER_API);
   if (kind == SUBJECT_KEY || alone) {
@@ -28,10 +32,12 @@ export function setSubject(kind: u32, digest: usize, consumer: u32, api: u32): v
   } else if (kind == SUBJECT_CONSUMER) set(<u64>consumer, 0);
   else if (kind == SUBJECT_API) set(<u64>api << 32, 0);
   else if (kind == SUBJECT_CONSUMER_API) set(<u64>consumer | <u64>api << 32, 0);
-  else {
+  else if (kind == SUBJECT_ROUTE) set(<u64>api | (route == 0 ? 0 : <u64>routeKey(route) << 32), load<u64>(digest));
+  else if (kind == SUBJECT_IP) {
     if (!addressKnown) readAddress();
     set(addressA, addressB);
-  }
+  } else return false;
+  return true;
 }
 
 // @ts-ignore: decorator

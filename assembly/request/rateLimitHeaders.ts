@@ -11,7 +11,7 @@ import { pair } from "../lib/pairs";
 import { HEADERS_AT, HEADERS_BYTES, findSlot, freeSlot, takeSlot } from "./streamSlots";
 import { ascii } from "../lib/text";
 import { applicable } from "../snapshot/applicableLimits";
-import { isShadow, limitAmount, limitName, nameBytes } from "../wire/limitRecord";
+import { isShadow, limitAmount, limitName, nameBytes } from "../wire/records";
 import { counterOf, decidedNs, limitCount, remainingOf, resetSecondsOf, windowSecondsOf } from "./consumeLimits";
 
 const HEAD: u32 = 32;

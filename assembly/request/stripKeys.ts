@@ -1,12 +1,13 @@
 /** Takes keys out of a request, so that neither the upstream nor the access log sees one. */
 import { MAP_REQUEST_HEADERS, addHeader, removeHeader, replaceHeader } from "../abi/host";
 import { Config } from "../config/parse";
+import {
+  AUTHORIZATION, Held, KEY_BYTES_MAX, SOURCE_EMPTY, SOURCE_SEVERAL, STRAY_COOKIE, STRAY_QUERY, STRAY_SEARCHED, cookie, cookieCount, path,
+  searched, source, strays,
+} from "../http/headerScan";
+import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "../wire/enums";
 import { removeCookie, removeCookieKeys } from "../http/cookie";
 import { removeQuery, removeQueryKeys } from "../http/query";
-import {
-  AUTHORIZATION, Held, KEY_BYTES_MAX, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_EMPTY, SOURCE_HEADER, SOURCE_QUERY, SOURCE_SEVERAL, STRAY_COOKIE, STRAY_QUERY, STRAY_SEARCHED, cookie,
-  cookieCount, path, searched, source, strays,
-} from "../http/headerScan";
 import { sha256 } from "../lib/sha256";
 import { Table } from "../snapshot/table";
 import { ascii } from "../lib/text";

@@ -1,14 +1,11 @@
 /** Which limits a request has: those of its tier, API, route and key; of one name, the most specific. */
 import { Table } from "./table";
-import {
-  OWNER_API, OWNER_KEY, OWNER_ROUTE, OWNER_TIER, SUBJECT_API, SUBJECT_IP, limitDigest, limitName, limitOwner, limitOwnerKind, limitRoute, limitSubject,
-  nameBytes,
-} from "../wire/limitRecord";
+import { NO_ROUTE, OWNER_API, OWNER_KEY, OWNER_ROUTE, OWNER_TIER, SUBJECTS_OF_CALLERS } from "../wire/enums";
+import { limitDigest, limitName, limitOwner, limitOwnerKind, limitRoute, limitSubject, nameBytes } from "../wire/records";
 import { keyOwnerHash, ownerHash } from "./limitOwners";
 
 /** 32 of each owner. */
 const MOST: u32 = 128;
-const NO_ROUTE: u32 = 0xffffffff;
 const list = memory.data(128 * 4, 4);
 let count: u32 = 0;
 
@@ -63,13 +60,16 @@ function supersede(record: usize): void {
   add(record);
 }
 
+// @ts-ignore: decorator
+@inline
+function countsCaller(subject: u32): bool { return subject < 32 && (SUBJECTS_OF_CALLERS >> subject & 1) != 0; }
+
 /** Without a caller there is nobody for limits to count. */
 function dropCallers(): void {
   let kept: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const r = applicable(i);
-    const subject = limitSubject(r);
-    if (subject == SUBJECT_API || subject == SUBJECT_IP) store<u32>(list + (<usize>(kept++) << 2), <u32>r);
+    if (!countsCaller(limitSubject(r))) store<u32>(list + (<usize>(kept++) << 2), <u32>r);
   }
   count = kept;
 }

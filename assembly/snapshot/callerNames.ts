@@ -1,7 +1,8 @@
 /** Who is meant by a claim or a certificate: indexes of names, which a table has only when some API needs them. */
-import { apiJwt } from "../wire/apiRecord";
+import { AUTH_JWT, AUTH_KEY_OR_JWT, AUTH_MTLS } from "../wire/enums";
+import { count, first, next, text, textBytes } from "../wire/lists";
+import { apiAuthMode, apiJwt, consumerId, consumerIdBytes, consumerIdentities, consumerWireId, tierId, tierWireId } from "../wire/records";
 import { Manifest } from "../wire/frame";
-import { AUTH_JWT, AUTH_KEY_OR_JWT, AUTH_PEER, consumerId, consumerIdBytes, consumerIdentities, count, first, next, text, textBytes } from "../wire/records";
 import { NameIndex } from "./nameIndex";
 
 /** Ids of consumers and tiers, for tokens. */
@@ -15,8 +16,8 @@ const IDENTITY_LEAST_BYTES: u64 = 14;
 
 /** What an API's record needs. */
 export function namesNeeded(api: usize): u32 {
-  const mode = <u32>load<u8>(api, 4);
-  if (mode == AUTH_PEER) return NAMES_IDENTITIES;
+  const mode = apiAuthMode(api);
+  if (mode == AUTH_MTLS) return NAMES_IDENTITIES;
   return (mode == AUTH_JWT || mode == AUTH_KEY_OR_JWT) && apiJwt(api) != 0 ? NAMES_IDS : 0;
 }
 
@@ -54,7 +55,7 @@ export class Names {
   putConsumer(body: usize, old: usize): bool {
     if (this.kinds == 0) return true;
     if (old != 0) this.removeConsumer(old);
-    const wireId = load<u32>(body);
+    const wireId = consumerWireId(body);
     if ((this.kinds & NAMES_IDS) != 0 && !this.consumers.put(consumerId(body), consumerIdBytes(body), wireId)) return false;
     const list: usize = (this.kinds & NAMES_IDENTITIES) == 0 ? 0 : consumerIdentities(body);
     if (list == 0) return true;
@@ -67,7 +68,7 @@ export class Names {
   }
 
   removeConsumer(body: usize): void {
-    const wireId = load<u32>(body);
+    const wireId = consumerWireId(body);
     if (this.kinds & NAMES_IDS) this.consumers.remove(consumerId(body), consumerIdBytes(body), wireId);
     const list: usize = (this.kinds & NAMES_IDENTITIES) == 0 ? 0 : consumerIdentities(body);
     if (list == 0) return;
@@ -82,11 +83,11 @@ export class Names {
   putTier(body: usize, old: usize): bool {
     if ((this.kinds & NAMES_IDS) == 0) return true;
     if (old != 0) this.removeTier(old);
-    return this.tiers.put(text(body + 8), textBytes(body + 8), load<u32>(body));
+    return this.tiers.put(text(tierId(body)), textBytes(tierId(body)), tierWireId(body));
   }
 
   removeTier(body: usize): void {
-    if (this.kinds & NAMES_IDS) this.tiers.remove(text(body + 8), textBytes(body + 8), load<u32>(body));
+    if (this.kinds & NAMES_IDS) this.tiers.remove(text(tierId(body)), textBytes(tierId(body)), tierWireId(body));
   }
 
   free(): void {

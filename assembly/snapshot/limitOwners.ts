@@ -6,7 +6,9 @@
  * ```
  */
 import { allocBlock, freeBlock } from "../lib/blocks";
-import { OWNER_KEY, limitDigest, limitId, limitOwner, limitOwnerKind, limitRoute } from "../wire/limitRecord";
+import { OWNER_KEY } from "../wire/enums";
+import { limitDigest, limitId, limitOwner, limitOwnerKind, limitRoute } from "../wire/records";
+import { isOwnerKind } from "../wire/validate";
 
 const REMOVED: u32 = 1;
 
@@ -45,6 +47,8 @@ export class OwnerIndex {
   private slots: u32 = 0;
   private used: u32 = 0;
   count: u32 = 0;
+  /** those of a kind of owner that this build doesn't know: they could apply to any request */
+  strays: u32 = 0;
 
   /** Takes memory for `records`; false when there is none. It's cleared at once: limits are few. */
   reserve(records: u32): bool {
@@ -86,6 +90,7 @@ export class OwnerIndex {
     store<u32>(slot, hash);
     store<u32>(slot, <u32>record, 4);
     this.count++;
+    if (!isOwnerKind(limitOwnerKind(record))) this.strays++;
     return true;
   }
 
@@ -98,6 +103,7 @@ export class OwnerIndex {
       if (address != REMOVED && limitId(address) == limitId(record)) {
         store<u32>(slot, REMOVED, 4);
         this.count--;
+        if (!isOwnerKind(limitOwnerKind(record))) this.strays--;
         return;
       }
       slot = this.after(slot);

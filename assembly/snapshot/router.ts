@@ -15,12 +15,12 @@
  * The decision belongs to the longest path: when no API there takes the method, shorter paths are not asked (a keyless API at `/` must
  * not take what a keyed one at `/x` refuses). Among routes of an API the longest that takes the method counts.
  */
-import { apiHosts, apiScopes, routeEnd, routeMethods, routePath } from "../wire/apiRecord";
+import { afterTexts, count, first, next, text, textBytes } from "../wire/lists";
+import { apiHosts, apiScopes, routeEnd, routeMethods, routePath } from "../wire/records";
 import { allocBlock, freeBlock } from "../lib/blocks";
 import { methodBits, takesMethod, writeMethods } from "../http/methods";
 import { foldPath } from "../http/pathSafety";
 import { IdIndex } from "./recordIndex";
-import { afterTexts, count, first, next, text, textBytes } from "../wire/records";
 
 const NODE_BYTES: u32 = 24;
 const ITEM_BYTES: u32 = 20;

@@ -1,5 +1,9 @@
 /** A snapshot from the plugin's configuration: a manifest and its pages, loaded at once. */
-import { FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MANIFEST, FRAME_NEWER, FRAME_PAGE, checkFrame, frameBytes, frameEpoch, frameType, frameVersion, manifestOf, pageCount, pageIndex } from "../wire/frame";
+import {
+  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_NEWER, checkFrame, frameBytes, frameEpoch, frameType, frameVersion, manifestOf,
+  pageCount, pageIndex,
+} from "../wire/frame";
+import { FRAME_MANIFEST, FRAME_PAGE } from "../wire/enums";
 import { NAMES_ALL } from "./callerNames";
 import { APPLIED, APPLY_MORE, RECORDS_GOOD, RECORDS_NEWER, Table, applyCursor, checkRecords } from "./table";
 

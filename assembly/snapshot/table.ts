@@ -7,10 +7,13 @@
 import { allocBlock, freeBlock } from "../lib/blocks";
 import { Manifest } from "../wire/frame";
 import { DigestIndex, IdIndex } from "./recordIndex";
-import { API, CONSUMER, COUNTER, DELETE, KEY, LIMIT, TIER, readRecord, recordBody, recordEnd, recordType, validRecord } from "../wire/records";
+import { API, CONSUMER, COUNTER, DELETE, KEY, LIMIT, SKIPPABLE, TIER } from "../wire/enums";
+import { readRecord, recordBody, recordEnd, recordType } from "../wire/recordHead";
+import { closeUnknown, validRecord } from "../wire/validate";
 import { Names, namesNeeded } from "./callerNames";
 import { OwnerIndex } from "./limitOwners";
 import { Router } from "./router";
+import { consumerWireId, deleteKind, deleteWhat, limitId, tierWireId } from "../wire/records";
 
 const APPEND_BYTES: u32 = 256 << 10;
 /** Records that deltas made outdated may take this much, and a quarter of the snapshot's own size. */
@@ -37,7 +40,7 @@ export function checkRecords(at: usize, end: usize, deletes: bool): i32 {
   while (at < end) {
     if (!readRecord(at, end)) return RECORDS_BROKEN;
     at = recordEnd;
-    if (recordType >= 128) continue;
+    if (recordType >= SKIPPABLE) continue;
     if (recordType == 0 || recordType > COUNTER) return RECORDS_NEWER;
     if (((recordType == DELETE || recordType == COUNTER) && !deletes) || !validRecord(recordType, recordBody, recordEnd)) return RECORDS_BROKEN;
   }
@@ -128,7 +131,7 @@ export class Table {
   }
 
   /**
-   * Applies validated records between `at` and `end` until `BATCH` are done. Gives APPLIED, APPLY_MORE or APPLY_FULL.
+   * Applies validated records between `at` and `end`, the table's own memory, until `BATCH` are done. Gives APPLIED, APPLY_MORE or APPLY_FULL.
    */
   apply(at: usize, end: usize): i32 {
     for (let n: u32 = 0; at < end; n++) {
@@ -138,6 +141,7 @@ export class Table {
       }
       readRecord(at, end);
       at = recordEnd;
+      closeUnknown(recordType, recordBody);
       if (!this.take(recordType, recordBody)) return APPLY_FULL;
     }
     applyCursor = end;
@@ -146,12 +150,12 @@ export class Table {
 
   private take(type: u32, body: usize): bool {
     switch (type) {
-      case KEY: return load<u8>(body, 22) != 0 || this.keys.put(body);
-      case CONSUMER: return this.names.putConsumer(body, this.consumers.get(load<u32>(body))) && this.consumers.put(body);
-      case TIER: return this.names.putTier(body, this.tiers.get(load<u32>(body))) && this.tiers.put(body);
-      case LIMIT: return this.limitOwners.put(body, this.limits.get(load<u32>(body))) && this.limits.put(body);
+      case KEY: return this.keys.put(body);
+      case CONSUMER: return this.names.putConsumer(body, this.consumers.get(consumerWireId(body))) && this.consumers.put(body);
+      case TIER: return this.names.putTier(body, this.tiers.get(tierWireId(body))) && this.tiers.put(body);
+      case LIMIT: return this.limitOwners.put(body, this.limits.get(limitId(body))) && this.limits.put(body);
       case API: this.apisChanged = true; return this.hasNames(body) && this.apis.put(body);
-      case DELETE: this.remove(load<u8>(body), body + 1); return true;
+      case DELETE: this.remove(deleteKind(body), deleteWhat(body)); return true;
       default: return true;
     }
   }

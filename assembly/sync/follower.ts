@@ -7,13 +7,15 @@ import { mark, release, scratch } from "../abi/memory";
 import { monotonicNs } from "../abi/wasi";
 import { Head, SharedState } from "../gateway/sharedState";
 import {
-  FRAME_DELTA, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_PAGE, Manifest, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType,
-  frameVersion, pageCount, pageIndex,
+  FRAME_GOOD, FRAME_HEAD_BYTES, Manifest, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
+  pageIndex,
 } from "../wire/frame";
+import { COUNTER, FRAME_DELTA, FRAME_PAGE } from "../wire/enums";
+import { readRecord, recordBody, recordEnd, recordType } from "../wire/recordHead";
 import { Counters } from "../limits/counters";
-import { COUNTER, readRecord, recordBody, recordEnd, recordType } from "../wire/records";
 import { APPLIED, APPLY_FULL, RECORDS_GOOD, Table, applyCursor, checkRecords } from "../snapshot/table";
 import { say, warn } from "../telemetry";
+import { counterGeneration, counterLimit, counterSubject } from "../wire/records";
 
 const SLICE_NS: u64 = 1_500_000;
 /** Room for records that come by deltas; doubled whenever a table turns out to be too small. */
@@ -49,7 +51,7 @@ function renewCounters(counters: Counters, at: usize, end: usize): void {
   while (at < end && readRecord(at, end)) {
     at = recordEnd;
     const body = recordBody;
-    if (recordType == COUNTER) counters.renew(load<u32>(body), load<u64>(body, 8), load<u64>(body, 16), load<u32>(body, 4), monotonicNs());
+    if (recordType == COUNTER) counters.renew(counterLimit(body), load<u64>(counterSubject(body)), load<u64>(counterSubject(body), 8), counterGeneration(body), monotonicNs());
   }
 }
 

@@ -9,8 +9,8 @@ import { callPage, callReport, callWatch, responseStatus } from "../gateway/cont
 import { Head, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE, SharedState } from "../gateway/sharedState";
 import { appendLog } from "./deltaLog";
 import {
-  FRAME_BROKEN, FRAME_DELTA, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_HEARTBEAT, FRAME_MANIFEST, FRAME_MAX_BYTES, FRAME_NEWER, FRAME_PAGE, FRAME_RECALL, checkFrame,
-  frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, manifestOf, pageCount, pageIndex,
+  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MAX_BYTES, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore,
+  frameType, frameVersion, manifestOf, pageCount, pageIndex,
 } from "../wire/frame";
 import { LeaderLock } from "./leaderLock";
 import { Workers } from "../gateway/workers";
@@ -18,6 +18,7 @@ import { postRecalls } from "../gateway/recallRing";
 import { SnapshotStaging } from "./snapshotStaging";
 import { RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../snapshot/table";
 import { SYNC_FAILED, SYNC_OK, info, say, warn } from "../telemetry";
+import { FRAME_DELTA, FRAME_HEARTBEAT, FRAME_MANIFEST, FRAME_PAGE, FRAME_RECALL } from "../wire/enums";
 
 /** A log longer than this is worth a new snapshot. */
 const LOG_BYTES_MAX: u64 = 4 << 20;

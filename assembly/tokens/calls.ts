@@ -9,15 +9,15 @@ import { Patience } from "../gateway/adaptiveTimeout";
 import { ControlCall } from "../gateway/controlCall";
 import { callPost, responseStatus } from "../gateway/controlClient";
 import { SharedState } from "../gateway/sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_TOKENS, FRAME_TOKENS_ANSWER, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
+import {
+  ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, answerExpiresMs, answerRefreshMs, answerToken, answerTokenBytes, answerVerdict,
+  answersWhole, tokenSound, writeAsk,
+} from "../wire/tokenMessages";
+import { FRAME_TOKENS, FRAME_TOKENS_ANSWER, TOKEN_VERDICT_GRANTED, TOKEN_VERDICT_OFF, TOKEN_VERDICT_TOO_LARGE } from "../wire/enums";
 import { ClockBounds } from "../limits/clockBounds";
 import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";
 import { ANSWER_OFF, ANSWER_REFUSED, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "./cache";
-import {
-  ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, VERDICT_GRANTED, VERDICT_OFF, VERDICT_TOO_LARGE, answerExpiresMs, answerRefreshMs, answerToken,
-  answerTokenBytes, answerVerdict, answersWhole, tokenSound,
-  writeAsk,
-} from "../wire/tokenMessages";
 
 const HEAD_BYTES: u32 = FRAME_HEAD_BYTES + 8;
 /** Of the asks of one call. The last one always has room for its scopes. */
@@ -168,7 +168,7 @@ export class TokenCalls {
 
   private takeOne(entry: TokenEntry, answer: usize, now: u64): void {
     const verdict = answerVerdict(answer);
-    if (verdict == VERDICT_GRANTED && tokenSound(answer) && this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))) {
+    if (verdict == TOKEN_VERDICT_GRANTED && tokenSound(answer) && this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))) {
       entry.answer = ANSWER_TOKEN;
       const expiresMs = answerExpiresMs(answer);
       entry.endNs = this.clock.earliestNs(expiresMs > MARGIN_MS ? expiresMs - MARGIN_MS : 0);
@@ -177,9 +177,9 @@ export class TokenCalls {
       return;
     }
     entry.bytes = 0;
-    entry.answer = verdict == VERDICT_OFF ? ANSWER_OFF : ANSWER_REFUSED;
-    entry.retryNs = now + (verdict == VERDICT_OFF ? OFF_NS : REFUSED_NS);
-    if (verdict == VERDICT_TOO_LARGE) warn(say("an internal token of environment ").array(this.state.environment).add(" would be too large for a header: its consumer has too many claims"));
+    entry.answer = verdict == TOKEN_VERDICT_OFF ? ANSWER_OFF : ANSWER_REFUSED;
+    entry.retryNs = now + (verdict == TOKEN_VERDICT_OFF ? OFF_NS : REFUSED_NS);
+    if (verdict == TOKEN_VERDICT_TOO_LARGE) warn(say("an internal token of environment ").array(this.state.environment).add(" would be too large for a header: its consumer has too many claims"));
   }
 
   free(): void {

@@ -14,10 +14,11 @@ import { random64 } from "../abi/wasi";
 import { ControlCall } from "../gateway/controlCall";
 import { callPost, responseStatus } from "../gateway/controlClient";
 import { SharedState } from "../gateway/sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_USAGE, FRAME_USAGE_ANSWER, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "../wire/frame";
+import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "../wire/frame";
+import { Usage, written } from "./usageCells";
+import { FRAME_USAGE, FRAME_USAGE_ANSWER } from "../wire/enums";
 import { NO_SLOT, SLOTS, Workers } from "../gateway/workers";
 import { USAGE_FAILED, USAGE_OK } from "../telemetry";
-import { Usage, written } from "./usageCells";
 
 const BATCHES: u64 = 32;
 /** of each slot */

@@ -10,6 +10,9 @@
  */
 import { wallNs } from "../abi/host";
 import { allocBlock, freeBlock } from "../lib/blocks";
+import {
+  LATENCY_BOUNDS_MS, NO_ROUTE, USAGE_ADMITTED, USAGE_COST, USAGE_LATENCY, USAGE_SHADOWED, USAGE_STATUS, USAGE_STATUSES, USAGE_UNSAMPLED,
+} from "../wire/enums";
 
 const CELLS: u32 = 16384;
 /** Cells in use at which a batch is due at once, and beyond which detail is given up. */
@@ -23,26 +26,12 @@ const COUNTS: u32 = 25;
 const UNSEEN: u32 = 24;
 const LOOKS: u32 = 25;
 const KEPT: u32 = 26;
-const NO_ROUTE: u32 = 0xffffffff;
 /** The cell counts admissions; others count one metric. */
 const ALL: u32 = 0xffffffff;
 
-export const USAGE_ADMITTED: u32 = 0;
-export const USAGE_COST: u32 = 1;
-export const USAGE_OVERSHOOT: u32 = 2;
-export const USAGE_SHADOWED: u32 = 3;
-export const USAGE_LOCAL: u32 = 4;
+/** Places in a cell; those before them are the metrics themselves. */
 const STATUS: u32 = 5;
-const STATUSES: u32 = 5;
-const LATENCY: u32 = 10;
-/** On the wire: responses that weren't looked at, status classes from here, latencies from there, refusals by reason, refusals that were only noted. */
-const WIRE_UNSEEN: u32 = 5;
-const WIRE_STATUS: u32 = 8;
-const WIRE_LATENCY: u32 = 16;
-export const USAGE_REFUSED: u32 = 64;
-export const USAGE_OBSERVED: u32 = 128;
-
-const BUCKETS = memory.data<u32>([1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000]);
+const LATENCY: u32 = STATUS + USAGE_STATUSES;
 const NO_DIGEST = memory.data(16, 8);
 export const ENTRY_MOST: u32 = 37 + 25 * 6;
 
@@ -86,10 +75,10 @@ export class Usage {
     const cell = this.cell(api, route, consumer, digest, ALL);
     if (cell == 0) return;
     const hundreds = status / 100;
-    if (hundreds >= 1 && hundreds <= STATUSES) add(cell, STATUS + hundreds - 1, 1);
+    if (hundreds >= 1 && hundreds <= USAGE_STATUSES) add(cell, STATUS + hundreds - 1, 1);
     const ms = (ns + 999_999) / 1_000_000;
     let bucket: u32 = 0;
-    while (bucket < 13 && ms > <u64>load<u32>(BUCKETS + (<usize>bucket << 2))) bucket++;
+    while (bucket < 13 && ms > <u64>load<u32>(LATENCY_BOUNDS_MS + (<usize>bucket << 2))) bucket++;
     add(cell, LATENCY + bucket, 1);
   }
 
@@ -221,7 +210,7 @@ function writeEntry(at: usize, cell: usize): usize {
   for (let i: u32 = 0; i < last; i++) {
     const count = load<u32>(cell + COUNTS_AT + (<usize>i << 2));
     if (count == 0) continue;
-    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? WIRE_STATUS + i - STATUS : i < UNSEEN ? WIRE_LATENCY + i - LATENCY : WIRE_UNSEEN;
+    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? USAGE_STATUS + i - STATUS : i < UNSEEN ? USAGE_LATENCY + i - LATENCY : USAGE_UNSAMPLED;
     store<u8>(at++, <u8>code);
     at = writeVarint(at, count);
     pairs++;

@@ -1,22 +1,11 @@
 /** Frames of the wire (docs/internals/protocol.md): checked as a whole before anything in them is believed. */
 import { crc32 } from "../lib/crc32";
+import { FRAME_LAST, FRAME_MANIFEST } from "./enums";
 
 const MAGIC: u32 = 0x31574754;
 const FORMAT: u16 = 1;
 export const FRAME_HEAD_BYTES: u32 = 48;
 export const FRAME_MAX_BYTES: u32 = 1 << 20;
-
-export const FRAME_MANIFEST: u32 = 1;
-export const FRAME_PAGE: u32 = 2;
-export const FRAME_DELTA: u32 = 3;
-export const FRAME_HEARTBEAT: u32 = 4;
-export const FRAME_RECALL: u32 = 5;
-export const FRAME_LEASES: u32 = 6;
-export const FRAME_LEASES_ANSWER: u32 = 7;
-export const FRAME_USAGE: u32 = 8;
-export const FRAME_USAGE_ANSWER: u32 = 9;
-export const FRAME_TOKENS: u32 = 10;
-export const FRAME_TOKENS_ANSWER: u32 = 11;
 
 export const FRAME_GOOD: i32 = 0;
 export const FRAME_BROKEN: i32 = 1;
@@ -32,7 +21,7 @@ export function checkFrame(at: usize, bytes: u32): i32 {
   if (payload > FRAME_MAX_BYTES - FRAME_HEAD_BYTES || payload > bytes - FRAME_HEAD_BYTES) return FRAME_BROKEN;
   if (crc32(at + 16, FRAME_HEAD_BYTES - 16 + payload, crc32(at, 12)) != load<u32>(at, 12)) return FRAME_BROKEN;
   const type = <u32>load<u8>(at, 6);
-  if (type < FRAME_MANIFEST || type > FRAME_TOKENS_ANSWER) return FRAME_NEWER;
+  if (type < FRAME_MANIFEST || type > FRAME_LAST) return FRAME_NEWER;
   if (type == FRAME_MANIFEST && payload < 40) return FRAME_BROKEN;
   return FRAME_GOOD;
 }

@@ -4,17 +4,6 @@ import { Counter } from "../limits/counter";
 export const OP_BYTES: u32 = 64;
 export const ANSWER_BYTES: u32 = 72;
 
-export const OP_ASK: u32 = 1;
-export const OP_NEXT: u32 = 2;
-export const OP_LOCAL: u32 = 4;
-export const OP_CLOSE: u32 = 8;
-
-export const VERDICT_NOTED: u32 = 0;
-export const VERDICT_GRANTED: u32 = 1;
-export const VERDICT_WAIT: u32 = 2;
-export const VERDICT_SPENT: u32 = 3;
-export const VERDICT_UNKNOWN: u32 = 4;
-
 export function writeOp(at: usize, c: Counter, action: u32, startMs: u64, held: u64, returned: u64, need: u64, want: u64): void {
   store<u32>(at, c.limit);
   store<u32>(at, action, 4);

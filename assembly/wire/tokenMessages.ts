@@ -6,22 +6,14 @@
  *   answer:  16 id | u64 refreshAtMs | u64 expiresAtMs | u8 verdict | u8 0 | u16 token's length, token
  * ```
  */
-import { count, first, next, text, textBytes } from "./records";
+import { count, first, next, text, textBytes } from "./lists";
 
 export const ASKS_MOST: u32 = 64;
 export const ASK_BYTES: u32 = 28;
 export const ANSWER_BYTES: u32 = 36;
 export const SCOPES_MOST_BYTES: u32 = 8192;
 
-export const KIND_KEY: u32 = 0;
-export const KIND_TOKEN: u32 = 1;
-export const KIND_PEER: u32 = 2;
 const SCOPES_FOLLOW: u32 = 1;
-
-export const VERDICT_UNKNOWN: u32 = 0;
-export const VERDICT_GRANTED: u32 = 1;
-export const VERDICT_OFF: u32 = 2;
-export const VERDICT_TOO_LARGE: u32 = 3;
 
 /** Writes an ask, for which there is room of ASK_BYTES + SCOPES_MOST_BYTES. `scopes`: what the caller's are narrowed to, or 0. Its length. */
 export function writeAsk(at: usize, a: u64, b: u64, consumer: u32, tier: u32, kind: u32, scopes: usize): u32 {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { ownerText } from "../../control/domain/limitWords.ts";
+import { countsKey } from "../../control/domain/subjects.ts";
 import type { LimitReport, QuotaReport, WindowReport } from "../../control/quota/report.ts";
 import { clientOf, environmentOf, optionsOf, print, type Context, type GlobalOptions } from "../context.ts";
 import { UsageError } from "../failure.ts";
@@ -13,9 +14,10 @@ interface HolderOptions extends GlobalOptions {
 interface ChoiceOptions extends HolderOptions {
   limit?: string;
   api?: string;
+  route?: string;
 }
 
-type Adjusted = QuotaReport & { version: number; adjusted: { name: string; api?: string }[] };
+type Adjusted = QuotaReport & { version: number; adjusted: { name: string; api?: string; route?: string }[] };
 
 /** A limit with one of its windows, or with none. */
 interface Line {
@@ -25,7 +27,7 @@ interface Line {
 
 const columns: Column<Line>[] = [
   { title: "LIMIT", value: ({ limit }) => limit.name },
-  { title: "COUNTS BY", value: ({ limit }) => (limit.api === undefined ? limit.subject : `consumer at ${limit.api}`) },
+  { title: "COUNTS BY", value: ({ limit }) => countsBy(limit) },
   { title: "OF", value: ({ limit: { owner } }) => (owner.kind === "route" ? `route ${owner.route}` : ownerText(owner)) },
   { title: "PER", value: ({ limit }) => (limit.windowSeconds === undefined ? limit.period : `${limit.windowSeconds} s`) },
   { title: "AMOUNT", value: ({ limit }) => limit.limit },
@@ -37,6 +39,12 @@ const columns: Column<Line>[] = [
   { title: "DIFFERENCE", value: ({ window }) => window?.difference },
   { title: "RESETS", value: ({ limit, window }) => window?.resets ?? (limit.enforcement === "gateway" ? "in each gateway" : "not yet used") },
 ];
+
+function countsBy({ subject, api, route }: LimitReport): string {
+  if (api === undefined) return subject;
+  const who = countsKey(subject) ? "key" : "consumer";
+  return route === undefined ? `${who} at ${api}` : `${who} at ${route === "" ? "no route" : route} of ${api}`;
+}
 
 export function addQuotaCommands(program: Command, context: Context): void {
   const quota = program.command("quota").description("show, reset and extend what limits count of a key or a consumer");
@@ -73,12 +81,12 @@ function withHolder(command: Command): Command {
 }
 
 function withChoice(command: Command): Command {
-  return command.option("--limit <name>", "only this limit").option("--api <id>", "only the limit that applies at this API");
+  return command.option("--limit <name>", "only this limit").option("--api <id>", "only the limit that applies at this API").option("--route <methods and path>", "only the counter of this route, where each is counted apart");
 }
 
 async function adjust(context: Context, options: ChoiceOptions, act: "reset" | "grant", body: object): Promise<Adjusted> {
   const query = { environment: environmentOf(context, options) };
-  return clientOf(context, options).call<Adjusted>("POST", pathOf(options, `/${act}`), { query, body: { ...body, limit: options.limit, api: options.api } });
+  return clientOf(context, options).call<Adjusted>("POST", pathOf(options, `/${act}`), { query, body: { ...body, limit: options.limit, api: options.api, route: options.route } });
 }
 
 function pathOf({ key, consumer }: HolderOptions, rest: string): string {
@@ -91,7 +99,7 @@ function holderOf({ key, consumer }: HolderOptions): string {
 }
 
 function namesOf({ adjusted }: Adjusted): string {
-  return [...new Set(adjusted.map(({ name, api }) => (api === undefined ? name : `${name} at ${api}`)))].join(", ");
+  return [...new Set(adjusted.map(({ name, api, route }) => (api === undefined ? name : `${name} at ${route ? `${route} of ${api}` : api}`)))].join(", ");
 }
 
 function quotaText({ limits, partial }: QuotaReport): string {

@@ -5,6 +5,8 @@
  * Amounts and times are whole numbers from 0 to 2^53 − 1 (`Number.MAX_SAFE_INTEGER`); who decodes a u64 clamps it. Times are Unix
  * milliseconds of the store's clock.
  */
+import { codesOf } from "../../protocol/define.ts";
+import { leaseVerdict } from "../../protocol/enums.ts";
 
 /** A limit with `enforcement: global`, as far as counting needs it. The fields are those of the wire's LIMIT record. */
 export interface LimitShape {
@@ -22,15 +24,7 @@ export interface LimitShape {
 export type LimitsOf = (environment: string, wireId: number, call: LaneCall) => LimitShape | undefined;
 
 /** Bits of `LeaseOp.actions`. */
-export const leaseAction = {
-  ask: 1,
-  /** the ask is for the window after the current one; counts for nothing with firstUse */
-  next: 2,
-  /** the lane wants a share to spend while control is away */
-  local: 4,
-  /** the lane forgets this window: what it held beyond `returned` stays spent */
-  close: 8,
-} as const;
+export { leaseAction } from "../../protocol/enums.ts";
 
 export interface LeaseOp {
   wireId: number;
@@ -59,7 +53,7 @@ export interface LaneCall {
   ops: LeaseOp[];
 }
 
-export const verdict = { noted: 0, granted: 1, wait: 2, spent: 3, unknown: 4 } as const;
+export const verdict = codesOf(leaseVerdict);
 export type Verdict = (typeof verdict)[keyof typeof verdict];
 
 export interface LeaseAnswer {

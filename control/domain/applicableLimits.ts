@@ -2,7 +2,8 @@
  * Which limits a request has (`assembly/snapshot/applicableLimits.ts` does the same in the filter): those of its tier, API, route and key; of one
  * name, the most specific. Without a caller, those that count callers are left out.
  */
-import type { Api, Key, Limit, Route, Subject, Tier } from "./model.ts";
+import type { Api, Key, Limit, Route, Tier } from "./model.ts";
+import { countsCaller } from "./subjects.ts";
 
 /** Whose limit it is. */
 export type LimitOwner =
@@ -37,11 +38,6 @@ export function applicableLimits({ tier, api, route, key }: LimitedRequest): App
   if (key !== undefined) add(key.limits, { kind: "key", key: key.id });
   const all = [...byName.values()];
   return tier === undefined && key === undefined ? all.filter(({ limit }) => !countsCaller(limit.subject)) : all;
-}
-
-/** Does a limit of this subject need to know who calls? */
-export function countsCaller(subject: Subject): boolean {
-  return subject !== "api" && subject !== "ip";
 }
 
 /** How a route is called where people read it: its methods, if it names some, and its path. */

@@ -1,16 +1,13 @@
 /** What Tollgate knows: the records of an environment, as in `tollgate.yaml` and the admin API. Times are RFC 3339 strings. */
+import { type AuthMode, authMode, type FailureMode, type KeyState, type LegacyHeaders, type LimitKind, type Subject } from "../../protocol/enums.ts";
 import type { Traffic } from "./trafficSchema.ts";
 
-export type AuthMode = "key" | "jwt" | "key-or-jwt" | "key-and-jwt" | "mtls" | "none";
-export type FailureMode = "closed" | "open" | "local";
-export type LegacyHeaders = "off" | "tyk" | "envoy";
-export type Subject = "key" | "consumer" | "api" | "consumer+api" | "ip";
-export type KeyState = "active" | "suspended" | "revoked";
+export type { AuthMode, FailureMode, KeyState, LegacyHeaders, Subject } from "../../protocol/enums.ts";
 
 /** A rate (N per fixed window) or a quota (N per period). */
 export interface Limit {
   name: string;
-  kind: "rate" | "quota";
+  kind: LimitKind;
   limit: number;
   /** rate only, whole seconds, 1 and more */
   windowSeconds?: number;
@@ -75,17 +72,17 @@ export interface Auth {
 
 /** Does the mode take tokens? */
 export function takesTokens(mode: AuthMode): boolean {
-  return mode === "jwt" || mode === "key-or-jwt" || mode === "key-and-jwt";
+  return authMode.values[mode].takesTokens;
 }
 
 /** Is there nobody who may call, because the API wants tokens and doesn't say whose? */
 export function isClosed({ auth: { mode, jwt } }: Pick<Api, "auth">): boolean {
-  return (mode === "jwt" || mode === "key-and-jwt") && jwt === undefined;
+  return takesTokens(mode) && mode !== "key-or-jwt" && jwt === undefined;
 }
 
 /** Does the mode take keys? */
 export function takesKeys(mode: AuthMode): boolean {
-  return mode === "key" || mode === "key-or-jwt" || mode === "key-and-jwt";
+  return authMode.values[mode].takesKeys;
 }
 
 export interface Api {

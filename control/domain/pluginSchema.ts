@@ -3,6 +3,7 @@
  * can say it. A test holds the two together. What it can't say is in `pluginRules`.
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { messageHeaders } from "../../protocol/enums.ts";
 import { environmentPattern } from "./schema.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -14,17 +15,6 @@ function oneOf<const T extends readonly [string, ...string[]]>(values: T, descri
 }
 
 const whole = (minimum: number, maximum: number, standard: number, description: string) => Type.Integer({ minimum, maximum, default: standard, description });
-
-/**
- * Headers that carry the message or its way: neither may a key come by one, for it would be stripped, nor a claim go into one, for it
- * would be overwritten.
- */
-export const messageHeaders = [
-  "host", "cookie", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive",
-  "proxy-connection", "te", "trailer", "upgrade", "expect", "accept", "origin", "user-agent", "forwarded", "via", "x-forwarded-for",
-  "x-forwarded-host", "x-forwarded-proto", "x-forwarded-client-cert", "x-envoy-external-address", "x-envoy-original-path", "x-request-id",
-  "traceparent", "tracestate", "grpc-timeout",
-] as const;
 
 const tokenByte = "[!#$%&'*+.^_`|~0-9A-Za-z-]";
 const token = `^${tokenByte}{1,128}$`;

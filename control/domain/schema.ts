@@ -3,6 +3,8 @@
  * rules across fields are in semantics.ts. A `description` is shown when its field is wrong, so it says what is right.
  */
 import { type Static, type TSchema, type TUnsafe, Type } from "@sinclair/typebox";
+import { authMode, failureModes, keyStates, legacyHeaders, limitKind, subject } from "../../protocol/enums.ts";
+import { namesOf } from "../../protocol/define.ts";
 import { TrafficSchema } from "./trafficSchema.ts";
 
 export const recordIdPattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
@@ -58,12 +60,12 @@ const U32 = (minimum: number, maximum: number, description: string) => Type.Inte
 export const LimitSchema = Type.Object(
   {
     name: LowerId,
-    kind: oneOf(["rate", "quota"], "rate: N per window; quota: N per period."),
+    kind: oneOf(namesOf(limitKind), "rate: N per window; quota: N per period."),
     limit: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: "How much is allowed, a whole number, 0 and more." }),
     windowSeconds: optional(U32(1, 2_678_400, "Only of a rate: the window's length, 1 to 2678400 whole seconds.")),
     period: optional(Type.String({ description: "Only of a quota: day, week, month, or a length such as `30d` or `12h`." })),
     anchor: optional(oneOf(["calendar", "firstUse"], "Only of a quota: calendar (UTC) or firstUse.")),
-    subject: optional(oneOf(["key", "consumer", "api", "consumer+api", "ip"], "What is counted. Default: key.")),
+    subject: optional(oneOf(namesOf(subject), "What is counted. Default: key.")),
     enforcement: optional(oneOf(["global", "gateway"], "global: one count for all gateways; gateway: each gateway counts for itself. Default: global.")),
     mode: optional(oneOf(["enforce", "shadow"], "shadow: counts and reports, refuses nothing. Default: enforce.")),
     smoothing: optional(
@@ -149,16 +151,16 @@ export const ApiSchema = Type.Object(
     auth: optional(
       Type.Object(
         {
-          mode: oneOf(["key", "jwt", "key-or-jwt", "key-and-jwt", "mtls", "none"], "Credentials a caller must present: key, jwt, key-or-jwt, key-and-jwt (a key and a token of the same consumer), mtls (a client certificate in the mesh) or none."),
+          mode: oneOf(namesOf(authMode), "Credentials a caller must present: key, jwt, key-or-jwt, key-and-jwt (a key and a token of the same consumer), mtls (a client certificate in the mesh) or none."),
           jwt: optional(AuthJwtSchema),
         },
         { ...closed, description: "Who may call. Default: {mode: key}." },
       ),
     ),
     scopes: optional(Scopes("Scopes that the caller must have, all of them.")),
-    failureMode: optional(oneOf(["closed", "open", "local"], "What happens when allowance can't be had: closed, open or local. Default: closed.")),
+    failureMode: optional(oneOf(failureModes, "What happens when allowance can't be had: closed, open or local. Default: closed.")),
     rateLimitHeaders: optional(Type.Boolean({ description: "Whether responses tell by RateLimit and RateLimit-Policy what is left: true or false. Default: true." })),
-    legacyHeaders: optional(oneOf(["off", "tyk", "envoy"], "X-RateLimit-Limit, -Remaining and -Reset as well: tyk (the reset as a Unix time) or envoy (in seconds). Default: off.")),
+    legacyHeaders: optional(oneOf(namesOf(legacyHeaders), "X-RateLimit-Limit, -Remaining and -Reset as well: tyk (the reset as a Unix time) or envoy (in seconds). Default: off.")),
     routes: optional(list(RouteSchema, 500, "Parts of the API with their own cost, scopes, limits.")),
     limits: optional(Limits("Limits of the API itself.")),
     cors: optional(CorsSchema),
@@ -205,7 +207,7 @@ const keyFields = {
   consumer: RecordId,
   name: optional(DisplayName),
   tier: optional(LowerId),
-  state: optional(oneOf(["active", "suspended", "revoked"], "active, suspended or revoked. Absent: as it is; active at first.")),
+  state: optional(oneOf(keyStates, "active, suspended or revoked. Absent: as it is; active at first.")),
   notBefore: optional(Time),
   expiresAt: optional(Time),
   allowedCidrs: optional(list(Type.String({ maxLength: 50 }), 255, "Networks that callers must come from, such as 10.0.0.0/8. Empty: any.")),

@@ -1,5 +1,4 @@
 /** The rules that a schema can't say: across fields, across records. Records come with their defaults filled in. */
-import { countsCaller } from "./applicableLimits.ts";
 import { checkAuth, checkIdentities } from "./authRules.ts";
 import { parseCidr } from "./cidr.ts";
 import { hostFault, originFault, pathFault, pathWithin } from "./hostsAndPaths.ts";
@@ -8,6 +7,7 @@ import type { Api, Consumer, Cors, EnvironmentSpec, Key, Limit, Tier } from "./m
 import { nearest } from "./nearest.ts";
 import { parsePeriod } from "./period.ts";
 import { type Problem, type ProblemPath, type Report, problemList } from "./problem.ts";
+import { countsCaller } from "./subjects.ts";
 import { parseTime } from "./time.ts";
 import { checkTraffic } from "./traffic.ts";
 
@@ -172,7 +172,7 @@ function checkLimits(limits: readonly Limit[], report: Report, path: ProblemPath
     if (limit.kind === "rate") checkRate(limit, report, at);
     else checkQuota(limit, report, at);
     if (keyless && countsCaller(limit.subject)) {
-      report([...at, "subject"], `A keyless API has no ${limit.subject} to count.`, "Set `subject` to ip or api.");
+      report([...at, "subject"], `A keyless API has no callers to count by ${limit.subject}.`, "Set `subject` to ip or api.");
     }
     if (limit.subject === "ip" && limit.enforcement === "global") {
       const remedy = "Set `enforcement: gateway` unless an address must be counted over all gateways together.";

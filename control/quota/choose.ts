@@ -1,5 +1,6 @@
 /** Which counters a reset or a grant is for. */
 import { ControlError } from "../errors.ts";
+import { countsKey } from "../domain/subjects.ts";
 import type { AppliedLimit } from "./applied.ts";
 import type { Holder } from "./facts.ts";
 
@@ -8,6 +9,8 @@ export interface Choice {
   limit?: string;
   /** only where the limit applies to this API */
   api?: string;
+  /** only the counter of this route, by methods and path; "": of no route of the API */
+  route?: string;
 }
 
 export type OwnedHolder = Holder & {
@@ -20,7 +23,7 @@ export type Counting = AppliedLimit & Required<Pick<AppliedLimit, "counter">>;
 /** All counters of the holder that the choice leaves. Throws limit_not_applicable when there is none. */
 export function chooseAll(applied: readonly AppliedLimit[], holder: OwnedHolder, choice: Choice): Counting[] {
   const named = applied.filter(({ limit }) => choice.limit === undefined || limit.name === choice.limit);
-  const there = named.filter(({ apis, countsApi }) => choice.api === undefined || (countsApi ?? choice.api) === choice.api && apis.includes(choice.api));
+  const there = named.filter(({ apis, countsApi }) => choice.api === undefined || (countsApi ?? choice.api) === choice.api && apis.includes(choice.api)).filter(({ countsRoute }) => choice.route === undefined || (countsRoute ?? choice.route) === choice.route);
   const chosen = there.filter((one): one is Counting => one.counter !== undefined && countsHolder(one, holder));
   if (chosen.length > 0) return chosen;
   throw new ControlError("limit_not_applicable", whyNone(there, holder, choice, applied));
@@ -36,7 +39,7 @@ export function chooseOne(applied: readonly AppliedLimit[], holder: OwnedHolder,
 }
 
 function countsHolder({ limit }: AppliedLimit, { kind }: Holder): boolean {
-  return kind === "key" ? limit.subject === "key" : limit.subject !== "key";
+  return (kind === "key") === countsKey(limit.subject);
 }
 
 function whyNone(there: readonly AppliedLimit[], holder: OwnedHolder, { limit, api }: Choice, applied: readonly AppliedLimit[]): string {
@@ -51,7 +54,8 @@ function whyNone(there: readonly AppliedLimit[], holder: OwnedHolder, { limit, a
   return `No counter of ${what} counts ${who}${names.length === 0 ? "." : `; there are ${names.join(", ")}.`}`;
 }
 
-function describe({ limit, countsApi, owner, apis }: AppliedLimit): string {
+function describe({ limit, countsApi, countsRoute, owner, apis }: AppliedLimit): string {
+  if (countsRoute !== undefined) return `\`${limit.name}\` (api ${countsApi}, ${countsRoute === "" ? "no route" : `route ${countsRoute}`})`;
   const where = countsApi ?? (owner.kind === "api" || owner.kind === "route" ? apis.join(", ") : undefined);
   return `\`${limit.name}\`${where === undefined ? "" : ` (api ${where})`}`;
 }

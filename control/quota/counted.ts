@@ -3,6 +3,7 @@ import { UsageTooLarge } from "../usage/cells.ts";
 import { countColumns } from "../usage/columns.ts";
 import type { UsageQuery, UsageRow } from "../usage/query.ts";
 import type { UsageStore } from "../usage/usage.ts";
+import { countsKey } from "../domain/subjects.ts";
 import { type AppliedLimit, placeText } from "./applied.ts";
 import type { QuotaFacts } from "./facts.ts";
 
@@ -38,7 +39,7 @@ export class Counted {
     if (window.startMs >= this.nowMs) return 0;
     const { key, consumer } = this.facts;
     const consumerId = consumer.consumer.id;
-    if (limit.subject === "key") return this.cost(applied, window, { key: key!.id });
+    if (countsKey(limit.subject)) return this.cost(applied, window, { key: key!.id });
     if (owner.kind === "key") return this.cost(applied, window, { consumer: consumerId, key: owner.key });
     let sum = await this.cost(applied, window, { consumer: consumerId });
     for (const id of applied.except) {
@@ -48,12 +49,13 @@ export class Counted {
     return sum;
   }
 
-  private async cost({ owner, places, countsApi }: AppliedLimit, window: Window, filter: UsageQuery["filter"]): Promise<number | undefined> {
+  private async cost({ owner, places, countsApi, countsRoute }: AppliedLimit, window: Window, filter: UsageQuery["filter"]): Promise<number | undefined> {
     const rows = await this.rows(window, filter);
     // A limit that isn't the tier's counts on when the key moves to another tier.
     const anyTier = owner.kind === "tier" ? undefined : new Set([...places].map((place) => place.slice(place.indexOf("\n"))));
     return rows?.reduce((sum, { names: [tier, api, route], counts }) => {
       if (countsApi !== undefined && api !== countsApi) return sum;
+      if (countsRoute !== undefined && route !== countsRoute) return sum;
       const text = placeText(tier!, api!, route!);
       const applies = anyTier === undefined ? places.has(text) : anyTier.has(text.slice(text.indexOf("\n")));
       return applies ? sum + counts[costPlace]! : sum;

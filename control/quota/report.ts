@@ -46,8 +46,10 @@ export interface WindowReport {
 
 export interface LimitReport extends Pick<Limit, "name" | "kind" | "limit" | "windowSeconds" | "period" | "subject" | "enforcement" | "mode"> {
   owner: LimitOwner;
-  /** with subject consumer+api, the API that is counted */
+  /** where each API is counted apart, the API */
   api?: string;
+  /** where each route is counted apart, the route; "": requests of no route of the API */
+  route?: string;
   /** the APIs at which it applies */
   apis: string[];
   generation?: number;
@@ -99,7 +101,7 @@ export async function quotaReport({ counters, usage, nowMs }: QuotaServices, env
 type IsSilent = (holding: HoldingState) => boolean;
 
 async function limitReport(applied: AppliedLimit, state: CounterState | undefined, counted: Counted, isSilent: IsSilent): Promise<LimitReport> {
-  const { limit, owner, apis, countsApi } = applied;
+  const { limit, owner, apis, countsApi, countsRoute } = applied;
   const windows: WindowReport[] = [];
   for (const window of state?.windows ?? []) windows.push(windowReport(limit.limit, window, await counted.against(applied, window), isSilent));
   const { name, kind, windowSeconds, period, subject, enforcement, mode } = limit;
@@ -114,6 +116,7 @@ async function limitReport(applied: AppliedLimit, state: CounterState | undefine
     mode,
     owner,
     ...(countsApi === undefined ? {} : { api: countsApi }),
+    ...(countsRoute === undefined ? {} : { route: countsRoute }),
     apis,
     ...(state === undefined ? {} : { generation: state.generation, pendingExtra: state.pendingExtra }),
     windows,

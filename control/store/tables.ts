@@ -243,7 +243,7 @@ export interface UsageRefusalsTable {
   span: number;
   at: number;
   series: number;
-  /** index in domain/reasons.ts */
+  /** index in protocol/reasons.ts */
   reason: number;
   /** 1: the request was admitted, in observe mode or by a shadow limit */
   observed: number;
@@ -284,4 +284,4 @@ export interface Tables {
   usage_rollups: UsageRollupsTable;
 }
 
-export const keyStates = ["active", "suspended", "revoked"] as const;
+export { keyStates } from "../../protocol/enums.ts";

@@ -6,7 +6,7 @@ import type { FeedApi, FeedKey, FeedLimit, FeedTier } from "../store/feedSource.
 import { RecordWriter } from "./codec.ts";
 import { manifestFrame, sealFrame, type Stamp } from "./frames.ts";
 import { apiRecords, consumerRecord, keyLimitRecords, keyRecord, tierRecords } from "./fromFeed.ts";
-import type { WireRecord } from "./records.ts";
+import type { WireRecord } from "./generated/records.ts";
 import { HEADER_BYTES } from "./wire.ts";
 
 export const MAX_COMPILED_BYTES = 128 * 1024;

@@ -4,7 +4,7 @@ import { RecordWriter } from "./codec.ts";
 import { sealFrame } from "./frames.ts";
 import { apiRecords, consumerRecord, keyLimitRecords, keyRecord, tierRecords } from "./fromFeed.ts";
 import { Pace } from "./pace.ts";
-import type { DeleteRecord, WireRecord } from "./records.ts";
+import type { DeleteRecord, WireRecord } from "./generated/records.ts";
 import type { View } from "./view.ts";
 import { HEADER_BYTES } from "./wire.ts";
 

@@ -1,4 +1,5 @@
 /** Reads the fields of payloads and records, within their bounds. */
+import { cidrText } from "../domain/cidr.ts";
 
 export type DecodeReason =
   /** fewer bytes than the header, or the header's payload, needs */
@@ -32,12 +33,17 @@ export class Refused extends Error {
   }
 }
 
+/** What follows can't be told: the body has a value on which its form depends, and which isn't known. */
+class Unreadable extends Error {}
+
 const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Reads fields one after another within bounds. */
 export class Fields {
   readonly #view: DataView;
+  /** a value was read that this version doesn't know */
+  unknown = false;
 
   constructor(
     readonly bytes: Uint8Array,
@@ -88,6 +94,55 @@ export class Fields {
 
   flag(what: string): boolean {
     return this.oneOf([false, true], 0, what);
+  }
+
+  /** An enum's value. */
+  choice<T>(values: readonly T[], first: number): T {
+    return this.pick(this.u8() - first, values);
+  }
+
+  /** The value at a place; the first one, and `unknown` from then on, where there is none. */
+  pick<T>(place: number, values: readonly T[]): T {
+    if (place < 0 || place >= values.length) this.unknown = true;
+    return values[place] ?? values[0]!;
+  }
+
+  /** The name that has the code in a table. */
+  code<T extends string>(table: Readonly<Record<T, number>>): T {
+    const names = Object.keys(table) as T[];
+    const code = this.u8();
+    return this.pick(names.findIndex((name) => table[name] === code), names);
+  }
+
+  /** Flags, of which those in `known` may be set. */
+  flags(value: number, known: number): number {
+    if ((value & ~known) !== 0) this.unknown = true;
+    return value;
+  }
+
+  only(value: number, known: readonly number[]): void {
+    if (!known.includes(value)) this.unknown = true;
+  }
+
+  /** Gives up on the rest of a body whose form can't be told. */
+  stop(): never {
+    throw new Unreadable();
+  }
+
+  refuse(at: number, detail: string): never {
+    throw new Refused(at, "value", detail);
+  }
+
+  /** Reads a record's body; one with a value that this version doesn't know is closed, as the filter closes it. */
+  closing<T, Of extends string>(of: Of, read: (body: Fields) => T): T | { type: "closed"; of: Of; body: Uint8Array } {
+    const from = this.pos;
+    try {
+      const record = read(this);
+      if (!this.unknown) return record;
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+    }
+    return { type: "closed", of, body: new Uint8Array(this.bytes.subarray(from, this.end)) };
   }
 
   oneOf<T>(values: readonly T[], first: number, what: string): T {
@@ -150,4 +205,34 @@ export class Fields {
     this.pos += count;
     return at;
   }
+}
+
+/** Names and values. */
+export function readClaims(fields: Fields): Record<string, string> {
+  return Object.fromEntries(fields.list((claim) => [claim.shortStr(), claim.str()] as const));
+}
+
+/** A list of strings, and a list of as many lists. */
+export function readColumns<T>(fields: Fields, row: (first: string, second: string[]) => T): T[] {
+  const first = fields.strings();
+  const at = fields.pos;
+  const second = fields.list((list) => list.strings());
+  if (second.length !== first.length) throw new Refused(at, "value", `a list of ${first.length}, but one of ${second.length} beside it`);
+  return first.map((item, index) => row(item, second[index]!));
+}
+
+/** Networks as CIDRs. One of a family that isn't known stops the reader. */
+export function readAddresses(fields: Fields): string[] {
+  return Array.from({ length: fields.u8() }, () => readAddress(fields));
+}
+
+function readAddress(fields: Fields): string {
+  const at = fields.pos;
+  const family = fields.u8();
+  const prefixBits = fields.u8();
+  if (family !== 4 && family !== 6) return fields.stop();
+  const bytes = fields.raw(family === 4 ? 4 : 16);
+  if (prefixBits > bytes.length * 8) throw new Refused(at, "value", `a prefix of ${prefixBits} bits`);
+  if (bytes.some((byte, i) => (byte & (0xff >> Math.min(8, Math.max(0, prefixBits - i * 8)))) !== 0)) throw new Refused(at, "value", "host bits are set");
+  return cidrText({ family, prefixBits, bytes });
 }

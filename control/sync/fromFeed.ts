@@ -1,15 +1,17 @@
 /** From the store's view of a record to the records of the wire. */
 import type { AuthJwt } from "../domain/model.ts";
 import { parsePeriod } from "../domain/period.ts";
+import { routeKeys } from "../domain/subjects.ts";
 import type { FeedApi, FeedConsumer, FeedKey, FeedLimit, FeedTier } from "../store/feedSource.ts";
-import type { ConsumerRecord, KeyRecord, LimitRecord, WireJwt, WireRecord } from "./records.ts";
+import type { ConsumerRecord, KeyRecord, LimitRecord, WireJwt, WireRecord } from "./generated/records.ts";
 
 type Owner = Pick<LimitRecord, "ownerKind" | "owner" | "digest">;
 
 /** The API, then its limits and its routes' limits. */
 export function apiRecords({ wireId, api, limits }: FeedApi): WireRecord[] {
   const { id, hosts, paths, methods, scopes, failureMode } = api;
-  const routes = api.routes.map(({ path, methods, scopes, cost }) => ({ path, methods, scopes, cost }));
+  const keys = routeKeys(api.routes);
+  const routes = api.routes.map(({ path, methods, scopes, cost }, index) => ({ path, methods, scopes, cost, key: keys[index]! }));
   return [
     {
       type: "api",

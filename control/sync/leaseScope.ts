@@ -3,6 +3,7 @@
  * subject; the subjects are those of docs/internals/protocol.md.
  */
 import { leaseAction, type LeaseOp } from "../counters/model.ts";
+import { routeSubject, subjectParts } from "../domain/subjects.ts";
 import type { Catalog, KnownLimit, Places } from "./catalog.ts";
 import type { View } from "./view.ts";
 
@@ -67,6 +68,11 @@ function callersOf(catalog: Catalog, ops: readonly LeaseOp[]): [digests: string[
 /** Whether a request at one of the places can count this subject by the limit. */
 function countsThere(catalog: Catalog, limit: KnownLimit, places: Places, subject: string): boolean {
   const { owner } = limit;
+  if (subjectParts(limit.subject).includes("route")) {
+    // Only requests at that API meet the counter, whoever sends them.
+    const { api, digestStart } = routeSubject(subject);
+    return places.apis.has(api) && (owner.kind !== "key" || (owner.digest.startsWith(digestStart) && keyCallsAt(catalog, owner.digest, places)));
+  }
   const numbered = numberedSubject(subject);
   if (limit.subject === "api" || limit.subject === "consumer+api") {
     // Of a caller without a record, the API is mixed into what tells the caller apart.

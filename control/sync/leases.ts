@@ -1,4 +1,6 @@
 /** Lane calls: read, decided in groups by the counter store, answered. */
+import { namesOf } from "../../protocol/define.ts";
+import { leaseVerdict } from "../../protocol/enums.ts";
 import type { CallAnswer, Recall } from "../counters/model.ts";
 import { LeaseQueue } from "../counters/queue.ts";
 import { CountersUnavailable, type CounterStore } from "../counters/store.ts";
@@ -18,7 +20,7 @@ interface Deciding {
   decided: Promise<CallAnswer>;
 }
 
-const verdictNames = ["noted", "granted", "wait", "spent", "unknown"] as const;
+const verdictNames = namesOf(leaseVerdict);
 
 export class Leases {
   readonly #catalogs: Catalogs;
@@ -45,7 +47,7 @@ export class Leases {
     await catalog.reach(feed.state?.version ?? 0n);
     const decided = await this.#decide(call, body, gateway, grant);
     if (decided.kind === "outdated") throw new SyncProblem("call_outdated", `lane ${call.lane.toString(16)} has had a later call than ${call.seq} answered`);
-    for (const { verdict } of decided.answers) this.#metrics.leases.inc({ verdict: verdictNames[verdict] });
+    for (const { verdict } of decided.answers) this.#metrics.leases.inc({ verdict: verdictNames[verdict]! });
     const granted = decided.answers.reduce((sum, answer) => sum + answer.granted, 0);
     if (granted > 0) this.#metrics.granted.inc({ environment: grant.environment, group: grant.group }, granted);
     this.#metrics.leaseSeconds.observe((performance.now() - startedMs) / 1000);

@@ -1,13 +1,12 @@
 /** Reads frames and what is in them: calls of gateways, and all else for tests and tools. Bad bytes give an error with its place; nothing throws. */
-import { cidrText } from "../domain/cidr.ts";
 import type { LeaseAnswer, LeaseOp } from "../counters/model.ts";
 import type { UsageEntry } from "../usage/model.ts";
 import { type DecodeReason, Fields, Refused } from "./fields.ts";
 import { checksum, type ManifestCounts } from "./frames.ts";
 import { readAnswers, readOps } from "./leasePayload.ts";
 import { type RecalledCounter, readRecalls } from "./recallPayload.ts";
-import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord, WireRoute } from "./records.ts";
-import { authModes, deleteKinds, failureModes, FLAG_MORE, FORMAT, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, MAGIC, MANIFEST_BYTES, MAX_FRAME_BYTES, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "./wire.ts";
+import { readBody, type WireRecord } from "./generated/records.ts";
+import { FLAG_MORE, FORMAT, frameCodes, HEADER_BYTES, MAGIC, MANIFEST_BYTES, MAX_FRAME_BYTES, nameOf } from "./wire.ts";
 import { readTokenAnswers, readTokenAsks, type WireTokenAnswer, type WireTokenAsk } from "./tokenPayload.ts";
 import { readEntries } from "./usagePayload.ts";
 
@@ -38,7 +37,7 @@ export interface DecodeError {
 /** All frames, or those before the error and the error. */
 export type Decoded = { ok: true; frames: DecodedFrame[] } | { ok: false; frames: DecodedFrame[]; error: DecodeError };
 
-/** Decodes frames that follow one another. Strict: unknown values and trailing bytes are errors; unknown types from 128 on aren't. */
+/** Decodes frames that follow one another. Records with unknown values are given as closed; unknown types from 128 on as they are. */
 export function decodeFrames(bytes: Uint8Array): Decoded {
   const frames: DecodedFrame[] = [];
   let offset = 0;
@@ -123,7 +122,8 @@ function readRecords(payload: Fields, deletesAllowed: boolean): WireRecord[] {
     if (bodyBytes > payload.left) throw new Refused(at, "record_bounds", `a record of ${bodyBytes} bytes, ${payload.left} are left`);
     const body = new Fields(payload.bytes, payload.pos, payload.pos + bodyBytes);
     payload.pos += bodyBytes;
-    const record = readRecord(code, body, at);
+    const record = readBody(code, body);
+    if (record === undefined) throw new Refused(at, "record_type", `record type ${code}, of a newer format`);
     if ((record.type === "delete" || record.type === "counter") && !deletesAllowed) throw new Refused(at, "value", `a ${record.type.toUpperCase()} in a snapshot`);
     records.push(record);
   }
@@ -138,164 +138,6 @@ function readVarint(fields: Fields, recordAt: number): number {
     if (byte < 0x80) return value;
   }
   throw new Refused(recordAt, "record_bounds", "the record's length does not end");
-}
-
-function readRecord(code: number, body: Fields, at: number): WireRecord {
-  const type = nameOf(recordCodes, code);
-  switch (type) {
-    case "api":
-      return readApi(body);
-    case "tier":
-      return readTier(body);
-    case "consumer":
-      return readConsumer(body);
-    case "key":
-      return readKey(body);
-    case "delete":
-      return readDelete(body);
-    case "limit":
-      return readLimit(body);
-    case "counter":
-      return readCounter(body);
-    case undefined:
-      if (code < 128) throw new Refused(at, "record_type", `record type ${code}, of a newer format`);
-      return { type: "other", code, body: body.raw(body.left) };
-  }
-}
-
-function readApi(body: Fields): ApiRecord {
-  const wireId = body.wireId();
-  const authMode = body.oneOf(authModes, 0, "auth mode");
-  const failureMode = body.oneOf(failureModes, 0, "failure mode");
-  const flagsAt = body.pos;
-  const flags = body.u16();
-  const legacy = legacyHeaders[(flags >> 2) & 3];
-  if (legacy === undefined) throw new Refused(flagsAt, "value", "legacy headers of kind 3");
-  const api: ApiRecord = { type: "api", wireId, id: body.str(), authMode, failureMode, hosts: body.strings(), paths: body.strings(), methods: body.strings(), scopes: body.strings(), routes: body.list(readRoute) };
-  if ((flags & 1) !== 0) api.cors = readCors(body);
-  if ((flags & 16) !== 0) api.jwt = readJwt(body);
-  if ((flags & 2) !== 0) api.rateLimitHeaders = false;
-  if (legacy !== "off") api.legacyHeaders = legacy;
-  return api;
-}
-
-function readRoute(body: Fields): WireRoute {
-  const route = { path: body.str(), methods: body.strings(), scopes: body.strings(), cost: body.u32() };
-  body.u32();
-  return route;
-}
-
-function readJwt(body: Fields): WireJwt {
-  const issuers = body.strings();
-  const at = body.pos;
-  const audiences = body.list((fields) => fields.strings());
-  if (audiences.length !== issuers.length) throw new Refused(at, "value", `${issuers.length} issuers, but audiences of ${audiences.length}`);
-  return {
-    issuers: issuers.map((issuer, index) => ({ issuer, audiences: audiences[index]! })),
-    consumerClaims: body.strings(),
-    tierClaim: body.str(),
-    scopeClaim: body.str(),
-    admitUnknown: (body.u8() & 1) !== 0,
-  };
-}
-
-function readCors(body: Fields): WireCors {
-  return { allowOrigins: body.strings(), allowMethods: body.strings(), allowHeaders: body.strings(), exposeHeaders: body.strings(), maxAgeSeconds: body.u32(), allowCredentials: body.flag("allowCredentials") };
-}
-
-function readTier(body: Fields): TierRecord {
-  const wireId = body.wireId();
-  const every = (body.u32() & 1) !== 0;
-  const tier: TierRecord = { type: "tier", wireId, id: body.str(), scopes: body.strings() };
-  const at = body.pos;
-  const apis = body.wireIds();
-  if (every && apis.length > 0) throw new Refused(at, "value", "every API allowed, and yet a list");
-  return every ? tier : { ...tier, apis };
-}
-
-function readConsumer(body: Fields): ConsumerRecord {
-  const wireId = body.wireId();
-  const tier = body.u32();
-  const flags = body.u16();
-  const suspended = (flags & 1) !== 0;
-  body.u8();
-  const id = body.shortStr();
-  const claims: [string, string][] = [];
-  for (let count = body.u16(); count > 0; count--) claims.push([body.shortStr(), body.str()]);
-  const consumer: ConsumerRecord = { type: "consumer", wireId, id, tier, suspended, claims: Object.fromEntries(claims) };
-  if ((flags & 2) !== 0) consumer.identities = body.strings();
-  return consumer;
-}
-
-function readKey(body: Fields): KeyRecord {
-  const digest = body.raw(16);
-  const consumer = body.wireId();
-  const at = body.pos;
-  const flags = body.u16();
-  const state = keyStates[flags & 3];
-  if (state === undefined) throw new Refused(at, "value", "key state 3");
-  const algorithm = body.u8();
-  const key: KeyRecord = { type: "key", id: body.shortStr(), digest, consumer, state };
-  if (algorithm !== 0) key.algorithm = algorithm;
-  if ((flags & 4) !== 0) key.notBeforeMs = body.u64();
-  if ((flags & 8) !== 0) key.expiresAtMs = body.u64();
-  if ((flags & 16) !== 0) key.tier = body.wireId();
-  if ((flags & 32) !== 0) key.addresses = Array.from({ length: body.u8() }, () => readAddress(body));
-  if ((flags & 64) !== 0) key.apis = body.wireIds();
-  if ((flags & 128) !== 0) key.scopes = body.strings();
-  if ((flags & 256) !== 0) key.limited = true;
-  return key;
-}
-
-function readAddress(body: Fields): string {
-  const at = body.pos;
-  const family = body.u8();
-  if (family !== 4 && family !== 6) throw new Refused(at, "value", `address family ${family}`);
-  const prefixBits = body.u8();
-  const bytes = body.raw(family === 4 ? 4 : 16);
-  if (prefixBits > bytes.length * 8) throw new Refused(at, "value", `a prefix of ${prefixBits} bits`);
-  if (bytes.some((byte, i) => (byte & (0xff >> Math.min(8, Math.max(0, prefixBits - i * 8)))) !== 0)) throw new Refused(at, "value", "host bits are set");
-  return cidrText({ family, prefixBits, bytes });
-}
-
-function readCounter(body: Fields): CounterRecord {
-  const record: CounterRecord = { type: "counter", wireId: body.wireId(), generation: body.u32(), subject: body.hex(16) };
-  body.bigU64();
-  return record;
-}
-
-function readDelete(body: Fields): DeleteRecord {
-  const at = body.pos;
-  const code = body.u8();
-  const kind = nameOf(deleteKinds, code);
-  if (kind === undefined) throw new Refused(at, "value", `DELETE of kind ${code}`);
-  return kind === "key" ? { type: "delete", kind, digest: body.raw(16) } : { type: "delete", kind, wireId: body.wireId() };
-}
-
-function readLimit(body: Fields): LimitRecord {
-  const wireId = body.wireId();
-  const at = body.pos;
-  const ownerCode = body.u8();
-  const ownerKind = nameOf(ownerKinds, ownerCode);
-  if (ownerKind === undefined) throw new Refused(at, "value", `owner of kind ${ownerCode}`);
-  const kind = body.oneOf(limitKinds, 1, "limit kind");
-  const subject = body.oneOf(subjects, 1, "subject");
-  const flags = body.u8();
-  const owner = body.u32();
-  const route = body.u32();
-  const limit = body.u64();
-  const windowSeconds = body.u32();
-  const period = body.oneOf(periods, 0, "period");
-  const nameBytes = body.u8();
-  body.u16();
-  const smoothing = { perSecond: body.u32(), burst: body.u32() };
-  const digest = body.raw(16);
-  const record: LimitRecord = { type: "limit", wireId, name: body.text(nameBytes), ownerKind, owner, kind, subject, limit, windowSeconds, period, gateway: (flags & 1) !== 0, shadow: (flags & 2) !== 0, firstUse: (flags & 4) !== 0 };
-  if ((ownerKind === "route") !== (route !== NO_ROUTE)) throw new Refused(at, "value", "a route's limit names the route, and no other does");
-  if (route !== NO_ROUTE) record.route = route;
-  if (ownerKind === "key") record.digest = digest;
-  if ((flags & 8) !== 0) record.smoothing = smoothing;
-  return record;
 }
 
 function hex32(value: number): string {

@@ -28,7 +28,9 @@ export class TokenCalls {
   async answer(body: Buffer, gateway: string, grant: Grant, feed: EnvironmentFeed): Promise<Buffer> {
     const call = readTokensCall(body);
     if (!(await feed.isCurrent(grant.view, call.epoch))) throw new SyncProblem("epoch_changed", "wire ids of that epoch mean nothing any more: load the snapshot and ask again");
-    const answers = await this.#issuer.issue(grant.environment, call.asks.map(askOf), await this.#allowed(gateway, grant, feed));
+    const asks = call.asks.map(askOf);
+    const issued = await this.#issuer.issue(grant.environment, asks.filter((ask) => ask !== undefined), await this.#allowed(gateway, grant, feed));
+    const answers = asks.map((ask): TokenAnswer => (ask === undefined ? { verdict: "unknown" } : issued.shift()!));
     for (const { verdict } of answers) this.#metrics.tokens.inc({ verdict });
     return tokensAnswerFrame(call, Date.now(), answers.map((answer, index) => answerOf(call.asks[index]!.id, answer)));
   }
@@ -47,7 +49,9 @@ export class TokenCalls {
   }
 }
 
-function askOf({ id, kind, consumer, tier, scopes }: WireTokenAsk): TokenAsk {
+/** `undefined`: a kind of caller that this version doesn't know. */
+function askOf({ id, kind, consumer, tier, scopes }: WireTokenAsk): TokenAsk | undefined {
+  if (kind === undefined) return undefined;
   const caller = kind === "key" ? { kind, digest: id } : { kind, consumer, tier };
   return scopes === undefined ? caller : { ...caller, scopes };
 }

@@ -1,12 +1,9 @@
 /** The payloads of calls for internal tokens and of their answers (docs/internals/protocol.md). */
+import { type CallerKind, callerKinds, type TokenVerdict, tokenVerdicts } from "../../protocol/enums.ts";
 import { writeAmount } from "./amounts.ts";
 import { type Fields, Refused } from "./fields.ts";
 import { COUNT_BYTES } from "./leasePayload.ts";
 
-/** Index = code. */
-export const callerKinds = ["key", "token", "peer"] as const;
-/** Index = code. */
-export const tokenVerdicts = ["unknown", "granted", "off", "tooLarge"] as const;
 /** So many answers with the largest tokens fit into one frame. */
 export const maxAsks = 64;
 
@@ -17,7 +14,8 @@ const SCOPES_FOLLOW = 1;
 export interface WireTokenAsk {
   /** 32 hex digits; of a key the first 16 bytes of its digest */
   id: string;
-  kind: (typeof callerKinds)[number];
+  /** absent: a kind that this version doesn't know */
+  kind?: CallerKind;
   /** wire ids, as the gateway knows the caller */
   consumer: number;
   tier: number;
@@ -27,7 +25,7 @@ export interface WireTokenAsk {
 
 export interface WireTokenAnswer {
   id: string;
-  verdict: (typeof tokenVerdicts)[number];
+  verdict: TokenVerdict;
   refreshAtMs: number;
   expiresAtMs: number;
   token: string;
@@ -38,10 +36,10 @@ export function readTokenAsks(payload: Fields): WireTokenAsk[] {
     const id = payload.hex(16);
     const consumer = payload.u32();
     const tier = payload.u32();
-    const kind = payload.oneOf(callerKinds, 0, "caller of kind");
+    const kind = callerKinds[payload.u8()];
     const flags = payload.u8();
     const scopes = payload.str();
-    const ask = { id, kind, consumer, tier };
+    const ask = { id, ...(kind === undefined ? {} : { kind }), consumer, tier };
     return (flags & SCOPES_FOLLOW) === 0 ? ask : { ...ask, scopes: scopes.split(" ").filter((scope) => scope !== "") };
   });
 }
@@ -50,7 +48,7 @@ export function readTokenAnswers(payload: Fields): WireTokenAnswer[] {
   return readEntries(payload, ANSWER_BYTES, (): WireTokenAnswer => {
     const id = payload.hex(16);
     const [refreshAtMs, expiresAtMs] = [payload.u64(), payload.u64()];
-    const verdict = payload.oneOf(tokenVerdicts, 0, "verdict");
+    const verdict = tokenVerdicts[payload.u8()] ?? "unknown";
     payload.skip(1);
     return { id, verdict, refreshAtMs, expiresAtMs, token: payload.str() };
   });
@@ -64,7 +62,7 @@ export function tokenAsksFrame(headerBytes: number, asks: readonly WireTokenAsk[
     head.write(id, 0, "hex");
     head.writeUInt32LE(consumer, 16);
     head.writeUInt32LE(tier, 20);
-    head.writeUInt8(callerKinds.indexOf(kind), 24);
+    head.writeUInt8(callerKinds.indexOf(kind!), 24);
     head.writeUInt8(scopes === undefined ? 0 : SCOPES_FOLLOW, 25);
     head.writeUInt16LE(text.length, 26);
     return Buffer.concat([head, text]);

@@ -2,7 +2,7 @@
 import type { UsageEntry } from "../usage/model.ts";
 import { type Fields, Refused } from "./fields.ts";
 import { COUNT_BYTES } from "./leasePayload.ts";
-import { NO_ROUTE } from "./wire.ts";
+import { NO_ROUTE } from "../../protocol/enums.ts";
 
 const ENTRY_LEAST_BYTES = 33;
 const VARINT_MOST_BYTES = 5;

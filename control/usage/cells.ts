@@ -3,7 +3,7 @@ import { countColumns, refusedPlace } from "./columns.ts";
 export interface UsageCell {
   /** in the order of `countColumns` */
   counts: number[];
-  /** requests by reason, its index in domain/reasons.ts */
+  /** requests by reason, its index in protocol/reasons.ts */
   refused: Map<number, number>;
   observed: Map<number, number>;
 }

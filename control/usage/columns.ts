@@ -1,4 +1,6 @@
 /** What is counted: the metrics of a usage entry (docs/internals/protocol.md) as columns of `usage_counts`, and reasons. */
+import { latencyBoundsMs, metrics } from "../../protocol/enums.ts";
+
 export type CountColumn =
   | "admitted"
   | "cost"
@@ -11,18 +13,11 @@ export type CountColumn =
   | "unsampled"
   | `latency_${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13}`;
 
-/** Upper bounds of the latency buckets, in milliseconds; the last bucket has none. */
-export const latencyBoundsMs = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] as const;
+export { latencyBoundsMs } from "../../protocol/enums.ts";
 export const latencyBuckets = latencyBoundsMs.length + 1;
 export const statusClasses = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
 const plain = ["admitted", "cost", "overshoot", "shadowed", "local"] as const;
-const unseenMetric = 5;
-const statusMetric = 8;
-const latencyMetric = 16;
-const refusedMetric = 64;
-const observedMetric = 128;
-const metricEnd = 256;
 
 export const statusColumns = statusClasses.map((_, index) => `status_${index + 1}` as CountColumn);
 export const latencyColumns = Array.from({ length: latencyBuckets }, (_, index) => `latency_${index}` as CountColumn);
@@ -38,15 +33,28 @@ const latencyPlace = countColumns.indexOf("latency_0");
 
 export type Metric = { place: number } | { reason: number; observed: boolean };
 
+function describe(code: number): Metric | undefined {
+  const name = (Object.keys(metrics) as (keyof typeof metrics)[]).find((each) => code >= metrics[each].code && code < metrics[each].code + metrics[each].count);
+  if (name === undefined) return undefined;
+  const index = code - metrics[name].code;
+  switch (name) {
+    case "status":
+      return { place: statusPlace + index };
+    case "latency":
+      return { place: latencyPlace + index };
+    case "refused":
+    case "observed":
+      return { reason: index, observed: name === "observed" };
+    default:
+      return { place: countColumns.indexOf(name) };
+  }
+}
+
+const known = Array.from({ length: 256 }, (_, code) => describe(code));
+
 /** What a metric of the wire counts. `undefined`: something that this version doesn't know. */
 export function metricOf(code: number): Metric | undefined {
-  if (code < plain.length) return { place: code };
-  if (code === unseenMetric) return { place: unseenPlace };
-  if (code >= statusMetric && code < statusMetric + statusClasses.length) return { place: statusPlace + code - statusMetric };
-  if (code >= latencyMetric && code < latencyMetric + latencyBuckets) return { place: latencyPlace + code - latencyMetric };
-  if (code >= refusedMetric && code < observedMetric) return { reason: code - refusedMetric, observed: false };
-  if (code >= observedMetric && code < metricEnd) return { reason: code - observedMetric, observed: true };
-  return undefined;
+  return known[code];
 }
 
 /**

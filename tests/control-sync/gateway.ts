@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { decodeFrames, type DecodedFrame } from "../../control/sync/reader.ts";
 import type { RecalledCounter } from "../../control/sync/recallPayload.ts";
-import type { CounterRecord, WireRecord } from "../../control/sync/records.ts";
+import type { CounterRecord, WireRecord } from "../../control/sync/generated/records.ts";
 import { epochText } from "../../control/sync/frames.ts";
 
 export interface HttpAnswer {
@@ -15,7 +15,7 @@ export type Table = Map<string, WireRecord>;
 
 /** A record's place in a table. */
 export function placeOf(record: WireRecord): string {
-  if (record.type === "other") throw new Error("an unknown record");
+  if (record.type === "other" || record.type === "closed") throw new Error("an unknown record");
   if (record.type === "key" || (record.type === "delete" && record.kind === "key")) return `key ${Buffer.from(record.digest).toString("hex", 0, 16)}`;
   return `${record.type === "delete" ? record.kind : record.type} ${record.wireId}`;
 }

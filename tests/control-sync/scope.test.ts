@@ -263,7 +263,7 @@ test("what honest gateways ask and report is never refused, whatever their group
         const byToken = (mode === "jwt" || mode === "key-or-jwt" || mode === "mtls") && inTier;
         const tierLimit = (plan.replaced.includes(id) ? source.records.apis.get(id)! : source.records.tiers.get("t")!).limits[0]!.wireId;
         const counts = (digest: string, of: number): string =>
-          ({ key: digest, consumer: subjectOf(of), api: subjectOf(0, wire(id)), "consumer+api": subjectOf(of, wire(id)), ip: `${"0".repeat(20)}ffff0a000001` })[plan.subject];
+          ({ key: digest, consumer: subjectOf(of), api: subjectOf(0, wire(id)), "consumer+api": subjectOf(of, wire(id)), ip: `${"0".repeat(20)}ffff0a000001`, route: `${subjectOf(wire(id)).slice(0, 16)}${digest.slice(0, 16)}` })[plan.subject];
         const ops = [
           ...(byKey ? [ask(tierLimit, counts(digestOf("k"), consumer)), ask(source.records.keys.get("k")!.limits![0]!.wireId, counts(digestOf("k"), consumer))] : []),
           ...(byToken ? [ask(tierLimit, counts(digestOf("a token's caller"), consumer))] : []),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { apiRecords, consumerRecord, keyLimitRecords, keyRecord, tierRecords } from "../../control/sync/fromFeed.ts";
-import type { WireRecord } from "../../control/sync/records.ts";
+import type { WireRecord } from "../../control/sync/generated/records.ts";
 import { createSyncServer, type SyncServer, type SyncServerOptions } from "../../control/sync/server.ts";
 import type { FeedSource } from "../../control/store/feedSource.ts";
 import { decodeFrames } from "../../control/sync/reader.ts";

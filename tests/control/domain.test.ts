@@ -1,6 +1,6 @@
 /** The pure rules. */
 import assert from "node:assert/strict";
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import { randomInt } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -246,9 +246,9 @@ describe("tollgate.yaml", () => {
     ["two routes alike", head.replace("paths: [/]", "paths: [/], routes: [{path: /b, methods: [GET]}, {path: /b, methods: [HEAD]}]"), ["3:79: apis[0].routes[1]: Same path and method as routes[0]. Merge the two, or separate their methods."]],
     ["a host with a port", head.replace('["*"]', '["a.example:80"]'), ["3:24: apis[0].hosts[0]: Host `a.example:80` has a port. Leave the port out: hosts are compared without it."]],
     ["an API like another", head.replace("tiers:", '  - {id: twin, hosts: ["*"], paths: [/, /b], upstream: {service: up, port: 80}}\ntiers:'), ["4:5: apis[1]: APIs `echo` and `twin` both claim host `*`, path `/` and a common method. Separate them by host, path or method."]],
-    ["scopes without a caller", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, scopes: [a]"), ["3:73: apis[0].scopes: A keyless API has no caller whose scopes could be checked. Remove `scopes`, or set `auth.mode` to key."]],
-    ["a keyless limit by key", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1}]"), ["3:74: apis[0].limits[0].subject: A keyless API has no key to count. Set `subject` to ip or api."]],
-    ["a keyless route's limit by consumer", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, routes: [{path: /r, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: consumer+api}]}]"), ["3:153: apis[0].routes[0].limits[0].subject: A keyless API has no consumer+api to count. Set `subject` to ip or api."]],
+    ["scopes without a caller", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, scopes: [a]"), ["3:70: apis[0].scopes: A keyless API has no caller whose scopes could be checked. Remove `scopes`, or set `auth.mode` to key."]],
+    ["a keyless limit by key", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1}]"), ["3:71: apis[0].limits[0].subject: A keyless API has no callers to count by key. Set `subject` to ip or api."]],
+    ["a keyless route's limit by consumer", head.replace("paths: [/]", "paths: [/], auth: {mode: none}, routes: [{path: /r, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: consumer+api}]}]"), ["3:150: apis[0].routes[0].limits[0].subject: A keyless API has no callers to count by consumer+api. Set `subject` to ip or api."]],
     ["addresses counted by control", head.replace("paths: [/]", "paths: [/], limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, subject: ip}]"), ["3:51: warning: apis[0].limits[0].enforcement: Every address that calls becomes a counter in control, and its first request waits for control's answer. Set `enforcement: gateway` unless an address must be counted over all gateways together."]],
     ["addresses counted by each gateway, a month long", head.replace("paths: [/]", "paths: [/], limits: [{name: a, kind: quota, limit: 1, period: month, subject: ip, enforcement: gateway}]"), []],
     ["a tier's limit below a route's cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, methods: [post], cost: 5}]}").replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: rate, limit: 4, windowSeconds: 1}]}"), ["5:27: warning: tiers[0].limits[0]: A call of route `POST /x` of API `echo` costs 5, more than `limit` 4: it is always refused. Raise the limit, or lower the route's `cost`."]],

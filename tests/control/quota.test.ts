@@ -3,12 +3,13 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { leaseAction, type LeaseAnswer, type LeaseOp } from "../../control/counters/model.ts";
 import { digestHex } from "../../control/domain/keys.ts";
+import { routeKeys, subjectText } from "../../control/domain/subjects.ts";
 import type { LimitReport, QuotaReport, WindowReport } from "../../control/quota/report.ts";
 import { Catalog } from "../../control/sync/catalog.ts";
 import { gatewayName } from "../../control/store/gatewayName.ts";
 import { api, expect, type Harness, startApi } from "./support.ts";
 
-type Adjusted = QuotaReport & { version: number; adjusted: { name: string; api?: string }[] };
+type Adjusted = QuotaReport & { version: number; adjusted: { name: string; api?: string; route?: string }[] };
 
 const minute = { name: "minute", kind: "rate", limit: 60, windowSeconds: 60 };
 const day = { name: "day", kind: "quota", limit: 1000, period: "day", subject: "consumer" };
@@ -247,5 +248,35 @@ describe("POST …/quota/reset and /grant", () => {
     h.services.counters = Object.assign(Object.create(h.services.counters) as typeof h.services.counters, { reset: () => Promise.reject(new CountersUnavailable()), inspect: () => Promise.reject(new CountersUnavailable()) });
     await post(h, "keys/k1/quota/reset", {}, 503, "not_ready");
     expect(await h.call("GET", "/v1/keys/k1/quota"), 503, "not_ready");
+  });
+});
+
+describe("a limit by route", () => {
+  it("has a counter of the key at each route, which can be told apart, granted extra and reset", async (t) => {
+    const h = await world(t);
+    await h.call("PUT", "/v1/tiers/bronze", { limits: [{ name: "calls", kind: "quota", limit: 100, period: "day", subject: "route" }] });
+    const wire = await h.store.snapshotRead("default", async (reader) => ({
+      limit: (await reader.tiers()).find(({ tier: { id } }) => id === "bronze")!.limits[0]!.wireId,
+      echo: (await reader.apis()).find(({ api: { id } }) => id === "echo")!.wireId,
+    }));
+    const at = (route: number) => subjectText("route", { digest: Buffer.from(digestHex("k1"), "hex"), consumer: 0, api: wire!.echo, routeKey: route });
+    const [search] = routeKeys([{ methods: [], path: "/echo/search" }]);
+    const lane = new Lane(h, 1n);
+    assert.equal((await lane.ask(wire!.limit, at(search!), 30)).granted, 30);
+    assert.equal((await lane.ask(wire!.limit, at(0), 5)).granted, 5);
+    const used = (report: QuotaReport) => report.limits.filter(({ name }) => name === "calls").map(({ api: one, route, windows: [window] }) => [one, route, window!.used, window!.extra]);
+    assert.deepEqual(used(await quota(h)), [["echo", "", 5, 0], ["echo", "/echo/search", 30, 0], ["other", "", 0, 0]]);
+    // It's the key's, not its consumer's.
+    assert.deepEqual((await quota(h, "consumers/acme")).limits.filter(({ name }) => name === "calls"), []);
+
+    const ambiguous = await h.call("POST", "/v1/keys/k1/quota/grant", { amount: 7, limit: "calls", api: "echo" });
+    assert.equal(ambiguous.statusCode, 409);
+    assert.match(ambiguous.body, /`calls` \(api echo, no route\), `calls` \(api echo, route \/echo\/search\)/);
+    const granted = expect<Adjusted>(await h.call("POST", "/v1/keys/k1/quota/grant", { amount: 7, limit: "calls", route: "/echo/search" }), 200);
+    assert.deepEqual(granted.adjusted, [{ name: "calls", api: "echo", route: "/echo/search" }]);
+    assert.deepEqual(used(granted), [["echo", "", 5, 0], ["echo", "/echo/search", 30, 7], ["other", "", 0, 0]]);
+    const reset = expect<Adjusted>(await h.call("POST", "/v1/keys/k1/quota/reset", { limit: "calls", api: "echo", route: "" }), 200);
+    assert.deepEqual(reset.adjusted, [{ name: "calls", api: "echo", route: "" }]);
+    assert.deepEqual(reset.limits.filter(({ name }) => name === "calls").map(({ generation }) => generation), [1, 1, 0]);
   });
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { UsageEntry } from "../../control/usage/model.ts";
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import { digestHex } from "../../control/domain/keys.ts";
 import { api, expect, type Harness, seed, startApi } from "./support.ts";
 

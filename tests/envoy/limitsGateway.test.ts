@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
+import { digestHex } from "../../control/domain/keys.ts";
 import type { FileInput, LimitInput } from "../../control/domain/schema.ts";
 import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
 import { environment } from "../kit/fixture.ts";
@@ -12,6 +13,7 @@ import { eventually } from "../kit/eventually.ts";
 const upstream = { service: "echo.test", port: 80 };
 const keyless = { mode: "none" } as const;
 const api = (id: string, limits: LimitInput[], more: object = {}) => ({ id, hosts: ["*"], paths: [`/${id}`], upstream, auth: keyless, limits, ...more });
+const keys = { one: "the key of route limits, one", two: "the key of route limits, two" };
 const hour = { kind: "rate", windowSeconds: 3600, subject: "api", enforcement: "gateway" } as const;
 const file: FileInput = {
   version: 1,
@@ -21,19 +23,23 @@ const file: FileInput = {
     api("two", [{ ...hour, name: "small", limit: 7 }, { name: "month", kind: "quota", limit: 1000, period: "month", subject: "api", enforcement: "gateway" }]),
     api("priced", [{ ...hour, name: "hour", limit: 20 }], { routes: [{ path: "/priced/free", cost: 0 }, { path: "/priced/dear", cost: 7 }] }),
     api("paced", [{ name: "pace", kind: "rate", limit: 100_000, windowSeconds: 60, subject: "api", enforcement: "gateway", smoothing: { perSecond: 20, burst: 10 } }]),
+    api("routes", [], { auth: { mode: "key" }, routes: [{ path: "/routes/a" }, { path: "/routes/b" }] }),
     api("shadow", [{ ...hour, name: "hour", limit: 3, mode: "shadow" }]),
   ],
+  tiers: [{ id: "t", limits: [{ ...hour, name: "each", limit: 10, subject: "route" }] }],
+  consumers: [{ id: "c", tier: "t" }],
+  keys: Object.entries(keys).map(([id, key]) => ({ id, consumer: "c", sha256: digestHex(key) })),
 };
 
 /** Sends `count` requests over as many connections as reach every worker; gives the answers. */
-async function hammer(gateway: Gateway, path: string, count: number): Promise<Response[]> {
+async function hammer(gateway: Gateway, path: string, count: number, headers: [string, string][] = []): Promise<Response[]> {
   const connections = await Promise.all(Array.from({ length: 16 }, () => Connection.open(gateway.port())));
   try {
     const answers: Response[] = [];
     let left = count;
     await Promise.all(
       connections.map(async (connection) => {
-        while (left-- > 0) answers.push(await connection.send({ path }));
+        while (left-- > 0) answers.push(await connection.send({ path, headers }));
       }),
     );
     return answers;
@@ -58,6 +64,15 @@ for (const setup of everySetup) {
       assert.equal(admitted(answers), 100);
       const refused = answers.filter(({ status }) => status !== 200);
       for (const answer of refused) assert.equal(reasonOf(answer), "rate_limited", answer.body);
+    });
+
+    it("counts each key at each route by itself, over all workers", async () => {
+      const by = async (path: string, key: string) => admitted(await hammer(gateway, path, 40, [["x-api-key", key]]));
+      assert.equal(await by("/routes/a", keys.one), 10);
+      assert.equal(await by("/routes/b/c", keys.one), 10);
+      assert.equal(await by("/routes", keys.one), 10);
+      assert.equal(await by("/routes/other", keys.one), 0);
+      assert.equal(await by("/routes/a", keys.two), 10);
     });
 
     it("shows what is left, and says what was violated and when to come again", async () => {

@@ -1,7 +1,7 @@
 /** Every reason for which a request is refused on its own merits: status, body, headers, response code details, metric. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import { Gateway, reasonOf, standalone } from "../kit/gateway.ts";
 import { makeFixture, unknownKey, withWrongChecksum } from "../kit/fixture.ts";
 import type { Http1Request, Pair } from "../kit/http1.ts";

@@ -1,7 +1,8 @@
 /** Which limits a request has, and whom they count. */
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
-import type { FileInput, LimitInput } from "../../control/domain/schema.ts";
+import type { FileInput, LimitInput, RouteInput } from "../../control/domain/schema.ts";
+import { routeKeys } from "../../control/domain/subjects.ts";
 import { ask, askMany, calls, limitedGateway, limitedSpec, minute } from "./limitsSupport.ts";
 import { assertSound, keyNamed, keyRecord, outcome, readyGateway, type Gateway } from "./support.ts";
 
@@ -140,6 +141,26 @@ describe("a limit counts", () => {
     assert.equal(room(gateway, { key: "beta-1" }), 5);
   });
 
+  test("route: each key at each route, and what belongs to no route as one more", () => {
+    const file = spec("route");
+    const routes = [{ path: "/a", methods: ["GET"] }, { path: "/a", methods: ["POST"] }, { path: "/b" }];
+    Object.assign(file.apis![0]!, { routes });
+    const gateway = readyGateway({ spec: file });
+    assert.equal(room(gateway, { path: "/a/1" }), 5);
+    assert.equal(room(gateway, { path: "/a/2", method: "POST" }), 5);
+    assert.equal(room(gateway, { path: "/b" }, 3), 3);
+    assert.equal(room(gateway, { path: "/x" }), 5);
+    assert.equal(room(gateway, { path: "/y" }), 0);
+    assert.equal(room(gateway, { path: "/other" }), 5);
+    assert.equal(room(gateway, { path: "/a/1", key: "acme-2" }), 5);
+    // A route keeps its counters wherever it stands among the others.
+    gateway.control.change((change) => void (change.apis[0]!.routes = [{ path: "/new", methods: [], scopes: [], cost: 1, limits: [] }, ...change.apis[0]!.routes.reverse()]));
+    gateway.envoy.pump();
+    assert.equal(room(gateway, { path: "/a/3" }), 0);
+    assert.equal(room(gateway, { path: "/b" }), 2);
+    assert.equal(room(gateway, { path: "/new" }), 5);
+  });
+
   test("ip: an IPv4 address, with or without its port, however it's written", () => {
     const gateway = readyGateway({ spec: spec("ip") });
     assert.equal(room(gateway, { address: "203.0.113.7:1234" }, 3), 3);
@@ -163,8 +184,10 @@ describe("a limit counts", () => {
   });
 
   test("with the subjects of the wire, which control sees", () => {
-    const seen = (subject: NonNullable<LimitInput["subject"]>, address = "192.0.2.9:1"): string => {
-      const gateway = readyGateway({ spec: spec(subject) });
+    const seen = (subject: NonNullable<LimitInput["subject"]>, address = "192.0.2.9:1", routes: RouteInput[] = []): string => {
+      const file = spec(subject);
+      Object.assign(file.apis![0]!, { routes });
+      const gateway = readyGateway({ spec: file });
       ask(gateway, { address });
       return gateway.control.counters.calls[0]!.call.ops[0]!.subject;
     };
@@ -180,6 +203,9 @@ describe("a limit counts", () => {
     assert.equal(seen("consumer"), `${consumer}${"0".repeat(24)}`);
     assert.equal(seen("api"), `${"0".repeat(8)}${api}${"0".repeat(16)}`);
     assert.equal(seen("consumer+api"), `${consumer}${api}${"0".repeat(16)}`);
+    const route = routeKeys([{ path: "/x", methods: [] }])[0]!;
+    assert.equal(seen("route"), `${api}${"0".repeat(8)}${gateway.control.spec.keys[0]!.sha256.slice(0, 16)}`);
+    assert.equal(seen("route", "192.0.2.9:1", [{ path: "/x" }]), `${api}${word(route)}${gateway.control.spec.keys[0]!.sha256.slice(0, 16)}`);
     assert.equal(seen("ip"), "00000000000000000000ffffc0000209");
     assert.equal(seen("ip", "[2001:db8:1:2:3:4:5:6]:1"), "20010db8000100020000000000000000");
     assert.equal(seen("ip", "[::ffff:192.0.2.9]:1"), "00000000000000000000ffffc0000209");
@@ -218,7 +244,7 @@ describe("a keyless API", () => {
   });
 
   test("isn't limited by subjects that nobody is there for", () => {
-    const gateway = keyless([named("k", 1, { subject: "key" }), named("c", 1, { subject: "consumer" }), named("ca", 1, { subject: "consumer+api" })]);
+    const gateway = keyless([named("k", 1, { subject: "key" }), named("c", 1, { subject: "consumer" }), named("ca", 1, { subject: "consumer+api" }), named("r", 1, { subject: "route" })]);
     assert.deepEqual(new Set(Array.from({ length: 9 }, () => get(gateway, "192.0.2.1:1"))), new Set(["admitted"]));
   });
 });

@@ -4,7 +4,7 @@ import type { LimitShape } from "../../control/counters/model.ts";
 import type { FeedKey, FeedLimit } from "../../control/store/feedSource.ts";
 import { apiRecords, consumerRecord, keyLimitRecords, keyRecord, tierRecords } from "../../control/sync/fromFeed.ts";
 import { shapeOf } from "../../control/counters/limitShape.ts";
-import type { DeleteRecord, WireRecord } from "../../control/sync/records.ts";
+import type { DeleteRecord, WireRecord } from "../../control/sync/generated/records.ts";
 
 /** Gives out wire ids as control does: one a record for as long as the epoch lasts, never used again. */
 export class WireIds {
@@ -107,6 +107,6 @@ function nameOf(record: WireRecord): string {
 
 function deletionOf(record: WireRecord): DeleteRecord {
   if (record.type === "key") return { type: "delete", kind: "key", digest: record.digest };
-  if (record.type === "delete" || record.type === "counter" || record.type === "other") throw new TypeError("an environment has no such record");
+  if (record.type === "delete" || record.type === "counter" || record.type === "other" || record.type === "closed") throw new TypeError("an environment has no such record");
   return { type: "delete", kind: record.type, wireId: record.wireId };
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { FileInput, KeyInput } from "../../control/domain/schema.ts";
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import type { HeaderInput } from "./host.ts";
 import { assertSound, basicSpec, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway } from "./support.ts";
 

@@ -6,7 +6,7 @@ import { RecordWriter } from "../../control/sync/codec.ts";
 import { heartbeatFrame, manifestFrame, sealFrame, type Stamp } from "../../control/sync/frames.ts";
 import { recallFrame } from "../../control/sync/recallFrame.ts";
 import { gatewayKey, PendingRecalls } from "../../control/sync/recalls.ts";
-import type { WireRecord } from "../../control/sync/records.ts";
+import type { WireRecord } from "../../control/sync/generated/records.ts";
 import { CONTENT_TYPE, HEADER_BYTES } from "../../control/sync/wire.ts";
 import type { ClusterHandler, Envoy, EventLoop, HttpAnswer, HttpCall } from "./host.ts";
 import { difference, limitId, recordsOf, shapesOf, WireIds } from "./recordSet.ts";

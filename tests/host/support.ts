@@ -1,4 +1,4 @@
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import assert from "node:assert/strict";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { FileInput, KeyInput } from "../../control/domain/schema.ts";

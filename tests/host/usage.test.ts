@@ -1,7 +1,7 @@
 /** Usage: each admission, refusal and response is counted once, and reaches control in numbered batches. */
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import { ask, askMany, calls, limitedGateway, limitedSpec, minute, replaceWorker, send, settle } from "./limitsSupport.ts";
 import type { UsageEntry } from "./simulatedCounters.ts";
 import { assertSound, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";

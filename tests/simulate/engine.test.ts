@@ -78,6 +78,20 @@ describe("what a limit counts", () => {
     assert.equal(await limited({ tier: [rate(2, 60, { subject: "api" })] }, two), 4);
   });
 
+  test("keys at each route, and what belongs to no route as one more", async () => {
+    const routes = [{ path: "/a", cost: 1 }, { path: "/b", cost: 1 }];
+    const at = (path: string, ...times: number[]) => calls(times, { path });
+    const limits = [rate(2, 60, { subject: "route" })];
+    const all = [...at("/a/1", 0, 1, 2), ...at("/b", 3, 4), ...at("/x", 5), ...at("/y", 6, 7)];
+    const report = await replay(spec({ tier: limits, routes }), all);
+    assert.equal(report.requests.limited, 2);
+    assert.deepEqual(report.limitedCallers.map(({ subject, api, route, refused }) => ({ subject, api, route, refused })), [
+      { subject: "route", api: "echo", route: "/a", refused: 1 },
+      { subject: "route", api: "echo", route: "", refused: 1 },
+    ]);
+    assert.match(report.limitedCallers[0]!.caller, / on \/a of echo$/);
+  });
+
   test("addresses, of IPv6 the /64, on keyless APIs too", async () => {
     const from = (address: string, ms: number, path = "/") => calls([ms], { address, path });
     const all = [...from("192.0.2.1", 0), ...from("192.0.2.1:55", 1), ...from("[2001:db8::1]:80", 2), ...from("2001:db8::2", 3), ...from("2001:db8:0:1::2", 4), ...from("::ffff:192.0.2.1", 5)];

@@ -1,6 +1,5 @@
-import {
-  Config, configError, parseConfig, SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY,
-} from "../../assembly/config/parse";
+import { Config, configError, parseConfig } from "../../assembly/config/parse";
+import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "../../assembly/wire/enums";
 import { at, utf8 } from "./helpers";
 
 const STANDALONE = `"environment": "default", "snapshot": "AAEC"`;

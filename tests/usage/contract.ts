@@ -4,7 +4,7 @@ import { afterEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { sql } from "kysely";
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import { openStore } from "../../control/store/open.ts";
 import type { RecordWriter } from "../../control/store/store.ts";
 import type { SqlStore } from "../../control/store/sqlStore.ts";

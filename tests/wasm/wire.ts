@@ -6,35 +6,39 @@ import "../../assembly/abi/abort";
 import { matchList } from "../../assembly/lib/cidr";
 import { hasScope, setClaims } from "../../assembly/request/identityHeaders";
 import { Config, parseConfig } from "../../assembly/config/parse";
-import { corsPairs, preflightAllowed } from "../../assembly/http/cors";
 import { Manifest, manifestOf } from "../../assembly/wire/frame";
-import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/wire/keyRecord";
-import { beginPairs } from "../../assembly/lib/pairs";
-import { afterTexts, hasId, next } from "../../assembly/wire/records";
 import { askedMethod, origin } from "../../assembly/http/headerScan";
-import { apiScopes } from "../../assembly/wire/apiRecord";
+export {
+  FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
+  pageIndex,
+} from "../../assembly/wire/frame";
+export {
+  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs,
+  answerUntilMs, answerVerdict,
+} from "../../assembly/wire/leaseMessages";
+export {
+  answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes,
+  answerVerdict as tokenVerdict, answersWhole as tokensWhole,
+} from "../../assembly/wire/tokenMessages";
+import { corsPairs, preflightAllowed } from "../../assembly/http/cors";
+import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/wire/keyFields";
+import { afterTexts, hasId, next } from "../../assembly/wire/lists";
+import { apiCors as corsOf, apiScopes } from "../../assembly/wire/records";
+export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/wire/keyFields";
+export { afterAddresses, afterIds, afterTexts, count, first, next, text, textBytes } from "../../assembly/wire/lists";
+export { readRecord, recordBody, recordEnd, recordType } from "../../assembly/wire/recordHead";
+export {
+  apiCors, apiId, apiJwt, apiScopes, consumerIdentities, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim,
+  jwtTierClaim, keyConsumer, keyFlags, keyId, keyIdBytes, routeMethods, routePath, routeScopes,
+} from "../../assembly/wire/records";
+import { beginPairs } from "../../assembly/lib/pairs";
 import { methodBit } from "../../assembly/http/methods";
-import { apiCors as corsOf } from "../../assembly/wire/apiRecord";
 import { NAMES_ALL } from "../../assembly/snapshot/callerNames";
 import { loadStandalone } from "../../assembly/snapshot/standalone";
 import { APPLY_MORE, Table, applyCursor } from "../../assembly/snapshot/table";
 import { ascii } from "../../assembly/lib/text";
 
-export {
-  FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount, pageIndex,
-} from "../../assembly/wire/frame";
-export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/wire/keyRecord";
-export {
-  afterAddresses, afterIds, afterTexts, count, first, consumerIdentities, keyConsumer, keyFlags, keyId, keyIdBytes, next, readRecord, recordBody, recordEnd, recordType,
-  text, textBytes,
-} from "../../assembly/wire/records";
-export { apiCors, apiId, apiJwt, apiScopes, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim, jwtTierClaim, routeMethods, routePath, routeScopes } from "../../assembly/wire/apiRecord";
-export {
-  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs, answerUntilMs, answerVerdict,
-} from "../../assembly/wire/leaseMessages";
-export {
-  answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes, answerVerdict as tokenVerdict, answersWhole as tokensWhole,
-} from "../../assembly/wire/tokenMessages";
+export { hasUnknown } from "../../assembly/wire/validate";
 export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/snapshot/router";
 export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/snapshot/table";
 

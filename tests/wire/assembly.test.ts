@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
 import fc from "fast-check";
 import { decodeFrames, type DecodedFrame, type DecodeReason } from "../../control/sync/reader.ts";
-import type { WireRecord } from "../../control/sync/records.ts";
+import type { WireRecord } from "../../control/sync/generated/records.ts";
 import { HEADER_BYTES } from "../../control/sync/wire.ts";
 import { AssemblyReader, compileReader, type Verdict } from "./assemblyReader.ts";
 import { encodeFrame } from "./encode.ts";
@@ -171,13 +171,17 @@ function live(payload: Uint8Array): Verdict {
   const at = reader.put(payload);
   const end = at + payload.length;
   const verdict = reader.checkRecords(at, end, true);
+  reader.assertUntouched(payload);
   if (verdict === "good") {
+    const records = reader.records(at, end);
     assert.equal(wasm.beginTable(), 1);
     assert.equal(wasm.apply(at, end), wasm.APPLIED.value);
+    // What has a value that isn't known is closed where it lies; nothing else is written to, and nothing in front of it.
+    const closed = records.some(({ type }) => type === "closed");
+    reader.assertUntouched(closed ? reader.bytes(at, payload.length) : payload);
     assert.equal(wasm.refreshRouter(), 1);
-    for (const record of reader.records(at, end)) use(record);
+    for (const record of closed ? reader.records(at, end) : records) use(record);
   }
-  reader.assertUntouched(payload);
   return verdict;
 }
 
@@ -228,7 +232,8 @@ describe("records", () => {
   test("of the fixtures, cut off anywhere, are refused", () => {
     for (const { type, body } of rawRecords.filter((each) => each.type < 128)) {
       // "longer-bodies" has one whose last bytes belong to no field
-      const least = body.length === 29 && type === 4 ? 25 : body.length;
+      // of a DELETE of a kind that isn't known nothing more is looked at
+      const least = body.length === 29 && type === 4 ? 25 : type === 5 && body[0] === 5 ? 1 : body.length;
       for (let bytes = 0; bytes < least; bytes++) assert.equal(live(payloadOf([{ type, body: body.subarray(0, bytes) }])), "broken", `type ${type}, ${bytes} bytes`);
     }
   });

@@ -4,9 +4,13 @@ import asc from "assemblyscript/asc";
 import { cidrText } from "../../control/domain/cidr.ts";
 import type { LeaseAnswer } from "../../control/counters/model.ts";
 import { type DecodedFrame, decodeFrames } from "../../control/sync/reader.ts";
-import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord, WireRoute } from "../../control/sync/records.ts";
-import { authModes, deleteKinds, failureModes, frameCodes, HEADER_BYTES, keyStates, legacyHeaders, limitKinds, nameOf, NO_ROUTE, ownerKinds, periods, recordCodes, subjects } from "../../control/sync/wire.ts";
-import { tokenVerdicts, type WireTokenAnswer } from "../../control/sync/tokenPayload.ts";
+import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord, WireRoute } from "../../control/sync/generated/records.ts";
+import {
+  authModeNames as authModes, failureModeNames as failureModes, keyStateNames as keyStates, legacyHeadersNames as legacyHeaders, limitKindNames as limitKinds, periodNames as periods, subjectNames as subjects,
+} from "../../control/sync/generated/records.ts";
+import { frameCodes, HEADER_BYTES, nameOf } from "../../control/sync/wire.ts";
+import { deleteKinds, NO_ROUTE, ownerKinds, recordCodes, tokenVerdicts } from "../../protocol/enums.ts";
+import type { WireTokenAnswer } from "../../control/sync/tokenPayload.ts";
 
 type Read = (at: number) => number;
 type ReadLong = (at: number) => bigint;
@@ -25,6 +29,7 @@ interface WireExports {
   pageCount: Read;
   manifestCount(at: number, which: number): bigint;
   checkRecords(at: number, end: number, deletes: boolean): number;
+  hasUnknown(type: number, body: number): number;
   readRecord(at: number, end: number): number;
   count: Read;
   first: Read;
@@ -282,7 +287,9 @@ export class AssemblyReader {
   }
 
   #record(code: number, body: number, end: number): WireRecord {
-    switch (nameOf(recordCodes, code)) {
+    const type = nameOf(recordCodes, code);
+    if (type !== undefined && this.wasm.hasUnknown(code, body) !== 0) return { type: "closed", of: type, body: new Uint8Array(this.bytes(body, end - body)) };
+    switch (type) {
       case "api":
         return this.#api(body);
       case "tier":
@@ -316,7 +323,10 @@ export class AssemblyReader {
     let route = wasm.first(routes);
     for (let n = wasm.count(routes); n > 0; n--) {
       const cost = wasm.afterTexts(wasm.routeScopes(route));
-      record.routes.push({ path: this.text(wasm.routePath(route)), methods: this.texts(wasm.routeMethods(route)), scopes: this.texts(wasm.routeScopes(route)), cost: this.#u32(cost) } satisfies WireRoute);
+      const key = this.#u32(cost + 4);
+      record.routes.push({
+        path: this.text(wasm.routePath(route)), methods: this.texts(wasm.routeMethods(route)), scopes: this.texts(wasm.routeScopes(route)), cost: this.#u32(cost), ...(key === 0 ? {} : { key }),
+      } satisfies WireRoute);
       route = cost + 8;
     }
     const flags = this.#u16(api + 6);
@@ -389,10 +399,8 @@ export class AssemblyReader {
   #key(key: number): KeyRecord {
     const { wasm } = this;
     const flags = wasm.keyFlags(key);
-    const algorithm = this.#u8(key + 22);
     const record: KeyRecord = {
       type: "key", id: this.string(wasm.keyId(key), wasm.keyIdBytes(key)), digest: new Uint8Array(this.bytes(key, 16)), consumer: wasm.keyConsumer(key) >>> 0, state: keyStates[flags & 3]!,
-      ...(algorithm === 0 ? {} : { algorithm }),
     };
     wasm.openKey(key);
     if ((flags & 4) !== 0) record.notBeforeMs = Number(wasm.notBeforeMs.value);

@@ -5,7 +5,7 @@ import type { EnvironmentSpec, Key } from "../../control/domain/model.ts";
 import { checksum } from "../../control/sync/frames.ts";
 import type { DecodeError } from "../../control/sync/reader.ts";
 import { verdict } from "../../control/counters/model.ts";
-import type { ApiRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "../../control/sync/records.ts";
+import type { ApiRecord, ClosedRecord, ConsumerRecord, CounterRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireRecord } from "../../control/sync/generated/records.ts";
 import { HEADER_BYTES } from "../../control/sync/wire.ts";
 import { encodeFrame, encodeFrames, type FrameSpec } from "./encode.ts";
 
@@ -25,6 +25,8 @@ export interface Fixture {
 const stamp = { epoch: 0x0123456789abcdefn, version: 42n, timeMs: 1_790_000_000_123 };
 const page = (records: WireRecord[], index = 0, pageCount = 1): FrameSpec => ({ ...stamp, type: "page", index, pageCount, records });
 const delta = (records: WireRecord[], more = false): FrameSpec => ({ ...stamp, type: "delta", base: 40n, more, records });
+/** A record with a value that isn't known. */
+const closed = (of: ClosedRecord["of"], hex: string): ClosedRecord => ({ type: "closed", of, body: new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex")) });
 const rawPage = (hex: string): FrameSpec => ({ ...stamp, type: "page", index: 0, pageCount: 1, records: [], payload: Buffer.from(hex.replaceAll(" ", ""), "hex") });
 const digest = (text: string): Uint8Array => new Uint8Array(createHash("sha256").update(text).digest().subarray(0, 16));
 
@@ -94,7 +96,7 @@ const everyField: WireRecord[] = [
   { ...key, id: "no-scopes", digest: digest("no-scopes"), scopes: [] },
   { ...key, id: "e".repeat(255), digest: digest("everything"), consumer: 3, state: "suspended", notBeforeMs: 1, expiresAtMs: 9_007_199_254_740_991, tier: 3, addresses: ["10.1.0.0/16"], apis: [1], scopes: ["read", "search"], limited: true },
   { ...limit, wireId: 9, name: "minute", ownerKind: "key", owner: 0, digest: digest("everything"), limit: 5 },
-  { ...key, id: "imported", digest: digest("imported"), algorithm: 9 },
+  closed("key", `${Buffer.from(digest("imported")).toString("hex")} 01000000 0000 09 08 ${Buffer.from("imported").toString("hex")}`),
 ];
 
 const deletes: DeleteRecord[] = [
@@ -123,7 +125,7 @@ const leases: FrameSpec = {
   ],
 };
 const answered = { generation: 0, granted: 0, windowStartMs: minute, windowEndMs: minute + 60_000, leaseEndMs: minute + 60_000, remaining: 0, untilMs: 0, share: 0, shareUntilMs: 0 };
-const leasesAnswer: FrameSpec = {
+const leasesAnswer: FrameSpec & { type: "leasesAnswer" } = {
   ...stamp, version: 7n, type: "leasesAnswer", lane, answers: [
     { ...answered, verdict: verdict.noted, leaseEndMs: 0, remaining: 9_007_199_254_740_991 },
     { ...answered, verdict: verdict.granted, granted: 30, remaining: 30, share: 15, shareUntilMs: minute + 3_600_000 },
@@ -141,7 +143,7 @@ const usage: FrameSpec = {
     { minute: 4_294_967_295, api: 4_294_967_295, route: 65_535, consumer: 4_294_967_295, digest: "f".repeat(32), counts: [[255, 0]] },
   ],
 };
-const tokens: FrameSpec = {
+const tokens: FrameSpec & { type: "tokens" } = {
   ...stamp,
   version: 3n,
   timeMs: 0,
@@ -153,7 +155,7 @@ const tokens: FrameSpec = {
     { id: "b".repeat(32), kind: "peer", consumer: 2, tier: 3, scopes: [] },
   ],
 };
-const tokensAnswer: FrameSpec = {
+const tokensAnswer: FrameSpec & { type: "tokensAnswer" } = {
   ...stamp,
   version: 3n,
   type: "tokensAnswer",
@@ -184,6 +186,10 @@ export const fixtures: Record<string, Fixture> = {
   manifest: { description: "fetch two pages", frames: [manifest] },
   snapshot: { description: "a manifest and its two pages, one after another", frames: [manifest, ...twoPages] },
   "every-field": { description: "one page with every record type and every optional field, at their least and greatest", frames: [page(everyField)] },
+  "subject-route": {
+    description: "an API whose routes are told apart, and a limit that counts by them",
+    frames: [page([{ ...fullApi, wireId: 14, routes: fullApi.routes.map((route, index) => ({ ...route, key: 0xffffffff - index })) }, { ...limit, wireId: 10, name: "each-route", subject: "route" }])],
+  },
   "empty-page": { description: "an environment without records", frames: [page([])] },
   "great-numbers": { description: "epoch and version use all 64 bits", frames: [{ ...heartbeat, epoch: 0xfedcba9876543210n, version: 0xffffffffffffffffn }] },
   delta: { description: "one record of each type replaced", frames: [delta([fullApi, limit, tier, consumer, { ...key, state: "revoked" }])] },
@@ -229,8 +235,8 @@ export const fixtures: Record<string, Fixture> = {
   "counter-in-page": { description: "a COUNTER in a snapshot", frames: [], encode: [page([counters[0]!])], error: { offset: 48, reason: "value" } },
   "counter-short": { description: "a COUNTER of 31 bytes", frames: [], encode: [{ ...delta([]), payload: Buffer.from(`071f01000000 01000000 ${subject} 00000000000000`.replaceAll(" ", ""), "hex") }], error: { offset: 50 + 24, reason: "field_bounds" } },
   "wire-id-zero": { description: "a DELETE of API 0", frames: [], encode: [{ ...delta([]), payload: Buffer.from("05050100000000", "hex") }], error: { offset: 51, reason: "value" } },
-  "delete-kind-unknown": { description: "a DELETE of kind 5", frames: [], encode: [{ ...delta([]), payload: Buffer.from("05050501000000", "hex") }], error: { offset: 50, reason: "value" } },
-  "key-state-unknown": { description: "a key of state 3", frames: [], encode: [rawPage(`04 19 ${keyBody.replace("0000 00 01", "0300 00 01")}`)], error: { offset: 50 + 20, reason: "value" } },
+  "delete-kind-unknown": { description: "a DELETE of kind 5: it's closed", frames: [delta([closed("delete", "0501000000")])] },
+  "key-state-unknown": { description: "a key of state 3: it's closed", frames: [page([closed("key", keyBody.replace("0000 00 01", "0300 00 01"))])] },
   "prefix-too-long": { description: "an IPv4 prefix of 33 bits", frames: [], encode: [rawPage(`04 20 ${keyBody.replace("0000 00 01", "2000 00 01")} 01 04 21 0a000000`)], error: { offset: 50 + 26, reason: "value" } },
 };
 
@@ -241,19 +247,18 @@ export const callErrors: Record<string, Fixture> = {
   "leases-no-count": { description: "a payload of four bytes", frames: [], encode: [{ ...leases, payload: Buffer.alloc(4) }], error: { offset: 48, reason: "payload" } },
   "leases-trailing": { description: "a byte behind the last op", frames: [], encode: [{ ...leases, payload: Buffer.concat([encodeFrame(leases).subarray(48), Buffer.alloc(1)]) }], error: { offset: 48, reason: "payload" } },
   "leases-second": { description: "the second of two frames is broken", frames: [leases], encode: [leases, leases], patch: { offset: leasesBytes + 60, bytes: [0xff] }, error: { offset: leasesBytes + 12, reason: "checksum" } },
-  "verdict-unknown": { description: "verdict 5", frames: [], encode: [leasesAnswer], patch: { offset: 56, bytes: [5], resum: 0 }, error: { offset: 56, reason: "value" } },
+  "verdict-unknown": { description: "verdict 5: as unknown", frames: [{ ...leasesAnswer, answers: leasesAnswer.answers.map((answer, index) => (index === 0 ? { ...answer, verdict: verdict.unknown } : answer)) }], encode: [leasesAnswer], patch: { offset: 56, bytes: [5], resum: 0 } },
   "usage-count-wrong": { description: "a thousand entries are announced", frames: [], encode: [usage], patch: { offset: 48, bytes: [0xe8, 3], resum: 0 }, error: { offset: 48, reason: "payload" } },
   "usage-entry-cut": { description: "an entry of two counts, of which one is there", frames: [], encode: [{ ...usage, payload: Buffer.from(`01000000 00000000 ${"00".repeat(16)} ${noDigest} 02 0001`.replaceAll(" ", ""), "hex") }], error: { offset: 48 + 8 + 35, reason: "field_bounds" } },
   "usage-varint-endless": { description: "a count of six bytes", frames: [], encode: [{ ...usage, payload: Buffer.from(`01000000 00000000 ${"00".repeat(16)} ${noDigest} 01 00 ffffffffff01`.replaceAll(" ", ""), "hex") }], error: { offset: 48 + 8 + 33 + 6, reason: "field_bounds" } },
   "usage-trailing": { description: "a byte behind the last entry", frames: [], encode: [{ ...usage, payload: Buffer.from(`00000000 00000000 00`.replaceAll(" ", ""), "hex") }], error: { offset: 56, reason: "payload" } },
   "tokens-count-wrong": { description: "four asks are announced, three are there", frames: [], encode: [tokens], patch: { offset: 48, bytes: [4], resum: 0 }, error: { offset: 48, reason: "payload" } },
   "tokens-too-many": { description: "65 asks", frames: [], encode: [{ ...tokens, payload: Buffer.concat([Buffer.from("4100000000000000", "hex"), Buffer.alloc(65 * 28)]) }], error: { offset: 48, reason: "payload" } },
-  "tokens-kind-unknown": { description: "a caller of kind 3", frames: [], encode: [tokens], patch: { offset: 48 + 8 + 24, bytes: [3], resum: 0 }, error: { offset: 48 + 8 + 24, reason: "value" } },
+  "tokens-kind-unknown": { description: "a caller of kind 3: of none that is known", frames: [{ ...tokens, asks: [{ id: subject, consumer: 1, tier: 1 }, ...tokens.asks.slice(1)] }], encode: [tokens], patch: { offset: 48 + 8 + 24, bytes: [3], resum: 0 } },
   "tokens-trailing": { description: "a byte behind the last ask", frames: [], encode: [{ ...tokens, payload: Buffer.alloc(9) }], error: { offset: 56, reason: "payload" } },
-  "tokens-verdict-unknown": { description: "verdict 4", frames: [], encode: [tokensAnswer], patch: { offset: 48 + 8 + 32, bytes: [4], resum: 0 }, error: { offset: 48 + 8 + 32, reason: "value" } },
+  "tokens-verdict-unknown": { description: "verdict 4: as unknown", frames: [{ ...tokensAnswer, answers: tokensAnswer.answers.map((answer, index) => (index === 0 ? { ...answer, verdict: "unknown" as const } : answer)) }], encode: [tokensAnswer], patch: { offset: 48 + 8 + 32, bytes: [4], resum: 0 } },
   "recall-short": { description: "two counters are announced, one is there", frames: [], encode: [{ ...stamp, type: "recall", counters: [], payload: Buffer.concat([Buffer.from("0200000000000000", "hex"), Buffer.alloc(28)]) }], error: { offset: 48, reason: "payload" } },
   "usage-answer-payload": { description: "an answer to usage with a payload", frames: [], encode: [{ ...stamp, type: "usageAnswer", lane, payload: Buffer.alloc(1) }], error: { offset: 48, reason: "payload" } },
-  "legacy-headers-unknown": { description: "an API with legacy headers of kind 3: the filter takes it as off", frames: [], encode: [page([api])], patch: { offset: 48 + 2 + 6, bytes: [12], resum: 0 }, error: { offset: 48 + 2 + 6, reason: "value" } },
 };
 
 function u64(value: number): string {

@@ -7,8 +7,9 @@ import { EncodeError, RecordWriter } from "../../control/sync/codec.ts";
 import { sealFrame } from "../../control/sync/frames.ts";
 import { frameFromJson, frameToJson } from "../../control/sync/json.ts";
 import { decodeFrames, type DecodedFrame } from "../../control/sync/reader.ts";
-import type { WireRecord } from "../../control/sync/records.ts";
-import { authModes, failureModes, HEADER_BYTES, keyStates, limitKinds, MAX_FRAME_BYTES, periods, subjects } from "../../control/sync/wire.ts";
+import type { WireRecord } from "../../control/sync/generated/records.ts";
+import { authModeNames as authModes, failureModeNames as failureModes, keyStateNames as keyStates, limitKindNames as limitKinds, periodNames as periods, subjectNames as subjects } from "../../control/sync/generated/records.ts";
+import { HEADER_BYTES, MAX_FRAME_BYTES } from "../../control/sync/wire.ts";
 import { encodeFrame, encodeFrames, type FrameSpec } from "./encode.ts";
 
 const plain = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> => fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
@@ -38,7 +39,7 @@ const tier = plain({ type: fc.constant("tier"), wireId, id: text, scopes: texts,
 const claims = fc.dictionary(fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/), text, { maxKeys: 5, noNullPrototype: true });
 const consumer = plain({ type: fc.constant("consumer"), wireId, id: short, tier: u32, suspended: fc.boolean(), claims, identities: optional(texts) });
 const key = plain({
-  type: fc.constant("key"), id: short, digest, consumer: wireId, state: fc.constantFrom(...keyStates), algorithm: optional(fc.integer({ min: 1, max: 255 })), notBeforeMs: optional(safe), expiresAtMs: optional(safe),
+  type: fc.constant("key"), id: short, digest, consumer: wireId, state: fc.constantFrom(...keyStates), notBeforeMs: optional(safe), expiresAtMs: optional(safe),
   tier: optional(wireId), addresses: optional(fc.array(cidr, { maxLength: 4 })), apis: optional(ids), scopes: optional(texts), limited: fc.constantFrom(undefined, true),
 });
 const limit = plain({

@@ -2,6 +2,7 @@
  * From prefixes to APIs. An API has one answer to who may call it and what happens when allowance can't be had; so each such class has an
  * API, and a prefix whose methods differ in class is shared by several, each with the methods that are its own.
  */
+import { countsCaller } from "../../control/domain/subjects.ts";
 import type { ApiInput, RouteInput } from "../../control/domain/schema.ts";
 import { exportedLimit } from "./limitOut.ts";
 import type { Operation, ReadApi } from "./model.ts";
@@ -202,7 +203,7 @@ function madeApi(source: Source, read: ReadApi, options: ApiOptions, { hosts, pa
   const common = (part.routes[0]?.route.scopes ?? []).filter((scope) => part.routes.every(({ route }) => route.scopes?.includes(scope)));
   const scopes = mode === "none" ? [] : [...new Set([...(extension.scopes ?? []), ...common])].sort();
   const routes = part.routes.map(({ route, ...rest }) => ({ ...rest, route: withoutScopes(route, scopes) }));
-  const limits = (extension.limits ?? []).filter(({ subject = "key" }) => mode !== "none" || subject === "ip" || subject === "api");
+  const limits = (extension.limits ?? []).filter(({ subject = "key" }) => mode !== "none" || !countsCaller(subject));
   const upstream = { ...extension.upstream, ...options.upstream };
   const methods = [...new Set(part.routes.flatMap(({ route }) => route.methods ?? []))].sort();
   return {

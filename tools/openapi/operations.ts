@@ -1,5 +1,5 @@
 /** Reads a document's operations: where they are served, who may call them, what they cost. */
-import { countsCaller } from "../../control/domain/applicableLimits.ts";
+import { countsCaller } from "../../control/domain/subjects.ts";
 import type { ProblemPath } from "../../control/domain/problem.ts";
 import { documentExtension, extensionName, filledLimits, routeExtension, type RouteExtension } from "./extension.ts";
 import type { ApiExtension, Operation, Origin, ReadApi } from "./model.ts";

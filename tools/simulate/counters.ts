@@ -40,6 +40,8 @@ export class Counter {
   /** of a limit that counts callers */
   readonly caller: Caller | undefined;
   readonly api: string;
+  /** of a limit that counts by route; empty: none */
+  readonly route: string;
   /** the subject, and the gateway where each counts for itself */
   readonly name: string;
   /** which gateway counts; empty: all together */
@@ -57,9 +59,10 @@ export class Counter {
   /** by gateway, since each keeps a pace of its own */
   #pacers: Map<string, Pacer> | undefined;
 
-  constructor(caller: Caller | undefined, api: string, name: string, gateway: string) {
+  constructor(caller: Caller | undefined, api: string, route: string, name: string, gateway: string) {
     this.caller = caller;
     this.api = api;
+    this.route = route;
     this.name = name;
     this.gateway = gateway;
   }

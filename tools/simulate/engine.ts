@@ -7,6 +7,7 @@ import { Distinct } from "./distinct.ts";
 import type { LoggedRequest } from "./requests.ts";
 import { type Rule, Rules } from "./rules.ts";
 import { Timeline } from "./timeline.ts";
+import type { Place } from "../matching.ts";
 
 /** More is in use at a time than memory holds. */
 export class CapacityError extends Error {
@@ -72,7 +73,7 @@ export class Engine {
     let shadowed = false;
     for (let index = 0; index < rules.length; index++) {
       const rule = rules[index]!;
-      const counter = this.#counter(rule, place.api.id, { caller, address, gateway });
+      const counter = this.#counter(rule, place, { caller, address, gateway });
       found[index] = counter;
       refusing[index] = false;
       if (counter === undefined) continue;
@@ -109,9 +110,9 @@ export class Engine {
     return refused ? "limited" : "admitted";
   }
 
-  #counter(rule: Rule, api: string, { caller, address, gateway }: Pick<LoggedRequest, "caller" | "address" | "gateway">): Counter | undefined {
+  #counter(rule: Rule, place: Place, { caller, address, gateway }: Pick<LoggedRequest, "caller" | "address" | "gateway">): Counter | undefined {
     const before = rule.counters.size;
-    const counter = rule.counter(caller, api, address, gateway);
+    const counter = rule.counter(caller, place, address, gateway);
     if (counter === undefined) this.withoutAddress++;
     else this.#counters += rule.counters.size - before;
     return counter;

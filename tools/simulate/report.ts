@@ -1,6 +1,7 @@
 /** What came of a simulation, for machines as it is. Times are RFC 3339. */
 import type { LimitOwner } from "../../control/domain/applicableLimits.ts";
 import type { Limit } from "../../control/domain/model.ts";
+import { countsCaller, countsKey, subjectParts } from "../../control/domain/subjects.ts";
 import { timeText } from "../../control/domain/time.ts";
 import type { Counter } from "./counters.ts";
 import type { Callers } from "./callers.ts";
@@ -78,6 +79,8 @@ export interface CallerReport {
   consumer?: string;
   tier?: string;
   api?: string;
+  /** where each route is counted apart; "": requests of no route of the API */
+  route?: string;
   address?: string;
   gateway?: string;
   refused: number;
@@ -234,20 +237,24 @@ function callerReport(rule: Rule, counter: Counter): CallerReport {
   };
 }
 
-type Who = Pick<CallerReport, "caller" | "key" | "consumer" | "tier" | "api" | "address" | "gateway">;
+type Who = Pick<CallerReport, "caller" | "key" | "consumer" | "tier" | "api" | "route" | "address" | "gateway">;
 
 /** Whom a counter counts. */
-function who({ limit }: Rule, { caller, api, name, gateway }: Counter): Who {
+function who({ limit }: Rule, { caller, api, route, name, gateway }: Counter): Who {
   const at = gateway === "" ? {} : { gateway };
   const suffix = gateway === "" ? "" : ` at ${gateway}`;
-  if (limit.subject === "api") return { caller: `api ${name}`, api, ...at };
-  if (limit.subject === "ip") return { caller: name, address: name.slice(0, name.length - suffix.length), ...at };
+  const parts = subjectParts(limit.subject);
+  if (parts.includes("address")) return { caller: name, address: name.slice(0, name.length - suffix.length), ...at };
+  if (!countsCaller(limit.subject)) return { caller: `api ${name}`, api, ...at };
   const { keyLabel: key, consumerLabel: consumer, address, tier } = caller!;
   const person = { ...(consumer === undefined ? {} : { consumer }), ...(tier === undefined ? {} : { tier: tier.id }), ...(address === undefined ? {} : { address }) };
   const text = consumer ?? key ?? `address ${address}`;
-  if (limit.subject === "consumer") return { caller: `${text}${suffix}`, ...person, ...at };
-  if (limit.subject === "consumer+api") return { caller: `${text} on ${api}${suffix}`, ...person, api, ...at };
-  return { caller: `${key === undefined || consumer === undefined ? text : `${key} (${consumer})`}${suffix}`, ...(key === undefined ? {} : { key }), ...person, ...at };
+  const byKey = countsKey(limit.subject) && key !== undefined;
+  const whose = byKey && consumer !== undefined ? `${key} (${consumer})` : text;
+  const perRoute = parts.includes("route");
+  const perApi = perRoute || parts.includes("api");
+  const where = !perApi ? "" : ` on ${route === "" ? api : `${route} of ${api}`}`;
+  return { caller: `${whose}${where}${suffix}`, ...(byKey ? { key } : {}), ...person, ...(perApi ? { api } : {}), ...(perRoute ? { route } : {}), ...at };
 }
 
 function windowReport({ peakWindow, peak }: Counter): WindowReport {

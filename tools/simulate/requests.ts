@@ -1,7 +1,7 @@
 /** From a line of a log to a request that limits decide, or to the reason why they don't: the ladder of `assembly/request/decide.ts` as far as a log tells. */
 import { type ApiRouter, byteText, type Place } from "../matching.ts";
 import { type Api, type EnvironmentSpec, isClosed, takesKeys } from "../../control/domain/model.ts";
-import { reasons } from "../../control/domain/reasons.ts";
+import { reasons } from "../../protocol/reasons.ts";
 import { addressSubject, addressWithin, bareAddress, forwardedAddress } from "./addresses.ts";
 import type { Caller, Callers } from "./callers.ts";
 import { Interned } from "./interned.ts";

@@ -1,6 +1,8 @@
 /** The limits of the file, each with its counters, and which of them a request has. */
 import type { LimitShape } from "../../control/counters/model.ts";
-import { applicableLimits, countsCaller, type LimitOwner } from "../../control/domain/applicableLimits.ts";
+import type { SubjectPart } from "../../protocol/enums.ts";
+import { applicableLimits, type LimitOwner, routeName } from "../../control/domain/applicableLimits.ts";
+import { countsCaller, subjectParts } from "../../control/domain/subjects.ts";
 import type { Place } from "../matching.ts";
 import type { Limit, Tier } from "../../control/domain/model.ts";
 import { parsePeriod } from "../../control/domain/period.ts";
@@ -31,6 +33,8 @@ export class Rule {
   requests = 0;
   hits: Hits | undefined;
   readonly #countsCallers: boolean;
+  readonly #countsRoutes: boolean;
+  readonly #parts: readonly SubjectPart[];
 
   constructor(index: number, limit: Limit, owner: LimitOwner) {
     this.limit = limit;
@@ -38,36 +42,35 @@ export class Rule {
     this.windows = new Windows(shapeOf(index + 1, limit));
     this.pace = limit.smoothing === undefined ? undefined : paceOf(limit.smoothing);
     this.enforced = limit.mode === "enforce";
+    this.#parts = subjectParts(limit.subject);
     this.#countsCallers = countsCaller(limit.subject);
+    this.#countsRoutes = this.#parts.includes("route");
   }
 
   /** The counter of a subject. `undefined`: the log doesn't tell the address that it counts by. */
-  counter(caller: Caller, api: string, address: string | undefined, gateway: string): Counter | undefined {
-    const subject = this.#subject(caller, api, address);
+  counter(caller: Caller, { api: { id: api }, route }: Place, address: string | undefined, gateway: string): Counter | undefined {
+    const routeText = this.#countsRoutes && route !== undefined ? routeName(route) : "";
+    const subject = this.#subject(caller, api, routeText, address);
     if (subject === undefined) return undefined;
     const apart = gateway !== "" && this.limit.enforcement === "gateway";
     const name = apart ? `${subject} at ${gateway}` : subject;
     let counter = this.counters.get(name);
     if (counter === undefined) {
-      counter = new Counter(this.#countsCallers ? caller : undefined, api, name, apart ? gateway : "");
+      counter = new Counter(this.#countsCallers ? caller : undefined, api, routeText, name, apart ? gateway : "");
       this.counters.set(name, counter);
     }
     return counter;
   }
 
-  #subject(caller: Caller, api: string, address: string | undefined): string | undefined {
-    switch (this.limit.subject) {
-      case "key":
-        return caller.keySubject;
-      case "consumer":
-        return caller.consumerSubject;
-      case "api":
-        return api;
-      case "consumer+api":
-        return `${caller.consumerSubject} ${api}`;
-      case "ip":
-        return address;
+  /** `undefined`: the log doesn't tell the address. */
+  #subject(caller: Caller, api: string, route: string, address: string | undefined): string | undefined {
+    let text: string | undefined;
+    for (const part of this.#parts) {
+      const value = part === "key" ? caller.keySubject : part === "consumer" ? caller.consumerSubject : part === "api" ? api : part === "route" ? `${api} ${route}` : address;
+      if (value === undefined) return undefined;
+      text = text === undefined ? value : `${text} ${value}`;
     }
+    return text;
   }
 
   /** Forgets counters that can't change a decision any more. */

@@ -44,7 +44,7 @@ export async function adjustQuota(services: Services, environment: string, holde
   const counters = chosen.map(({ counter }) => counter);
   const { counters: store } = services;
   const generations = await (amount === undefined ? store.reset(environment, counters) : store.grant(environment, counters, amount));
-  const adjusted = chosen.map(({ limit, countsApi }) => ({ name: limit.name, ...(countsApi === undefined ? {} : { api: countsApi }) }));
+  const adjusted = chosen.map(({ limit, countsApi, countsRoute }) => ({ name: limit.name, ...(countsApi === undefined ? {} : { api: countsApi }), ...(countsRoute === undefined ? {} : { route: countsRoute }) }));
   const details = amount === undefined ? { limits: adjusted } : { limits: adjusted, amount };
   const audit = { action: amount === undefined ? "reset-quota" : "grant-quota", ...holder, details };
   const version = await tell(services.store, environment, generations, audit, context);

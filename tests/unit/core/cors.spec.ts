@@ -2,7 +2,7 @@ import { beginCallback } from "../../../assembly/abi/memory";
 import { corsPairs, isPreflight, preflightAllowed } from "../../../assembly/http/cors";
 import { beginPairs, endPairs, pairsAt, pairsBytes } from "../../../assembly/lib/pairs";
 import { Slice, askedMethod, method, origin } from "../../../assembly/http/headerScan";
-import { apiCors } from "../../../assembly/wire/apiRecord";
+import { apiCors } from "../../../assembly/wire/records";
 import { at, rawBytes } from "../helpers";
 import { pairsOf } from "./host";
 import { ApiSpec, CorsSpec } from "./wire";

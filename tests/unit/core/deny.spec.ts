@@ -4,9 +4,9 @@ import {
   API_NOT_ALLOWED, KEY_MISSING, UNKNOWN_KEY, METHOD_NOT_ALLOWED, NOT_READY, PATH_INVALID, REASONS, SNAPSHOT_STALE, UNKNOWN_API, reasonCode,
   reasonGrpcStatus, reasonStatus, reasonTitle,
 } from "../../../assembly/wire/reasons";
+import { apiCors } from "../../../assembly/wire/records";
 import { IdIndex } from "../../../assembly/snapshot/recordIndex";
 import { contentType, origin } from "../../../assembly/http/headerScan";
-import { apiCors } from "../../../assembly/wire/apiRecord";
 import { methodBit } from "../../../assembly/http/methods";
 import { METHOD_REFUSED, Router } from "../../../assembly/snapshot/router";
 import { at, rawBytes } from "../helpers";

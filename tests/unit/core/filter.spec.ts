@@ -2,9 +2,9 @@ import { beginCallback } from "../../../assembly/abi/memory";
 import { Config } from "../../../assembly/config/parse";
 import { crc32 } from "../../../assembly/lib/crc32";
 import { CONTINUE, PAUSE, decide } from "../../../assembly/request/decide";
+import { AUTH_JWT, AUTH_NONE, AUTH_KEY_OR_JWT, CONSUMER, KEY } from "../../../assembly/wire/enums";
 import {
-  AUTH_JWT, AUTH_KEYLESS, AUTH_KEY_OR_JWT, KEY, KEY_HAS_ADDRESSES, KEY_HAS_APIS, KEY_HAS_EXPIRES, KEY_HAS_NOT_BEFORE, KEY_HAS_SCOPES, KEY_HAS_TIER,
-  CONSUMER,
+  KEY_HAS_ADDRESSES, KEY_HAS_APIS, KEY_HAS_EXPIRES_AT_MS, KEY_HAS_NOT_BEFORE_MS, KEY_HAS_SCOPES, KEY_HAS_TIER,
 } from "../../../assembly/wire/records";
 import { Root } from "../../../assembly/plugin/instance";
 import { sha256 } from "../../../assembly/lib/sha256";
@@ -45,7 +45,7 @@ function records(): Payload {
   const free = new ApiSpec(2, "public");
   free.paths = ["/public"];
   free.methods = ["GET"];
-  free.mode = AUTH_KEYLESS;
+  free.mode = AUTH_NONE;
   const tokens = new ApiSpec(3, "tokens");
   tokens.paths = ["/tokens"];
   tokens.mode = AUTH_JWT;
@@ -63,8 +63,8 @@ function records(): Payload {
   addKey(payload, keyOf("1"), "k-active", 1);
   addKey(payload, keyOf("2"), "k-suspended", 1, 1);
   addKey(payload, keyOf("3"), "k-revoked", 1, 2);
-  addKey(payload, keyOf("4"), "k-from", 1, KEY_HAS_NOT_BEFORE, new Writer().u64(10_000));
-  addKey(payload, keyOf("5"), "k-until", 1, KEY_HAS_EXPIRES, new Writer().u64(20_000));
+  addKey(payload, keyOf("4"), "k-from", 1, KEY_HAS_NOT_BEFORE_MS, new Writer().u64(10_000));
+  addKey(payload, keyOf("5"), "k-until", 1, KEY_HAS_EXPIRES_AT_MS, new Writer().u64(20_000));
   addKey(payload, keyOf("6"), "k-idle", 2);
   addKey(payload, keyOf("7"), "k-bare", 3);
   addKey(payload, keyOf("8"), "k-lost", 4);

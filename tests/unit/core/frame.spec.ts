@@ -1,6 +1,6 @@
 import {
-  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MAX_BYTES, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType,
-  frameVersion, manifestOf, pageCount, pageIndex,
+  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MAX_BYTES, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore,
+  frameType, frameVersion, manifestOf, pageCount, pageIndex,
 } from "../../../assembly/wire/frame";
 import { Payload, Writer, flipBit, frame, manifest, page, sealFrame } from "./wire";
 

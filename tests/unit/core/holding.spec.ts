@@ -1,7 +1,7 @@
 import "../../../assembly/request/decide";
 import { beginCallback } from "../../../assembly/abi/memory";
 import { anyHeld, hold, resume } from "../../../assembly/request/snapshotWaiters";
-import { AUTH_KEYLESS } from "../../../assembly/wire/records";
+import { AUTH_NONE } from "../../../assembly/wire/enums";
 import { Root, allRoots, dropGone, enterRoot } from "../../../assembly/plugin/instance";
 import { Runtime } from "../../../assembly/plugin/runtime";
 import { configWith } from "./configs";
@@ -37,7 +37,7 @@ function begin(requests: u32 = 4): void {
 
 function load(): void {
   const api = new ApiSpec(1);
-  api.mode = AUTH_KEYLESS;
+  api.mode = AUTH_NONE;
   runtime.state.table = tableOf(new Payload().api(api));
 }
 

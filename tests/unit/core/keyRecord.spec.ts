@@ -1,5 +1,5 @@
-import { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../../assembly/wire/keyRecord";
-import { count } from "../../../assembly/wire/records";
+import { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../../assembly/wire/keyFields";
+import { count } from "../../../assembly/wire/lists";
 import { Writer, digestOf, keyBody } from "./wire";
 
 function open(flags: u32, fields: Writer): usize {

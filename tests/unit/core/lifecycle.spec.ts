@@ -1,7 +1,7 @@
 import { beginCallback } from "../../../assembly/abi/memory";
 import { CONTINUE, decide } from "../../../assembly/request/decide";
 import { answered, configure, serve, tick, woken } from "../../../assembly/lifecycle";
-import { AUTH_KEYLESS } from "../../../assembly/wire/records";
+import { AUTH_NONE } from "../../../assembly/wire/enums";
 import { Root, allRoots, rootById } from "../../../assembly/plugin/instance";
 import { rawBytes } from "../helpers";
 import { clock, forget, give, giveHeaders, giveProperty, giveVariable, refuse, startHost, takeCalls } from "./host";
@@ -75,7 +75,7 @@ function answer(id: u32, status: string, body: Writer): string {
 
 function openApi(): Payload {
   const api = new ApiSpec(1);
-  api.mode = AUTH_KEYLESS;
+  api.mode = AUTH_NONE;
   return new Payload().api(api);
 }
 

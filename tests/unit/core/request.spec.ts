@@ -1,8 +1,8 @@
-import {
-  HeaderPlan, SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, SOURCE_TOO_LONG, askedMethod, contentType, cookie, cookieCount, forged, forgedCount, host, method,
-  origin, path, source,
-} from "../../../assembly/http/headerScan";
 import { Config } from "../../../assembly/config/parse";
+import {
+  HeaderPlan, SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, SOURCE_TOO_LONG, askedMethod, contentType, cookie, cookieCount, forged,
+  forgedCount, host, method, origin, path, source,
+} from "../../../assembly/http/headerScan";
 import { configWith } from "./configs";
 import { pairsOf } from "./host";
 import { textAt } from "./wire";

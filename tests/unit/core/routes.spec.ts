@@ -1,6 +1,8 @@
 import { IdIndex } from "../../../assembly/snapshot/recordIndex";
-import { API, count, first, text, textBytes, validRecord } from "../../../assembly/wire/records";
-import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/wire/apiRecord";
+import { API } from "../../../assembly/wire/enums";
+import { count, first, text, textBytes } from "../../../assembly/wire/lists";
+import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/wire/records";
+import { validRecord } from "../../../assembly/wire/validate";
 import { ANY_METHOD, isFoldable, methodBit, methodBits, takesMethod } from "../../../assembly/http/methods";
 import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/snapshot/router";
 import { at, rawBytes } from "../helpers";

@@ -1,11 +1,11 @@
 import { MAP_REQUEST_HEADERS, headerPairs, value, valueBytes } from "../../../assembly/abi/host";
 import { beginCallback, scratch } from "../../../assembly/abi/memory";
 import { Config } from "../../../assembly/config/parse";
+import { Manifest } from "../../../assembly/wire/frame";
 import { HeaderPlan } from "../../../assembly/http/headerScan";
 import { sha256 } from "../../../assembly/lib/sha256";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "../../../assembly/request/stripKeys";
-import { Manifest } from "../../../assembly/wire/frame";
-import { KEY } from "../../../assembly/wire/records";
+import { KEY } from "../../../assembly/wire/enums";
 import { Table } from "../../../assembly/snapshot/table";
 import { at, rawBytes } from "../helpers";
 import { configWith } from "./configs";

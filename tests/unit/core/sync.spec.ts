@@ -5,7 +5,7 @@ import { STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_U
 import { runtimeOf } from "./tables";
 import { clock, forget, give, permit, refuse, share, shared, sharedAt, startHost, takeCalls, withhold } from "./host";
 import { rawBytes } from "../helpers";
-import { API } from "../../../assembly/wire/records";
+import { API } from "../../../assembly/wire/enums";
 import { ApiSpec, Payload, Writer, digestOf, frame, manifest, page } from "./wire";
 
 const S: u64 = 1_000_000_000;

@@ -1,7 +1,7 @@
 import { Config } from "../../../assembly/config/parse";
+import { Manifest } from "../../../assembly/wire/frame";
 import { Runtime } from "../../../assembly/plugin/runtime";
 import { SharedState } from "../../../assembly/gateway/sharedState";
-import { Manifest } from "../../../assembly/wire/frame";
 import { Root } from "../../../assembly/plugin/instance";
 import { APPLIED, APPLY_MORE, RECORDS_GOOD, Table, applyCursor, checkRecords } from "../../../assembly/snapshot/table";
 import { Meter } from "../../../assembly/telemetry";

@@ -1,4 +1,4 @@
-import { REASONS, UNKNOWN_KEY, NOT_READY, reasonCode } from "../../../assembly/wire/reasons";
+import { NOT_READY, REASONS, UNKNOWN_KEY, reasonCode } from "../../../assembly/wire/reasons";
 import {
   ADMITTED, GAUGE_AGE, GAUGE_KEYS, GAUGE_VERSION, HELD, KEYLESS, Meter, PASSED, PREFLIGHT, SYNC_FAILED, SYNC_OK, UNCHECKED, error, info, say, warn,
 } from "../../../assembly/telemetry";

@@ -1,6 +1,6 @@
 /** Records and frames for the tests, put together byte by byte. */
 import { crc32 } from "../../../assembly/lib/crc32";
-import { API, AUTH_KEY, CONSUMER, DELETE, KEY, LIMIT, TIER } from "../../../assembly/wire/records";
+import { API, AUTH_KEY, CONSUMER, DELETE, KEY, LIMIT, TIER } from "../../../assembly/wire/enums";
 
 /** Writes to memory of its own, which grows and is never given back. */
 export class Writer {

@@ -1,5 +1,6 @@
 import { applicable, findApplicable } from "../../../assembly/snapshot/applicableLimits";
-import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_IP, SUBJECT_KEY, limitId } from "../../../assembly/wire/limitRecord";
+import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_IP, SUBJECT_KEY } from "../../../assembly/wire/enums";
+import { limitId } from "../../../assembly/wire/records";
 import { startHost } from "../core/host";
 import { tableOf } from "../core/tables";
 import { Payload, digestOf } from "../core/wire";

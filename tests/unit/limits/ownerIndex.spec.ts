@@ -1,4 +1,5 @@
-import { OWNER_API, OWNER_ROUTE, OWNER_TIER, limitId, limitOwner } from "../../../assembly/wire/limitRecord";
+import { OWNER_API, OWNER_ROUTE, OWNER_TIER } from "../../../assembly/wire/enums";
+import { limitId, limitOwner } from "../../../assembly/wire/records";
 import { OwnerIndex, keyOwnerHash, ownerHash } from "../../../assembly/snapshot/limitOwners";
 import { digestOf } from "../core/wire";
 import { LimitSpec } from "./records";

@@ -1,5 +1,5 @@
 import { Runtime } from "../../../assembly/plugin/runtime";
-import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/wire/limitRecord";
+import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/wire/enums";
 import { TAKEN, VIOLATED, takeLimits } from "../../../assembly/request/consumeLimits";
 import { LEGACY_ENVOY, LEGACY_OFF, LEGACY_TYK, addNoted, noteHeaders } from "../../../assembly/request/rateLimitHeaders";
 import { findSlot, freeSlot } from "../../../assembly/request/streamSlots";
@@ -28,7 +28,7 @@ function begin(limits: LimitSpec[]): void {
 }
 
 function take(price: u32): u32 {
-  return takeLimits(runtime.counters, table, true, 0, 0, 2, -1, 0, false, price, false, false);
+  return takeLimits(runtime.counters, table, true, 0, 0, 2, -1, 0, 0, false, price, false, false);
 }
 
 /** What a response gets of the headers noted for it. */

@@ -1,8 +1,5 @@
 /** LIMIT records for the tests. */
-import {
-  KIND_RATE, OWNER_API, OWNER_KEY, OWNER_ROUTE, OWNER_TIER, PERIOD_NONE, SUBJECT_KEY,
-} from "../../../assembly/wire/limitRecord";
-import { LIMIT } from "../../../assembly/wire/records";
+import { KIND_RATE, LIMIT, OWNER_API, OWNER_KEY, OWNER_ROUTE, OWNER_TIER, PERIOD_NONE, SUBJECT_KEY } from "../../../assembly/wire/enums";
 import { Payload, Writer, digestOf } from "../core/wire";
 
 /** A limit of 10 a minute for each key of tier 1, unless told otherwise. */

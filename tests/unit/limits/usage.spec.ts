@@ -1,4 +1,5 @@
-import { ENTRY_MOST, USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED, Usage, hasLooks, noteLook, written } from "../../../assembly/usage/usageCells";
+import { ENTRY_MOST, Usage, hasLooks, noteLook, written } from "../../../assembly/usage/usageCells";
+import { USAGE_LOCAL, USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED } from "../../../assembly/wire/enums";
 import { clock, startHost } from "../core/host";
 import { digestOf } from "../core/wire";
 

@@ -1,4 +1,4 @@
-import { PERIOD_DAY, PERIOD_MONTH, PERIOD_WEEK } from "../../../assembly/wire/limitRecord";
+import { PERIOD_DAY, PERIOD_MONTH, PERIOD_WEEK } from "../../../assembly/wire/enums";
 import { windowAt, windowEndMs, windowStartMs } from "../../../assembly/limits/windows";
 import { CALENDAR } from "./calendar";
 import { LimitSpec } from "./records";

@@ -45,7 +45,8 @@ const LimitReport = Type.Object({
       description: "Whose limit it is: {kind: tier, tier}, {kind: api, api}, {kind: route, api, route} or {kind: key, key}.",
     },
   ),
-  api: Type.Optional(Type.String({ description: "With subject consumer+api: the API that is counted." })),
+  api: Type.Optional(Type.String({ description: "Where each API or route is counted apart: the API." })),
+  route: Type.Optional(Type.String({ description: "Where each route is counted apart: its methods and path; empty: requests of no route of the API." })),
   apis: Type.Array(Type.String(), { description: "The APIs at which it applies." }),
   generation: Type.Optional(whole("Raised by each reset and grant.")),
   pendingExtra: Type.Optional(whole("Granted before the window is open that first use opens.")),
@@ -64,13 +65,14 @@ const Quota = {
 };
 const Adjusted = Type.Object({
   version: whole("Reached by the news to the gateways."),
-  adjusted: Type.Array(Type.Object({ name: Type.String(), api: Type.Optional(Type.String()) })),
+  adjusted: Type.Array(Type.Object({ name: Type.String(), api: Type.Optional(Type.String()), route: Type.Optional(Type.String()) })),
   ...Quota,
 });
 
 const choice = {
   limit: Type.Optional(Type.String({ pattern: lowerIdPattern, description: "The limit's name." })),
   api: Type.Optional(Type.String({ pattern: lowerIdPattern, description: "Only the limit that applies at this API." })),
+  route: Type.Optional(Type.String({ maxLength: 700, description: "Where each route is counted apart: only the counter of this route, by methods and path as the report has it." })),
 };
 const ResetBody = Type.Object(choice, { ...closed, description: "Which counters; empty: all of this key or consumer." });
 const GrantBody = Type.Object(
@@ -124,6 +126,6 @@ export function quotaRoutes(app: App, services: Services): void {
   }
 }
 
-function choiceOf({ limit, api }: { limit?: string; api?: string }): Choice {
-  return { ...(limit === undefined ? {} : { limit }), ...(api === undefined ? {} : { api }) };
+function choiceOf({ limit, api, route }: Choice): Choice {
+  return { ...(limit === undefined ? {} : { limit }), ...(api === undefined ? {} : { api }), ...(route === undefined ? {} : { route }) };
 }

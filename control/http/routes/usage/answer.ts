@@ -1,6 +1,6 @@
 /** What usage looks like from outside: JSON rows, and the same as CSV. */
 import { Type } from "@sinclair/typebox";
-import { reasons } from "../../../domain/reasons.ts";
+import { reasons } from "../../../../protocol/reasons.ts";
 import { timeText } from "../../../domain/time.ts";
 import type { UsageCell } from "../../../usage/cells.ts";
 import { countColumns, latencyColumns, responsesOf, statusClasses } from "../../../usage/columns.ts";

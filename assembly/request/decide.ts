@@ -81,13 +81,16 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   readTarget(table.router, !config.pathCaseSensitive, host.at, host.bytes, path.at, path.bytes);
   let found = NO_API;
   let preflight = isPreflight();
+  let askedApi: usize = 0;
   if (preflight) {
     found = findPlace(askedMethod.at, askedMethod.bytes);
-    // The routes may take it for a preflight, whatever API has OPTIONS itself.
     if (found == AMBIGUOUS) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
-    preflight = found == API_FOUND && apiCors(matchedApi) != 0 && preflightAllowed(apiCors(matchedApi));
+    if (found == API_FOUND && apiCors(matchedApi) != 0) askedApi = matchedApi;
+    preflight = askedApi != 0 && preflightAllowed(apiCors(askedApi));
   }
   if (!preflight) found = findPlace(method.at, method.bytes);
+  // Routes send a preflight to the API whose method it asks for, whatever its origin: it mustn't go there by the rules of one that takes OPTIONS.
+  if (!preflight && askedApi != 0 && found == API_FOUND && matchedApi != askedApi) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
   if (found > METHOD_REFUSED) return refuse(root, unfit(found), 0, STRIP_KNOWN, -1);
   if (found == METHOD_REFUSED) return refuse(root, METHOD_NOT_ALLOWED, 0, STRIP_KNOWN, -1);
   if (found == NO_API) {

@@ -20,7 +20,11 @@ paths:
 function commandsOf(text: string): string[][] {
   const shown = [...blocksOf(text, "sh"), ...blocksOf(text, "console")].join("\n").replace(/\\\n\s*/g, " ");
   return [...shown.matchAll(/npx tollgate ([^\n|;&)>#]+)/g)]
-    .map(([, command = ""]) => [...command.trim().matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => (quoted ?? plain!).replace("sha256:…", `sha256:${"0".repeat(64)}`)))
+    .map(([, command = ""]) =>
+      [...command.trim().matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) =>
+        (quoted ?? plain!).replace("sha256:…", `sha256:${"0".repeat(64)}`),
+      ),
+    )
     .filter((words) => !runElsewhere.test(words.join(" ")) && !words.some((word) => word.startsWith("<")));
 }
 

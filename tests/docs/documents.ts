@@ -28,7 +28,11 @@ export function anchorsOf(text: string): Set<string> {
   const anchors = new Set<string>();
   const seen = new Map<string, number>();
   for (const [, heading = ""] of withoutBlocks(text).matchAll(/^#{1,6} +(.+?) *$/gm)) {
-    const slug = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase().replaceAll(/[^\p{L}\p{N}_\- ]/gu, "").replaceAll(" ", "-");
+    const slug = heading
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_\- ]/gu, "")
+      .replaceAll(" ", "-");
     const count = seen.get(slug) ?? 0;
     seen.set(slug, count + 1);
     anchors.add(count === 0 ? slug : `${slug}-${count}`);
@@ -38,7 +42,11 @@ export function anchorsOf(text: string): Set<string> {
 
 /** The targets of a page's links and images. */
 export function linksOf(text: string): string[] {
-  return [...withoutBlocks(text).replaceAll(/`[^`\n]*`/g, "").matchAll(/\]\(([^()\s]+)\)/g)].map(([, target = ""]) => target);
+  return [
+    ...withoutBlocks(text)
+      .replaceAll(/`[^`\n]*`/g, "")
+      .matchAll(/\]\(([^()\s]+)\)/g),
+  ].map(([, target = ""]) => target);
 }
 
 function withoutBlocks(text: string): string {

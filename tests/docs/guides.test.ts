@@ -19,11 +19,18 @@ function faultsOf(block: string): string[] {
   if (syntax.length > 0) return syntax;
   if (isTollgateFile(block)) {
     const { spec, problems } = loadFile(block);
-    const faults = problems.filter(({ severity }) => severity === "error").map(({ message, line }) => `line ${line}: ${message}`);
+    const faults = problems
+      .filter(({ severity }) => severity === "error")
+      .map(({ message, line }) => `line ${line}: ${message}`);
     return spec === undefined && faults.length === 0 ? ["not valid"] : faults;
   }
   // A guide shows the fields it is about: the two that every plugin has come from `manifests` or `envoy-config`.
-  if (isPluginConfiguration(block)) return checkPlugin({ environment: "default", control: { cluster: "c", authority: "a" }, ...(documents[0]!.toJS() as object) }).map(({ message }) => message);
+  if (isPluginConfiguration(block))
+    return checkPlugin({
+      environment: "default",
+      control: { cluster: "c", authority: "a" },
+      ...(documents[0]!.toJS() as object),
+    }).map(({ message }) => message);
   return [];
 }
 

@@ -10,13 +10,15 @@ const pages = [...pagesIn("docs"), ...pagesIn("examples")];
 
 /** What is wrong with the links of a page. */
 function brokenLinks(page: string): string[] {
-  return linksOf(readPage(page)).filter((link) => !/^[a-z]+:/.test(link)).flatMap((link) => {
-    const [path = "", anchor] = link.split("#");
-    const target = path === "" ? page : normalize(join(dirname(page), path));
-    if (!existsSync(join(projectRoot(), target))) return [`${link}: no such file`];
-    if (anchor === undefined || !target.endsWith(".md")) return [];
-    return anchorsOf(readPage(target)).has(anchor) ? [] : [`${link}: no such heading`];
-  });
+  return linksOf(readPage(page))
+    .filter((link) => !/^[a-z]+:/.test(link))
+    .flatMap((link) => {
+      const [path = "", anchor] = link.split("#");
+      const target = path === "" ? page : normalize(join(dirname(page), path));
+      if (!existsSync(join(projectRoot(), target))) return [`${link}: no such file`];
+      if (anchor === undefined || !target.endsWith(".md")) return [];
+      return anchorsOf(readPage(target)).has(anchor) ? [] : [`${link}: no such heading`];
+    });
 }
 
 describe("every link resolves in", () => {
@@ -28,6 +30,11 @@ describe("every link resolves in", () => {
 });
 
 it("every page of docs is reached from docs/README.md", () => {
-  const reached = new Set(linksOf(readPage("docs/README.md")).map((link) => normalize(join("docs", link.split("#")[0]!))));
-  assert.deepEqual(pagesIn("docs").filter((page) => page !== "docs/README.md" && !reached.has(page)), []);
+  const reached = new Set(
+    linksOf(readPage("docs/README.md")).map((link) => normalize(join("docs", link.split("#")[0]!))),
+  );
+  assert.deepEqual(
+    pagesIn("docs").filter((page) => page !== "docs/README.md" && !reached.has(page)),
+    [],
+  );
 });

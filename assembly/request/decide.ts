@@ -31,7 +31,7 @@ import { denyLimited } from "./denyLimited";
 import { DRY, TAKEN, UNSUPPORTED, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./consumeLimits";
 import { noteHeaders } from "./rateLimitHeaders";
 import { wait } from "./limitWaiters";
-import { API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
+import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
 import { noteRequest } from "./responses";
 import { Table } from "../snapshot/table";
@@ -81,11 +81,16 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   readTarget(table.router, !config.pathCaseSensitive, host.at, host.bytes, path.at, path.bytes);
   let found = NO_API;
   let preflight = isPreflight();
+  let askedApi: usize = 0;
   if (preflight) {
     found = findPlace(askedMethod.at, askedMethod.bytes);
-    preflight = found == API_FOUND && apiCors(matchedApi) != 0 && preflightAllowed(apiCors(matchedApi));
+    if (found == AMBIGUOUS) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
+    if (found == API_FOUND && apiCors(matchedApi) != 0) askedApi = matchedApi;
+    preflight = askedApi != 0 && preflightAllowed(apiCors(askedApi));
   }
   if (!preflight) found = findPlace(method.at, method.bytes);
+  // Routes send a preflight to the API whose method it asks for, whatever its origin: it mustn't go there by the rules of one that takes OPTIONS.
+  if (!preflight && askedApi != 0 && found == API_FOUND && matchedApi != askedApi) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
   if (found > METHOD_REFUSED) return refuse(root, unfit(found), 0, STRIP_KNOWN, -1);
   if (found == METHOD_REFUSED) return refuse(root, METHOD_NOT_ALLOWED, 0, STRIP_KNOWN, -1);
   if (found == NO_API) {

@@ -18,6 +18,8 @@ const CELLS: u32 = 16384;
 /** Cells in use at which a batch is due at once, and beyond which detail is given up. */
 const CROWDED: u32 = 4096;
 const FULL: u32 = 8192;
+/** Cells in use at which the minute stands still, as in a very long outage: each minute takes cells, and some must always be free. */
+const FROZEN: u32 = CELLS - 1024;
 const CELL_BYTES: u32 = 152;
 const COUNTS_AT: u32 = 40;
 /** So many are told. */
@@ -43,6 +45,7 @@ export class Usage {
 
   /** Looks at the wall clock: a minute is as exact as a tick is. */
   tick(): void {
+    if (this.used >= FROZEN) return;
     this.minute = <u32>(wallNs() / 60_000_000_000);
   }
 

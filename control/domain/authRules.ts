@@ -27,7 +27,7 @@ export function checkAuth({ auth }: Pick<Api, "auth">, report: Report, path: Pro
   if (mode === "key-and-jwt") {
     const idle = (["tierClaim", "scopeClaim"] as const).filter((name) => jwt[name] !== undefined);
     if (jwt.unknownConsumers === "allow") report([...at, "unknownConsumers"], "With `key-and-jwt` the key says who calls, so that nobody is unknown.", "Remove `unknownConsumers`.");
-    for (const name of idle) report([...at, name], `\`${name}\` has no effect with \`both\`: tier and scopes are the key's.`, `Remove \`${name}\`.`, "warning");
+    for (const name of idle) report([...at, name], `\`${name}\` has no effect with \`key-and-jwt\`: tier and scopes are the key's.`, `Remove \`${name}\`.`, "warning");
   } else if (jwt.unknownConsumers === "allow" && jwt.tierClaim === undefined) {
     report([...at, "unknownConsumers"], "Unknown callers have no record, and so no tier.", "Add `tierClaim`, or set `unknownConsumers` to deny.");
   }

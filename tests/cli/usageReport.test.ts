@@ -68,7 +68,7 @@ test("usage: what can't be", async () => {
   const gone = await run("usage", "--by", "minute", "--since", "30d");
   assert.equal(gone.code, 1);
   assert.match(gone.stderr, /Minutes are kept from \S+ on\.[^]*\(status 422, usage_minutes_gone\)/);
-  assert.match((await run("usage", "--since", "soon")).stderr, /`from` is neither a time/);
+  assert.match((await run("usage", "--since", "soon")).stderr, /`from` is `soon`\. Give a time such as /);
 });
 
 test("quota: shown, granted, reset", async () => {

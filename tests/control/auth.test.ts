@@ -45,7 +45,7 @@ describe("auth", () => {
     ["unknown callers without a tier", { mode: "jwt", jwt: { issuers: [issuer], unknownConsumers: "allow" } }, /unknownConsumers: Unknown callers have no record, and so no tier\./],
     ["unknown callers who have a key", { mode: "key-and-jwt", jwt: { issuers: [issuer], unknownConsumers: "allow" } }, /unknownConsumers: With `key-and-jwt` the key says who calls/],
     ["a tier's claim that the key overrules", { mode: "key-and-jwt", jwt: { issuers: [issuer], tierClaim: "plan" } }, /^warning: .*tierClaim: `tierClaim` has no effect with `key-and-jwt`/],
-    ["a mode that there isn't", { mode: "mtls" }, /^apis\[0\]\.auth\.mode: "mtls" is not allowed here\./],
+    ["a mode that there isn't", { mode: "both" }, /^apis\[0\]\.auth\.mode: "both" is not allowed here\./],
   ];
   for (const [what, auth, problem] of bad) {
     it(`finds ${what}`, () => {

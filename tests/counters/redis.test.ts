@@ -11,6 +11,26 @@ import { counterContract } from "./contract.ts";
 import { type RedisServer, startRedis, startRedisCluster } from "../kit/redis.ts";
 import { ask, Clock, dayMs, Desk, environment, firstUse, Lane, minuteMs, otherSubject, quota, rate, startMs, subject, tell } from "./support.ts";
 
+/* Tests run while this module still waits for a server: what they use stands above. */
+/** No shares: they are sized by a count of lanes that may be a second old. */
+const anOp = fc.record({
+  wireId: fc.constantFrom(1, 1, 2, 3),
+  actions: fc.constantFrom(leaseAction.ask, leaseAction.ask, leaseAction.ask, 0, leaseAction.close, leaseAction.ask | leaseAction.next),
+  subject: fc.constantFrom(subject, otherSubject),
+  windowStartMs: fc.constantFrom(0, startMs),
+  held: fc.nat(20),
+  returned: fc.nat(10),
+  need: fc.integer({ min: 1, max: 5 }),
+  want: fc.integer({ min: 1, max: 30 }),
+});
+const step = fc.record({
+  kind: fc.constantFrom("call", "call", "call", "call", "call", "call", "resend", "reset", "grant"),
+  replica: fc.nat(1),
+  lane: fc.nat(2),
+  ops: fc.array(anOp, { minLength: 1, maxLength: 4 }),
+  passMs: fc.constantFrom(0, 0, 5, 300, 2000, 20_000),
+});
+
 const server = await startRedis().catch((error: unknown) => String(error));
 const opened: RedisCounterStore[] = [];
 
@@ -215,25 +235,6 @@ function replicas(url: string): void {
     }), { numRuns: 25 });
   });
 }
-
-/** No shares: they are sized by a count of lanes that may be a second old. */
-const anOp = fc.record({
-  wireId: fc.constantFrom(1, 1, 2, 3),
-  actions: fc.constantFrom(leaseAction.ask, leaseAction.ask, leaseAction.ask, 0, leaseAction.close, leaseAction.ask | leaseAction.next),
-  subject: fc.constantFrom(subject, otherSubject),
-  windowStartMs: fc.constantFrom(0, startMs),
-  held: fc.nat(20),
-  returned: fc.nat(10),
-  need: fc.integer({ min: 1, max: 5 }),
-  want: fc.integer({ min: 1, max: 30 }),
-});
-const step = fc.record({
-  kind: fc.constantFrom("call", "call", "call", "call", "call", "call", "resend", "reset", "grant"),
-  replica: fc.nat(1),
-  lane: fc.nat(2),
-  ops: fc.array(anOp, { minLength: 1, maxLength: 4 }),
-  passMs: fc.constantFrom(0, 0, 5, 300, 2000, 20_000),
-});
 
 function recalls(url: string): void {
   it("are passed on to other replicas, not to oneself", async () => {

@@ -30,6 +30,8 @@ export function randomRequest(random: Random, apis: readonly RandomApi[]): WireR
   const other = random.chance(0.8) ? aim : random.pick(apis);
   if (preflight) {
     headers.push(["origin", originOf(other.id)], ["access-control-request-method", random.chance(0.9) ? (random.chance(0.5) && aim.methods.length > 0 ? random.pick(aim.methods) : random.pick(knownMethods)) : random.pick(oddMethods)]);
+    // Node's HTTP/2 sends each of these once.
+    if (protocol === "http1" && random.chance(0.2)) headers.splice(random.below(3), 0, random.chance(0.5) ? ["access-control-request-method", random.pick(knownMethods)] : ["origin", originOf(random.pick(apis).id)]);
   } else if (random.chance(0.05)) headers.push(["origin", originOf(other.id)]);
   if (random.chance(0.45)) headers.push(["x-api-key", keyOf(other.id)]);
   return { protocol, method, headers, ...targetAndHosts(random, protocol, host, path) };

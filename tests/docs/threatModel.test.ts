@@ -6,8 +6,8 @@ import { it } from "node:test";
 import { projectRoot } from "../../control/projectPaths.ts";
 
 it("names only tests that exist", () => {
-  const page = readFileSync(join(projectRoot(), "docs", "threat-model.md"), "utf8");
-  const links = [...page.matchAll(/\[([^\]]+\.test\.ts)\]\(\.\.\/([^)]+)\)/g)];
+  const page = readFileSync(join(projectRoot(), "docs", "operate", "threat-model.md"), "utf8");
+  const links = [...page.matchAll(/\[([^\]]+\.test\.ts)\]\((?:\.\.\/)+([^)]+)\)/g)];
   assert.ok(links.length >= 10, `only ${links.length} tests are named`);
   for (const [, text, target] of links) {
     assert.equal(text, target);

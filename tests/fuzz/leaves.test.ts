@@ -176,7 +176,7 @@ describe("addresses", () => {
 describe("paths", () => {
   const tricky = textOf(
     "/", "/", "/", "a", "b.c", ".", "..", ";", ";x=1", "%2e", "%2E", "%2f", "%5C", "%3b", "%25", "%252e", "%61", "%20", "%", "2", "e", "f", "\\", "?", "#",
-    "%c3%a9", "%c0%ae", "\xc3\xa9", "\xe0\x80", "%00", "%7f", " ",
+    "%c3%a9", "%c0%ae", "%3f", "%23", "%253F", "A", "\xc3\xa9", "\xe0\x80", "%00", "%7f", " ",
   ).map((text) => `/${text}`);
   const gentle = textOf("/a", "/b", "/..a", "/.b", "/%61", "/a;x", "/a;..", "%2e", "%20", "%25", "c", ".", "?").map((text) => `/${text}`);
 
@@ -201,7 +201,7 @@ describe("paths", () => {
       const path = reference.pathOf(text);
       const decoded = decode(path);
       const normalize = (read: string): string => posix.normalize(read.replaceAll("\\", "/"));
-      if (verdict === 0) assert.equal(decoded, path);
+      if ((verdict & 2) === 0) assert.equal(decoded, path);
       assert.equal(normalize(path), path);
       assert.equal(normalize(decoded), decoded);
       const twice = reference.unescape(decoded);

@@ -12,9 +12,9 @@ export const pathOf = (target: string): string => target.replace(/\?[^]*$/, "");
 
 const OVERLONG = /[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]|\xf8[\x80-\x87]|\xfc[\x80-\x83]/;
 // separators, dots, controls, another `%`, and the unreserved characters
-const DOUBLY_ESCAPED = /%(?:[01][0-9a-f]|7f|25|2f|3b|5c|2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)/i;
+const DOUBLY_ESCAPED = /%(?:[01][0-9a-f]|7f|2[35f]|3[bf]|5c|2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)/i;
 
-/** 1: invalid, 2: a decoded match is needed, 0: plain. */
+/** 1: invalid; else 2: a decoded match is needed, and 4: one without regard to case. */
 export function judgePath(target: string): number {
   const path = pathOf(target);
   if (!path.startsWith("/") || /[\0-\x20\x7f#\\]/.test(path)) return 1;
@@ -24,8 +24,9 @@ export function judgePath(target: string): number {
   // Only a `%` that an escape made can begin a doubly encoded one: a plain one has been decoded away.
   if (DOUBLY_ESCAPED.test(decoded)) return 1;
   const segments = withoutParameters(decoded).split("/").slice(1);
-  if (segments.some((segment, i) => segment === "." || segment === ".." || (segment === "" && i < segments.length - 1))) return 1;
-  return /[%;]/.test(path) ? 2 : 0;
+  // Decoded, a `?` or `#` was encoded: for a backend that decodes before it splits, the segment ends there.
+  if (segments.some((segment, i) => /^\.{1,2}(?:[?#]|$)/.test(segment) || (segment === "" && i < segments.length - 1))) return 1;
+  return (/[%;]/.test(path) ? 2 : 0) | (/[A-Z\x80-\xff]/.test(path.replace(/%[0-9a-f]{2}/gi, "")) ? 4 : 0);
 }
 
 const formDecode = (text: string): string => unescape(text.replaceAll("+", " "));

@@ -20,6 +20,32 @@ function gateway(): Gateway {
   return readyGateway({ spec });
 }
 
+test("a preflight is refused where its path is ambiguous for the method that it asks for, though another API takes OPTIONS", () => {
+  const spec: FileInput = {
+    ...basicSpec(),
+    apis: [
+      { id: "items", hosts: ["*"], paths: ["/items"], methods: ["GET"], upstream, cors },
+      { id: "options", hosts: ["*"], paths: ["/items"], methods: ["OPTIONS"], upstream, auth: { mode: "none" } },
+      { id: "upper", hosts: ["*"], paths: ["/ITEMS"], methods: ["GET"], upstream },
+    ],
+  };
+  assert.equal(outcome(readyGateway({ spec }).get("/items", preflight("https://shop.example.com"), { method: "OPTIONS" })), "path_ambiguous");
+});
+
+test("a preflight of another origin is refused where another API takes OPTIONS", () => {
+  const spec: FileInput = {
+    ...basicSpec(),
+    apis: [
+      { id: "items", hosts: ["*"], paths: ["/items"], methods: ["GET"], upstream, cors },
+      { id: "options", hosts: ["*"], paths: ["/items"], methods: ["OPTIONS"], upstream, auth: { mode: "none" } },
+    ],
+  };
+  const asked = (origin: string, method: string): string => outcome(readyGateway({ spec }).get("/items", preflight(origin, method), { method: "OPTIONS" }));
+  assert.equal(asked("https://evil.example.com", "GET"), "path_ambiguous");
+  assert.equal(asked("https://shop.example.com", "GET"), "admitted");
+  assert.equal(asked("https://evil.example.com", "DELETE"), "admitted", "no API takes DELETE: it's no preflight");
+});
+
 const preflight = (origin: string, method = "GET"): Record<string, string> => ({ origin, "access-control-request-method": method });
 
 describe("a preflight", () => {

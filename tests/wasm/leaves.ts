@@ -10,11 +10,13 @@ import { JsonReader } from "../../assembly/config/json";
 export { base64Decode } from "../../assembly/lib/base64";
 export { bearerToken } from "../../assembly/http/bearer";
 export { matchList, parseAddress } from "../../assembly/lib/cidr";
-export { findCookie, removeCookie } from "../../assembly/http/cookie";
+import { removeCookie as removeCookieFrom } from "../../assembly/http/cookie";
+export { findCookie } from "../../assembly/http/cookie";
 export { checkKeyForm, keyEnvironmentBytes } from "../../assembly/auth/keyFormat";
 export { foldEquals, foldStartsWith } from "../../assembly/http/headerNames";
 export { decodePath, pathBytes, scanPath } from "../../assembly/http/pathSafety";
-export { findQuery, removeQuery } from "../../assembly/http/query";
+import { removeQuery as removeQueryFrom } from "../../assembly/http/query";
+export { findQuery } from "../../assembly/http/query";
 export { sha256 } from "../../assembly/lib/sha256";
 
 const SCRATCH = memory.data(1 << 20, 16);
@@ -27,6 +29,16 @@ export function scratch(): usize {
 /** Without the default argument, which an export can't have. */
 export function crc32(ptr: usize, len: u32, seed: u32): u32 {
   return crc32From(ptr, len, seed);
+}
+
+/** The same. */
+export function removeQuery(path: usize, pathLen: u32, name: usize, nameLen: u32, out: usize): u32 {
+  return removeQueryFrom(path, pathLen, name, nameLen, out);
+}
+
+/** The same. */
+export function removeCookie(header: usize, len: u32, name: usize, nameLen: u32, out: usize): u32 {
+  return removeCookieFrom(header, len, name, nameLen, out);
 }
 
 /** Whether the bytes are one JSON value. */

@@ -84,7 +84,7 @@ export class Mesh {
     this.put("gateway", gatewayService(kind, httpPort));
     this.put("control-endpoint", [controlEndpoint(this.control.syncPort)]);
     if (!manifests) this.put("control", [controlService()]);
-    const sidecarPorts = await freePorts(2 * services.length);
+    const sidecarPorts = await freePorts(2 * services.filter(({ sidecar }) => sidecar === true).length);
     for (const one of services) await (one.sidecar === true ? this.addSidecarService(one, sidecarPorts.pop()!) : this.addService(one));
     for (const [name, some] of Object.entries(objects)) this.put(name, some);
     this.kubernetes = await KubernetesApi.start({ folder: this.cluster, gatewayApi });

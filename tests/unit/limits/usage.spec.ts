@@ -190,6 +190,22 @@ describe("usage", () => {
     usage.free();
   });
 
+  it("goes on counting in the last minute that it has cells for, in an outage without end", () => {
+    const usage = begin();
+    for (let minute: u64 = 0; minute < 600; minute++) {
+      clock((1000 + minute) * MINUTE_MS, 0);
+      usage.tick();
+      for (let metric: u32 = 0; metric < 40; metric++) usage.refuse(1, 0, 1, 0, USAGE_REFUSED + metric);
+    }
+    let refused: u32 = 0;
+    while (usage.used > 0) {
+      const got = drained(usage);
+      for (let i = 0; i < got.length; i++) refused += <u32>parseInt(got[i].split("=")[1]);
+    }
+    expect(refused).toBe(600 * 40);
+    usage.free();
+  });
+
   it("that is disowned keeps its sums, its minutes and its keys' digests, and no wire id", () => {
     const usage = begin();
     usage.admit(1, 2, 3, digestOf(4), 5, 0);

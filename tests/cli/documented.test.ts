@@ -51,6 +51,6 @@ describe("a command in", () => {
   }
 
   it("the guide to Istio is looked at", () => {
-    assert.ok(commandsIn(readFileSync(join(root, "docs", "istio.md"), "utf8")).length >= 8);
+    assert.ok(commandsIn(readFileSync(join(root, "docs/get-started/istio.md"), "utf8")).length >= 8);
   });
 });

@@ -306,7 +306,7 @@ describe("the database", () => {
 
 describe("the table in docs/operate/failure-modes.md", () => {
   it("names tests that are there", async () => {
-    const text = await readFile(join(projectRoot(), "docs", "failure-modes.md"), "utf8");
+    const text = await readFile(join(projectRoot(), "docs", "operate", "failure-modes.md"), "utf8");
     const table = /<!-- what-a-client-sees -->\n([\s\S]*?)<!-- \/what-a-client-sees -->/.exec(text)?.[1] ?? "";
     const rows = table.split("\n").slice(2).filter((line) => line !== "");
     assert.ok(rows.length >= 20, String(rows.length));

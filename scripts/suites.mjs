@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { root } from "./prepare.mjs";
 
 /** Suites that aren't a folder of test files for Node. */
-export const commands = ["typecheck", "generated", "unit"];
+export const commands = ["typecheck", "generated", "lint", "format", "unit"];
 
 /**
  * Files of these suites wait for windows, leases and processes more than they compute: twice as many run side by side as there are processors.

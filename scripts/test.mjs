@@ -49,7 +49,7 @@ function merged(suites) {
 }
 
 function commands() {
-  return { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/generate.mjs", "--check"]), unit: runUnits };
+  return { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/generate.mjs", "--check"]), lint: runCommand(["npm", "run", "--silent", "lint"]), format: runCommand(["npm", "run", "--silent", "format:check"]), unit: runUnits };
 }
 
 /** A suite of one check: the command ends with 0. */

@@ -15,7 +15,7 @@ export function beginPairs(): void {
 /** Adds a pair; the bytes must stay where they are until `endPairs`. */
 export function pair(name: usize, nameBytes: u32, value: usize, valueBytes: u32): void {
   if (count == MOST) return;
-  const part = parts + (<usize>(count++) << 4);
+  const part = parts + (usize(count++) << 4);
   store<u32>(part, <u32>name);
   store<u32>(part, nameBytes, 4);
   store<u32>(part, <u32>value, 8);

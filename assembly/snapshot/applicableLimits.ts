@@ -44,7 +44,7 @@ export function findApplicable(table: Table, tier: u32, api: u32, route: i32, di
 // @ts-ignore: decorator
 @inline
 function add(record: usize): void {
-  if (count < MOST) store<u32>(list + (<usize>(count++) << 2), <u32>record);
+  if (count < MOST) store<u32>(list + (usize(count++) << 2), <u32>record);
 }
 
 /** Puts a limit in place of one of the same name, or beside the others. */
@@ -69,7 +69,7 @@ function dropCallers(): void {
   let kept: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const r = applicable(i);
-    if (!countsCaller(limitSubject(r))) store<u32>(list + (<usize>(kept++) << 2), <u32>r);
+    if (!countsCaller(limitSubject(r))) store<u32>(list + (usize(kept++) << 2), <u32>r);
   }
   count = kept;
 }

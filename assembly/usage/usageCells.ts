@@ -106,7 +106,7 @@ export class Usage {
         store<u32>(at, consumer, 12);
         memory.copy(at + 16, digest, 16);
         store<u32>(at, metric, 32);
-        store<u32>(this.list + (<usize>(this.used++) << 2), i);
+        store<u32>(this.list + (usize(this.used++) << 2), i);
         return at;
       }
       if (load<u32>(at) == this.minute && load<u32>(at, 4) == api && load<u32>(at, 8) == route && load<u32>(at, 12) == consumer && load<u32>(at, 32) == metric &&

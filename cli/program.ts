@@ -21,6 +21,18 @@ export async function runCli(args: readonly string[], context: Context): Promise
 
 /** The program with the files loaded that the command line needs: those of the group of the command that it names. */
 async function buildProgram(args: readonly string[], context: Context): Promise<Command> {
+  const program = rootProgram(context);
+  const named = commandNamed(program, args);
+  for (const { commands, load } of commandGroups) {
+    if (named !== undefined && Object.hasOwn(commands, named)) (await load())(program, context);
+    else for (const [name, description] of Object.entries(commands)) program.command(name).description(description);
+  }
+  inherit(program);
+  return program;
+}
+
+/** The program with its global options, before any command is added. */
+export function rootProgram(context: Context): Command {
   const program = new Command("tollgate");
   program
     .description("API keys, tiers, quotas and identity claims, decided inside Envoy")
@@ -33,12 +45,6 @@ async function buildProgram(args: readonly string[], context: Context): Promise<
     .showHelpAfterError("(--help shows what there is)")
     .exitOverride()
     .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(maskSecrets(text)) });
-  const named = commandNamed(program, args);
-  for (const { commands, load } of commandGroups) {
-    if (named !== undefined && Object.hasOwn(commands, named)) (await load())(program, context);
-    else for (const [name, description] of Object.entries(commands)) program.command(name).description(description);
-  }
-  inherit(program);
   return program;
 }
 

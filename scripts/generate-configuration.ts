@@ -157,7 +157,7 @@ const filterMetrics = markdownTable(
   ["metric", "kind", "meaning"],
   [
     ...filterNames("plain", counters).map((name) => [code(name), "counter", counters[name]!]),
-    ["`refused.<reason>`", "counter", "Requests answered in the upstream's place, by [reason](../operate/failure-modes.md)."],
+    ["`refused.<reason>`", "counter", "Requests answered in the upstream's place, by [reason](reasons.md)."],
     ["`observed.<reason>`", "counter", "With `mode: observe`: requests that would have been refused."],
     ...filterNames("gauges", gauges).map((name) => [code(name), "gauge", gauges[name]!]),
   ],

@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 
 const root = resolve(import.meta.dirname, "../..");
 const chapter = readFileSync(join(root, "docs/operate/operations.md"), "utf8").split("\n## ").find((text) => text.startsWith("Log lines"))!;
-const [filterPart = "", controlPart = ""] = chapter.split("### Of control");
+const [filterPart = "", controlPart = ""] = chapter.split("### Of the control plane");
 
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })

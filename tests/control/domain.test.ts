@@ -392,6 +392,15 @@ describe("diff", () => {
 });
 
 describe("the table of reasons", () => {
+  it("has a title of at most five words, and full sentences for the meaning and the remedy", () => {
+    assert.ok(reasons.length > 30);
+    for (const { code, title, meaning, remedy } of reasons) {
+      assert.match(title, /^[A-Z]\S*(?: \S+){0,4}$/, code);
+      assert.match(meaning, /^[A-Z].*\.$/, code);
+      assert.match(remedy, /^[A-Z].*\.$/, code);
+    }
+  });
+
   it("says of every 503, and of nothing else, when to try again", () => {
     for (const { code, status, retryAfterSeconds } of reasons) assert.equal(retryAfterSeconds !== undefined, status === 503, code);
   });

@@ -24,7 +24,7 @@ test("create shows the key once, list and get never", async () => {
   const key = /^key +(\S+)$/m.exec(outcome.stdout)![1]!;
   const id = /^id +(\S+)$/m.exec(outcome.stdout)![1]!;
   assert.ok(wellFormedKey(key));
-  assert.match(outcome.stdout, /it is not stored and can't be shown again/);
+  assert.match(outcome.stdout, /It is not stored and can't be shown again/);
 
   const listed = await keys("list", "--consumer", "acme");
   assert.match(listed.stdout, new RegExp(`^ID +PREFIX +CONSUMER +TIER +STATE +EXPIRES +NAME\n${id} +${key.slice(0, 15)} +acme +- +active +- +mobile app\n$`));

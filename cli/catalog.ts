@@ -12,92 +12,92 @@ export interface CommandGroup {
 export const commandGroups: readonly CommandGroup[] = [
   {
     commands: {
-      serve: "run the control service until SIGTERM; its settings are environment variables",
-      run: "run control, an Envoy with the filter and a demo upstream on this machine, until Ctrl-C",
-      "envoy-config": "print an Envoy configuration for a file's APIs, with the filter, as YAML",
-      snapshot: "look into snapshots and what control sends to gateways",
+      serve: "Run the control plane until SIGTERM. Environment variables configure it.",
+      run: "Run a control plane, an Envoy with the filter and a demo upstream on this machine until Ctrl-C.",
+      "envoy-config": "Print an Envoy configuration with the filter for the APIs of a file, as YAML.",
+      snapshot: "Inspect snapshots and other messages that the control plane sends to gateways.",
     },
     load: async () => (await import("./commands/local.ts")).addLocalCommands,
   },
   {
     commands: {
-      validate: "check a file, without control",
-      diff: "say what applying a file would change",
-      apply: "make the environment as a file says, in one change",
-      export: "print the environment as a tollgate.yaml, keys by digest only",
-      compile: "print the plugin's configuration for a gateway without control, the snapshot inside",
+      validate: "Validate a configuration file without a control plane.",
+      diff: "Preview what applying a configuration file would change.",
+      apply: "Apply a configuration file atomically.",
+      export: "Export the environment as a configuration file. Keys are exported as digests only.",
+      compile: "Print the plugin configuration, with a snapshot, for a gateway without a control plane.",
     },
     load: async () => (await import("./commands/files.ts")).addFileCommands,
   },
   {
     commands: {
-      import: "make a tollgate.yaml of what others describe",
+      import: "Create a configuration file from another format.",
     },
     load: async () => (await import("./commands/importOpenapi.ts")).addImportCommands,
   },
   {
     commands: {
-      manifests: "write Kubernetes YAML for a file's APIs: control, the filter, routes and policies, for Istio's ingress gateway",
+      manifests: "Write Kubernetes manifests for an Istio ingress gateway: the control plane, the filter, routes and policies.",
     },
     load: async () => (await import("./commands/manifests.ts")).addManifestsCommand,
   },
   {
     commands: {
-      routes: "print who may call what: routes, scopes, tiers and consumers, limits and where they come from",
+      routes: "Show who may call which routes: scopes, tiers and consumers, limits and where they are defined.",
     },
     load: async () => (await import("./commands/routes.ts")).addRoutesCommand,
   },
   {
     commands: {
-      simulate: "replay access logs against a file's limits: who would have been limited, when, by what",
+      simulate: "Replay access logs against the limits of a file. Shows which callers would have been limited, when, and by which limit.",
     },
     load: async () => (await import("./commands/simulate.ts")).addSimulateCommand,
   },
   {
     commands: {
-      keys: "issue, list, rotate, revoke, suspend and import keys",
+      keys: "Create, list, rotate, revoke, suspend and import API keys.",
     },
     load: async () => (await import("./commands/keys.ts")).addKeyCommands,
   },
   {
     commands: {
-      apis: "list, get, put and delete APIs",
-      tiers: "list, get, put and delete tiers",
-      consumers: "list, get, put and delete consumers",
+      apis: "List, get, put and delete APIs.",
+      tiers: "List, get, put and delete tiers.",
+      consumers: "List, get, put and delete consumers.",
     },
     load: async () => (await import("./commands/records.ts")).addRecordCommands,
   },
   {
     commands: {
-      usage: "what was admitted and refused",
+      usage: "Show how many requests were allowed and denied.",
     },
     load: async () => (await import("./commands/usage.ts")).addUsageCommand,
   },
   {
     commands: {
-      quota: "show, reset and extend what limits count of a key or a consumer",
+      quota: "Show, reset and extend the quotas of a key or a consumer.",
     },
     load: async () => (await import("./commands/quota.ts")).addQuotaCommands,
   },
   {
     commands: {
-      environments: "list and create environments",
-      "gateway-tokens": "create, list and delete gateway tokens, by which gateways reach the sync port",
-      "admin-tokens": "create, list and delete admin tokens",
-      gateways: "show each gateway with its version, lag and last contact",
-      audit: "show who changed what, newest first; of every environment unless one is named",
+      environments: "List and create environments.",
+      "gateway-tokens": "Create, list and delete gateway tokens, which authenticate gateways to the control plane.",
+      "admin-tokens": "Create, list and delete admin tokens.",
+      gateways: "List gateways with their version, lag and last contact.",
+      audit: "Show the audit log, newest entries first. Covers all environments unless you name one.",
     },
     load: async () => (await import("./commands/administration.ts")).addAdministrationCommands,
   },
   {
     commands: {
-      doctor: "ask a gateway's Envoy and control, and say what is wrong and what to do; ends with 1 when there is a fault",
+      doctor: "Diagnose a gateway and its control plane, and suggest fixes. Exits with 1 if it finds a fault.",
     },
     load: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
   },
   {
     commands: {
-      "signing-keys": "list and rotate the keys that sign internal tokens",
+      "signing-keys": "List and rotate the keys that sign internal tokens.",
     },
     load: async () => (await import("./commands/signingKeys.ts")).addSigningKeyCommands,
   },

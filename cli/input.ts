@@ -8,7 +8,7 @@ import { RefusedError } from "./failure.ts";
 
 /** Adds `-f`; `shown` is what help says in place of the standard path. */
 export function withFile(command: Command, standard?: string, shown?: string): Command {
-  const option = new Option("-f, --file <path>", "the file; - for standard input");
+  const option = new Option("-f, --file <path>", "File to read; - for standard input");
   return command.addOption(standard === undefined ? option.makeOptionMandatory() : option.default(standard, shown));
 }
 

@@ -35,14 +35,14 @@ async function buildProgram(args: readonly string[], context: Context): Promise<
 export function rootProgram(context: Context): Command {
   const program = new Command("tollgate");
   program
-    .description("API keys, tiers, quotas and identity claims, decided inside Envoy")
+    .description("API keys, rate limits and quotas, enforced inside the Envoy proxy your Istio gateway already runs.")
     .version(packageVersion())
-    .option("--url <url>", "control's admin API (TOLLGATE_URL; default http://127.0.0.1:8090)")
-    .option("--token <token>", "admin token; TOLLGATE_ADMIN_TOKEN keeps it out of the list of processes")
-    .option("-e, --environment <name>", "environment (TOLLGATE_ENVIRONMENT; default: the file's, else default)")
-    .option("--json", "results for machines")
+    .option("--url <url>", "URL of the admin API (TOLLGATE_URL; default: http://127.0.0.1:8090)")
+    .option("--token <token>", "Admin token; TOLLGATE_ADMIN_TOKEN keeps it out of the process list")
+    .option("-e, --environment <name>", "Environment (TOLLGATE_ENVIRONMENT; default: the one in the file, or default)")
+    .option("--json", "Output JSON")
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    .showHelpAfterError("(--help shows what there is)")
+    .showHelpAfterError("(run with --help for usage)")
     .exitOverride()
     .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(maskSecrets(text)) });
   return program;

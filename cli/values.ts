@@ -3,7 +3,7 @@ import { futureTime, lengthSeconds, momentMs, MomentError, timeOrDateMs } from "
 import { timeText } from "../control/domain/time.ts";
 
 /** How a moment is written, for options' descriptions. */
-export const momentHelp = "an RFC 3339 time, a date, or a length from now in s, m, h, d, w, mo or y, such as 90d";
+export const momentHelp = "an RFC 3339 time, a date, or a duration from now in s, m, h, d, w, mo or y, such as 90d";
 
 /** A length such as `90d` or `0`, in seconds. */
 export function durationSeconds(text: string): number {

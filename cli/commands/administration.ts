@@ -94,7 +94,7 @@ export function addAdministrationCommands(program: Command, context: Context): v
 
   program
     .command("gateways")
-    .description("show each gateway with its version, lag and last contact")
+    .description("List gateways with their version, lag and last contact.")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
       const answer = await clientOf(context, options).call<{ version: number; items: Gateway[] }>("GET", "/v1/gateways", { query: { environment: environmentOf(context, options) } });
@@ -102,11 +102,11 @@ export function addAdministrationCommands(program: Command, context: Context): v
     });
 
   withLimit(program.command("audit"))
-    .description("show who changed what, newest first; of every environment unless one is named")
-    .option("--actor <name>", "only what was done with the admin token of this name")
-    .option("--action <action>", "only create, update, delete, apply, issue, rotate, revoke, …")
-    .option("--kind <kind>", "only api, tier, consumer, key, environment, gateway-token, admin-token, internal-token or token-key")
-    .option("--id <id>", "only this record")
+    .description("Show the audit log, newest entries first. Covers all environments unless you name one.")
+    .option("--actor <name>", "Show only changes made with the admin token of this name")
+    .option("--action <action>", "Show only this action: create, update, delete, apply, issue, rotate, revoke, …")
+    .option("--kind <kind>", "Show only this kind of record: api, tier, consumer, key, environment, gateway-token, admin-token, internal-token or token-key")
+    .option("--id <id>", "Show only the record with this ID")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ limit: number; actor?: string; action?: string; kind?: string; id?: string }>(command);
       const { actor, action, kind, id } = options;
@@ -116,10 +116,10 @@ export function addAdministrationCommands(program: Command, context: Context): v
 }
 
 function addEnvironments(program: Command, context: Context): void {
-  const environments = program.command("environments").description("list and create environments");
+  const environments = program.command("environments").description("List and create environments.");
   environments
     .command("list")
-    .description("list environments with their versions")
+    .description("List environments with their versions.")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
       const { items } = await clientOf(context, options).call<Listed<Environment>>("GET", "/v1/environments");
@@ -127,7 +127,7 @@ function addEnvironments(program: Command, context: Context): void {
     });
   environments
     .command("create <id>")
-    .description("create an environment")
+    .description("Create an environment.")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
       const made = await clientOf(context, options).call<Environment>("POST", "/v1/environments", { body: { id } });
@@ -135,7 +135,7 @@ function addEnvironments(program: Command, context: Context): void {
     });
   environments
     .command("renew-epoch <id>")
-    .description("make every gateway load a whole snapshot; needed after the database was restored from a backup")
+    .description("Renew the epoch, so that every gateway loads a full snapshot. Do this after you restore the database from a backup.")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
       const renewed = await clientOf(context, options).call<Environment>("POST", `/v1/environments/${encodeURIComponent(id)}/renew-epoch`);
@@ -144,14 +144,14 @@ function addEnvironments(program: Command, context: Context): void {
 }
 
 function addGatewayTokens(program: Command, context: Context): void {
-  const tokens = addTokens(program, context, "gateway-tokens", "gateway tokens, by which gateways reach the sync port", gatewayTokenColumns);
+  const tokens = addTokens(program, context, "gateway-tokens", "gateway tokens, which authenticate gateways to the control plane", gatewayTokenColumns);
   tokens
     .command("create")
-    .description("issue a gateway token; it is shown this once. A group has at most two valid ones")
-    .requiredOption("--group <name>", "the gateway group")
-    .option("--name <name>", "a name for people")
-    .option("--api <id>", "an API that the group may see; may be repeated; default: all", collect)
-    .option("--expires <time>", `when the token ends: ${momentHelp}`, (text) => expiry(text))
+    .description("Create a gateway token. The token is shown only once. A gateway group has at most two valid tokens.")
+    .requiredOption("--group <name>", "Gateway group")
+    .option("--name <name>", "Display name")
+    .option("--api <id>", "ID of an API that the group receives; repeatable (default: all)", collect)
+    .option("--expires <time>", `When the token expires: ${momentHelp}`, (text) => expiry(text))
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ group: string; name?: string; api?: string[]; expires?: string }>(command);
       const body = { group: options.group, name: options.name, apis: options.api, expiresAt: options.expires };
@@ -164,9 +164,9 @@ function addAdminTokens(program: Command, context: Context): void {
   const tokens = addTokens(program, context, "admin-tokens", "admin tokens", tokenColumns);
   tokens
     .command("create")
-    .description("issue an admin token; it is shown this once")
-    .requiredOption("--name <name>", "whose it is; the audit log shows it")
-    .option("--expires <time>", `when the token ends: ${momentHelp}`, (text) => expiry(text))
+    .description("Create an admin token. The token is shown only once.")
+    .requiredOption("--name <name>", "Name of the owner, as the audit log shows it")
+    .option("--expires <time>", `When the token expires: ${momentHelp}`, (text) => expiry(text))
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ name: string; expires?: string }>(command);
       const made = await clientOf(context, options).call<Token & { token: string }>("POST", "/v1/admin-tokens", { body: { name: options.name, expiresAt: options.expires } });
@@ -176,11 +176,11 @@ function addAdminTokens(program: Command, context: Context): void {
 
 /** A command with list and delete; admin tokens belong to no environment. */
 function addTokens(program: Command, context: Context, section: "gateway-tokens" | "admin-tokens", title: string, columns: readonly Column<Token>[]): Command {
-  const parent = program.command(section).description(`create, list and delete ${title}`);
+  const parent = program.command(section).description(`Create, list and delete ${title}.`);
   const query = (options: object): Record<string, string | undefined> => (section === "gateway-tokens" ? { environment: environmentOf(context, options) } : {});
   parent
     .command("list")
-    .description("list them, without the tokens themselves")
+    .description("List tokens without their secrets.")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
       const { items } = await clientOf(context, options).call<Listed<Token>>("GET", `/v1/${section}`, { query: query(options) });
@@ -188,7 +188,7 @@ function addTokens(program: Command, context: Context, section: "gateway-tokens"
     });
   parent
     .command("delete <id>")
-    .description("delete one; who uses it is refused from now on")
+    .description("Delete a token. Requests that use it are rejected from now on.")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
       await clientOf(context, options).call("DELETE", `/v1/${section}/${encodeURIComponent(id)}`, { query: query(options) });
@@ -198,5 +198,5 @@ function addTokens(program: Command, context: Context, section: "gateway-tokens"
 }
 
 function tokenText(made: Token & { token: string }): string {
-  return `token ${made.token}\nid    ${made.id}\nKeep the token now: it is not stored and can't be shown again.\n`;
+  return `token ${made.token}\nid    ${made.id}\nSave the token now. It is not stored and can't be shown again.\n`;
 }

@@ -28,15 +28,15 @@ interface DoctorOptions {
 export function addDoctorCommand(program: Command, context: Context): void {
   program
     .command("doctor")
-    .description("ask a gateway's Envoy and control, and say what is wrong and what to do; ends with 1 when there is a fault")
-    .option("--envoy-admin <url>", "Envoy's admin page; in a mesh after kubectl port-forward <pod> 15000", "http://127.0.0.1:9901")
-    .option("--no-envoy", "don't ask Envoy")
-    .option("--no-control", "don't ask control")
-    .option("--module <module>", "the module that should run, as a file or as sha256:<hex> of it or of its image; may be repeated", collect)
-    .option("--wait <seconds>", "how long to watch counters of failures that aren't zero; 0: not at all", seconds, 6)
-    .option("--all", "show what is well, too")
-    .option("--save <file>", "write what was answered, to look at it elsewhere; it holds no tokens and no keys, but names")
-    .option("--from <file>", "judge such a file; nobody is asked")
+    .description("Diagnose a gateway and its control plane, and suggest fixes. Exits with 1 if it finds a fault.")
+    .option("--envoy-admin <url>", "URL of the Envoy admin interface; in a mesh, run kubectl port-forward <pod> 15000 first", "http://127.0.0.1:9901")
+    .option("--no-envoy", "Skip Envoy")
+    .option("--no-control", "Skip the control plane")
+    .option("--module <module>", "Module that should run: a file, or the sha256:<hex> of the file or its image; repeatable", collect)
+    .option("--wait <seconds>", "How long to watch failure counters that aren't zero; 0 skips this", seconds, 6)
+    .option("--all", "Show passed checks too")
+    .option("--save <file>", "Save the responses to diagnose them elsewhere; the file contains names, but no tokens or keys")
+    .option("--from <file>", "Diagnose a saved file, without a network call")
     .action(async (_options, command: Command) => {
       const options = optionsOf<DoctorOptions>(command);
       const evidence = options.from === undefined ? await ask(context, options) : await saved(options.from, await digests(options.module));

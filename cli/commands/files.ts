@@ -38,7 +38,7 @@ interface Plan {
 
 export function addFileCommands(program: Command, context: Context): void {
   withFile(program.command("validate"), standardFile)
-    .description("check a file, without control")
+    .description("Validate a configuration file without a control plane.")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string }>(command);
       const text = await readInputFile(context, options.file);
@@ -51,9 +51,9 @@ export function addFileCommands(program: Command, context: Context): void {
     });
 
   withFile(program.command("diff"), standardFile)
-    .description("say what applying a file would change")
-    .option("--prune", "also delete what the file's sections don't name")
-    .option("--exit-code", "end with 1 when there is something to change")
+    .description("Preview what applying a configuration file would change.")
+    .option("--prune", "Also delete records that the sections of the file don't name")
+    .option("--exit-code", "Exit with 1 if there are changes")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string; prune?: boolean; exitCode?: boolean }>(command);
       const plan = await send<Plan>(context, options, "/v1/diff");
@@ -63,8 +63,8 @@ export function addFileCommands(program: Command, context: Context): void {
     });
 
   withFile(program.command("apply"), standardFile)
-    .description("make the environment as a file says, in one change")
-    .option("--prune", "also delete what the file's sections don't name")
+    .description("Apply a configuration file atomically.")
+    .option("--prune", "Also delete records that the sections of the file don't name")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string; prune?: boolean }>(command);
       const applied = await send<Plan & { version: number }>(context, options, "/v1/apply");
@@ -74,8 +74,8 @@ export function addFileCommands(program: Command, context: Context): void {
 
   program
     .command("export")
-    .description("print the environment as a tollgate.yaml, keys by digest only")
-    .option("-o, --output <path>", "write to this file")
+    .description("Export the environment as a configuration file. Keys are exported as digests only.")
+    .option("-o, --output <path>", "Write to this file")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ output?: string }>(command);
       const text = await clientOf(context, options).call<string>("GET", "/v1/export", { query: { environment: environmentOf(context, options) } });
@@ -84,10 +84,10 @@ export function addFileCommands(program: Command, context: Context): void {
     });
 
   withFile(program.command("compile"), standardFile)
-    .description("print the plugin's configuration for a gateway without control, the snapshot inside")
-    .option("--snapshot", "print only the snapshot, base64")
-    .option("--plugin-config <path>", "YAML or JSON with more of the plugin's configuration, e.g. keySources")
-    .option("-o, --output <path>", "write to this file")
+    .description("Print the plugin configuration, with a snapshot, for a gateway without a control plane.")
+    .option("--snapshot", "Print only the snapshot, in base64")
+    .option("--plugin-config <path>", "YAML or JSON file with more plugin configuration, such as keySources")
+    .option("-o, --output <path>", "Write to this file")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string; snapshot?: boolean; pluginConfig?: string; output?: string }>(command);
       const plugin = options.pluginConfig === undefined ? {} : await readPluginConfig(context, options.pluginConfig);

@@ -23,15 +23,15 @@ interface Options {
 }
 
 export function addImportCommands(program: Command, context: Context): void {
-  const parent = program.command("import").description("make a tollgate.yaml of what others describe");
+  const parent = program.command("import").description("Create a configuration file from another format.");
   withFile(parent.command("openapi"))
-    .description("make APIs of an OpenAPI 3 document, YAML or JSON")
-    .option("--host <name>", "a host of the APIs, in place of the document's; may be repeated", host)
-    .option("--id <id>", "the API's id (default: of the title)", id)
-    .option("--service <name>", "where the service runs: its host name", service)
-    .option("--port <number>", "the service's port", port)
-    .option("--prefix <path>", "the path before all paths, in place of that of the document's servers", prefix)
-    .option("-o, --output <path>", "write to this file; - for standard output", "-")
+    .description("Create APIs from an OpenAPI 3 document in YAML or JSON.")
+    .option("--host <name>", "Host of the APIs; repeatable (default: the hosts of the document)", host)
+    .option("--id <id>", "ID of the API (default: derived from the title)", id)
+    .option("--service <name>", "Host name of the upstream service", service)
+    .option("--port <number>", "Port of the upstream service", port)
+    .option("--prefix <path>", "Prefix of all paths (default: the path of the document's servers)", prefix)
+    .option("-o, --output <path>", "Write to this file; - for standard output", "-")
     .action(async (_options, command: Command) => {
       const options = optionsOf<Options>(command);
       const text = await readInputFile(context, options.file);

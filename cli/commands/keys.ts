@@ -46,20 +46,20 @@ interface ImportResult {
 type Issued = Key & { key: string; warning?: string };
 
 export function addKeyCommands(program: Command, context: Context): void {
-  const keys = program.command("keys").description("issue, list, rotate, revoke, suspend and import keys");
+  const keys = program.command("keys").description("Create, list, rotate, revoke, suspend and import API keys.");
 
   keys
     .command("create")
-    .description("issue a key; it is shown this once")
-    .requiredOption("--consumer <id>", "whose key it is")
-    .option("--id <id>", "the key's id; default: made up")
-    .option("--name <name>", "a name for people")
-    .option("--tier <id>", "instead of the consumer's")
-    .option("--expires <time>", `when the key ends: ${momentHelp}`, (text) => expiry(text))
-    .option("--not-before <time>", `when the key becomes valid: ${momentHelp}`, (text) => timeOrLength(text))
-    .option("--cidr <network>", "callers must come from here; may be repeated", collect)
-    .option("--api <id>", "only this API; may be repeated", collect)
-    .option("--scope <scope>", "only this scope of the tier; may be repeated", collect)
+    .description("Create an API key. The key is shown only once.")
+    .requiredOption("--consumer <id>", "ID of the consumer that owns the key")
+    .option("--id <id>", "ID of the key (default: generated)")
+    .option("--name <name>", "Display name")
+    .option("--tier <id>", "Tier of the key (default: the tier of the consumer)")
+    .option("--expires <time>", `When the key expires: ${momentHelp}`, (text) => expiry(text))
+    .option("--not-before <time>", `When the key becomes valid: ${momentHelp}`, (text) => timeOrLength(text))
+    .option("--cidr <network>", "Network that callers must call from; repeatable", collect)
+    .option("--api <id>", "Allow only this API; repeatable", collect)
+    .option("--scope <scope>", "Allow only this scope of the tier; repeatable", collect)
     .action(async (_options, command: Command) => {
       const options = optionsOf<CreateOptions>(command);
       const { consumer, id, name, tier, expires, notBefore, cidr, api, scope } = options;
@@ -70,9 +70,9 @@ export function addKeyCommands(program: Command, context: Context): void {
     });
 
   withLimit(keys.command("list"))
-    .description("list keys, without the keys themselves")
-    .option("--consumer <id>", "only those of this consumer")
-    .option("--state <state>", "only active, suspended or revoked ones")
+    .description("List API keys without their secrets.")
+    .option("--consumer <id>", "Show only keys of this consumer")
+    .option("--state <state>", "Show only keys in this state: active, suspended or revoked")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ limit: number; consumer?: string; state?: string }>(command);
       const query = { environment: environmentOf(context, options), consumer: options.consumer, state: options.state };
@@ -83,9 +83,9 @@ export function addKeyCommands(program: Command, context: Context): void {
 
   keys
     .command("rotate <id>")
-    .description("issue a successor with the same rights; the old key lives for a grace, never past its own expiry")
-    .option("--grace <length>", "how long the old key stays valid, e.g. 24h; 0 revokes it at once (default: 24h)", durationSeconds)
-    .option("--new-id <id>", "the new key's id; default: made up")
+    .description("Create a successor with the same permissions. The old key stays valid for a grace period, but never beyond its own expiry.")
+    .option("--grace <length>", "How long the old key stays valid, such as 24h; 0 revokes it immediately (default: 24h)", durationSeconds)
+    .option("--new-id <id>", "ID of the new key (default: generated)")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf<{ grace?: number; newId?: string }>(command);
       const path = `/v1/keys/${encodeURIComponent(id)}/rotate`;
@@ -99,12 +99,12 @@ export function addKeyCommands(program: Command, context: Context): void {
       warn(context, options, rotated);
     });
 
-  addAction(keys, context, "keys", "revoke", "revoke a key for good", "revoked");
-  addAction(keys, context, "keys", "suspend", "refuse a key until it is resumed", "suspended");
-  addAction(keys, context, "keys", "resume", "end a key's suspension", "active again");
+  addAction(keys, context, "keys", "revoke", "Revoke an API key permanently.", "revoked");
+  addAction(keys, context, "keys", "suspend", "Suspend an API key until you resume it.", "suspended");
+  addAction(keys, context, "keys", "resume", "Resume a suspended API key.", "active again");
 
   withFile(keys.command("import"))
-    .description("import keys from JSON lines: each with `consumer` and `sha256`, or `key` in any form, which control digests and forgets")
+    .description("Import API keys from JSON lines with `consumer` and either `sha256` or `key`. The control plane hashes each `key` and stores only the digest.")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string }>(command);
       const client = clientOf(context, options, importTimeoutMs);
@@ -138,7 +138,7 @@ function issuedText(issued: Issued): string {
   if (issued.expiresAt !== undefined) lines.push(`expires  ${issued.expiresAt}`);
   const scopes = words(issued.scopes);
   if (scopes !== undefined) lines.push(`scopes   ${scopes}`);
-  return `${lines.join("\n")}\nKeep the key now: it is not stored and can't be shown again.\n`;
+  return `${lines.join("\n")}\nSave the key now. It is not stored and can't be shown again.\n`;
 }
 
 /** A file, or standard input for `-`, as a stream: an import may be larger than memory. */

@@ -22,14 +22,14 @@ type Address = { host: string; port: number };
 export function addLocalCommands(program: Command, context: Context): void {
   program
     .command("serve")
-    .description("run the control service until SIGTERM; its settings are environment variables")
+    .description("Run the control plane until SIGTERM. Environment variables configure it.")
     .action(async () => {
       const exitCode = await runControl(context.env, (text) => context.streams.err(`${text}\n`));
       if (exitCode !== 0) throw new RefusedError("");
     });
 
   withFile(program.command("run"), join(projectRoot(), "examples", "demo", "tollgate.yaml"), "the demo's")
-    .description("run control, an Envoy with the filter and a demo upstream on this machine, until Ctrl-C")
+    .description("Run a control plane, an Envoy with the filter and a demo upstream on this machine until Ctrl-C.")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string }>(command);
       const stop = new AbortController();
@@ -39,17 +39,17 @@ export function addLocalCommands(program: Command, context: Context): void {
     });
 
   withFile(program.command("envoy-config"), "tollgate.yaml")
-    .description("print an Envoy configuration for a file's APIs, with the filter, as YAML")
-    .option("--standalone", "put a snapshot of the file into it: no control needed")
-    .addOption(new Option("--listen <host:port>", "where the gateway listens").argParser(hostAndPort).default({ host: "127.0.0.1", port: 10000 }, "127.0.0.1:10000"))
-    .addOption(new Option("--admin <host:port>", "where Envoy's admin page is").argParser(hostAndPort).default({ host: "127.0.0.1", port: 9901 }, "127.0.0.1:9901"))
-    .addOption(new Option("--sync <host:port>", "control's sync port").argParser(hostAndPort).default({ host: "127.0.0.1", port: 8091 }, "127.0.0.1:8091"))
-    .option("--upstream <host:port>", "send every request here, not to the file's upstreams", hostAndPort)
-    .addOption(new Option("--wasm <path>", "the built filter, as Envoy finds it").default(wasmPath(), "the one built here"))
-    .option("--access-log <path>", "a file, or stdout", "stdout")
-    .option("--plugin-config <path>", "YAML or JSON with more of the plugin's configuration")
-    .option("--trusted-hops <number>", "proxies before Envoy whose X-Forwarded-For is believed", wholeNumber(0), 0)
-    .option("-o, --output <path>", "write to this file")
+    .description("Print an Envoy configuration with the filter for the APIs of a file, as YAML.")
+    .option("--standalone", "Embed a snapshot of the file, so that no control plane is needed")
+    .addOption(new Option("--listen <host:port>", "Address of the gateway listener").argParser(hostAndPort).default({ host: "127.0.0.1", port: 10000 }, "127.0.0.1:10000"))
+    .addOption(new Option("--admin <host:port>", "Address of the Envoy admin interface").argParser(hostAndPort).default({ host: "127.0.0.1", port: 9901 }, "127.0.0.1:9901"))
+    .addOption(new Option("--sync <host:port>", "Address of the control plane's sync port").argParser(hostAndPort).default({ host: "127.0.0.1", port: 8091 }, "127.0.0.1:8091"))
+    .option("--upstream <host:port>", "Send every request to this address instead of the upstreams of the file", hostAndPort)
+    .addOption(new Option("--wasm <path>", "Path of the built filter, as Envoy sees it").default(wasmPath(), "the one built here"))
+    .option("--access-log <path>", "File for the access log, or stdout", "stdout")
+    .option("--plugin-config <path>", "YAML or JSON file with more plugin configuration")
+    .option("--trusted-hops <number>", "Number of trusted proxies in front of Envoy that set X-Forwarded-For", wholeNumber(0), 0)
+    .option("-o, --output <path>", "Write to this file")
     .action(async (_options, command: Command) => {
       const options = optionsOf<EnvoyConfigOptions>(command);
       const plugin = options.pluginConfig === undefined ? { keySources: localKeySources } : await readPluginConfig(context, options.pluginConfig);
@@ -69,10 +69,10 @@ export function addLocalCommands(program: Command, context: Context): void {
       await deliver(context, text, options.output);
     });
 
-  const snapshot = program.command("snapshot").description("look into snapshots and what control sends to gateways");
+  const snapshot = program.command("snapshot").description("Inspect snapshots and other messages that the control plane sends to gateways.");
   snapshot
     .command("inspect <path>")
-    .description("decode a file of frames, base64 of them, or a plugin's configuration with a snapshot; - for standard input")
+    .description("Decode frames, base64-encoded frames, or a plugin configuration with a snapshot. Use - for standard input.")
     .action(async (path: string, _options, command: Command) => {
       const options = optionsOf(command);
       const content = path === "-" ? Buffer.from(await context.readInput(), "latin1") : await readBytes(path);

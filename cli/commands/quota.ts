@@ -47,10 +47,10 @@ function countsBy({ subject, api, route }: LimitReport): string {
 }
 
 export function addQuotaCommands(program: Command, context: Context): void {
-  const quota = program.command("quota").description("show, reset and extend what limits count of a key or a consumer");
+  const quota = program.command("quota").description("Show, reset and extend the quotas of a key or a consumer.");
 
   withHolder(quota.command("show"))
-    .description("how the limits stand that count a key or a consumer")
+    .description("Show the limits that count a key or a consumer, with usage.")
     .action(async (_options, command: Command) => {
       const options = optionsOf<HolderOptions>(command);
       const query = { environment: environmentOf(context, options) };
@@ -59,7 +59,7 @@ export function addQuotaCommands(program: Command, context: Context): void {
     });
 
   withChoice(withHolder(quota.command("reset")))
-    .description("forget what was spent in the current windows")
+    .description("Reset the counters of the current windows to zero.")
     .action(async (_options, command: Command) => {
       const options = optionsOf<ChoiceOptions>(command);
       const adjusted = await adjust(context, options, "reset", {});
@@ -67,7 +67,7 @@ export function addQuotaCommands(program: Command, context: Context): void {
     });
 
   withChoice(withHolder(quota.command("grant <amount>")))
-    .description("give a current window so much on top; without --limit, that of the only quota")
+    .description("Add extra quota to the current window. Without --limit, the only quota receives it.")
     .action(async (text: string, _options, command: Command) => {
       const amount = wholeNumber(1)(text);
       const options = optionsOf<ChoiceOptions>(command);
@@ -77,11 +77,11 @@ export function addQuotaCommands(program: Command, context: Context): void {
 }
 
 function withHolder(command: Command): Command {
-  return command.option("--key <id>", "the limits that count this key").option("--consumer <id>", "the limits that count this consumer");
+  return command.option("--key <id>", "Select the limits that count this key").option("--consumer <id>", "Select the limits that count this consumer");
 }
 
 function withChoice(command: Command): Command {
-  return command.option("--limit <name>", "only this limit").option("--api <id>", "only the limit that applies at this API").option("--route <methods and path>", "only the counter of this route, where each is counted apart");
+  return command.option("--limit <name>", "Select only this limit").option("--api <id>", "Select only the limit that applies to this API").option("--route <methods and path>", "Select only the counter of this route, for limits with a counter for each route");
 }
 
 async function adjust(context: Context, options: ChoiceOptions, act: "reset" | "grant", body: object): Promise<Adjusted> {

@@ -14,7 +14,7 @@ const standardLimit = 100;
 
 /** Adds `--limit`. */
 export function withLimit(command: Command): Command {
-  return command.option("--limit <number>", "show at most so many; 0: all", wholeNumber(0), standardLimit);
+  return command.option("--limit <number>", "Maximum number of rows; 0 shows all", wholeNumber(0), standardLimit);
 }
 
 /** Prints what `listAll` gave, and on standard error that there is more. */
@@ -52,8 +52,8 @@ export function addRecordCommands(program: Command, context: Context): void {
   addKind(program, context, "apis", "APIs", apiColumns);
   addKind(program, context, "tiers", "tiers", tierColumns);
   const consumers = addKind(program, context, "consumers", "consumers", consumerColumns);
-  addAction(consumers, context, "consumers", "suspend", "refuse all keys of a consumer until it is resumed", "suspended");
-  addAction(consumers, context, "consumers", "resume", "end a consumer's suspension", "active again");
+  addAction(consumers, context, "consumers", "suspend", "Suspend a consumer: deny all of its keys and tokens until you resume it.", "suspended");
+  addAction(consumers, context, "consumers", "resume", "Resume a suspended consumer.", "active again");
 }
 
 /** Adds a command that posts to `/v1/<section>/<id>/<action>`. */
@@ -73,7 +73,7 @@ export function addAction(parent: Command, context: Context, section: string, ac
 export function addGetAndDelete(parent: Command, context: Context, section: string): void {
   parent
     .command("get <id>")
-    .description("print one")
+    .description("Show one record.")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
       const found = await clientOf(context, options).call<object>("GET", `/v1/${section}/${encodeURIComponent(id)}`, { query: { environment: environmentOf(context, options) } });
@@ -81,7 +81,7 @@ export function addGetAndDelete(parent: Command, context: Context, section: stri
     });
   parent
     .command("delete <id>")
-    .description("delete one")
+    .description("Delete one record.")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
       await clientOf(context, options).call("DELETE", `/v1/${section}/${encodeURIComponent(id)}`, { query: { environment: environmentOf(context, options) } });
@@ -90,16 +90,16 @@ export function addGetAndDelete(parent: Command, context: Context, section: stri
 }
 
 function addKind<T extends { id: string }>(program: Command, context: Context, section: string, title: string, columns: readonly Column<T>[]): Command {
-  const parent = program.command(section).description(`list, get, put and delete ${title}`);
+  const parent = program.command(section).description(`List, get, put and delete ${title}.`);
   withLimit(parent.command("list"))
-    .description(`list ${title}`)
+    .description(`List ${title}.`)
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ limit: number }>(command);
       printList(context, options, await listAll<T>(clientOf(context, options), `/v1/${section}`, { environment: environmentOf(context, options) }, options.limit), columns);
     });
   addGetAndDelete(parent, context, section);
   withFile(parent.command("put"))
-    .description("create or replace one, or each of a list, from YAML or JSON with its id")
+    .description("Create or replace one record, or each of a list, from YAML or JSON. Every record needs an `id`.")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string }>(command);
       const client = clientOf(context, options);

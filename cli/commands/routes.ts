@@ -22,12 +22,12 @@ interface Options {
 export function addRoutesCommand(program: Command, context: Context): void {
   program
     .command("routes")
-    .description("print who may call what: routes, scopes, tiers and consumers, limits and where they come from")
-    .option("-f, --file <path>", "of this file; - for standard input (default: of control)")
-    .option("--api <id>", "only this API's")
-    .option("--tier <id>", "what this tier may call")
-    .option("--consumer <id>", "what this consumer may call")
-    .option("--key <id>", "what this key may call")
+    .description("Show who may call which routes: scopes, tiers and consumers, limits and where they are defined.")
+    .option("-f, --file <path>", "Read this file; - for standard input (default: the control plane)")
+    .option("--api <id>", "Show only routes of this API")
+    .option("--tier <id>", "Show what this tier may call")
+    .option("--consumer <id>", "Show what this consumer may call")
+    .option("--key <id>", "Show what this key may call")
     .action(async (_options, command: Command) => {
       const options = optionsOf<Options>(command);
       if ([options.tier, options.consumer, options.key].filter((one) => one !== undefined).length > 1) throw new UsageError("Give one of --tier, --consumer and --key.");

@@ -22,10 +22,10 @@ const columns: Column<TokenKey>[] = [
 ];
 
 export function addSigningKeyCommands(program: Command, context: Context): void {
-  const keys = program.command("signing-keys").description("list and rotate the keys that sign internal tokens");
+  const keys = program.command("signing-keys").description("List and rotate the keys that sign internal tokens.");
   keys
     .command("list")
-    .description("list the keys that services may see, without the private parts")
+    .description("List the published keys without their private parts.")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
       const { items } = await clientOf(context, options).call<Listed<TokenKey>>("GET", "/v1/signing-keys", { query: { environment: environmentOf(context, options) } });
@@ -33,9 +33,9 @@ export function addSigningKeyCommands(program: Command, context: Context): void 
     });
   keys
     .command("rotate")
-    .description("publish a new key, and sign by it later; the one before verifies until its tokens are over")
-    .option("--publish <length>", "so long it's published before it signs, such as 30m: longer than services keep a key set", durationSeconds)
-    .option("--withdraw", "the present key has leaked: sign by the new one at once, and publish no other")
+    .description("Publish a new key that signs later. The previous key verifies until its tokens have expired.")
+    .option("--publish <length>", "How long the key is published before it signs, such as 30m; choose more than services cache a key set", durationSeconds)
+    .option("--withdraw", "Sign with the new key immediately and stop publishing all others; for a key that has leaked")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ publish?: number; withdraw?: boolean }>(command);
       const body = { publishSeconds: options.publish, withdraw: options.withdraw };

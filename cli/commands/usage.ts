@@ -25,18 +25,18 @@ interface UsageOptions {
 export function addUsageCommand(program: Command, context: Context): void {
   program
     .command("usage")
-    .description("what was admitted and refused")
-    .option("--since <time>", "an RFC 3339 time, a date, or how long ago in s, m, h, d, w, mo or y, such as 24h", "24h")
-    .option("--until <time>", "in the same way; default: now")
-    .addOption(new Option("--by <interval>", "a row for each interval").choices([...intervals]).default("total"))
-    .option("--group <names>", "a row for each api, route, consumer, key, tier, reason or status; several with commas")
-    .option("--api <id>", "only this API")
-    .option("--route <name>", "only this route, as --group route names it")
-    .option("--consumer <id>", "only this consumer")
-    .option("--key <id>", "only this key")
-    .option("--tier <id>", "only callers of this tier")
-    .option("--top <n>", "only the groups with the most requests, so many", wholeNumber(1))
-    .option("--csv", "as CSV")
+    .description("Show how many requests were allowed and denied.")
+    .option("--since <time>", "Start: an RFC 3339 time, a date, or a duration ago in s, m, h, d, w, mo or y, such as 24h", "24h")
+    .option("--until <time>", "End, in the same formats (default: now)")
+    .addOption(new Option("--by <interval>", "Show a row for each interval").choices([...intervals]).default("total"))
+    .option("--group <names>", "Show a row for each api, route, consumer, key, tier, reason or status; separate several with commas")
+    .option("--api <id>", "Show only this API")
+    .option("--route <name>", "Show only this route, named as in --group route")
+    .option("--consumer <id>", "Show only this consumer")
+    .option("--key <id>", "Show only this key")
+    .option("--tier <id>", "Show only callers of this tier")
+    .option("--top <n>", "Show only this number of groups, those with the most requests", wholeNumber(1))
+    .option("--csv", "Output CSV")
     .action(async (_options, command: Command) => {
       const options = optionsOf<UsageOptions>(command);
       if (options.csv && options.json) throw new UsageError("Give --json or --csv, not both.");

@@ -26,56 +26,56 @@ const list = <T extends TSchema>(items: T, maxItems: number, description: string
 
 export const EnvironmentId = Type.String({
   pattern: environmentPattern,
-  description: "An environment's name: 1 to 32 lower-case letters, digits and `-`.",
+  description: "The name of an environment: 1 to 32 lower-case letters, digits and `-`.",
 });
 const LowerId = Type.String({
   pattern: lowerIdPattern,
-  description: "An id: 1 to 63 lower-case letters, digits, `.`, `_`, `-`; the first a letter or a digit.",
+  description: "An ID: 1 to 63 lower-case letters, digits, `.`, `_` and `-`. It begins with a letter or digit.",
 });
 const RecordId = Type.String({
   pattern: recordIdPattern,
-  description: "An id: 1 to 63 letters, digits, `.`, `_`, `-`; the first a letter or a digit.",
+  description: "An ID: 1 to 63 letters, digits, `.`, `_` and `-`. It begins with a letter or digit.",
 });
 export const DisplayName = Type.String({
   minLength: 1,
   maxLength: 200,
   // Neither do control characters belong into names, nor can every database keep NUL or half a surrogate pair.
   pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]+$",
-  description: "A name for people, 1 to 200 characters, no control characters.",
+  description: "Display name, 1 to 200 characters, no control characters.",
 });
 const Scope = Type.String({
   pattern: scopePattern,
-  description: "A scope: 1 to 128 printable ASCII characters without space, `\"` and `\\`.",
+  description: "A scope: 1 to 128 printable ASCII characters except space, `\"` and `\\`.",
 });
 const Scopes = (description: string) => list(Scope, 100, description);
 const Methods = list(
   Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,31}$", description: "An HTTP method, such as GET." }),
   32,
-  "HTTP methods; empty: any. GET includes HEAD.",
+  "HTTP methods. Empty: all methods. GET includes HEAD.",
 );
-const Path = Type.String({ minLength: 1, maxLength: 512, description: "A normalized path such as `/v1/search`: a prefix that ends on a segment's border." });
-const Time = Type.String({ maxLength: 40, description: "A time of RFC 3339 with its offset, such as 2027-01-01T00:00:00Z." });
+const Path = Type.String({ minLength: 1, maxLength: 512, description: "A normalized path such as `/v1/search`. It matches as a prefix of whole segments." });
+const Time = Type.String({ maxLength: 40, description: "An RFC 3339 time with an offset, such as 2027-01-01T00:00:00Z." });
 const U32 = (minimum: number, maximum: number, description: string) => Type.Integer({ minimum, maximum, description });
 
 export const LimitSchema = Type.Object(
   {
     name: LowerId,
-    kind: oneOf(namesOf(limitKind), "rate: N per window; quota: N per period."),
-    limit: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: "How much is allowed, a whole number, 0 and more." }),
-    windowSeconds: optional(U32(1, 2_678_400, "Only of a rate: the window's length, 1 to 2678400 whole seconds.")),
-    period: optional(Type.String({ description: "Only of a quota: day, week, month, or a length such as `30d` or `12h`." })),
-    anchor: optional(oneOf(["calendar", "firstUse"], "Only of a quota: calendar (UTC) or firstUse.")),
-    subject: optional(oneOf(namesOf(subject), "What is counted. Default: key.")),
-    enforcement: optional(oneOf(["global", "gateway"], "global: one count for all gateways; gateway: each gateway counts for itself. Default: global.")),
-    mode: optional(oneOf(["enforce", "shadow"], "shadow: counts and reports, refuses nothing. Default: enforce.")),
+    kind: oneOf(namesOf(limitKind), "rate: N requests per window. quota: N requests per period."),
+    limit: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: "The maximum per window or period: a whole number, 0 or more." }),
+    windowSeconds: optional(U32(1, 2_678_400, "For rate limits only: the length of the window, 1 to 2678400 seconds.")),
+    period: optional(Type.String({ description: "For quotas only: day, week, month, or a duration such as `30d` or `12h`." })),
+    anchor: optional(oneOf(["calendar", "firstUse"], "For quotas only, when periods begin: calendar (UTC), or firstUse (with the first request).")),
+    subject: optional(oneOf(namesOf(subject), "The subject that the limit counts. Default: key.")),
+    enforcement: optional(oneOf(["global", "gateway"], "global: all gateways share one counter. gateway: each gateway has its own counter. Default: global.")),
+    mode: optional(oneOf(["enforce", "shadow"], "enforce: deny requests above the limit. shadow: count and report them only. Default: enforce.")),
     smoothing: optional(
       Type.Object(
         { perSecond: U32(1, 4_294_967_295, "A whole number, 1 and more."), burst: U32(1, 4_294_967_295, "A whole number, 1 and more.") },
-        { ...closed, description: "Only of a rate: paces calls per gateway." },
+        { ...closed, description: "For rate limits only: spreads requests evenly, in each gateway." },
       ),
     ),
   },
-  { ...closed, description: "A rate or a quota." },
+  { ...closed, description: "A rate limit or a quota." },
 );
 const Limits = (description: string) => list(LimitSchema, 32, description);
 
@@ -84,50 +84,50 @@ export const CorsSchema = Type.Object(
     allowOrigins: Type.Array(Type.String({ minLength: 1, maxLength: 300 }), {
       minItems: 1,
       maxItems: 100,
-      description: 'Origins: "*", an exact origin such as https://app.example.com, or https://*.example.com.',
+      description: 'Allowed origins: "*", an exact origin such as https://app.example.com, or https://*.example.com.',
     }),
     allowMethods: optional(Methods),
     allowHeaders: optional(list(Type.String({ pattern: tokenPattern, description: "A header's name." }), 100, "Request headers that a browser may send.")),
     exposeHeaders: optional(list(Type.String({ pattern: tokenPattern, description: "A header's name." }), 100, "Response headers that a script may read.")),
-    maxAgeSeconds: optional(U32(0, 86_400, "How long a browser may keep a preflight's answer, 0 to 86400 seconds. Default: 600.")),
-    allowCredentials: optional(Type.Boolean({ description: "true or false. Default: false." })),
+    maxAgeSeconds: optional(U32(0, 86_400, "How long a browser may cache a preflight response, 0 to 86400 seconds. Default: 600.")),
+    allowCredentials: optional(Type.Boolean({ description: "Whether requests may include credentials: true or false. Default: false." })),
   },
-  { ...closed, description: "Cross-origin rules: preflights pass, and refusals carry the headers that let a browser show the reason." },
+  { ...closed, description: "CORS rules. The gateway allows preflight requests, and adds CORS headers to errors so that browsers can show the reason." },
 );
 
 export const RouteSchema = Type.Object(
   {
     path: Path,
     methods: optional(Methods),
-    scopes: optional(Scopes("Scopes that the caller must have, all of them, on top of the API's.")),
-    cost: optional(U32(0, 1_000_000, "What one call takes from every limit, a whole number from 0 to 1000000. Default: 1.")),
-    limits: optional(Limits("Limits of this route alone.")),
+    scopes: optional(Scopes("Scopes that the caller needs in addition to those of the API. All are required.")),
+    cost: optional(U32(0, 1_000_000, "How much one request counts toward every limit: a whole number from 0 to 1000000. Default: 1.")),
+    limits: optional(Limits("Limits of this route only.")),
   },
-  { ...closed, description: "A part of an API with its own cost, scopes and limits. Its path is whole, not relative to the API's." },
+  { ...closed, description: "A route of an API with its own cost, scopes and limits. Its path is complete, not relative to the paths of the API." },
 );
 
 const ClaimPath = (description: string) => Type.String({ pattern: "^[\\x21-\\x7E]{1,200}$", description });
 
 export const TokenIssuerSchema = Type.Object(
   {
-    issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,500}$", description: "What tokens carry as `iss`, to the byte: an address such as https://login.example.com/ (mind the last slash)." }),
-    jwksUri: optional(Type.String({ pattern: "^https?://[\\x21-\\x7E]{1,500}$", description: "Where the issuer publishes its public keys: an address that begins with https://." })),
-    jwks: optional(Type.String({ minLength: 2, maxLength: 65_536, description: "The issuer's public keys themselves, a JSON Web Key Set." })),
-    audiences: optional(list(Type.String({ pattern: "^[\\x21-\\x7E]{1,500}$", description: "An audience, as tokens carry it as `aud`." }), 32, "Audiences of which a token must carry one. Empty: any.")),
+    issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,500}$", description: "The `iss` claim of the tokens, such as https://login.example.com/. It must match exactly, including a final slash." }),
+    jwksUri: optional(Type.String({ pattern: "^https?://[\\x21-\\x7E]{1,500}$", description: "The URL of the issuer's public keys (JWKS). It begins with https://." })),
+    jwks: optional(Type.String({ minLength: 2, maxLength: 65_536, description: "The issuer's public keys, as an inline JSON Web Key Set." })),
+    audiences: optional(list(Type.String({ pattern: "^[\\x21-\\x7E]{1,500}$", description: "An audience, as in the `aud` claim of tokens." }), 32, "Accepted audiences. A token must contain one of them. Empty: any audience.")),
   },
-  { ...closed, description: "Who signs tokens, where its public keys are, and for whom its tokens must be." },
+  { ...closed, description: "An issuer of access tokens, its public keys and the accepted audiences." },
 );
 
 export const AuthJwtSchema = Type.Object(
   {
-    issuers: Type.Array(TokenIssuerSchema, { minItems: 1, maxItems: 10, description: "Whose tokens are taken, 1 to 10. Envoy verifies them; the filter compares `iss` and `aud`." }),
-    consumerClaims: optional(Type.Array(ClaimPath("A claim's name, or a path to it such as `app.id`."), { minItems: 1, maxItems: 10, description: "Claims that may name the consumer's id; the first that a token has counts. Default: client_id, azp, sub." })),
-    tierClaim: optional(ClaimPath("The claim whose value is a tier's id, which then counts in place of the consumer's own tier.")),
-    scopeClaim: optional(ClaimPath("The claim with the token's scopes, separated by blanks or as a list; they narrow the tier's. Absent: the tier's.")),
-    unknownConsumers: optional(oneOf(["deny", "allow"], "Callers that no consumer record names: deny, or allow by the tier in `tierClaim`. Default: deny.")),
-    forwardToken: optional(Type.Boolean({ description: "Whether the upstream gets the token: true or false. Default: true." })),
+    issuers: Type.Array(TokenIssuerSchema, { minItems: 1, maxItems: 10, description: "The accepted issuers, 1 to 10. Envoy verifies the tokens; the filter checks `iss` and `aud`." }),
+    consumerClaims: optional(Type.Array(ClaimPath("The name of a claim, or a path to it such as `app.id`."), { minItems: 1, maxItems: 10, description: "Claims that contain the consumer ID. The first one that the token has is used. Default: client_id, azp, sub." })),
+    tierClaim: optional(ClaimPath("The claim that contains a tier ID. It overrides the tier of the consumer.")),
+    scopeClaim: optional(ClaimPath("The claim that contains the scopes, separated by spaces or as a list. They narrow the scopes of the tier. Absent: the scopes of the tier.")),
+    unknownConsumers: optional(oneOf(["deny", "allow"], "What happens to callers without a consumer record: deny them, or allow them with the tier in `tierClaim`. Default: deny.")),
+    forwardToken: optional(Type.Boolean({ description: "Whether the upstream receives the token: true or false. Default: true." })),
   },
-  { ...closed, description: "Of modes with tokens: whose tokens are taken, and what their claims mean." },
+  { ...closed, description: "For modes with access tokens: the accepted issuers, and the meaning of claims." },
 );
 
 export const ApiSchema = Type.Object(
@@ -139,45 +139,45 @@ export const ApiSchema = Type.Object(
       maxItems: 256,
       description: 'Hosts without port: "*", "*.example.com" or an exact name.',
     }),
-    paths: Type.Array(Path, { minItems: 1, maxItems: 256, description: "Path prefixes on segment borders; the longest match wins." }),
+    paths: Type.Array(Path, { minItems: 1, maxItems: 256, description: "Path prefixes of whole segments. The longest match wins." }),
     methods: optional(Methods),
     upstream: Type.Object(
       {
-        service: Type.String({ pattern: "^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$", description: "The service's host name." }),
-        port: U32(1, 65_535, "A port, 1 to 65535."),
+        service: Type.String({ pattern: "^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$", description: "The host name of the service." }),
+        port: U32(1, 65_535, "A port number, 1 to 65535."),
       },
-      { ...closed, description: "Where the API is served." },
+      { ...closed, description: "The service behind the API." },
     ),
     auth: optional(
       Type.Object(
         {
-          mode: oneOf(namesOf(authMode), "Credentials a caller must present: key, jwt, key-or-jwt, key-and-jwt (a key and a token of the same consumer), mtls (a client certificate in the mesh) or none."),
+          mode: oneOf(namesOf(authMode), "The credentials that a caller must present: key, jwt, key-or-jwt, key-and-jwt (a key and a token of the same consumer), mtls (a client certificate in the mesh) or none."),
           jwt: optional(AuthJwtSchema),
         },
-        { ...closed, description: "Who may call. Default: {mode: key}." },
+        { ...closed, description: "How callers authenticate. Default: {mode: key}." },
       ),
     ),
-    scopes: optional(Scopes("Scopes that the caller must have, all of them.")),
-    failureMode: optional(oneOf(failureModes, "What happens when allowance can't be had: closed, open or local. Default: closed.")),
-    rateLimitHeaders: optional(Type.Boolean({ description: "Whether responses tell by RateLimit and RateLimit-Policy what is left: true or false. Default: true." })),
-    legacyHeaders: optional(oneOf(namesOf(legacyHeaders), "X-RateLimit-Limit, -Remaining and -Reset as well: tyk (the reset as a Unix time) or envoy (in seconds). Default: off.")),
-    routes: optional(list(RouteSchema, 500, "Parts of the API with their own cost, scopes, limits.")),
-    limits: optional(Limits("Limits of the API itself.")),
+    scopes: optional(Scopes("Scopes that the caller needs. All are required.")),
+    failureMode: optional(oneOf(failureModes, "What happens to requests when the gateway can't get allowance: closed (deny), open (allow) or local (allow from the offline reserve). Default: closed.")),
+    rateLimitHeaders: optional(Type.Boolean({ description: "Whether responses include the RateLimit and RateLimit-Policy headers: true or false. Default: true." })),
+    legacyHeaders: optional(oneOf(namesOf(legacyHeaders), "Add X-RateLimit-Limit, -Remaining and -Reset headers: tyk (reset as a Unix time) or envoy (reset in seconds). Default: off.")),
+    routes: optional(list(RouteSchema, 500, "Routes of the API with their own cost, scopes and limits.")),
+    limits: optional(Limits("Limits of the whole API.")),
     cors: optional(CorsSchema),
     traffic: optional(TrafficSchema),
   },
-  { ...closed, description: "Hosts, paths and methods that lead to an upstream, and who may call them." },
+  { ...closed, description: "An API: its hosts, paths and methods, its upstream and its access rules." },
 );
 
 export const TierSchema = Type.Object(
   {
     id: LowerId,
     name: optional(DisplayName),
-    scopes: optional(Scopes('What callers of this tier may do; "*": every scope.')),
-    apis: optional(list(LowerId, 1000, "Ids of the APIs that it may call. Absent: every API.")),
-    limits: optional(Limits("Limits of this tier. None: unlimited.")),
+    scopes: optional(Scopes('Scopes of callers in this tier. "*": every scope.')),
+    apis: optional(list(LowerId, 1000, "IDs of the APIs that callers in this tier may call. Absent: every API.")),
+    limits: optional(Limits("Limits of this tier. Empty: unlimited.")),
   },
-  { ...closed, description: "Named limits, scopes and APIs that many consumers share." },
+  { ...closed, description: "A tier: limits, scopes and APIs that many consumers share." },
 );
 
 export const ConsumerSchema = Type.Object(
@@ -188,43 +188,43 @@ export const ConsumerSchema = Type.Object(
     claims: optional(
       Type.Record(
         Type.String({ pattern: claimNamePattern }),
-        Type.String({ maxLength: 1024, pattern: "^[\\x20-\\x7E]*$", description: "A claim's value: at most 1024 printable ASCII characters." }),
-        { ...closed, maxProperties: 64, description: "Facts on the caller, sent as headers; names of 1 to 63 lower-case letters, digits and `-`." },
+        Type.String({ maxLength: 1024, pattern: "^[\\x20-\\x7E]*$", description: "The value of a claim: at most 1024 printable ASCII characters." }),
+        { ...closed, maxProperties: 64, description: "Identity claims that the upstream receives as headers. Names: 1 to 63 lower-case letters, digits and `-`." },
       ),
     ),
     identities: optional(
-      Type.Array(Type.String({ maxLength: 512, description: "A SPIFFE id such as spiffe://cluster.local/ns/shop/sa/checkout." }), {
+      Type.Array(Type.String({ maxLength: 512, description: "A SPIFFE ID such as spiffe://cluster.local/ns/shop/sa/checkout." }), {
         maxItems: 16,
-        description: "SPIFFE ids by which it calls APIs with `auth.mode: mtls`, at most 16, exact.",
+        description: "SPIFFE IDs that identify the consumer for APIs with `auth.mode: mtls`, at most 16. They must match exactly.",
       }),
     ),
-    suspended: optional(Type.Boolean({ description: "true refuses all its keys, tokens and certificates. Absent: as it is; false at first." })),
+    suspended: optional(Type.Boolean({ description: "true: deny all keys, tokens and certificates of the consumer. Absent: unchanged; false for a new consumer." })),
   },
-  { ...closed, description: "A person, an app or an organization that calls APIs." },
+  { ...closed, description: "A consumer: an account that calls APIs." },
 );
 
 const keyFields = {
   consumer: RecordId,
   name: optional(DisplayName),
   tier: optional(LowerId),
-  state: optional(oneOf(keyStates, "active, suspended or revoked. Absent: as it is; active at first.")),
+  state: optional(oneOf(keyStates, "active, suspended or revoked. Absent: unchanged; active for a new key.")),
   notBefore: optional(Time),
   expiresAt: optional(Time),
-  allowedCidrs: optional(list(Type.String({ maxLength: 50 }), 255, "Networks that callers must come from, such as 10.0.0.0/8. Empty: any.")),
-  apis: optional(list(LowerId, 1000, "Ids of APIs; narrows the tier's. Absent: all of the tier's.")),
-  scopes: optional(Scopes("Narrows the tier's scopes. Absent: all of the tier's.")),
-  limits: optional(Limits("In place of the tier's limits of the same name.")),
+  allowedCidrs: optional(list(Type.String({ maxLength: 50 }), 255, "Networks that callers must call from, such as 10.0.0.0/8. Empty: any network.")),
+  apis: optional(list(LowerId, 1000, "IDs of APIs that the key may call. Narrows the APIs of the tier. Absent: all APIs of the tier.")),
+  scopes: optional(Scopes("Scopes of the key. Narrows the scopes of the tier. Absent: all scopes of the tier.")),
+  limits: optional(Limits("Limits that override the limits of the tier with the same name.")),
 };
-const Sha256 = Type.String({ pattern: "^[0-9A-Fa-f]{64}$", description: "The SHA-256 of the whole key, 64 hex digits. Never the key itself." });
+const Sha256 = Type.String({ pattern: "^[0-9A-Fa-f]{64}$", description: "The SHA-256 digest of the complete key, 64 hex digits. Never the key itself." });
 const Prefix = Type.String({ pattern: "^[\\x21-\\x7E]{1,48}$", description: "The visible start of the key." });
 
 export const KeySchema = Type.Object(
   { id: RecordId, sha256: Sha256, prefix: optional(Prefix), ...keyFields, rotatedTo: optional(RecordId) },
-  { ...closed, description: "A key, by its digest." },
+  { ...closed, description: "An API key, stored as a digest." },
 );
 
 /** The body that issues a key: no digest, since control makes the key. */
-export const IssueKeySchema = Type.Object({ id: optional(RecordId), ...keyFields }, { ...closed, description: "A key to be issued." });
+export const IssueKeySchema = Type.Object({ id: optional(RecordId), ...keyFields }, { ...closed, description: "An API key to create." });
 
 /** One line of an import: a digest, or a key of any form that is digested at once and never kept. */
 export const ImportKeySchema = Type.Object(
@@ -235,28 +235,28 @@ export const ImportKeySchema = Type.Object(
     prefix: optional(Prefix),
     ...keyFields,
   },
-  { ...closed, description: "A key to be imported: `sha256` or `key`, one of them." },
+  { ...closed, description: "An API key to import, with either `sha256` or `key`." },
 );
 
 export const InternalTokenSchema = Type.Object(
   {
-    enabled: optional(Type.Boolean({ description: "false: no tokens are issued. Default: true." })),
-    issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,256}$", description: "The tokens' `iss`: a URL or a name of 1 to 256 printable ASCII characters without space, such as https://tollgate.example.com." }),
+    enabled: optional(Type.Boolean({ description: "Whether the control plane issues internal tokens: true or false. Default: true." })),
+    issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,256}$", description: "The `iss` claim of the tokens: a URL or a name of 1 to 256 printable ASCII characters without spaces, such as https://tollgate.example.com." }),
     audiences: optional(
-      Type.Array(Type.String({ pattern: "^[\\x21-\\x7E]{1,256}$", description: "An audience: 1 to 256 printable ASCII characters without space." }), {
+      Type.Array(Type.String({ pattern: "^[\\x21-\\x7E]{1,256}$", description: "An audience: 1 to 256 printable ASCII characters without spaces." }), {
         minItems: 1,
         maxItems: 10,
-        description: "The tokens' `aud`: 1 to 10 names. Default: [tollgate].",
+        description: "The `aud` claim of the tokens: 1 to 10 names. Default: [tollgate].",
       }),
     ),
     lifetimeSeconds: optional(U32(60, 3600, "How long a token is valid, 60 to 3600 seconds. Default: 300.")),
   },
-  { ...closed, description: "The tokens of control's own that tell services in the mesh who calls. Absent: as it is; at first none are issued." },
+  { ...closed, description: "Internal tokens, which identify the caller to services in the mesh. Absent: unchanged; a new environment issues none." },
 );
 
 export const FileSchema = Type.Object(
   {
-    version: Type.Literal(1, { description: "The format's version: 1." }),
+    version: Type.Literal(1, { description: "The version of the file format: 1." }),
     environment: optional(EnvironmentId),
     internalToken: optional(InternalTokenSchema),
     apis: optional(Type.Array(ApiSchema)),
@@ -264,7 +264,7 @@ export const FileSchema = Type.Object(
     consumers: optional(Type.Array(ConsumerSchema)),
     keys: optional(Type.Array(KeySchema)),
   },
-  { ...closed, $id: "https://tollgate.dev/schema/tollgate.schema.json", title: "tollgate.yaml", description: "One environment of Tollgate." },
+  { ...closed, $id: "https://tollgate.dev/schema/tollgate.schema.json", title: "tollgate.yaml", description: "The configuration of one Tollgate environment." },
 );
 
 export type LimitInput = Static<typeof LimitSchema>;

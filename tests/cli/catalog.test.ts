@@ -71,3 +71,24 @@ test("no default in help is an object, an empty text or a path of this machine",
   }
   assert.ok(defaults > 10);
 });
+
+test("every description is a sentence that begins with a verb, and every option's text begins with a capital", async () => {
+  let seen = 0;
+  const look = (command: Command, name: string): void => {
+    if (name !== "tollgate") {
+      seen++;
+      assert.match(command.description(), /^[A-Z][a-z]+,? .*\.$/, name);
+      assert.doesNotMatch(command.description(), /^[A-Z][a-z]+s /, `${name}: the imperative`);
+    }
+    for (const { description, long } of [...command.options, ...command.registeredArguments.map((argument) => ({ description: argument.description, long: argument.name() }))]) {
+      if (description !== "") assert.match(description, /^[A-Z]/, `${name} ${long}`);
+    }
+    for (const child of command.commands) look(child, `${name} ${child.name()}`);
+  };
+  for (const { load } of commandGroups) {
+    const program = new Command("tollgate");
+    (await load())(program, context);
+    look(program, "tollgate");
+  }
+  assert.ok(seen > 40, String(seen));
+});

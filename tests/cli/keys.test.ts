@@ -24,7 +24,7 @@ test("create shows the key once, list and get never", async () => {
   const key = /^key +(\S+)$/m.exec(outcome.stdout)![1]!;
   const id = /^id +(\S+)$/m.exec(outcome.stdout)![1]!;
   assert.ok(wellFormedKey(key));
-  assert.match(outcome.stdout, /it is not stored and can't be shown again/);
+  assert.match(outcome.stdout, /It is not stored and can't be shown again/);
 
   const listed = await keys("list", "--consumer", "acme");
   assert.match(listed.stdout, new RegExp(`^ID +PREFIX +CONSUMER +TIER +STATE +EXPIRES +NAME\n${id} +${key.slice(0, 15)} +acme +- +active +- +mobile app\n$`));
@@ -71,7 +71,7 @@ test("rotate refuses a suspended key; keys of a suspended consumer come with a w
   for (const args of [["rotate", id], ["create", "--consumer", "initech"]]) {
     const { code, stderr } = await keys(...args);
     assert.equal(code, 0);
-    assert.match(stderr, /^warning: The consumer `initech` is suspended: gateways refuse the key/);
+    assert.match(stderr, /^warning: The consumer `initech` is suspended. Gateways deny the key/);
   }
   assert.equal((await cli(["consumers", "resume", "initech"], env)).code, 0);
 });
@@ -91,7 +91,7 @@ test("revoke, suspend, resume, delete", async () => {
   assert.equal((await keys("revoke", id)).stdout, `${id} is revoked.\n`);
   const resumed = await keys("resume", id);
   assert.equal(resumed.code, 1);
-  assert.match(resumed.stderr, /revoked, and that is final/);
+  assert.match(resumed.stderr, /Revocation is permanent/);
   assert.match((await keys("list", "--state", "revoked", "--json")).stdout, new RegExp(id));
   assert.deepEqual(await asJson("delete", id), { id, deleted: true });
   const gone = await keys("get", id);

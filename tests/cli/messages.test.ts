@@ -55,10 +55,10 @@ describe("TOLLGATE_URL that leads elsewhere", () => {
   });
 
   test("an internal error comes with its request id", async () => {
-    const body = JSON.stringify({ type: "https://tollgate.dev/errors/internal", title: "Internal error", status: 500, code: "internal", detail: "A fault.", remedy: "Look for the request id in control's log.", requestId: "req-7f" });
+    const body = JSON.stringify({ type: "https://tollgate.dev/errors/internal", title: "Internal error", status: 500, code: "internal", detail: "A fault.", remedy: "Search the control plane log for the request ID.", requestId: "req-7f" });
     const port = await answering((_request, response) => response.writeHead(500, { "content-type": "application/problem+json" }).end(body));
     const { code, stderr } = await cli(["apis", "list"], { TOLLGATE_URL: `http://127.0.0.1:${port}`, TOLLGATE_ADMIN_TOKEN: "tga_x" });
-    assert.deepEqual([code, stderr], [1, "A fault. Look for the request id in control's log.\n(status 500, internal, request req-7f)\n"]);
+    assert.deepEqual([code, stderr], [1, "A fault. Search the control plane log for the request ID.\n(status 500, internal, request req-7f)\n"]);
   });
 });
 

@@ -211,25 +211,25 @@ describe("tollgate.yaml", () => {
   const cases: [name: string, text: string, expected: string[]][] = [
     ["a good file", head, []],
     ["an empty file", "", ["1:1: The file is empty. Begin with `version: 1`."]],
-    ["a list", "- a", ["1:1: Must be an object, is a list. One environment of Tollgate."]],
-    ["another version", "version: 2", ["1:10: version: Must be 1, is 2. The format's version: 1."]],
-    ["no version", "tiers: []", ["1:1: `version` is missing. The format's version: 1."]],
+    ["a list", "- a", ["1:1: Must be an object, is a list. The configuration of one Tollgate environment."]],
+    ["another version", "version: 2", ["1:10: version: Must be 1, is 2. The version of the file format: 1."]],
+    ["no version", "tiers: []", ["1:1: `version` is missing. The version of the file format: 1."]],
     ["a tab", "version: 1\ntiers:\n\t- {id: a}", ["3:1: Tabs are not allowed as indentation. Indent with spaces."]],
     ["a field twice", "version: 1\nversion: 1", ["2:1: The field is written twice. Remove one."]],
     ["two documents", "version: 1\n---\nversion: 1", ["2:1: A second YAML document begins here; a file holds one. Put each document into a file of its own, or remove the `---`."]],
     ["an unknown field", "version: 1\nteirs: []", ["2:1: teirs: Unknown field `teirs`. Did you mean `tiers`?"]],
-    ["a bad environment", "version: 1\nenvironment: Prod", ['2:14: environment: "Prod" is not valid. An environment\'s name: 1 to 32 lower-case letters, digits and `-`.']],
+    ["a bad environment", "version: 1\nenvironment: Prod", ['2:14: environment: "Prod" is not valid. The name of an environment: 1 to 32 lower-case letters, digits and `-`.']],
     ["ids in both kinds of letters, where they may be", `${head}  - {id: Acme}\nkeys: [{id: K1, consumer: Acme, sha256: ${digest}}]`, []],
-    ["an upper-case id of a tier", "version: 1\ntiers: [{id: Gold}]", ['2:14: tiers[0].id: "Gold" is not valid. An id: 1 to 63 lower-case letters, digits, `.`, `_`, `-`; the first a letter or a digit.']],
+    ["an upper-case id of a tier", "version: 1\ntiers: [{id: Gold}]", ['2:14: tiers[0].id: "Gold" is not valid. An ID: 1 to 63 lower-case letters, digits, `.`, `_` and `-`. It begins with a letter or digit.']],
     ["an unknown tier", head.replace("tier: bronze", "tier: bronce"), ["7:22: consumers[0].tier: There is no tier `bronce`. Did you mean `bronze`?"]],
     ["an unknown API of a tier", head.replace("{id: bronze}", "{id: bronze, apis: [ecko]}"), ["5:25: tiers[0].apis[0]: There is no API `ecko`. Did you mean `echo`?"]],
     ["a twin id", head.replace("{id: bronze}", "{id: bronze}\n  - {id: bronze}"), ["6:10: tiers[1].id: Another one of tiers has the id `bronze`. Ids are unique among their kind: rename one."]],
-    ["a bad claim's name", head.replace("tier: bronze}", "tier: bronze, claims: {Org: x}}"), ["7:39: consumers[0].claims.Org: `Org` is not a valid name. Facts on the caller, sent as headers; names of 1 to 63 lower-case letters, digits and `-`."]],
-    ["a claim with an umlaut", head.replace("tier: bronze}", "tier: bronze, claims: {org: Ä}}"), ['7:44: consumers[0].claims.org: "Ä" is not valid. A claim\'s value: at most 1024 printable ASCII characters.']],
+    ["a bad claim's name", head.replace("tier: bronze}", "tier: bronze, claims: {Org: x}}"), ["7:39: consumers[0].claims.Org: `Org` is not a valid name. Identity claims that the upstream receives as headers. Names: 1 to 63 lower-case letters, digits and `-`."]],
+    ["a claim with an umlaut", head.replace("tier: bronze}", "tier: bronze, claims: {org: Ä}}"), ['7:44: consumers[0].claims.org: "Ä" is not valid. The value of a claim: at most 1024 printable ASCII characters.']],
     ["a bad network", `${head}keys: [{id: k, consumer: acme, sha256: ${digest}, allowedCidrs: [10.0.0.0/99]}]`, ["8:121: keys[0].allowedCidrs[0]: `10.0.0.0/99` is not a network. Use a network such as 10.0.0.0/8 or 2001:db8::/32, or one address."]],
     ["a bad time", `${head}keys:\n  - id: k\n    consumer: acme\n    sha256: ${digest}\n    expiresAt: 2027-02-30T00:00:00Z`, ["12:16: keys[0].expiresAt: `2027-02-30T00:00:00Z` is not a time. Write it as RFC 3339 with its offset, such as 2027-01-01T00:00:00Z."]],
     ["an expiry before the beginning", `${head}keys:\n  - id: k\n    consumer: acme\n    sha256: ${digest}\n    notBefore: 2027-01-01T00:00:00Z\n    expiresAt: 2027-01-01T00:00:00Z`, ["13:16: keys[0].expiresAt: The key expires before it becomes valid. Make `expiresAt` later than `notBefore`."]],
-    ["a key in place of its digest", `${head}keys: [{id: k, consumer: acme, sha256: tg_default_secret}]`, ["8:40: keys[0].sha256: The value is not valid. The SHA-256 of the whole key, 64 hex digits. Never the key itself."]],
+    ["a key in place of its digest", `${head}keys: [{id: k, consumer: acme, sha256: tg_default_secret}]`, ["8:40: keys[0].sha256: The value is not valid. The SHA-256 digest of the complete key, 64 hex digits. Never the key itself."]],
     ["a digest twice", `${head}keys:\n  - {id: a, consumer: acme, sha256: ${digest}}\n  - {id: b, consumer: acme, sha256: ${digest}}`, ["10:37: keys[1].sha256: The digest is also that of key `a`. Give each key once."]],
     ["a rate without window", head.replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: rate, limit: 1}]}"), ["5:27: tiers[0].limits[0]: A rate needs `windowSeconds`. Add it, such as `windowSeconds: 60`."]],
     ["a rate with a quota's fields", head.replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1, period: day, anchor: firstUse}]}"), ["5:85: tiers[0].limits[0].period: `period` belongs to a quota. Use `windowSeconds`, or set `kind` to quota.", "5:98: tiers[0].limits[0].anchor: `anchor` belongs to a quota. Remove it, or set `kind` to quota."]],
@@ -238,8 +238,8 @@ describe("tollgate.yaml", () => {
     ["a length in the calendar", head.replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: quota, limit: 1, period: 30d, anchor: calendar}]}"), ["5:81: tiers[0].limits[0].anchor: A period of `30d` has no place in the calendar. Use `anchor: firstUse`, or the period day, week or month."]],
     ["a day from the first use", head.replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: quota, limit: 1, period: day, anchor: firstUse}]}"), ["5:81: tiers[0].limits[0].anchor: A day is one of the calendar; it can't begin with the first use. Use `anchor: calendar`, or a length such as 1d, 7d or 30d."]],
     ["a limit's name twice", head.replace("{id: bronze}", "{id: bronze, limits: [{name: a, kind: rate, limit: 1, windowSeconds: 1}, {name: a, kind: rate, limit: 1, windowSeconds: 2}]}"), ["5:85: tiers[0].limits[1].name: Limit `a` is named twice. Remove one."]],
-    ["a negative cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, cost: -1}]}"), ["3:103: apis[0].routes[0].cost: -1 must be >= 0. What one call takes from every limit, a whole number from 0 to 1000000. Default: 1."]],
-    ["a broken cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, cost: 1.5}]}"), ["3:103: apis[0].routes[0].cost: Must be an integer, is the number 1.5. What one call takes from every limit, a whole number from 0 to 1000000. Default: 1."]],
+    ["a negative cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, cost: -1}]}"), ["3:103: apis[0].routes[0].cost: -1 must be >= 0. How much one request counts toward every limit: a whole number from 0 to 1000000. Default: 1."]],
+    ["a broken cost", head.replace("port: 80}}", "port: 80}, routes: [{path: /x, cost: 1.5}]}"), ["3:103: apis[0].routes[0].cost: Must be an integer, is the number 1.5. How much one request counts toward every limit: a whole number from 0 to 1000000. Default: 1."]],
     ["a path with a slash at its end", head.replace("paths: [/]", "paths: [/a/]"), ["3:38: apis[0].paths[0]: Path `/a/` ends with `/`. Write `/a`: a prefix ends on a segment's border anyway."]],
     ["a route outside the API", head.replace("paths: [/]", "paths: [/a], routes: [{path: /b}]"), ["3:59: apis[0].routes[0].path: Route path `/b` is outside the API's paths (/a). Give the whole path, or add a path to the API."]],
     ["a route's method that the API hasn't", head.replace("paths: [/]", "paths: [/], methods: [GET], routes: [{path: /b, methods: [HEAD, POST]}]"), ["3:87: apis[0].routes[0].methods: The API doesn't take POST. Use some of GET, or add it to the API's `methods`."]],
@@ -261,10 +261,10 @@ describe("tollgate.yaml", () => {
     ["faults of structure and of meaning, in one go", `${head}  - {id: other, teir: bronze}\n  - {id: third, tier: gold}\nkeys: [{id: k, consumer: other, sha256: x}, {id: l, consumer: other, sha256: ${digest}, apis: [nope]}]`, [
       "8:17: consumers[1].teir: Unknown field `teir`. Did you mean `tier`?",
       "9:23: consumers[2].tier: There is no tier `gold`. Create it first, or name one that exists.",
-      "10:41: keys[0].sha256: The value is not valid. The SHA-256 of the whole key, 64 hex digits. Never the key itself.",
+      "10:41: keys[0].sha256: The value is not valid. The SHA-256 digest of the complete key, 64 hex digits. Never the key itself.",
       "10:151: keys[1].apis[0]: There is no API `nope`. Create it first, or name one that exists.",
     ]],
-    ["a name with a control character", 'version: 1\ntiers: [{id: a, name: "x\\0y"}]', ["2:23: tiers[0].name: \"x\\u0000y\" is not valid. A name for people, 1 to 200 characters, no control characters."]],
+    ["a name with a control character", 'version: 1\ntiers: [{id: a, name: "x\\0y"}]', ["2:23: tiers[0].name: \"x\\u0000y\" is not valid. Display name, 1 to 200 characters, no control characters."]],
     ["too many aliases", `version: 1\n${"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]"}`, ["1:1: Excessive alias count indicates a resource exhaustion attack. Write repeated parts out."]],
   ];
   for (const [name, text, expected] of cases) {
@@ -392,6 +392,15 @@ describe("diff", () => {
 });
 
 describe("the table of reasons", () => {
+  it("has a title of at most five words, and full sentences for the meaning and the remedy", () => {
+    assert.ok(reasons.length > 30);
+    for (const { code, title, meaning, remedy } of reasons) {
+      assert.match(title, /^[A-Z]\S*(?: \S+){0,4}$/, code);
+      assert.match(meaning, /^[A-Z].*\.$/, code);
+      assert.match(remedy, /^[A-Z].*\.$/, code);
+    }
+  });
+
   it("says of every 503, and of nothing else, when to try again", () => {
     for (const { code, status, retryAfterSeconds } of reasons) assert.equal(retryAfterSeconds !== undefined, status === 503, code);
   });

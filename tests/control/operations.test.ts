@@ -62,6 +62,9 @@ describe("every route", () => {
     for (const [code, kind] of Object.entries(errorKinds)) {
       assert.match(code, /^[a-z_]+$/);
       assert.ok(kind.status >= 400 && kind.status < 600 && kind.title.length > 5 && kind.meaning.length > 10 && kind.remedy.length > 10, code);
+      assert.match(kind.title, /^[A-Z]\S*(?: \S+){0,4}$/, `the title of ${code} has at most five words`);
+      assert.match(kind.meaning, /^[A-Z].*\.$/, code);
+      assert.match(kind.remedy, /^[A-Z].*\.$/, code);
     }
   });
 });

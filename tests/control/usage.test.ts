@@ -125,7 +125,7 @@ describe("GET /v1/usage", () => {
     await refused("?group=api,colour", 400, "invalid_request", /`colour`: use api, route, consumer, key, tier, reason, status/);
     await refused("?group=reason,status", 400, "invalid_request", /either reason or status/);
     await refused("?from=yesterday", 400, "invalid_request", /`from` is `yesterday`\. Give a time/);
-    await refused("?from=1h&to=2h", 400, "invalid_request", /`from` is not before `to`/);
+    await refused("?from=1h&to=2h", 400, "invalid_request", /`from` must be before `to`/);
     await refused("?interval=week", 400, "invalid_request", /interval/);
     await refused("?interval=minute&from=7d", 422, "usage_minutes_gone", /Minutes are kept from 2026-03-08T12:30:00Z on/);
     await refused("?environment=nope", 404, "environment_not_found", /nope/);

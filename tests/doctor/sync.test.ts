@@ -37,7 +37,7 @@ describe("control", () => {
   it("says that it is away, not ready, or refuses the admin token", () => {
     says(controlReachable, { ...recorded("control-stopped"), control: { url: "http://control", unreached: "connection refused" } }, "fault", /can't be read: connection refused/);
     const evidence = recorded("healthy");
-    evidence.control.ready = "The database doesn't answer.";
+    evidence.control.ready = "The database doesn't respond.";
     says(controlReachable, evidence, "fault", /isn't ready: The database/);
     evidence.control.ready = true;
     evidence.control.admin = "refused";

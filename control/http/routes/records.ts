@@ -22,30 +22,42 @@ export interface RecordKind<K extends Kind, Body extends { id?: string }> {
   fill: (body: Body & { id: string }, stored: Records[K] | undefined) => Records[K];
 }
 
+/** How summaries name a kind. */
+const kindWords: Record<Kind, { one: string; many: string }> = {
+  api: { one: "an API", many: "APIs" },
+  tier: { one: "a tier", many: "tiers" },
+  consumer: { one: "a consumer", many: "consumers" },
+  key: { one: "an API key", many: "API keys" },
+};
+
+const capitalized = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+
 /** GET (list, one), PUT and DELETE of a kind; POST too when `createSchema` is given. */
 export function recordRoutes<K extends Kind, Body extends { id?: string }>(app: App, services: Services, record: RecordKind<K, Body>, createSchema?: TSchema): void {
   const { kind, schema } = record;
   const path = `/${sectionOf[kind]}`;
   const tags = [sectionOf[kind]];
+  const words = kindWords[kind];
 
   app.get(path, {
     schema: {
+      operationId: `list${capitalized(sectionOf[kind])}`,
       tags,
-      summary: `Lists ${sectionOf[kind]}`,
+      summary: `List ${words.many}`,
       querystring: query({ ...environmentQuery, ...pageQuery, ...record.filters }),
       response: answers({ 200: pageOf(schema) }, 404),
     },
     handler: async (request) => {
       const { environment, limit, cursor, ...filter } = request.query as { environment: string; limit: number; cursor?: string } & KeyFilter;
       await requireEnvironment(services.store, environment);
-      if (kind === "key" && cursor !== undefined && !/^\d{1,15}$/.test(cursor)) throw new ControlError("invalid_request", "`cursor` is not one that a page gave.");
+      if (kind === "key" && cursor !== undefined && !/^\d{1,15}$/.test(cursor)) throw new ControlError("invalid_request", "`cursor` is not the `next` value of a page.");
       const page = await services.store.list(environment, kind, { limit, ...(cursor === undefined ? {} : { after: cursor }) }, filter);
       return { items: page.items.map((stored) => stored.record), ...(page.next === undefined ? {} : { next: page.next }) };
     },
   });
 
   app.get(`${path}/:id`, {
-    schema: { tags, summary: `Gets one of ${sectionOf[kind]}`, params: IdParams, querystring: EnvironmentQuery, response: answers({ 200: schema }, 404) },
+    schema: { operationId: `get${capitalized(kind)}`, tags, summary: `Get ${words.one}`, params: IdParams, querystring: EnvironmentQuery, response: answers({ 200: schema }, 404) },
     handler: async (request, reply) => {
       const { environment, id } = target(request);
       await requireEnvironment(services.store, environment);
@@ -57,8 +69,9 @@ export function recordRoutes<K extends Kind, Body extends { id?: string }>(app: 
 
   app.put(`${path}/:id`, {
     schema: {
+      operationId: `put${capitalized(kind)}`,
       tags,
-      summary: `Creates or replaces one of ${sectionOf[kind]}`,
+      summary: `Create or replace ${words.one}`,
       params: IdParams,
       querystring: EnvironmentQuery,
       headers: preconditions,
@@ -78,7 +91,7 @@ export function recordRoutes<K extends Kind, Body extends { id?: string }>(app: 
   });
 
   app.delete(`${path}/:id`, {
-    schema: { tags, summary: `Deletes one of ${sectionOf[kind]}`, params: IdParams, querystring: EnvironmentQuery, headers: preconditions, response: answers({ 204: Empty }, 404, 409, 412) },
+    schema: { operationId: `delete${capitalized(kind)}`, tags, summary: `Delete ${words.one}`, params: IdParams, querystring: EnvironmentQuery, headers: preconditions, response: answers({ 204: Empty }, 404, 409, 412) },
     handler: async (request, reply) => {
       const { environment, id } = target(request);
       await deleteRecord(services.store, environment, kind, id, conditions(request.headers), changeContext(request, services));
@@ -88,7 +101,7 @@ export function recordRoutes<K extends Kind, Body extends { id?: string }>(app: 
 
   if (createSchema === undefined) return;
   app.post(path, {
-    schema: { tags, summary: `Creates one of ${sectionOf[kind]}`, querystring: EnvironmentQuery, body: createSchema, response: answers({ 201: schema }, 404, 409, 413, 415) },
+    schema: { operationId: `create${capitalized(kind)}`, tags, summary: `Create ${words.one}`, querystring: EnvironmentQuery, body: createSchema, response: answers({ 201: schema }, 404, 409, 413, 415) },
     handler: async (request, reply) => {
       const { environment } = request.query as { environment: string };
       const body = request.body as Body & { id: string };

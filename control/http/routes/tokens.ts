@@ -11,12 +11,12 @@ export const tokenFields = {
   name: Type.String(),
   createdAt: Type.String(),
   expiresAt: Type.Union([Type.String(), Type.Null()]),
-  lastUsedAt: Type.Union([Type.String(), Type.Null()], { description: "To the minute." }),
+  lastUsedAt: Type.Union([Type.String(), Type.Null()], { description: "To the minute. null: never used." }),
 };
 
-export const ExpiresAt = Type.Optional(Type.String({ maxLength: 40, description: "A time of RFC 3339 in the future. Absent: never." }));
-export const TokenName = Type.String({ ...DisplayName, maxLength: 100, description: "A name for people, 1 to 100 characters, no control characters." });
-export const Secret = Type.String({ description: "The token: shown this once, stored as a digest." });
+export const ExpiresAt = Type.Optional(Type.String({ maxLength: 40, description: "When the token expires: an RFC 3339 time in the future. Absent: never." }));
+export const TokenName = Type.String({ ...DisplayName, maxLength: 100, description: "Display name, 1 to 100 characters, no control characters." });
+export const Secret = Type.String({ description: "The token. It is shown only once; only its digest is stored." });
 
 /** A token as it is answered: never the token itself. */
 export function shownToken(token: AdminToken): object {

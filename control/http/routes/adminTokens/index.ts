@@ -14,14 +14,16 @@ export function adminTokenRoutes(app: App, services: Services): void {
   const { store } = services;
 
   app.get("/admin-tokens", {
-    schema: { tags, summary: "Lists admin tokens, without the tokens", response: answers({ 200: Type.Object({ items: Type.Array(Type.Object(tokenFields)) }) }) },
+    schema: { operationId: "listAdminTokens", tags, summary: "List admin tokens", description: "Returns their names and dates, never the tokens themselves.", response: answers({ 200: Type.Object({ items: Type.Array(Type.Object(tokenFields)) }) }) },
     handler: async () => ({ items: (await store.adminTokens()).map(shownToken) }),
   });
 
   app.post("/admin-tokens", {
     schema: {
+      operationId: "createAdminToken",
       tags,
-      summary: "Issues an admin token; the answer is the only time that it is shown",
+      summary: "Create an admin token",
+      description: "The token is shown only once.",
       body: Type.Object({ name: TokenName, expiresAt: ExpiresAt }, { additionalProperties: false }),
       response: answers({ 201: Type.Object({ ...tokenFields, token: Secret }) }, 413, 415),
     },
@@ -36,7 +38,7 @@ export function adminTokenRoutes(app: App, services: Services): void {
   });
 
   app.delete("/admin-tokens/:id", {
-    schema: { tags, summary: "Deletes an admin token", params: IdParams, response: answers({ 204: Empty }, 404, 409) },
+    schema: { operationId: "deleteAdminToken", tags, summary: "Delete an admin token", params: IdParams, response: answers({ 204: Empty }, 404, 409) },
     handler: async (request, reply) => {
       const { id } = request.params;
       const nowMs = services.nowMs();

@@ -18,16 +18,16 @@ const ChangeAnswer = Type.Object({
   action: Type.Unsafe<string>({ type: "string", enum: ["create", "update", "delete"] }),
   kind: Type.Unsafe<string>({ type: "string", enum: ["api", "tier", "consumer", "key", "internal-token"] }),
   id: Type.String(),
-  fields: Type.Optional(Type.Array(Type.String(), { description: "Of an update: the fields that differ." })),
-  limits: Type.Optional(Type.Array(Type.String(), { description: "Of an update that changes limits: what becomes of each, in words." })),
+  fields: Type.Optional(Type.Array(Type.String(), { description: "For an update: the fields that differ." })),
+  limits: Type.Optional(Type.Array(Type.String(), { description: "For an update that changes limits: what happens to each limit." })),
 });
 const Plan = { environment: Type.String(), changes: Type.Array(ChangeAnswer), warnings: Type.Array(Detail) };
 
 /** No default: the file may name its environment. */
 const FileQuery = Type.Object(
   {
-    environment: Type.Optional(Type.String({ pattern: environmentPattern, description: "The environment; must be the file's when both are given." })),
-    prune: Type.Optional(Type.Boolean({ default: false, description: "Delete what the file's sections don't name. A section that the file hasn't is left alone." })),
+    environment: Type.Optional(Type.String({ pattern: environmentPattern, description: "The environment. If the file names one too, both must be the same." })),
+    prune: Type.Optional(Type.Boolean({ default: false, description: "Delete records that the sections of the file don't name. A section that is missing from the file is left unchanged." })),
   },
   { additionalProperties: false },
 );
@@ -39,14 +39,16 @@ export function fileRoutes(app: App, services: Services): void {
   app.removeAllContentTypeParsers();
   const types = ["application/json", "application/yaml", "application/x-yaml", "text/yaml"];
   app.addContentTypeParser(types, { parseAs: "string", bodyLimit: fileMaxBytes }, (_request, body, done) => done(null, body));
-  const body = Type.String({ description: "tollgate.yaml, as YAML or as JSON." });
+  const body = Type.String({ description: "The configuration file (`tollgate.yaml`), as YAML or JSON." });
   const common = { tags, consumes: ["application/yaml", "application/json"], body };
 
   app.post("/validate", {
     bodyLimit: fileMaxBytes,
     schema: {
       ...common,
-      summary: "Checks a file by itself, against nothing stored",
+      operationId: "validateFile",
+      summary: "Validate a configuration file",
+      description: "Checks the file by itself, without comparing it with stored records.",
       querystring: ValidateQuery,
       response: answers({ 200: Type.Object({ valid: Type.Boolean(), errors: Type.Array(Detail), warnings: Type.Array(Detail) }) }, 413, 415),
     },
@@ -59,7 +61,7 @@ export function fileRoutes(app: App, services: Services): void {
 
   app.post("/diff", {
     bodyLimit: fileMaxBytes,
-    schema: { ...common, summary: "Says what applying a file would change; refuses what applying it would refuse", querystring: FileQuery, response: answers({ 200: Type.Object(Plan) }, 404, 409, 413, 415) },
+    schema: { ...common, operationId: "diffFile", summary: "Preview the changes of a configuration file", description: "Returns the changes that applying the file would make. Fails where applying it would fail.", querystring: FileQuery, response: answers({ 200: Type.Object(Plan) }, 404, 409, 413, 415) },
     handler: async (request) => planFile(services.store, request.body, request.query.environment, request.query.prune ?? false),
   });
 
@@ -67,7 +69,9 @@ export function fileRoutes(app: App, services: Services): void {
     bodyLimit: fileMaxBytes,
     schema: {
       ...common,
-      summary: "Makes the environment as the file says, in one change; the second time nothing changes",
+      operationId: "applyFile",
+      summary: "Apply a configuration file",
+      description: "Applies the file atomically. Applying the same file again changes nothing.",
       querystring: FileQuery,
       response: answers({ 200: Type.Object({ ...Plan, changed: Type.Boolean(), version: Type.Integer() }) }, 404, 409, 413, 415),
     },
@@ -80,8 +84,10 @@ export function fileRoutes(app: App, services: Services): void {
 
   app.get("/export", {
     schema: {
+      operationId: "exportFile",
       tags,
-      summary: "The environment as tollgate.yaml: stable order, digests only",
+      summary: "Export an environment",
+      description: "Returns the environment as a configuration file in a stable order. Keys are exported as digests only.",
       produces: ["application/yaml"],
       querystring: EnvironmentQuery,
       response: answers({ 200: Type.String() }, 404),

@@ -16,12 +16,12 @@ const tags = ["gateway-tokens"];
 /** Two, so that a group's token is changed without a gap. */
 const validTokensMax = 2;
 
-const Shown = { ...tokenFields, environment: Type.String(), group: Type.String(), apis: Type.Union([Type.Array(Type.String()), Type.Null()], { description: "null: all." }) };
+const Shown = { ...tokenFields, environment: Type.String(), group: Type.String(), apis: Type.Union([Type.Array(Type.String()), Type.Null()], { description: "The IDs of the APIs that the group receives. null: all APIs." }) };
 const Body = Type.Object(
   {
     group: Type.String({ pattern: lowerIdPattern, description: "The gateway group: 1 to 63 lower-case letters, digits, `.`, `_`, `-`." }),
     name: Type.Optional(TokenName),
-    apis: Type.Optional(Type.Array(Type.String({ pattern: lowerIdPattern }), { maxItems: 1000, description: "Ids of the APIs that the group may see. Absent: all." })),
+    apis: Type.Optional(Type.Array(Type.String({ pattern: lowerIdPattern }), { maxItems: 1000, description: "The IDs of the APIs that the group receives. Absent: all APIs." })),
     expiresAt: ExpiresAt,
   },
   { additionalProperties: false },
@@ -32,7 +32,7 @@ export function gatewayTokenRoutes(app: App, services: Services): void {
   const { store } = services;
 
   app.get("/gateway-tokens", {
-    schema: { tags, summary: "Lists gateway tokens, without the tokens", querystring: EnvironmentQuery, response: answers({ 200: Type.Object({ items: Type.Array(Type.Object(Shown)) }) }, 404) },
+    schema: { operationId: "listGatewayTokens", tags, summary: "List gateway tokens", description: "Returns their groups, names and dates, never the tokens themselves.", querystring: EnvironmentQuery, response: answers({ 200: Type.Object({ items: Type.Array(Type.Object(Shown)) }) }, 404) },
     handler: async (request) => {
       const { environment = "default" } = request.query;
       await requireEnvironment(store, environment);
@@ -42,8 +42,10 @@ export function gatewayTokenRoutes(app: App, services: Services): void {
 
   app.post("/gateway-tokens", {
     schema: {
+      operationId: "createGatewayToken",
       tags,
-      summary: "Issues a gateway token; the answer is the only time that it is shown. A group has at most two valid ones",
+      summary: "Create a gateway token",
+      description: "The token is shown only once. A gateway group has at most two valid tokens.",
       querystring: EnvironmentQuery,
       body: Body,
       response: answers({ 201: Type.Object({ ...Shown, token: Secret }) }, 404, 409, 413, 415),
@@ -54,7 +56,7 @@ export function gatewayTokenRoutes(app: App, services: Services): void {
       const nowMs = services.nowMs();
       const known = await readIn(store, environment, async (reader) => ({ value: new Set(await reader.ids("api")) }));
       const unknown = (apis ?? []).flatMap((id, index) =>
-        known.has(id) ? [] : [{ severity: "error" as const, path: ["apis", index], message: `There is no API \`${id}\`.`, remedy: "Create it first, or name one that exists." }],
+        known.has(id) ? [] : [{ severity: "error" as const, path: ["apis", index], message: `There is no API \`${id}\`.`, remedy: "Create the API first, or name an existing one." }],
       );
       if (unknown.length > 0) throw invalidRequest(unknown);
       const { token, sha256 } = issueToken("gateway", services.random);
@@ -69,7 +71,7 @@ export function gatewayTokenRoutes(app: App, services: Services): void {
   });
 
   app.delete("/gateway-tokens/:id", {
-    schema: { tags, summary: "Deletes a gateway token: gateways that use it are refused from now on", params: IdParams, querystring: EnvironmentQuery, response: answers({ 204: Empty }, 404) },
+    schema: { operationId: "deleteGatewayToken", tags, summary: "Delete a gateway token", description: "The control plane rejects gateways that use the token from now on.", params: IdParams, querystring: EnvironmentQuery, response: answers({ 204: Empty }, 404) },
     handler: async (request, reply) => {
       const { environment, id } = target(request);
       await requireEnvironment(store, environment);

@@ -12,9 +12,9 @@ const Gateway = Type.Object({
   id: Type.String({ description: "`<node id>~<boot id>`" }),
   group: Type.String(),
   state: Type.Unsafe<string>({ type: "string", enum: ["connected", "lost"] }),
-  version: Type.Integer({ description: "The version that it was last served." }),
-  applied: Type.Integer({ description: "The lowest version that its serving workers use; 0: none yet." }),
-  lag: Type.Integer({ description: "How many versions it is behind: its slowest serving worker or, while none serves, what it holds for them." }),
+  version: Type.Integer({ description: "The latest version that the gateway received." }),
+  applied: Type.Integer({ description: "The lowest version that its serving workers use. 0: none yet." }),
+  lag: Type.Integer({ description: "How many versions the gateway is behind: its slowest serving worker or, if none serves yet, the snapshot it holds for them." }),
   workers: Type.Integer(),
   lastContact: Type.String(),
 });
@@ -28,8 +28,10 @@ export function gatewayLag(gateway: { version: number; applied: number; workers:
 export function gatewayRoutes(app: App, services: Services): void {
   app.get("/gateways", {
     schema: {
+      operationId: "listGateways",
       tags: ["gateways"],
-      summary: "Gateways that were heard of within a week, with version, lag and last contact",
+      summary: "List gateways",
+      description: "Returns the gateways that contacted the control plane within the last week, with their version, lag and last contact.",
       querystring: EnvironmentQuery,
       response: answers({ 200: Type.Object({ version: Type.Integer(), items: Type.Array(Gateway) }) }, 404),
     },

@@ -23,14 +23,14 @@ const defaultGraceSeconds = 86_400;
 
 const Issued = Type.Object({
   ...KeySchema.properties,
-  key: Type.String({ description: "The whole key: shown this once, never stored." }),
-  warning: Type.Optional(Type.String({ description: "Why gateways refuse the key for now: its consumer is suspended." })),
+  key: Type.String({ description: "The complete key. It is shown only once and never stored." }),
+  warning: Type.Optional(Type.String({ description: "Present if gateways deny the key because its consumer is suspended." })),
 });
 
 const RotateBody = Type.Object(
   {
-    graceSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 7_776_000, description: "How long the old key stays valid, 0 to 7776000 seconds. Default: 86400. 0 revokes it at once." })),
-    id: Type.Optional(Type.String({ pattern: recordIdPattern, description: "The new key's id. Default: made up." })),
+    graceSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 7_776_000, description: "How long the old key stays valid, 0 to 7776000 seconds. Default: 86400. 0 revokes it immediately." })),
+    id: Type.Optional(Type.String({ pattern: recordIdPattern, description: "The ID of the new key. Default: generated." })),
   },
   { additionalProperties: false },
 );
@@ -39,13 +39,13 @@ const ImportAnswer = Type.Object({
   created: Type.Integer(),
   unchanged: Type.Integer(),
   failed: Type.Integer(),
-  errors: Type.Array(Type.Object({ line: Type.Integer(), path: Type.String(), message: Type.String(), remedy: Type.String() }), { description: "The first 100 failures." }),
+  errors: Type.Array(Type.Object({ line: Type.Integer(), path: Type.String(), message: Type.String(), remedy: Type.String() }), { description: "The first 100 failures, by line." }),
   version: Type.Integer(),
 });
 
 const KeyFilters = {
-  consumer: Type.Optional(Type.String({ pattern: recordIdPattern, description: "Only keys of this consumer." })),
-  state: Type.Optional(Type.Unsafe<KeyState>({ type: "string", enum: ["active", "suspended", "revoked"], description: "Only keys in this state." })),
+  consumer: Type.Optional(Type.String({ pattern: recordIdPattern, description: "Return only keys of this consumer." })),
+  state: Type.Optional(Type.Unsafe<KeyState>({ type: "string", enum: ["active", "suspended", "revoked"], description: "Return only keys in this state." })),
 };
 
 /** /v1/keys */
@@ -53,15 +53,15 @@ export function keyRoutes(app: App, services: Services): void {
   recordRoutes(app, services, { kind: "key", schema: named("Key"), putSchema: PutKeySchema, filters: KeyFilters, fill: fillPutKey });
   issueRoute(app, services);
   rotateRoute(app, services);
-  stateRoute(app, services, "revoke", "Revokes a key for good", (key) => ({ ...key, state: "revoked" }));
-  stateRoute(app, services, "suspend", "Refuses a key until it is resumed", (key) => ({ ...notRevoked(key), state: "suspended" }));
-  stateRoute(app, services, "resume", "Ends a key's suspension", (key) => ({ ...notRevoked(key), state: "active" }));
+  stateRoute(app, services, "revoke", "Revoke an API key", "Gateways deny the key permanently.", (key) => ({ ...key, state: "revoked" }));
+  stateRoute(app, services, "suspend", "Suspend an API key", "Gateways deny the key until you resume it.", (key) => ({ ...notRevoked(key), state: "suspended" }));
+  stateRoute(app, services, "resume", "Resume an API key", "Ends the suspension of the key.", (key) => ({ ...notRevoked(key), state: "active" }));
   app.register(async (scope: App) => importRoute(scope, services));
 }
 
 function issueRoute(app: App, services: Services): void {
   app.post("/keys", {
-    schema: { tags, summary: "Issues a key; the answer is the only time that it is shown", querystring: EnvironmentQuery, body: IssueKeySchema, response: answers({ 201: Issued }, 404, 409, 413, 415) },
+    schema: { operationId: "createKey", tags, summary: "Create an API key", description: "The key is shown only once.", querystring: EnvironmentQuery, body: IssueKeySchema, response: answers({ 201: Issued }, 404, 409, 413, 415) },
     handler: async (request, reply) => {
       const { environment = "default" } = request.query;
       const body: IssueKeyInput = request.body;
@@ -80,8 +80,10 @@ function issueRoute(app: App, services: Services): void {
 function rotateRoute(app: App, services: Services): void {
   app.post("/keys/:id/rotate", {
     schema: {
+      operationId: "rotateKey",
       tags,
-      summary: "Issues a successor with the same rights; the old key stays valid for a grace, never past its own expiry",
+      summary: "Rotate an API key",
+      description: "Creates a successor with the same permissions. The old key stays valid for a grace period, but never beyond its own expiry. The new key is shown only once.",
       params: IdParams,
       querystring: EnvironmentQuery,
       body: RotateBody,
@@ -100,9 +102,9 @@ function rotateRoute(app: App, services: Services): void {
   });
 }
 
-function stateRoute(app: App, services: Services, action: string, summary: string, edit: (key: Key) => Key): void {
+function stateRoute(app: App, services: Services, action: string, summary: string, description: string, edit: (key: Key) => Key): void {
   app.post(`/keys/:id/${action}`, {
-    schema: { tags, summary, params: IdParams, querystring: EnvironmentQuery, response: answers({ 200: named("Key") }, 404, 409, 413, 415) },
+    schema: { operationId: `${action}Key`, tags, summary, description, params: IdParams, querystring: EnvironmentQuery, response: answers({ 200: named("Key") }, 404, 409, 413, 415) },
     handler: async (request, reply) => {
       const { environment, id } = target(request);
       return sendRecord(reply, await changeRecord(services.store, environment, "key", id, action, edit, changeContext(request, services)));
@@ -118,11 +120,13 @@ function importRoute(app: App, services: Services): void {
     // Streams have no limit of their own; a line has one.
     bodyLimit: Number.MAX_SAFE_INTEGER,
     schema: {
+      operationId: "importKeys",
       tags,
-      summary: "Imports keys: one JSON object a line with `sha256`, or `key` in any form, which is digested at once and never stored",
+      summary: "Import API keys",
+      description: "Send one JSON object per line with `sha256` or `key`. A `key` may have any format; it is hashed immediately and never stored.",
       consumes: ["application/x-ndjson"],
       querystring: EnvironmentQuery,
-      body: Type.Unsafe<Readable | null | undefined>({ description: "One object a line: the fields of a key, with `sha256` or `key`. The id, when left out, is made of the digest." }),
+      body: Type.Unsafe<Readable | null | undefined>({ description: "One JSON object per line: the fields of a key, with `sha256` or `key`. If `id` is absent, it is derived from the digest." }),
       response: answers({ 200: ImportAnswer }, 404, 413, 415),
     },
     handler: async (request) => {
@@ -138,7 +142,7 @@ function importRoute(app: App, services: Services): void {
 function fillPutKey(body: Omit<KeyInput, "sha256"> & { sha256?: string }, stored: Key | undefined): Key {
   const sha256 = body.sha256 ?? stored?.sha256;
   if (sha256 !== undefined) return fillKey({ ...body, sha256 }, stored);
-  throw invalidRequest([{ severity: "error", path: [], message: "`sha256` is missing.", remedy: "Give the key's SHA-256, or let control make a key with POST /v1/keys." }]);
+  throw invalidRequest([{ severity: "error", path: [], message: "`sha256` is missing.", remedy: "Send the SHA-256 digest of the key, or create a new key with POST /v1/keys." }]);
 }
 
 /** Read before the key is issued: afterwards nothing may keep the answer, the only one with the key, from its caller. */
@@ -148,10 +152,10 @@ async function consumerWarning(store: Store, environment: string, id: string): P
 }
 
 function suspendedWarning(consumer: string): string {
-  return `The consumer \`${consumer}\` is suspended: gateways refuse the key until the consumer is resumed.`;
+  return `The consumer \`${consumer}\` is suspended. Gateways deny the key until you resume the consumer.`;
 }
 
 function notRevoked(key: Key): Key {
-  if (key.state === "revoked") throw new ControlError("key_revoked", `Key \`${key.id}\` is revoked, and that is final.`);
+  if (key.state === "revoked") throw new ControlError("key_revoked", `Key \`${key.id}\` is revoked. Revocation is permanent.`);
   return key;
 }

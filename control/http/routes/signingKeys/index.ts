@@ -15,19 +15,19 @@ const publishStandardSeconds = 1800;
 
 const KeyAnswer = Type.Object({
   kid: Type.String(),
-  state: Type.Unsafe<string>({ type: "string", enum: ["coming", "signing", "verifying"], description: "coming: published and doesn't sign yet; verifying: signs no more." }),
+  state: Type.Unsafe<string>({ type: "string", enum: ["coming", "signing", "verifying"], description: "coming: published, doesn't sign yet. signing: signs new tokens. verifying: no longer signs, still verifies." }),
   createdAt: Type.String(),
   signsFrom: Type.String(),
-  endsAt: Type.Union([Type.String(), Type.Null()], { description: "When it's no longer published. null: not known before the next rotation." }),
+  endsAt: Type.Union([Type.String(), Type.Null()], { description: "When the key is no longer published. null: not known before the next rotation." }),
 });
 const Answer = Type.Object({ items: Type.Array(KeyAnswer) });
 
 const Body = Type.Object(
   {
     publishSeconds: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 604_800, default: publishStandardSeconds, description: "So long the new key is published before it signs, 0 to 604800 seconds: longer than services keep a key set. Default: 1800." }),
+      Type.Integer({ minimum: 0, maximum: 604_800, default: publishStandardSeconds, description: "How long the new key is published before it signs, 0 to 604800 seconds. Choose more than services cache a key set. Default: 1800." }),
     ),
-    withdraw: Type.Optional(Type.Boolean({ default: false, description: "true: the other keys are no longer published, and the new one signs at once. For a key that has leaked: services refuse what it signed." })),
+    withdraw: Type.Optional(Type.Boolean({ default: false, description: "true: stop publishing all other keys and sign with the new key immediately. Use it when a key has leaked: services then reject tokens that it signed." })),
   },
   { additionalProperties: false },
 );
@@ -37,7 +37,7 @@ export function signingKeyRoutes(app: App, services: Services): void {
   const { store } = services;
 
   app.get("/signing-keys", {
-    schema: { tags, summary: "Lists the keys that sign internal tokens, without the private parts", querystring: EnvironmentQuery, response: answers({ 200: Answer }, 404) },
+    schema: { operationId: "listSigningKeys", tags, summary: "List signing keys", description: "Returns the keys that sign internal tokens, without their private parts.", querystring: EnvironmentQuery, response: answers({ 200: Answer }, 404) },
     handler: async (request) => {
       const { environment = "default" } = request.query;
       const identity = await store.identity(environment);
@@ -48,8 +48,10 @@ export function signingKeyRoutes(app: App, services: Services): void {
 
   app.post("/signing-keys/rotate", {
     schema: {
+      operationId: "rotateSigningKeys",
       tags,
-      summary: "Adds a key that signs internal tokens once it was published for long enough; the one before verifies until all its tokens are over",
+      summary: "Rotate the signing keys",
+      description: "Adds a key that signs internal tokens after it has been published for `publishSeconds`. The previous key verifies until all of its tokens have expired.",
       querystring: EnvironmentQuery,
       body: Body,
       response: answers({ 200: Answer }, 404, 409, 413, 415),

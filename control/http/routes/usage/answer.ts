@@ -17,43 +17,43 @@ const byReason = (description: string) => Type.Record(Type.String(), Type.Intege
 const milliseconds = Type.Union([Type.Number(), Type.Null()]);
 
 const counts = {
-  admitted: count("Requests that were let through."),
-  cost: count("What they took from limits: the sum of their routes' costs."),
-  overshoot: count("Of them, admitted without allowance (`failureMode: open`)."),
-  shadowed: count("How often a limit in `mode: shadow` would have refused."),
-  local: count("Of them, admitted on a share while control was away (`failureMode: local`)."),
-  refused: count("Requests that were refused."),
-  observed: count("Requests that would have been refused, but for observe mode or `mode: shadow`."),
-  responses: Type.Object(Object.fromEntries(statusClasses.map((name) => [name, Type.Integer()])), { description: "The upstream's answers by status class; an estimate beyond `responseSamplesPerSecond` of the gateways." }),
+  admitted: count("Allowed requests."),
+  cost: count("The total cost of the allowed requests: the sum of the costs of their routes."),
+  overshoot: count("Requests that were allowed without allowance (`failureMode: open`)."),
+  shadowed: count("How often a limit in `mode: shadow` would have denied a request."),
+  local: count("Requests that were allowed from an offline reserve while the control plane was unreachable (`failureMode: local`)."),
+  refused: count("Denied requests."),
+  observed: count("Requests that would have been denied without observe mode or `mode: shadow`."),
+  responses: Type.Object(Object.fromEntries(statusClasses.map((name) => [name, Type.Integer()])), { description: "Upstream responses by status class. An estimate above `responseSamplesPerSecond` per gateway." }),
   refusals: byReason("`refused` by reason."),
   observations: byReason("`observed` by reason."),
   latency: Type.Object(
     { p50: milliseconds, p90: milliseconds, p99: milliseconds },
-    { description: "Milliseconds to the response's headers, estimated from a histogram; at most 10000. null: no response." },
+    { description: "Milliseconds until the response headers arrive, estimated from a histogram, at most 10000. null: no response." },
   ),
 };
 const name = (description: string) =>
-  Type.Optional(Type.Union([Type.String(), Type.Null()], { description: `${description} null: none, or not known when it was counted.` }));
+  Type.Optional(Type.Union([Type.String(), Type.Null()], { description: `${description} null: none, or unknown when the request was counted.` }));
 
 const UsageRowSchema = Type.Object({
-  time: Type.String({ description: "Where the interval begins." }),
+  time: Type.String({ description: "The start of the interval." }),
   api: name("With `group=api`."),
-  route: name("With `group=route`: methods and path."),
+  route: name("With `group=route`: the methods and path of the route."),
   consumer: name("With `group=consumer`."),
-  key: name("With `group=key`: the key's id."),
-  tier: name("With `group=tier`: the caller's tier when it was counted."),
-  reason: Type.Optional(Type.String({ description: "With `group=reason`; the row has `refused` and `observed` alone." })),
-  status: Type.Optional(Type.String({ description: "With `group=status`: 1xx to 5xx; the row has `answers` alone." })),
-  answers: Type.Optional(count("With `group=status`: the upstream's answers.")),
+  key: name("With `group=key`: the ID of the key."),
+  tier: name("With `group=tier`: the tier of the caller at the time of the request."),
+  reason: Type.Optional(Type.String({ description: "With `group=reason`. The row has only `refused` and `observed`." })),
+  status: Type.Optional(Type.String({ description: "With `group=status`: 1xx to 5xx. The row has only `answers`." })),
+  answers: Type.Optional(count("With `group=status`: the number of upstream responses.")),
   ...Object.fromEntries(Object.entries(counts).map(([field, schema]) => [field, Type.Optional(schema)])),
 });
 export const UsageAnswerSchema = Type.Object({
-  from: Type.String({ description: "Where the first interval begins." }),
-  to: Type.String({ description: "Where the last interval ends." }),
+  from: Type.String({ description: "The start of the first interval." }),
+  to: Type.String({ description: "The end of the last interval." }),
   interval: Type.String(),
   group: Type.Array(Type.String()),
-  rows: Type.Array(UsageRowSchema, { description: "By time, in it the busiest first. Where nothing was counted there is no row." }),
-  totals: Type.Object(counts, { description: "Of everything, what `top` left out too." }),
+  rows: Type.Array(UsageRowSchema, { description: "Sorted by time, then by number of requests, highest first. Intervals without requests have no row." }),
+  totals: Type.Object(counts, { description: "The totals of all groups, including those that `top` excludes." }),
 });
 
 export type UsageNumbers = ReturnType<typeof numbersOf>;

@@ -15,7 +15,7 @@ import { type Split, splits, UsageAnswerSchema, usageAnswer, usageCsv } from "./
 const rowsMax = 20_000;
 const standardFrom = "24h";
 
-const only = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 600, description: `Only this ${what}.` }));
+const only = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 600, description: `Return only this ${what}.` }));
 const Answers = { description: "Usage", content: { "application/json": { schema: UsageAnswerSchema }, "text/csv": { schema: Type.String() } } };
 const UsageQuerySchema = query({
   ...environmentQuery,
@@ -23,39 +23,41 @@ const UsageQuerySchema = query({
     Type.String({
       maxLength: 40,
       default: standardFrom,
-      description: "Where it begins: an RFC 3339 time, a date, or how long ago in s, m, h, d, w, mo or y, such as 24h. Taken down to a whole interval.",
+      description: "The start: an RFC 3339 time, a date, or a duration ago in s, m, h, d, w, mo or y, such as 24h. Rounded down to a whole interval.",
     }),
   ),
-  to: Type.Optional(Type.String({ maxLength: 40, description: "Where it ends, in the same way; default: now. Taken up to a whole interval." })),
+  to: Type.Optional(Type.String({ maxLength: 40, description: "The end, in the same formats. Default: now. Rounded up to a whole interval." })),
   interval: Type.Optional(
     Type.Unsafe<Interval>({
       type: "string",
       enum: [...intervals],
       default: "total",
-      description: "A row for each minute, hour or day (UTC), or one for all. Minutes are kept for 48 hours unless set otherwise, hours and days for 400 days.",
+      description: "Return a row for each minute, hour or day (UTC), or one row in total. By default, minutes are kept for 48 hours; hours and days are kept for 400 days.",
     }),
   ),
   group: Type.Optional(
     Type.String({
       maxLength: 100,
-      description: "A row for each of these, separated by commas: api, route, consumer, key, tier, and one of reason and status.",
+      description: "Return a row for each combination of these, separated by commas: api, route, consumer, key, tier, and either reason or status.",
     }),
   ),
   api: only("API"),
   route: only("route, as `group=route` names it"),
   consumer: only("consumer"),
-  key: only("key, by its id"),
+  key: only("key, by its ID"),
   tier: only("tier"),
-  top: Type.Optional(Type.Integer({ minimum: 1, maximum: rowsMax, description: "Only the groups with the most requests, so many; the totals are of all." })),
-  format: Type.Optional(Type.Unsafe<"json" | "csv">({ type: "string", enum: ["json", "csv"], description: "Instead of the Accept header." })),
+  top: Type.Optional(Type.Integer({ minimum: 1, maximum: rowsMax, description: "Return only this number of groups, those with the most requests. The totals include all groups." })),
+  format: Type.Optional(Type.Unsafe<"json" | "csv">({ type: "string", enum: ["json", "csv"], description: "The response format. Overrides the Accept header." })),
 });
 
 /** /v1/usage */
 export function usageRoutes(app: App, services: Services): void {
   app.get("/usage", {
     schema: {
+      operationId: "getUsage",
       tags: ["usage"],
-      summary: "What was admitted and refused, by time and group, as JSON or CSV",
+      summary: "Get a usage report",
+      description: "Returns the numbers of allowed and denied requests by time and group, as JSON or CSV.",
       querystring: UsageQuerySchema,
       response: answers({ 200: Answers }, 404, 422),
     },
@@ -66,7 +68,7 @@ export function usageRoutes(app: App, services: Services): void {
       const nowMs = services.nowMs();
       const fromMs = momentMs("from", from, nowMs);
       const toMs = to === undefined ? nowMs : momentMs("to", to, nowMs);
-      if (fromMs >= toMs) throw new ControlError("invalid_request", "`from` is not before `to`.");
+      if (fromMs >= toMs) throw new ControlError("invalid_request", "`from` must be before `to`.");
       await services.usage.settle();
       const asked: UsageQuery = { environment, fromMs, toMs, interval, group: grouped, filter, rowsMax, ...(top === undefined ? {} : { top }) };
       const result = await services.usage.read(asked).catch(refuse);
@@ -85,7 +87,7 @@ function groupsOf(text: string): { grouped: Dimension[]; split: Split | undefine
     if (dimension !== undefined) grouped.push(dimension);
     else if (other === undefined) throw new ControlError("invalid_request", `\`group\` can't be \`${name}\`: use ${[...dimensions, ...splits].join(", ")}.`);
     else if (split === undefined) split = other;
-    else throw new ControlError("invalid_request", "`group` has either reason or status: refused requests have no answer of the upstream.");
+    else throw new ControlError("invalid_request", "`group` can have either reason or status, not both: denied requests have no upstream response.");
   }
   return { grouped, split };
 }

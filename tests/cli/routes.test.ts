@@ -57,17 +57,16 @@ const brief = ({ api, path, methods, scopes, cost, callers }: RouteAccess) => [a
 test("the demo's routes as a table", async () => {
   const { code, stdout, stderr } = await cli(["routes", "-f", demo]);
   assert.deepEqual([code, stderr], [0, ""]);
-  assert.equal(stdout, `HOST  PATH     METHODS  API     AUTH     SCOPES  COST  WHO MAY            LIMITS
-*     /        any      echo    key      -       1     bronze: initech    minute 60/60s per key (tier bronze)
-                                                                          day 1000/day per consumer (tier bronze)
-                                                       platinum: acme     minute 6000/60s per key (200/s, burst 50; tier
-                                                                            platinum)
-                                                       admin: operations  unlimited
-*     /public  any      public  none     -       1     everybody          per-ip 600/60s per ip (each gateway; api
-                                                                            public)
-*     /search  POST     echo    key      search  5     platinum: acme     minute 6000/60s per key (200/s, burst 50; tier
-                                                                            platinum)
-                                                       admin: operations  unlimited
+  assert.equal(stdout, `HOST  PATH     METHODS  API     AUTH  SCOPES  COST  WHO MAY            LIMITS
+*     /        any      echo    key   -       1     bronze: initech    minute 60/60s per key (tier bronze)
+                                                                       day 1000/day per consumer (tier bronze)
+                                                    platinum: acme     minute 6000/60s per key (200/s, burst 50; tier
+                                                                         platinum)
+                                                    admin: operations  unlimited
+*     /public  any      public  none  -       1     everybody          per-ip 600/60s per ip (each gateway; api public)
+*     /search  POST     echo    key   search  5     platinum: acme     minute 6000/60s per key (200/s, burst 50; tier
+                                                                         platinum)
+                                                    admin: operations  unlimited
 `);
 });
 

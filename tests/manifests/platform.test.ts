@@ -219,8 +219,8 @@ test("what can't work is refused, with what would do", () => {
   refused(fileOf(tokenApi("key-and-jwt")), { keySources: [{ header: "Authorization" }] }, /keySources\[0\]: keys can't come by `header: authorization`/);
   refused(fileOf(keyApi), { image: { module: "registry.example.com/tollgate:1", control: "c" } }, /has no digest: a tag can be moved.*npm run image/);
   refused(fileOf(keyApi), { istioVersion: { major: 1, minor: 21 } }, /Istio 1\.21 has not all of the APIs.*1\.22 or newer/);
-  refused(fileOf({ ...keyApi, auth: { mode: "mtls" }, upstream: { service: "example.net", port: 443 } }), {}, /API `keys`: auth\.mode peer needs an upstream in the mesh/);
-  refused(fileOf({ ...keyApi, auth: { mode: "mtls" }, traffic: { timeoutSeconds: 1 } }), {}, /API `keys`: traffic has no meaning with auth\.mode peer/);
+  refused(fileOf({ ...keyApi, auth: { mode: "mtls" }, upstream: { service: "example.net", port: 443 } }), {}, /API `keys`: auth\.mode mtls needs an upstream in the mesh/);
+  refused(fileOf({ ...keyApi, auth: { mode: "mtls" }, traffic: { timeoutSeconds: 1 } }), {}, /API `keys`: traffic has no meaning with auth\.mode mtls/);
   for (const mode of ["jwt", "key-or-jwt", "key-and-jwt"] as const) {
     refused(fileOf(keyApi, { ...keyApi, id: "closed", paths: ["/c"], auth: { mode } }), {}, new RegExp(`API \`closed\`: auth\\.mode ${mode} says not whose tokens it takes.*Add auth\\.jwt`));
   }

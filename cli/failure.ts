@@ -3,7 +3,7 @@ import { CommanderError } from "commander";
 import type { StartError } from "../control/config.ts";
 import { ApiError, UnreachableError } from "../tools/client/adminClient.ts";
 
-export const exitCodes = { done: 0, refused: 1, usage: 2 } as const;
+const exitCodes = { done: 0, refused: 1, usage: 2 } as const;
 
 /** The command line itself is wrong. */
 export class UsageError extends Error {

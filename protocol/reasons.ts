@@ -23,7 +23,7 @@ export const grpcStatus = { 400: 3, 401: 16, 403: 7, 404: 12, 405: 12, 429: 8, 5
 
 /** What a caller lacks, or has that isn't valid. The place is the code in `assembly/wire/reasons.ts`; 0: a reason that asks for nothing. */
 export const challenges = ["none", "keyMissing", "keyInvalid", "tokenMissing", "tokenInvalid", "certificate"] as const;
-export type Challenge = Exclude<(typeof challenges)[number], "none">;
+type Challenge = Exclude<(typeof challenges)[number], "none">;
 
 export const reasons: readonly Reason[] = [
   { code: "not_configured", status: 503, retryAfterSeconds: 5, title: "Gateway not configured", meaning: "The plugin configuration is empty.", remedy: "Set `control` or `snapshot` in the `pluginConfig` of the WasmPlugin." },

@@ -21,7 +21,7 @@ const silentWaitMs = 200;
 /** After that they count as gone for so long; then they're asked again. */
 const silentSpentMs = 2000;
 
-export interface Decided {
+interface Decided {
   kind: "decided";
   /** one for each call */
   answers: CallAnswer[];

@@ -10,9 +10,9 @@ import type { LimitShape } from "./model.ts";
 import { spanOf, windowAfter, windowAt } from "./windows.ts";
 
 /** A lane spends a share for so long after its last ask. */
-export const shareTermMs = 3_600_000;
+const shareTermMs = 3_600_000;
 /** Windows are charged with it for so much longer. */
-export const shareGraceMs = 60_000;
+const shareGraceMs = 60_000;
 /** A share is prolonged only by so much and more, so that an ask seldom writes it. */
 const shareRenewMs = 60_000;
 /** One lane gets at most a quarter of the limit, all together half of it. */

@@ -10,7 +10,7 @@ const dayMs = 86_400_000;
 /** Weeks begin on Monday; 1 January 1970 was a Thursday. */
 const mondayOffsetDays = 3;
 
-export function lengthMs(limit: LimitShape): number {
+function lengthMs(limit: LimitShape): number {
   return limit.windowSeconds * 1000;
 }
 

@@ -12,7 +12,7 @@ export const standardConsumerClaims = ["client_id", "azp", "sub"] as const;
 type Loose<T> = { [K in keyof T]: T[K] | undefined };
 
 /** Drops the members that are undefined. */
-export function defined<T extends object>(value: Loose<T>): T {
+function defined<T extends object>(value: Loose<T>): T {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
 }
 
@@ -127,7 +127,7 @@ export function fillKey(input: KeyInput, stored?: Key): Key {
 }
 
 /** The internal token with its defaults: enabled, audience tollgate, five minutes. */
-export function fillInternalToken({ enabled = true, issuer, audiences = ["tollgate"], lifetimeSeconds = 300 }: InternalTokenInput): InternalToken {
+function fillInternalToken({ enabled = true, issuer, audiences = ["tollgate"], lifetimeSeconds = 300 }: InternalTokenInput): InternalToken {
   return { enabled, issuer, audiences: [...new Set(audiences)], lifetimeSeconds };
 }
 

@@ -2,7 +2,7 @@
 import { type AuthMode, authMode, type FailureMode, type KeyState, type LegacyHeaders, type LimitKind, type Subject } from "../../protocol/enums.ts";
 import type { Traffic } from "./trafficSchema.ts";
 
-export type { AuthMode, FailureMode, KeyState, LegacyHeaders, Subject } from "../../protocol/enums.ts";
+export type { AuthMode, FailureMode, KeyState,  Subject } from "../../protocol/enums.ts";
 
 /** A rate (N per fixed window) or a quota (N per period). */
 export interface Limit {

@@ -5,8 +5,8 @@ import { latestMs, parseTime, timeText } from "./time.ts";
 export const unitSeconds = { s: 1, m: 60, h: 3600, d: 86_400, w: 7 * 86_400, mo: 30 * 86_400, y: 365 * 86_400 } as const;
 
 /** What may be written, for messages. */
-export const lengthForms = "a whole number and a unit: s, m, h, d, w, mo (30 days) or y (365 days), such as 90d or 12h";
-export const momentForms = "a time such as 2027-01-01T00:00:00Z, a date such as 2027-01-01 (its beginning in UTC)";
+const lengthForms = "a whole number and a unit: s, m, h, d, w, mo (30 days) or y (365 days), such as 90d or 12h";
+const momentForms = "a time such as 2027-01-01T00:00:00Z, a date such as 2027-01-01 (its beginning in UTC)";
 
 /** A hundred years: longer is a slip. */
 const maxSeconds = 100 * unitSeconds.y;

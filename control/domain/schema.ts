@@ -10,7 +10,7 @@ import { TrafficSchema } from "./trafficSchema.ts";
 export const recordIdPattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
 export const lowerIdPattern = "^[a-z0-9][a-z0-9._-]{0,62}$";
 export const environmentPattern = "^[a-z0-9-]{1,32}$";
-export const claimNamePattern = "^[a-z0-9-]{1,63}$";
+const claimNamePattern = "^[a-z0-9-]{1,63}$";
 const scopePattern = "^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,128}$";
 const tokenPattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$";
 
@@ -108,7 +108,7 @@ export const RouteSchema = Type.Object(
 
 const ClaimPath = (description: string) => Type.String({ pattern: "^[\\x21-\\x7E]{1,200}$", description });
 
-export const TokenIssuerSchema = Type.Object(
+const TokenIssuerSchema = Type.Object(
   {
     issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,500}$", description: "The `iss` claim of the tokens, such as https://login.example.com/. It must match exactly, including a final slash." }),
     jwksUri: optional(Type.String({ pattern: "^https?://[\\x21-\\x7E]{1,500}$", description: "The URL of the issuer's public keys (JWKS). It begins with https://." })),
@@ -238,7 +238,7 @@ export const ImportKeySchema = Type.Object(
   { ...closed, description: "An API key to import, with either `sha256` or `key`." },
 );
 
-export const InternalTokenSchema = Type.Object(
+const InternalTokenSchema = Type.Object(
   {
     enabled: optional(Type.Boolean({ description: "Whether the control plane issues internal tokens: true or false. Default: true." })),
     issuer: Type.String({ pattern: "^[\\x21-\\x7E]{1,256}$", description: "The `iss` claim of the tokens: a URL or a name of 1 to 256 printable ASCII characters without spaces, such as https://tollgate.example.com." }),

@@ -44,7 +44,7 @@ const HeaderChangesSchema = (what: string) =>
     { ...closed, description: `Changes to the ${what} headers.` },
   );
 
-export const retryReasons = [
+const retryReasons = [
   "5xx", "gateway-error", "reset", "connect-failure", "retriable-4xx", "refused-stream", "cancelled", "deadline-exceeded", "internal",
   "resource-exhausted", "unavailable",
 ] as const;

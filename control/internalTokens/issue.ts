@@ -6,7 +6,7 @@ import { algorithm } from "./signingKeys.ts";
 import type { Caller, SigningKey } from "./store.ts";
 
 /** What fits into a header beside what else a request carries. */
-export const tokenMostBytes = 8192;
+const tokenMostBytes = 8192;
 /** Tokens are fetched anew once so much of their life is over, spread so that those issued together aren't asked for together. */
 const refreshFrom = 0.55;
 const refreshSpread = 0.2;

@@ -7,7 +7,7 @@ import type { IdentityStore, SigningKey } from "./store.ts";
 export const algorithm = "ES256";
 
 /** A new key, named by its RFC 7638 thumbprint. */
-export async function makeSigningKey(nowMs: number, signsFromMs: number): Promise<SigningKey> {
+async function makeSigningKey(nowMs: number, signsFromMs: number): Promise<SigningKey> {
   const { privateKey } = await generateKeyPair(algorithm, { extractable: true });
   const jwk = await exportJWK(privateKey);
   return { kid: await calculateJwkThumbprint(jwk), jwk, createdAtMs: nowMs, signsFromMs };

@@ -10,7 +10,7 @@ import { type AppliedLimit, appliedLimits } from "./applied.ts";
 import { Counted } from "./counted.ts";
 import type { QuotaFacts } from "./facts.ts";
 
-export interface HolderReport {
+interface HolderReport {
   /** its gateway group; "": not known, of an earlier version */
   group: string;
   gateway: string;

@@ -5,7 +5,7 @@ import type { Api, KeyState, Limit } from "../domain/model.ts";
 import { keyStates, type KeysTable } from "./tables.ts";
 
 /** What a key refers to, by wire id, for turning rows into records. */
-export interface Names {
+interface Names {
   consumer(wireId: number): string;
   tier(wireId: number): string;
   api(wireId: number): string;

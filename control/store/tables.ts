@@ -14,7 +14,7 @@ export interface EnvironmentsTable {
 }
 
 /** apis and tiers */
-export interface SpecTable {
+interface SpecTable {
   environment: string;
   id: string;
   wire_id: number;
@@ -24,7 +24,7 @@ export interface SpecTable {
   version: number;
 }
 
-export interface ConsumersTable extends SpecTable {
+interface ConsumersTable extends SpecTable {
   tier_wire_id: number | null;
 }
 
@@ -53,7 +53,7 @@ export interface KeysTable {
   version: number;
 }
 
-export interface LimitIdsTable {
+interface LimitIdsTable {
   environment: string;
   /** api, tier or key */
   owner_kind: string;
@@ -121,7 +121,7 @@ export interface GatewaysTable {
 }
 
 /** What an environment says of internal tokens. */
-export interface InternalTokensTable {
+interface InternalTokensTable {
   environment: string;
   /** JSON */
   spec: string;
@@ -138,7 +138,7 @@ export interface SigningKeysTable {
 }
 
 /** See the rows of control/counters/facts.ts. */
-export interface CountersTable {
+interface CountersTable {
   environment: string;
   limit_wire_id: number;
   /** 32 hex digits */
@@ -148,7 +148,7 @@ export interface CountersTable {
   shares: number;
 }
 
-export interface CounterWindowsTable {
+interface CounterWindowsTable {
   span: string;
   environment: string;
   limit_wire_id: number;
@@ -161,7 +161,7 @@ export interface CounterWindowsTable {
   silent_asked_ms: number;
 }
 
-export interface CounterHoldingsTable {
+interface CounterHoldingsTable {
   span: string;
   environment: string;
   limit_wire_id: number;
@@ -173,7 +173,7 @@ export interface CounterHoldingsTable {
   amount: number;
 }
 
-export interface CounterSharesTable {
+interface CounterSharesTable {
   environment: string;
   limit_wire_id: number;
   subject: string;
@@ -184,7 +184,7 @@ export interface CounterSharesTable {
   keep_ms: number;
 }
 
-export interface CounterLanesTable {
+interface CounterLanesTable {
   environment: string;
   lane: string;
   gateway: string;
@@ -195,7 +195,7 @@ export interface CounterLanesTable {
 }
 
 /** A lane's last batch of usage. */
-export interface UsageLanesTable {
+interface UsageLanesTable {
   environment: string;
   /** 16 hex digits */
   lane: string;
@@ -206,7 +206,7 @@ export interface UsageLanesTable {
 }
 
 /** Parts of batches that came and wait to be counted. */
-export interface UsageInboxTable {
+interface UsageInboxTable {
   row_id: Generated<number>;
   environment: string;
   entry_count: number;
@@ -217,7 +217,7 @@ export interface UsageInboxTable {
 }
 
 /** What usage is counted by; "" stands for none, and for what wasn't known when it was counted. */
-export interface UsageSeriesTable {
+interface UsageSeriesTable {
   row_id: Generated<number>;
   environment: string;
   api: string;
@@ -231,7 +231,7 @@ export interface UsageSeriesTable {
 }
 
 /** Counts of a series in a span of time: minutes (1), hours (60), days (1440). */
-export interface UsageCountsTable extends Record<CountColumn, number> {
+interface UsageCountsTable extends Record<CountColumn, number> {
   span: number;
   /** Unix minutes, where the span starts */
   at: number;
@@ -239,7 +239,7 @@ export interface UsageCountsTable extends Record<CountColumn, number> {
 }
 
 /** Refusals of a series in a span of time, by reason. Wherever there is one, `usage_counts` has a row. */
-export interface UsageRefusalsTable {
+interface UsageRefusalsTable {
   span: number;
   at: number;
   series: number;
@@ -251,7 +251,7 @@ export interface UsageRefusalsTable {
 }
 
 /** How far the rows of a span, in the order of `at` and `series`, are part of the next longer span too. */
-export interface UsageRollupsTable {
+interface UsageRollupsTable {
   span: number;
   at: number;
   series: number;

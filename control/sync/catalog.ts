@@ -19,7 +19,7 @@ export interface KnownApi {
   gone: boolean;
 }
 
-export type LimitOwner = { kind: "api"; api: number } | { kind: "tier"; tier: number } | { kind: "key"; digest: string };
+type LimitOwner = { kind: "api"; api: number } | { kind: "tier"; tier: number } | { kind: "key"; digest: string };
 
 export interface KnownLimit {
   shape: LimitShape;

@@ -6,7 +6,7 @@ import { writeAmount } from "./amounts.ts";
 export const COUNT_BYTES = 8;
 const OP_BYTES = 64;
 const ANSWER_BYTES = 72;
-export const maxOps = 4096;
+const maxOps = 4096;
 const lastVerdict = Math.max(...Object.values(verdict));
 
 /** Reads the count that a payload begins with, of entries of one size that fill the rest of it. */

@@ -1,7 +1,7 @@
 /** The query parameters of the sync calls. */
 import { type Static, Type } from "@sinclair/typebox";
 
-export const maxWaitMs = 55_000;
+const maxWaitMs = 55_000;
 
 const environment = Type.String({ pattern: "^[a-z0-9-]{1,32}$" });
 /** `<node id>~<boot id>`; Envoy may have no node id, and it may hold `~` itself. */

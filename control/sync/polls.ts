@@ -21,7 +21,7 @@ export interface PollBounds {
   perToken: number;
 }
 
-export interface PollAnswer extends Answer {
+interface PollAnswer extends Answer {
   /** when the news came that it brings (performance.now); absent: its time was over */
   wokenMs?: number;
 }

@@ -5,7 +5,7 @@ import { type Fields, Refused } from "./fields.ts";
 import { COUNT_BYTES } from "./leasePayload.ts";
 
 /** So many answers with the largest tokens fit into one frame. */
-export const maxAsks = 64;
+const maxAsks = 64;
 
 const ASK_BYTES = 28;
 const ANSWER_BYTES = 36;

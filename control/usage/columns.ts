@@ -14,12 +14,12 @@ export type CountColumn =
   | `latency_${0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13}`;
 
 export { latencyBoundsMs } from "../../protocol/enums.ts";
-export const latencyBuckets = latencyBoundsMs.length + 1;
+const latencyBuckets = latencyBoundsMs.length + 1;
 export const statusClasses = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
 const plain = ["admitted", "cost", "overshoot", "shadowed", "local"] as const;
 
-export const statusColumns = statusClasses.map((_, index) => `status_${index + 1}` as CountColumn);
+const statusColumns = statusClasses.map((_, index) => `status_${index + 1}` as CountColumn);
 export const latencyColumns = Array.from({ length: latencyBuckets }, (_, index) => `latency_${index}` as CountColumn);
 /** In the order in which rows hold them. */
 export const countColumns: readonly CountColumn[] = [...plain, "refused", "observed", ...statusColumns, ...latencyColumns, "unsampled"];

@@ -4,7 +4,7 @@ import type { UsageEntry } from "./model.ts";
 const partMask = 255;
 
 /** Which part an entry belongs to. Only a matter of cost: any entry may be counted in any part. */
-export function partOf({ digest, consumer }: UsageEntry): number {
+function partOf({ digest, consumer }: UsageEntry): number {
   return (Number.parseInt(digest.slice(0, 2), 16) ^ consumer) & partMask;
 }
 

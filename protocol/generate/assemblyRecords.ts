@@ -21,7 +21,7 @@ const loadAt = (type: string, { base, plus }: Where): string => (plus === 0 ? `l
 const inlined = "// @ts-ignore: decorator\n@inline\n";
 const uint = (bytes: number): string => `u${bytes * 8}`;
 
-export function bitName(owner: string, { name, presence, inverted, choice, as }: Bit): string {
+function bitName(owner: string, { name, presence, inverted, choice, as }: Bit): string {
   if (as !== undefined && as === as.toUpperCase()) return constantName(owner, as);
   return constantName(owner, presence ? "has" : inverted ? "no" : choice === undefined ? "is" : "", name);
 }
@@ -302,7 +302,7 @@ function skipOf(field: Field, owner: Struct, offsets: ReadonlyMap<string, number
 }
 
 /** Offsets of the named fields before the first one whose size varies; `*` is what follows them. */
-export function offsetsOf(owner: Struct): Map<string, number> {
+function offsetsOf(owner: Struct): Map<string, number> {
   const offsets = new Map<string, number>();
   let at = 0;
   for (const field of owner.fields) {

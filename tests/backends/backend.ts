@@ -8,7 +8,7 @@
  *   site      all else
  * ```
  */
-export const handlers = ["admin", "read", "write", "export", "report", "site"] as const;
+const handlers = ["admin", "read", "write", "export", "report", "site"] as const;
 export type Handler = (typeof handlers)[number];
 
 export interface Backend {

@@ -7,7 +7,7 @@ import { Program } from "../kit/process.ts";
 import { cli, root, writeIn } from "./support.ts";
 
 /** The key of examples/standalone, made for it and published there. */
-export const standaloneKey = "tg_default_StandaloneExampleOnly00000_1yMtKz";
+const standaloneKey = "tg_default_StandaloneExampleOnly00000_1yMtKz";
 
 /** Writes Envoy's configuration of examples/standalone before a demo upstream, made by `tollgate envoy-config`. */
 export async function standaloneGateway(folder: string): Promise<{ configPath: string; url: string }> {

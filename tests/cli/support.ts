@@ -26,7 +26,7 @@ export async function cli(args: string[], env: NodeJS.ProcessEnv = {}, input = "
   return outcome;
 }
 
-export const adminToken = "tga_for_tests_of_the_command_line";
+const adminToken = "tga_for_tests_of_the_command_line";
 
 /** A real control on free ports with an empty database, and the variables that lead the command line to it. */
 export async function startTestControl(): Promise<{ control: Control; env: NodeJS.ProcessEnv; databaseUrl: string }> {

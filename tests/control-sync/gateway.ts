@@ -14,7 +14,7 @@ export interface HttpAnswer {
 export type Table = Map<string, WireRecord>;
 
 /** A record's place in a table. */
-export function placeOf(record: WireRecord): string {
+function placeOf(record: WireRecord): string {
   if (record.type === "other" || record.type === "closed") throw new Error("an unknown record");
   if (record.type === "key" || (record.type === "delete" && record.kind === "key")) return `key ${Buffer.from(record.digest).toString("hex", 0, 16)}`;
   return `${record.type === "delete" ? record.kind : record.type} ${record.wireId}`;

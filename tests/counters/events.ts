@@ -30,7 +30,7 @@ export const spendShare: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("sp
 export const pass = (maxMs: number): fc.Arbitrary<Event> => fc.record({ kind: fc.constant("pass" as const), ms: fc.integer({ min: 0, max: maxMs }) });
 export const die: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("die" as const), lane });
 export const grant: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("grant" as const), amount: fc.integer({ min: 1, max: 20 }) });
-export const reset: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("reset" as const) });
+const reset: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("reset" as const) });
 export const prune: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("prune" as const) });
 
 export const events = (...choices: { arbitrary: fc.Arbitrary<Event>; weight: number }[]) => fc.array(fc.oneof(...choices), { minLength: 1, maxLength: 60, size: "max" });

@@ -63,7 +63,7 @@ async function sendHttp1(port: number, requests: readonly Indexed[], put: Put): 
   }));
 }
 
-export function http1Bytes({ method, target, hosts, headers }: WireRequest): Buffer {
+function http1Bytes({ method, target, hosts, headers }: WireRequest): Buffer {
   const lines = [`${method} ${target} HTTP/1.1`, ...hosts.map((host) => `Host: ${host}`), ...headers.map(([name, value]) => `${name}: ${value}`)];
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
 }

@@ -28,7 +28,7 @@ function read(name: Recording): Evidence {
 }
 
 /** The one finding of a check. */
-export function one(check: Check, evidence: Evidence): Said {
+function one(check: Check, evidence: Evidence): Said {
   const said = check.look(evidence);
   assert.equal(said.length, 1, JSON.stringify(said));
   return said[0]!;

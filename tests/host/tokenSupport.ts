@@ -10,7 +10,7 @@ export const otherIssuer = "https://other.example.com";
 const jwks = JSON.stringify({ keys: [{ kty: "EC", crv: "P-256", x: "x", y: "y" }] });
 
 /** Tokens of the issuer for `api://orders`, unless told. */
-export function jwt(more: Partial<AuthJwtInput> = {}): AuthJwtInput {
+function jwt(more: Partial<AuthJwtInput> = {}): AuthJwtInput {
   return { issuers: [{ issuer, jwks, audiences: ["api://orders"] }, { issuer: otherIssuer, jwks }], ...more };
 }
 

@@ -20,9 +20,9 @@ export interface Cleanup {
 }
 
 export const context = { actor: "test", requestId: "", nowMs: Date.now() };
-export const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
 export const settings: InternalToken = { enabled: true, issuer: "https://tollgate.example.com", audiences: ["mesh"], lifetimeSeconds: 300 };
-export const consumer = (id: string, more: Partial<Consumer> = {}): Consumer => ({ id, claims: {}, suspended: false, ...more });
+const consumer = (id: string, more: Partial<Consumer> = {}): Consumer => ({ id, claims: {}, suspended: false, ...more });
 export const key = (id: string, of: string, more: Partial<Key> = {}): Key => ({ id, consumer: of, sha256: digest(id), state: "active", allowedCidrs: [], limits: [], ...more });
 const tier = (id: string, more: Partial<Tier> = {}): Tier => ({ id, scopes: ["read"], limits: [], ...more });
 const api: Api = { id: "echo", hosts: ["*"], paths: ["/"], methods: [], upstream: { service: "up.demo", port: 8080 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [] };
@@ -36,7 +36,7 @@ export interface Environment {
 }
 
 /** One control process as gateways and services see it. */
-export interface Replica {
+interface Replica {
   url: string;
   ask(asks: WireTokenAsk[]): Promise<WireTokenAnswer[]>;
   post(asks: WireTokenAsk[], epoch?: bigint): Promise<{ status: number; body: Buffer }>;

@@ -8,7 +8,7 @@ import type { FileInput, KeyInput } from "../../control/domain/schema.ts";
 export const environment = "test";
 export const host = "api.example.com";
 
-export type KeyName =
+type KeyName =
   | "gold" | "silver" | "lost" | "halted" | "revoked" | "suspended" | "early" | "late" | "office" | "home" | "narrow" | "reader" | "legacy";
 
 export interface Fixture {

@@ -34,7 +34,7 @@ export function environment(file: Partial<FileInput>): EnvironmentSpec {
 }
 
 /** Options as the command line gives them. */
-export function options(spec: EnvironmentSpec, more: Partial<SimulationOptions> = {}): SimulationOptions {
+function options(spec: EnvironmentSpec, more: Partial<SimulationOptions> = {}): SimulationOptions {
   return { spec, input: "auto", fields: {} as FieldNames, toleranceMs: 30_000, fromMs: -Infinity, untilMs: Infinity, host: "", trustedHops: 0, withoutKey: "address", countersMax: 1000, activeMax: 1e6, slots: 400, ...more };
 }
 

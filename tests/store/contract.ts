@@ -18,7 +18,7 @@ export const context = { actor: "tester", requestId: "r-1", nowMs: Date.UTC(2026
 const environment = "default";
 
 export const digest = (text: string) => createHash("sha256").update(text).digest("hex");
-export const limit = (name: string, more: Partial<Limit> = {}): Limit => ({ name, kind: "rate", limit: 10, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce", ...more });
+const limit = (name: string, more: Partial<Limit> = {}): Limit => ({ name, kind: "rate", limit: 10, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce", ...more });
 export const api = (id: string, more: Partial<Api> = {}): Api => ({ id, hosts: ["*"], paths: [`/${id}`], methods: [], upstream: { service: "up", port: 80 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [], ...more });
 export const tier = (id: string, more: Partial<Tier> = {}): Tier => ({ id, scopes: [], limits: [], ...more });
 export const consumer = (id: string, more: Partial<Consumer> = {}): Consumer => ({ id, claims: {}, suspended: false, ...more });

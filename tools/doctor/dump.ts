@@ -20,7 +20,7 @@ export interface Chain {
   filters: HttpFilter[];
 }
 
-export interface Refusal {
+interface Refusal {
   what: string;
   details: string;
 }

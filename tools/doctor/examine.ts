@@ -25,7 +25,7 @@ import { tokenVariable } from "./checks/tokenVariable.ts";
 import { tokenVerification } from "./checks/tokenVerification.ts";
 import { vmTraps } from "./checks/vmTraps.ts";
 
-export const checks: readonly Check[] = [
+const checks: readonly Check[] = [
   envoyReachable, controlReachable,
   pluginLoaded, pluginConfiguration, moduleDigest, pluginPhase, tokenVerification, bearerKeys, sharedNames, failurePolicy, tokenVariable,
   controlCluster, controlClusterHealth, gatewayToken, syncCalls, snapshot, gatewayKnown, gatewayTokens, leases, internalTokens,

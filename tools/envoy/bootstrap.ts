@@ -121,7 +121,7 @@ export function extensionDiscovery(plugin: PluginOptions): EnvoyObject {
 }
 
 /** One listener with its connection manager, in Envoy's form. */
-export function envoyListener(options: ListenerOptions, defaultCluster?: string): EnvoyObject {
+function envoyListener(options: ListenerOptions, defaultCluster?: string): EnvoyObject {
   const name = options.name ?? `gateway-${options.port}`;
   const cluster = options.cluster ?? defaultCluster;
   if (cluster === undefined && options.routes === undefined && options.virtualHosts === undefined) throw new Error(`Listener ${name} needs a cluster or routes.`);

@@ -7,7 +7,7 @@ import { canonicalJson } from "./canonicalJson.ts";
 import { storedGzip } from "./gzip.ts";
 import { tar, type TarFile } from "./tar.ts";
 
-export const mediaTypes = {
+const mediaTypes = {
   index: "application/vnd.oci.image.index.v1+json",
   manifest: "application/vnd.oci.image.manifest.v1+json",
   config: "application/vnd.oci.image.config.v1+json",
@@ -15,9 +15,9 @@ export const mediaTypes = {
 } as const;
 
 /** By this name hosts look for the module. */
-export const moduleName = "plugin.wasm";
+const moduleName = "plugin.wasm";
 
-export interface Descriptor {
+interface Descriptor {
   mediaType: string;
   digest: string;
   size: number;

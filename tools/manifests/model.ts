@@ -23,7 +23,7 @@ export interface KubernetesObject {
   [field: string]: unknown;
 }
 
-export interface ObjectMetadata {
+interface ObjectMetadata {
   name: string;
   namespace?: string;
   labels?: Record<string, string>;

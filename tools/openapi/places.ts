@@ -70,7 +70,7 @@ export function classOf({ mode, failureMode }: Pick<Treatment, "mode" | "failure
 }
 
 /** Are scopes, cost and limits the same? */
-export function sameRules(a: Treatment, b: Treatment): boolean {
+function sameRules(a: Treatment, b: Treatment): boolean {
   return rulesOf(a) === rulesOf(b);
 }
 

@@ -2,7 +2,7 @@
 import { pathFault } from "../../control/domain/hostsAndPaths.ts";
 
 /** A segment of a template: a text, or what a parameter lets it be. */
-export type Segment = { text: string } | { pattern: RegExp; rest: boolean };
+type Segment = { text: string } | { pattern: RegExp; rest: boolean };
 
 export interface Template {
   segments: readonly Segment[];
@@ -38,7 +38,7 @@ export function readTemplate(path: string): Template {
   return { ...template, prefix, fault };
 }
 
-export function prefixOf(segments: readonly Segment[]): string {
+function prefixOf(segments: readonly Segment[]): string {
   return `/${segments.map((segment) => ("text" in segment ? segment.text : "")).join("/")}`;
 }
 

@@ -11,7 +11,7 @@ import type { NotDecided, RequestReader } from "./requests.ts";
 import type { Rule } from "./rules.ts";
 import type { TimelineSlot } from "./timeline.ts";
 
-export interface LogReport {
+interface LogReport {
   name: string;
   format?: string;
   lines: number;

@@ -134,6 +134,6 @@ function fromGroups(groups: Record<string, string | undefined> | undefined): num
 }
 
 /** Text as a pattern of itself. */
-export function escaped(text: string): string {
+function escaped(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }

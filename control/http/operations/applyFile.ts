@@ -23,7 +23,7 @@ export interface Applied extends FilePlan {
 }
 
 /** Reads a file's text. Throws invalid_file with every error, or environment_mismatch when the caller named another environment. */
-export function readFile(text: string, asked: string | undefined): { file: ParsedFile; input: FileInput; environment: string } {
+function readFile(text: string, asked: string | undefined): { file: ParsedFile; input: FileInput; environment: string } {
   const file = parseFile(text);
   if (file.input === undefined) throw invalidFile(file.problems);
   const named = file.input.environment;
@@ -126,7 +126,7 @@ async function digestProblems(reader: RecordReader, desired: EnvironmentSpec, ch
 }
 
 /** The 400 of a file with these errors. */
-export function invalidFile(problems: readonly LocatedProblem[]): ControlError {
+function invalidFile(problems: readonly LocatedProblem[]): ControlError {
   const errors = problems.map(detailOf);
   const [first] = errors;
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";

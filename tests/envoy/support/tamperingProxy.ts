@@ -3,7 +3,7 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import { closer, listen } from "../../kit/http.ts";
 
 /** Gets the path and the body of an answer of 200 from control; gives the body that the gateway receives. */
-export type Tamper = (path: string, body: Buffer) => Buffer;
+type Tamper = (path: string, body: Buffer) => Buffer;
 
 export interface TamperingProxy {
   port: number;

@@ -3,7 +3,7 @@ import type { HttpFilter } from "../dump.ts";
 import { fault, ok, skipped, warning, type Check } from "../model.ts";
 import { installed } from "../plugins.ts";
 
-export const rbacType = "envoy.extensions.filters.http.rbac.v3.RBAC";
+const rbacType = "envoy.extensions.filters.http.rbac.v3.RBAC";
 export const jwtType = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
 
 /** Filters that Istio puts behind every phase: a plugin after one of them was put there by hand. */

@@ -8,7 +8,7 @@ import { type Service, serviceTarget, targetComment } from "./services.ts";
 import { pathForms } from "./territory.ts";
 
 /** The header that carries the internal token to services. */
-export function tokenHeader({ plugin }: Pick<ManifestOptions, "plugin">): string {
+function tokenHeader({ plugin }: Pick<ManifestOptions, "plugin">): string {
   return ((plugin?.["claims"] ?? {}) as { token?: string }).token ?? "x-tollgate-token";
 }
 

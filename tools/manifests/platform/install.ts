@@ -5,7 +5,7 @@ import { accessLogProvider, gatewaySecret, gatewaySecretKey, tokenVariable } fro
 import { accessLogLabels } from "./telemetry.ts";
 
 /** The gateway token of Envoy's container. */
-export const tokenFromSecret = { name: tokenVariable, valueFrom: { secretKeyRef: { name: gatewaySecret, key: gatewaySecretKey } } } as const;
+const tokenFromSecret = { name: tokenVariable, valueFrom: { secretKeyRef: { name: gatewaySecret, key: gatewaySecretKey } } } as const;
 
 export const rotationComment = [
   `The Secret ${gatewaySecret} is in this gateway's namespace. Of a group two tokens may be valid, so that none is missing while it's replaced:`,

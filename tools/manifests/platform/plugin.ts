@@ -17,16 +17,16 @@ export function failStrategy({ major, minor }: IstioVersion): Plugin["failStrate
 }
 
 /** The sources that the filter is told: the ones that were chosen, or those that go with tokens. */
-export function keySourcesOf(spec: Pick<EnvironmentSpec, "apis">, options: ManifestOptions): NonNullable<PluginConfiguration["keySources"]> {
+function keySourcesOf(spec: Pick<EnvironmentSpec, "apis">, options: ManifestOptions): NonNullable<PluginConfiguration["keySources"]> {
   return options.keySources ?? (usesTokens(spec) ? [{ header: "x-api-key" }] : [{ header: "x-api-key" }, { bearer: true }]);
 }
 
-export function usesTokens({ apis }: Pick<EnvironmentSpec, "apis">): boolean {
+function usesTokens({ apis }: Pick<EnvironmentSpec, "apis">): boolean {
   return apis.some(({ auth }) => takesTokens(auth.mode));
 }
 
 /** The plugin's configuration on a gateway. */
-export function gatewayConfiguration(spec: EnvironmentSpec, options: ManifestOptions): Record<string, unknown> {
+function gatewayConfiguration(spec: EnvironmentSpec, options: ManifestOptions): Record<string, unknown> {
   const { claims, ...rest } = (options.plugin ?? {}) as { claims?: Record<string, unknown> };
   const withToken = spec.internalToken?.enabled === true ? { token: "x-tollgate-token", ...claims } : claims;
   return {
@@ -77,7 +77,7 @@ export function gatewayTarget({ routing, gateway }: ManifestOptions): { targetRe
 }
 
 /** Where the module comes from. */
-export function module({ image, imagePullSecret }: ManifestOptions): Record<string, unknown> {
+function module({ image, imagePullSecret }: ManifestOptions): Record<string, unknown> {
   return { url: moduleUrl(image.module), ...(imagePullSecret === undefined ? {} : { imagePullSecret }), pluginName };
 }
 

@@ -1,7 +1,6 @@
 /** tiers, apis, consumers: list, get, put, delete; and what listing has in common with keys. */
 import type { Command } from "commander";
 import type { Api, Consumer, Tier } from "../../control/domain/model.ts";
-import type { AdminClient } from "../../tools/client/adminClient.ts";
 import { clientOf, environmentOf, optionsOf, print, type Context } from "../context.ts";
 import { RefusedError } from "../failure.ts";
 import { readYaml, withFile } from "../input.ts";

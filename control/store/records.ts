@@ -4,13 +4,6 @@ import type { Kind, Records } from "../domain/diff.ts";
 import type { Api, KeyState, Limit } from "../domain/model.ts";
 import { keyStates, type KeysTable } from "./tables.ts";
 
-/** What a key refers to, by wire id, for turning rows into records. */
-interface Names {
-  consumer(wireId: number): string;
-  tier(wireId: number): string;
-  api(wireId: number): string;
-}
-
 export type StoredLimit = Limit & { wireId: number };
 
 /** Databases give blobs as Buffer or ArrayBuffer. */

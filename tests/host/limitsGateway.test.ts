@@ -5,7 +5,7 @@ import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { ApiInput, LimitInput } from "../../control/domain/schema.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
 import { ask, askMany, calls, limitedGateway, limitedSpec, minute, replaceWorker, send, tally } from "./limitsSupport.ts";
-import { addRoot, assertSound, endGateway, outcome, readyGateway, startGateway, type Gateway } from "./support.ts";
+import { addRoot, assertSound, endGateway, outcome, startGateway, type Gateway } from "./support.ts";
 
 afterEach(assertSound);
 

@@ -49,8 +49,14 @@ export function configure(id: u32, bytes: u32): bool {
   if (config.hasControl) {
     // A Secret made of a file often ends with a line break.
     token = trimmed(environmentVariable(config.tokenEnv));
-    if (!isVisible(token)) return refused("control.tokenEnv: the value of the variable has blanks or control characters inside; a gateway token has none");
-    if (token.length == 0) return refused("control.tokenEnv: the VM's environment has no such variable, or it is empty; name it in vm_config.environment_variables (Istio: vmConfig.env) and set it where Envoy starts");
+    if (!isVisible(token))
+      return refused(
+        "control.tokenEnv: the value of the variable has blanks or control characters inside; a gateway token has none",
+      );
+    if (token.length == 0)
+      return refused(
+        "control.tokenEnv: the VM's environment has no such variable, or it is empty; name it in vm_config.environment_variables (Istio: vmConfig.env) and set it where Envoy starts",
+      );
   }
   const root = new Root(id, pluginHash(), config, meterOf(config.environment));
   const snapshot = config.snapshot;
@@ -130,7 +136,16 @@ function same(a: StaticArray<u8>, b: StaticArray<u8>): bool {
  */
 function runtimeOf(config: Config, token: StaticArray<u8>, meter: Meter): Runtime {
   const text = new Text(4096);
-  text.array(LAYOUT).byte(0).array(config.environment).byte(0).array(config.cluster).byte(0).array(config.authority).byte(0).array(token);
+  text
+    .array(LAYOUT)
+    .byte(0)
+    .array(config.environment)
+    .byte(0)
+    .array(config.cluster)
+    .byte(0)
+    .array(config.authority)
+    .byte(0)
+    .array(token);
   const hash = hashOf(text.start, text.bytes);
   heap.free(text.start);
   for (let i = 0; i < runtimes.length; i++) {
@@ -139,7 +154,16 @@ function runtimeOf(config: Config, token: StaticArray<u8>, meter: Meter): Runtim
     runtimes[i].state.waitMs = config.waitMs;
     return runtimes[i];
   }
-  const state = new SharedState(hash, config.environment, config.cluster, config.authority, token, config.timeoutMs, config.waitMs, meter);
+  const state = new SharedState(
+    hash,
+    config.environment,
+    config.cluster,
+    config.authority,
+    token,
+    config.timeoutMs,
+    config.waitMs,
+    meter,
+  );
   const runtime = new Runtime(state);
   runtimes.push(runtime);
   return runtime;
@@ -163,7 +187,8 @@ export function serve(root: Root): void {
     if (!root.watches(now)) {
       // Nobody may have watched in between. Unless somebody has, what is loaded waits for control's word.
       const silenceNs = <u64>(runtime.state.waitMs + runtime.state.timeoutMs) * 1_000_000;
-      if (runtime.state.readHead() && now - runtime.state.head.contactNs > silenceNs) runtime.state.unprovenSinceNs = now;
+      if (runtime.state.readHead() && now - runtime.state.head.contactNs > silenceNs)
+        runtime.state.unprovenSinceNs = now;
     }
     root.revive(now);
   }
@@ -185,8 +210,20 @@ export function tick(id: u32): void {
     keepRuntime(runtime, root, now);
     const maxAge = root.config.maxSnapshotAgeSeconds;
     if (runtime.follower.upToDate()) runtime.state.confirmedNs = runtime.state.head.contactNs;
-    root.stale = maxAge != 0 && runtime.state.table != null && now > runtime.state.confirmedNs && (now - runtime.state.confirmedNs) / 1_000_000_000 > maxAge;
-    root.setTick(runtime.state.head.generation == 0 && !runtime.leader.waiting(now) || runtime.state.serving && runtime.follower.behind() || anyHeld() || anyWaiting() || anyWaitingForToken() ? TICK_BUSY_MS : TICK_MS);
+    root.stale =
+      maxAge != 0 &&
+      runtime.state.table != null &&
+      now > runtime.state.confirmedNs &&
+      (now - runtime.state.confirmedNs) / 1_000_000_000 > maxAge;
+    root.setTick(
+      (runtime.state.head.generation == 0 && !runtime.leader.waiting(now)) ||
+        (runtime.state.serving && runtime.follower.behind()) ||
+        anyHeld() ||
+        anyWaiting() ||
+        anyWaitingForToken()
+        ? TICK_BUSY_MS
+        : TICK_MS,
+    );
   } else root.setTick(TICK_MS);
   if (anyHeld() && resume(now) && runtime != null) runtime.state.wakeSelf();
   if (anyWaiting() && resumeWaiting(now) && runtime != null) runtime.state.wakeSelf();

@@ -43,7 +43,24 @@ export class Meter {
   private gauges: StaticArray<u32> = new StaticArray<u32>(GAUGES);
 
   constructor(public environment: StaticArray<u8>) {
-    const plain = ["admitted", "keyless", "passed", "preflight", "held", "unchecked", "sync_ok", "sync_failed", "leases_ok", "leases_failed", "usage_ok", "usage_failed", "overshoot", "local_share", "tokens_ok", "tokens_failed"];
+    const plain = [
+      "admitted",
+      "keyless",
+      "passed",
+      "preflight",
+      "held",
+      "unchecked",
+      "sync_ok",
+      "sync_failed",
+      "leases_ok",
+      "leases_failed",
+      "usage_ok",
+      "usage_failed",
+      "overshoot",
+      "local_share",
+      "tokens_ok",
+      "tokens_failed",
+    ];
     for (let i = 0; i < plain.length; i++) this.counters[i] = this.counter("", plain[i]);
     for (let r: u32 = 0; r < REASONS; r++) {
       this.counters[REFUSED + r] = this.counter("refused.", reasonCode(r));
@@ -91,7 +108,7 @@ export class Meter {
     for (let i: u32 = 0; i < COUNTERS; i++) {
       const n = unchecked(this.pending[i]);
       if (n == 0) continue;
-      unchecked(this.pending[i] = 0);
+      unchecked((this.pending[i] = 0));
       increment(unchecked(this.counters[i]), n);
     }
   }
@@ -102,6 +119,12 @@ export function say(text: string): Text {
   return line.clear().add("tollgate: ").add(text);
 }
 
-export function info(text: Text): void { log(LOG_INFO, text.start, text.bytes); }
-export function warn(text: Text): void { log(LOG_WARN, text.start, text.bytes); }
-export function error(text: Text): void { log(LOG_ERROR, text.start, text.bytes); }
+export function info(text: Text): void {
+  log(LOG_INFO, text.start, text.bytes);
+}
+export function warn(text: Text): void {
+  log(LOG_WARN, text.start, text.bytes);
+}
+export function error(text: Text): void {
+  log(LOG_ERROR, text.start, text.bytes);
+}

@@ -9,7 +9,10 @@ const top = 58;
 
 /** Gives a whole SVG document that reads on a light and on a dark page. */
 export function chart(results: readonly Result[]): string {
-  const largest = Math.max(1.2, ...results.map((result) => (Number.isFinite(result.ratioHigh) ? result.ratioHigh : result.ratioToBare)));
+  const largest = Math.max(
+    1.2,
+    ...results.map((result) => (Number.isFinite(result.ratioHigh) ? result.ratioHigh : result.ratioToBare)),
+  );
   const step = largest > 3 ? 1 : largest > 1.6 ? 0.25 : 0.1;
   const end = Math.ceil(largest / step) * step;
   const labelWidth = Math.ceil(Math.max(...results.map(({ name }) => name.length)) * characterWidth) + 16;
@@ -27,10 +30,16 @@ export function chart(results: readonly Result[]): string {
   for (let i = 0; i * step <= end + 1e-9; i++) {
     const at = x(i * step).toFixed(1);
     parts.push(`<line class="grid" x1="${at}" x2="${at}" y1="${top - 6}" y2="${height - 14}"/>`);
-    if (step >= 0.25 || i % 2 === 0) parts.push(`<text x="${at}" y="${top - 10}" text-anchor="middle" font-size="11">${(i * step).toFixed(step < 1 ? 2 : 0)}</text>`);
+    if (step >= 0.25 || i % 2 === 0)
+      parts.push(
+        `<text x="${at}" y="${top - 10}" text-anchor="middle" font-size="11">${(i * step).toFixed(step < 1 ? 2 : 0)}</text>`,
+      );
   }
   results.forEach((result, row) => parts.push(bar(result, top + row * rowHeight, labelWidth, x)));
-  parts.push(`<line class="bare" x1="${x(1).toFixed(1)}" x2="${x(1).toFixed(1)}" y1="${top - 6}" y2="${height - 14}"/>`, "</svg>");
+  parts.push(
+    `<line class="bare" x1="${x(1).toFixed(1)}" x2="${x(1).toFixed(1)}" y1="${top - 6}" y2="${height - 14}"/>`,
+    "</svg>",
+  );
   return parts.join("\n") + "\n";
 }
 

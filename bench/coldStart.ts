@@ -16,7 +16,9 @@ export async function measureColdStart({ envoyPath, upstreamPort }: SystemContex
     for (let index = 0; index < starts; index++) {
       const envoy = await EnvoyProcess.start(envoyPath, tollgateBootstrap({ ...filled, upstreamPort }));
       try {
-        seconds.push((await envoy.until(200, path, { ...headers, "x-api-key": benchKey(environment, keyCount - 1) })) / 1000);
+        seconds.push(
+          (await envoy.until(200, path, { ...headers, "x-api-key": benchKey(environment, keyCount - 1) })) / 1000,
+        );
       } finally {
         await envoy.stop();
       }
@@ -25,7 +27,17 @@ export async function measureColdStart({ envoyPath, upstreamPort }: SystemContex
     await filled.control.remove();
   }
   return [
-    { name: "1M keys, Envoy's start to its first admitted request, median", value: median(seconds), unit: "s", target: 5 },
-    { name: "1M keys, Envoy's start to its first admitted request, longest", value: Math.max(...seconds), unit: "s", target: 5 },
+    {
+      name: "1M keys, Envoy's start to its first admitted request, median",
+      value: median(seconds),
+      unit: "s",
+      target: 5,
+    },
+    {
+      name: "1M keys, Envoy's start to its first admitted request, longest",
+      value: Math.max(...seconds),
+      unit: "s",
+      target: 5,
+    },
   ];
 }

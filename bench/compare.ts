@@ -47,9 +47,15 @@ export interface Comparison {
 }
 
 /** Starts the chosen systems, measures them in rounds and blocks, stops them. `tell` gets a line of progress now and then. */
-export async function compare(context: SystemContext, options: BenchOptions, tell: (line: string) => void): Promise<Comparison> {
+export async function compare(
+  context: SystemContext,
+  options: BenchOptions,
+  tell: (line: string) => void,
+): Promise<Comparison> {
   const run = new Run(options, findLoadGenerator(), tell);
-  tell(`load by ${run.generator.name}, ${options.connections} connections, ${options.pairs} rounds of ${options.seconds} s a system`);
+  tell(
+    `load by ${run.generator.name}, ${options.connections} connections, ${options.pairs} rounds of ${options.seconds} s a system`,
+  );
   try {
     await run.start(context);
     await run.warmUp();
@@ -80,7 +86,8 @@ class Run {
     readonly generator: LoadGenerator,
     private readonly tell: (line: string) => void,
   ) {
-    const isChosen = ({ name, group }: Scenario): boolean => options.only.length === 0 || options.only.some((part) => part === group || name.includes(part));
+    const isChosen = ({ name, group }: Scenario): boolean =>
+      options.only.length === 0 || options.only.some((part) => part === group || name.includes(part));
     this.chosen = scenarios.filter((scenario) => scenario !== baseOf(scenario) && isChosen(scenario));
   }
 
@@ -117,7 +124,9 @@ class Run {
       const members = this.chosen.filter((scenario) => baseOf(scenario) === base && scenario.block === undefined);
       const shift = Math.floor((round * members.length) / this.options.pairs);
       const order = [...members.slice(shift), ...members.slice(0, shift)];
-      const groups = Array.from({ length: Math.ceil(order.length / systemsBetweenBare) }, (_, index) => order.slice(index * systemsBetweenBare, (index + 1) * systemsBetweenBare));
+      const groups = Array.from({ length: Math.ceil(order.length / systemsBetweenBare) }, (_, index) =>
+        order.slice(index * systemsBetweenBare, (index + 1) * systemsBetweenBare),
+      );
       await this.sequence(base, groups, this.options.seconds);
     }
   }
@@ -127,9 +136,15 @@ class Run {
       if (scenario.block === undefined) continue;
       this.tell(`${scenario.name}: a block of its own`);
       const { warmSeconds, sampleSeconds } = scenario.block;
-      await this.attempt(scenario, () => this.prime(scenario, this.options.quick ? Math.min(quickWarmSeconds, warmSeconds) : warmSeconds));
+      await this.attempt(scenario, () =>
+        this.prime(scenario, this.options.quick ? Math.min(quickWarmSeconds, warmSeconds) : warmSeconds),
+      );
       const seconds = this.options.quick ? this.options.seconds : sampleSeconds;
-      await this.sequence(baseOf(scenario), Array.from({ length: this.options.pairs }, () => [scenario]), seconds);
+      await this.sequence(
+        baseOf(scenario),
+        Array.from({ length: this.options.pairs }, () => [scenario]),
+        seconds,
+      );
     }
   }
 
@@ -176,7 +191,14 @@ class Run {
 
   private async sample({ name, system, keys, expect }: Scenario, seconds: number): Promise<Sample> {
     const first = this.next.get(name) ?? 0;
-    const sample = await measure(this.generator, { system: this.running.get(system)!, keys, first, expect, seconds, connections: this.options.connections });
+    const sample = await measure(this.generator, {
+      system: this.running.get(system)!,
+      keys,
+      first,
+      expect,
+      seconds,
+      connections: this.options.connections,
+    });
     this.next.set(name, (first + sample.requests) % keys.length);
     return sample;
   }
@@ -185,9 +207,18 @@ class Run {
   private async prime({ name, system, keys, expect }: Scenario, seconds: number): Promise<void> {
     const first = this.next.get(name) ?? 0;
     const { envoy } = this.running.get(system)!;
-    const { requests, refused, broken } = await this.generator.run({ port: envoy.port, path, headers, keys, first, connections: this.options.connections, seconds });
+    const { requests, refused, broken } = await this.generator.run({
+      port: envoy.port,
+      path,
+      headers,
+      keys,
+      first,
+      connections: this.options.connections,
+      seconds,
+    });
     this.next.set(name, (first + requests) % keys.length);
-    if (broken > 0 || (expect === "admitted" && refused > 0)) this.tell(`${name}, while it warmed up: of ${requests} requests ${refused} were refused and ${broken} broke`);
+    if (broken > 0 || (expect === "admitted" && refused > 0))
+      this.tell(`${name}, while it warmed up: of ${requests} requests ${refused} were refused and ${broken} broke`);
   }
 
   /** Does something for a scenario, which is left out when that fails. */
@@ -215,7 +246,11 @@ class Run {
     const alone = this.result(name, envoy.residentBytes(), ({ cpuMicrosPerRequest }) => cpuMicrosPerRequest);
     if (helpers === undefined) return [alone];
     const residentBytes = helpers.pids.reduce((sum, pid) => sum + residentBytesOf(pid), envoy.residentBytes());
-    const together = this.result(name, residentBytes, ({ cpuMicrosPerRequest, helperMicrosPerRequest }) => cpuMicrosPerRequest + helperMicrosPerRequest);
+    const together = this.result(
+      name,
+      residentBytes,
+      ({ cpuMicrosPerRequest, helperMicrosPerRequest }) => cpuMicrosPerRequest + helperMicrosPerRequest,
+    );
     return [alone, { ...together, name: `${name}, with ${helpers.name}` }];
   }
 

@@ -10,9 +10,17 @@ let built = false;
 
 /** Builds it before the first start. */
 export async function startDeployedControl({ env = {}, ...options }: ControlOptions = {}): Promise<ControlProcess> {
-  if (!built) execFileSync("npm", ["run", "--silent", "build:control"], { cwd: projectRoot(), stdio: ["ignore", "ignore", "inherit"] });
+  if (!built)
+    execFileSync("npm", ["run", "--silent", "build:control"], {
+      cwd: projectRoot(),
+      stdio: ["ignore", "ignore", "inherit"],
+    });
   built = true;
-  return ControlProcess.start({ ...options, nodeArgs: [join("bin", "tollgate.mjs")], env: { NODE_OPTIONS: nodeOptions(), ...env } });
+  return ControlProcess.start({
+    ...options,
+    nodeArgs: [join("bin", "tollgate.mjs")],
+    env: { NODE_OPTIONS: nodeOptions(), ...env },
+  });
 }
 
 function nodeOptions(): string {

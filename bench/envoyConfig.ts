@@ -16,8 +16,17 @@ export interface BootstrapOptions {
 }
 
 /** A bootstrap with free ports (0) for the listener and the admin interface. */
-export function bootstrap({ filters, upstreamPort, clusters = [], routeAction = {}, accessLog }: BootstrapOptions): unknown {
-  const action = upstreamPort === undefined ? { direct_response: { status: 200, body: { inline_string: "ok" } } } : { route: { cluster: "upstream", ...routeAction } };
+export function bootstrap({
+  filters,
+  upstreamPort,
+  clusters = [],
+  routeAction = {},
+  accessLog,
+}: BootstrapOptions): unknown {
+  const action =
+    upstreamPort === undefined
+      ? { direct_response: { status: 200, body: { inline_string: "ok" } } }
+      : { route: { cluster: "upstream", ...routeAction } };
   return {
     admin: { address: address(0) },
     static_resources: {
@@ -31,13 +40,20 @@ export function bootstrap({ filters, upstreamPort, clusters = [], routeAction = 
                 {
                   name: "envoy.filters.network.http_connection_manager",
                   typed_config: {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                    "@type":
+                      "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                     stat_prefix: "ingress",
                     normalize_path: true,
                     merge_slashes: true,
                     access_log: accessLog === undefined ? [] : [fileAccessLog(accessLog)],
-                    route_config: { name: "routes", virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, ...action }] }] },
-                    http_filters: [...filters, { name: "envoy.filters.http.router", typed_config: { "@type": `${http}.router.v3.Router` } }],
+                    route_config: {
+                      name: "routes",
+                      virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, ...action }] }],
+                    },
+                    http_filters: [
+                      ...filters,
+                      { name: "envoy.filters.http.router", typed_config: { "@type": `${http}.router.v3.Router` } },
+                    ],
                   },
                 },
               ],
@@ -51,16 +67,31 @@ export function bootstrap({ filters, upstreamPort, clusters = [], routeAction = 
 }
 
 export function cluster(name: string, port: number): Record<string, unknown> {
-  return { name, type: "STATIC", load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] } };
+  return {
+    name,
+    type: "STATIC",
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }] },
+  };
 }
 
 /** A cluster that is spoken to in HTTP/2, as gRPC needs it. */
 export function grpcCluster(name: string, port: number): Record<string, unknown> {
-  const options = { "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config: { http2_protocol_options: {} } };
-  return { ...cluster(name, port), typed_extension_protocol_options: { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options } };
+  const options = {
+    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+    explicit_http_config: { http2_protocol_options: {} },
+  };
+  return {
+    ...cluster(name, port),
+    typed_extension_protocol_options: { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
+  };
 }
 
-export function wasmFilter(name: string, wasmPath: string, configuration: string, environmentVariables: Record<string, string> = {}): Filter {
+export function wasmFilter(
+  name: string,
+  wasmPath: string,
+  configuration: string,
+  environmentVariables: Record<string, string> = {},
+): Filter {
   return {
     name: "envoy.filters.http.wasm",
     typed_config: {
@@ -93,7 +124,10 @@ export function apiKeyAuthFilter(keys: readonly string[], clientOf: (index: numb
 }
 
 export function luaFilter(source: string): Filter {
-  return { name: "envoy.filters.http.lua", typed_config: { "@type": `${http}.lua.v3.Lua`, default_source_code: { inline_string: source } } };
+  return {
+    name: "envoy.filters.http.lua",
+    typed_config: { "@type": `${http}.lua.v3.Lua`, default_source_code: { inline_string: source } },
+  };
 }
 
 /** Envoy's own limiter in its simplest form: one bucket for all requests of the Envoy. */

@@ -43,7 +43,18 @@ export class EnvoyProcess {
     const startedAtMs = performance.now();
     const child = spawn(
       envoyPath,
-      ["-c", configPath, "--concurrency", String(options.concurrency ?? 1), "--disable-hot-restart", "--admin-address-path", adminAddressPath, "-l", "warning", ...(options.args ?? [])],
+      [
+        "-c",
+        configPath,
+        "--concurrency",
+        String(options.concurrency ?? 1),
+        "--disable-hot-restart",
+        "--admin-address-path",
+        adminAddressPath,
+        "-l",
+        "warning",
+        ...(options.args ?? []),
+      ],
       { stdio: ["ignore", log, log] },
     );
     endWithUs(child);
@@ -58,7 +69,8 @@ export class EnvoyProcess {
     for (;;) {
       if (child.exitCode !== null) fail(`ended with code ${child.exitCode}`);
       if (performance.now() > deadline) fail("did not start in time");
-      if (adminPort === 0 && existsSync(adminAddressPath)) adminPort = Number(readFileSync(adminAddressPath, "utf8").split(":")[1] ?? 0);
+      if (adminPort === 0 && existsSync(adminAddressPath))
+        adminPort = Number(readFileSync(adminAddressPath, "utf8").split(":")[1] ?? 0);
       if (adminPort !== 0) {
         const port = await listenerPort(adminPort);
         if (port !== 0) return new EnvoyProcess(port, adminPort, startedAtMs, child, folder);
@@ -126,7 +138,9 @@ export class EnvoyProcess {
 async function listenerPort(adminPort: number): Promise<number> {
   try {
     const answer = await get(adminPort, "/listeners?format=json", {});
-    const listeners = JSON.parse(answer.body) as { listener_statuses?: { local_address?: { socket_address?: { port_value?: number } } }[] };
+    const listeners = JSON.parse(answer.body) as {
+      listener_statuses?: { local_address?: { socket_address?: { port_value?: number } } }[];
+    };
     return listeners.listener_statuses?.[0]?.local_address?.socket_address?.port_value ?? 0;
   } catch {
     return 0;
@@ -138,7 +152,13 @@ function get(port: number, path: string, headers: Record<string, string>): Promi
     const call = request({ host: "127.0.0.1", port, path, headers, agent: false, timeout: 30_000 }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() }));
+      response.on("end", () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
       response.on("error", reject);
     });
     call.on("timeout", () => call.destroy(new Error("timed out")));

@@ -24,8 +24,13 @@ export async function goProgram(name: keyof typeof packages): Promise<string> {
   mkdirSync(folder, { recursive: true });
   const program = join(folder, name);
   const options = { cwd: join(projectRoot(), "bench", "peers", name), timeout: buildTimeoutMs, maxBuffer: 1 << 24 };
-  await run("go", ["build", "-buildvcs=false", "-o", program, packages[name]], options).catch((error: Error & { stderr?: string }) => {
-    throw new Unavailable(`bench/peers/${name} can't be built: ${(error.stderr || error.message).trim().split("\n").slice(-3).join("; ")}`, { cause: error });
-  });
+  await run("go", ["build", "-buildvcs=false", "-o", program, packages[name]], options).catch(
+    (error: Error & { stderr?: string }) => {
+      throw new Unavailable(
+        `bench/peers/${name} can't be built: ${(error.stderr || error.message).trim().split("\n").slice(-3).join("; ")}`,
+        { cause: error },
+      );
+    },
+  );
   return program;
 }

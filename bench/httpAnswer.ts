@@ -1,7 +1,9 @@
 /** As much of HTTP/1.1 as the load generators need. */
 
 export function requestBytes(path: string, headers: Record<string, string>): Buffer {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const lines = Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join("");
   return Buffer.from(`GET ${path} HTTP/1.1\r\n${lines}\r\n`);
 }
 

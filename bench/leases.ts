@@ -70,11 +70,28 @@ async function measure(system: System, load: Load): Promise<Figure[]> {
     const { user, system: kernel } = process.cpuUsage(cpu);
     const perSecond = leases / ((performance.now() - started) / 1000);
     return [
-      { name: `${name}: answer at ${aim ?? offeredWithoutAim} leases/s, median`, value: percentile(offered, 50), unit: "ms" },
-      { name: `${name}: answer at ${aim ?? offeredWithoutAim} leases/s, p99`, value: percentile(offered, 99), unit: "ms", ...(isAim ? { target: p99AimMs } : {}) },
+      {
+        name: `${name}: answer at ${aim ?? offeredWithoutAim} leases/s, median`,
+        value: percentile(offered, 50),
+        unit: "ms",
+      },
+      {
+        name: `${name}: answer at ${aim ?? offeredWithoutAim} leases/s, p99`,
+        value: percentile(offered, 99),
+        unit: "ms",
+        ...(isAim ? { target: p99AimMs } : {}),
+      },
       { name: `${name}: at most`, value: perSecond, unit: "leases/s", ...(isAim ? { atLeast: aim } : {}) },
       { name: `${name}: CPU of control`, value: (user + kernel) / leases, unit: "us/lease" },
-      ...(system === "SQLite" ? [] : [{ name: `${name}: CPU of ${system}`, value: ((serverCpuMs() - serverCpu) * 1000) / leases, unit: "us/lease" }]),
+      ...(system === "SQLite"
+        ? []
+        : [
+            {
+              name: `${name}: CPU of ${system}`,
+              value: ((serverCpuMs() - serverCpu) * 1000) / leases,
+              unit: "us/lease",
+            },
+          ]),
     ];
   } finally {
     await close();
@@ -88,9 +105,16 @@ class Fleet {
   private readonly lanes: { id: bigint; seq: bigint }[];
 
   constructor(counters: CounterStore, load: Load) {
-    this.queue = new LeaseQueue(counters, (_environment, wireId) => limits[wireId - 1], () => undefined);
+    this.queue = new LeaseQueue(
+      counters,
+      (_environment, wireId) => limits[wireId - 1],
+      () => undefined,
+    );
     this.load = load;
-    this.lanes = Array.from({ length: load.gateways }, (_, index) => ({ id: (BigInt(Date.now()) << 16n) + BigInt(index), seq: 0n }));
+    this.lanes = Array.from({ length: load.gateways }, (_, index) => ({
+      id: (BigInt(Date.now()) << 16n) + BigInt(index),
+      seq: 0n,
+    }));
   }
 
   /** Calls are due at even distances. Gives the milliseconds from when each was due to its answer. */
@@ -105,11 +129,13 @@ class Fleet {
     const start = () => {
       while (due.length > 0 && free.length > 0) {
         const [lane, dueMs] = [free.shift()!, due.shift()!];
-        answered.push(this.call(lane).then(() => {
-          times.push(performance.now() - dueMs);
-          free.push(lane);
-          start();
-        }));
+        answered.push(
+          this.call(lane).then(() => {
+            times.push(performance.now() - dueMs);
+            free.push(lane);
+            start();
+          }),
+        );
       }
     };
     for (let made = 0; made < total; ) {
@@ -126,29 +152,49 @@ class Fleet {
   async asFastAsAnswered(forSeconds: number): Promise<number> {
     const end = performance.now() + forSeconds * 1000;
     let leases = 0;
-    await Promise.all(this.lanes.map(async (_, lane) => {
-      while (performance.now() < end) {
-        const granted = await this.call(lane);
-        leases += granted;
-      }
-    }));
+    await Promise.all(
+      this.lanes.map(async (_, lane) => {
+        while (performance.now() < end) {
+          const granted = await this.call(lane);
+          leases += granted;
+        }
+      }),
+    );
     return leases;
   }
 
   private async call(index: number): Promise<number> {
     const lane = this.lanes[index]!;
     const answer = await this.queue.submit(this.newCall(lane, index));
-    if (answer.kind !== "answered" || answer.answers.some((one) => one.verdict !== verdict.granted)) throw new Error("A lease wasn't granted.");
+    if (answer.kind !== "answered" || answer.answers.some((one) => one.verdict !== verdict.granted))
+      throw new Error("A lease wasn't granted.");
     return answer.answers.length;
   }
 
   /** Both limits of each key, as a request needs them. */
   private newCall(lane: { id: bigint; seq: bigint }, index: number): LaneCall {
     const ops = Array.from({ length: opsPerCall / limits.length }, () => {
-      const subject = Math.floor(Math.random() * this.load.keys).toString(16).padStart(32, "0");
-      return limits.map(({ wireId }) => ({ wireId, actions: leaseAction.ask, subject, windowStartMs: 0, held: 0, returned: 0, need: 1, want: 20 }));
+      const subject = Math.floor(Math.random() * this.load.keys)
+        .toString(16)
+        .padStart(32, "0");
+      return limits.map(({ wireId }) => ({
+        wireId,
+        actions: leaseAction.ask,
+        subject,
+        windowStartMs: 0,
+        held: 0,
+        returned: 0,
+        need: 1,
+        want: 20,
+      }));
     });
-    return { environment: "default", gateway: `router~10.0.${index >> 8}.${index & 255}~gateway.istio-system~cluster.local~boot`, lane: lane.id, seq: ++lane.seq, ops: ops.flat() };
+    return {
+      environment: "default",
+      gateway: `router~10.0.${index >> 8}.${index & 255}~gateway.istio-system~cluster.local~boot`,
+      lane: lane.id,
+      seq: ++lane.seq,
+      ops: ops.flat(),
+    };
   }
 }
 
@@ -157,11 +203,17 @@ async function open(system: System): Promise<Opened> {
   const lost = (error: Error) => console.error(error.message);
   const postgres = system === "PostgreSQL" ? await startPostgres({ durable: true }) : undefined;
   const redis = system === "Redis" ? await startRedis() : undefined;
-  const database = await openStore(postgres === undefined ? `file:${join(folder, "tollgate.db")}` : await postgres.createDatabase(), lost);
-  const counters = await openCounters(database, { onLost: lost, ...(redis === undefined ? {} : { redisUrl: redis.url }) });
+  const database = await openStore(
+    postgres === undefined ? `file:${join(folder, "tollgate.db")}` : await postgres.createDatabase(),
+    lost,
+  );
+  const counters = await openCounters(database, {
+    onLost: lost,
+    ...(redis === undefined ? {} : { redisUrl: redis.url }),
+  });
   return {
     counters,
-    serverCpuMs: () => (postgres ?? redis) === undefined ? 0 : descendantsCpuMs(),
+    serverCpuMs: () => ((postgres ?? redis) === undefined ? 0 : descendantsCpuMs()),
     async close() {
       await counters.close();
       await database.close();
@@ -174,20 +226,33 @@ async function open(system: System): Promise<Opened> {
 /** User and system time of all processes that descend from this one. */
 function descendantsCpuMs(): number {
   const tickMs = 10;
-  const childrenOf = (pid: string): string[] => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter((text) => text !== "");
+  const childrenOf = (pid: string): string[] =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+      .split(" ")
+      .filter((text) => text !== "");
   const sum = (pid: string): number => {
     // After the command's name, which may hold anything but ends with the last parenthesis.
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/s, "").trim().split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * tickMs + childrenOf(pid).reduce((total, child) => total + sum(child), 0);
+    return (
+      (Number(fields[11]) + Number(fields[12])) * tickMs +
+      childrenOf(pid).reduce((total, child) => total + sum(child), 0)
+    );
   };
   return childrenOf(String(process.pid)).reduce((total, child) => total + sum(child), 0);
 }
 
-const { values: options } = parseArgs({ options: { seconds: { type: "string", default: "10" }, only: { type: "string", multiple: true }, quick: { type: "boolean", default: false } } });
+const { values: options } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "10" },
+    only: { type: "string", multiple: true },
+    quick: { type: "boolean", default: false },
+  },
+});
 const seconds = options.quick ? 2 : Number(options.seconds);
 const figures: Figure[] = [];
 for (const system of systems) {
-  if (options.only !== undefined && !options.only.some((name) => system.toLowerCase().includes(name.toLowerCase()))) continue;
+  if (options.only !== undefined && !options.only.some((name) => system.toLowerCase().includes(name.toLowerCase())))
+    continue;
   for (const load of options.quick ? loads.slice(0, 1) : loads) figures.push(...(await measure(system, load)));
 }
 console.log(figureTable(figures));

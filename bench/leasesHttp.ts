@@ -52,7 +52,10 @@ const fleets: Fleet[] = [
 ];
 
 /** A store that can't be had is left out, and said to be. */
-export async function measureLeases({ quick }: Pick<BenchOptions, "quick">, tell: (line: string) => void): Promise<Figure[]> {
+export async function measureLeases(
+  { quick }: Pick<BenchOptions, "quick">,
+  tell: (line: string) => void,
+): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const store of stores) {
     try {
@@ -87,9 +90,19 @@ async function measureStore(store: Store, fleet: Fleet, seconds: number): Promis
     const isAim = fleet === fleets[0];
     const name = nameOf(store, fleet);
     return [
-      { name: `${name}: granted, ${offered} offered`, value: (leases / elapsedMs) * 1000, unit: "leases/s", ...(isAim ? { atLeast: store.aim } : {}) },
+      {
+        name: `${name}: granted, ${offered} offered`,
+        value: (leases / elapsedMs) * 1000,
+        unit: "leases/s",
+        ...(isAim ? { atLeast: store.aim } : {}),
+      },
       { name: `${name}: answer, median`, value: percentile(times, 50), unit: "ms" },
-      { name: `${name}: answer, p99`, value: percentile(times, 99), unit: "ms", ...(isAim ? { target: p99AimMs } : {}) },
+      {
+        name: `${name}: answer, p99`,
+        value: percentile(times, 99),
+        unit: "ms",
+        ...(isAim ? { target: p99AimMs } : {}),
+      },
       { name: `${name}: CPU of control`, value: controlMicros / leases, unit: "us/lease" },
       ...(redis ? [{ name: `${name}: CPU of Redis`, value: redisMicros / leases, unit: "us/lease" }] : []),
       { name: `${name}: at most`, value: most, unit: "leases/s" },
@@ -110,13 +123,19 @@ function makeGateways(feed: Feed, { gateways, activeKeys, batch }: Fleet): Simul
   const subjects = allKeys(activeKeys).map((key) => sha256Hex(key).slice(0, 32));
   const keysEach = Math.max(batch / feed.limits.length, Math.ceil((2 * activeKeys) / gateways));
   return Array.from({ length: gateways }, (_, index) => {
-    const own = Array.from({ length: keysEach }, (_unused, offset) => subjects[(index * keysEach + offset) % activeKeys]!);
+    const own = Array.from(
+      { length: keysEach },
+      (_unused, offset) => subjects[(index * keysEach + offset) % activeKeys]!,
+    );
     return new SimulatedGateway(feed, index, own);
   });
 }
 
 /** Gives what was spent since. */
-function cpuMeter(control: ControlProcess, redis: BenchRedis | undefined): () => { controlMicros: number; redisMicros: number } {
+function cpuMeter(
+  control: ControlProcess,
+  redis: BenchRedis | undefined,
+): () => { controlMicros: number; redisMicros: number } {
   const read = (): [number, number] => [cpuMicrosOf(control.pid), redis ? cpuMicrosOf(redis.pid) : 0];
   const [controlBefore, redisBefore] = read();
   return () => {

@@ -49,10 +49,23 @@ async function runWrk(load: LoadRequest): Promise<LoadResult> {
     const keysPath = join(folder, "keys");
     const headersPath = join(folder, "headers");
     writeFileSync(keysPath, load.keys.join("\n") + "\n");
-    writeFileSync(headersPath, Object.entries(load.headers).map(([name, value]) => `${name}: ${value}\n`).join(""));
+    writeFileSync(
+      headersPath,
+      Object.entries(load.headers)
+        .map(([name, value]) => `${name}: ${value}\n`)
+        .join(""),
+    );
     const script = new URL("wrkRequests.lua", import.meta.url).pathname;
     const { stdout } = await run("wrk", [
-      "-t1", `-c${load.connections}`, `-d${load.seconds}s`, "-s", script, `http://127.0.0.1:${load.port}${load.path}`, keysPath, headersPath, String(load.first ?? 0),
+      "-t1",
+      `-c${load.connections}`,
+      `-d${load.seconds}s`,
+      "-s",
+      script,
+      `http://127.0.0.1:${load.port}${load.path}`,
+      keysPath,
+      headersPath,
+      String(load.first ?? 0),
     ]);
     return lastJsonLine(stdout);
   } finally {

@@ -16,10 +16,16 @@ export interface LuaOptions {
  * forged claim away and sets the caller's claims. Lua has no digest at hand, so the table holds the keys as they are.
  */
 export function luaSource({ host, segments, keys, consumerOf, everySpelling, limits }: LuaOptions): string {
-  const entries = keys.map((key, index) => `[${JSON.stringify(key)}]={c=${JSON.stringify(consumerOf(index))},t="gold",k="k${index}",s="read write"}`);
+  const entries = keys.map(
+    (key, index) =>
+      `[${JSON.stringify(key)}]={c=${JSON.stringify(consumerOf(index))},t="gold",k="k${index}",s="read write"}`,
+  );
   // LuaJIT limits the constants of one function, so that the table is filled by many small ones.
   const chunks: string[] = [];
-  for (let i = 0; i < entries.length; i += 1000) chunks.push(`;(function() for key, entry in pairs({${entries.slice(i, i + 1000).join(",")}}) do keys[key] = entry end end)()`);
+  for (let i = 0; i < entries.length; i += 1000)
+    chunks.push(
+      `;(function() for key, entry in pairs({${entries.slice(i, i + 1000).join(",")}}) do keys[key] = entry end end)()`,
+    );
   return `
 local keys = {}
 ${chunks.join("\n")}

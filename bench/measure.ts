@@ -27,7 +27,10 @@ export interface Measurement {
 }
 
 /** Throws when an answer was missing or of the wrong kind: such a run would be a figure of something else. */
-export async function measure(generator: LoadGenerator, { system, keys, first, expect, seconds, connections }: Measurement): Promise<Sample> {
+export async function measure(
+  generator: LoadGenerator,
+  { system, keys, first, expect, seconds, connections }: Measurement,
+): Promise<Sample> {
   const { envoy, helpers } = system;
   const helperMicros = (): number => (helpers?.pids ?? []).reduce((sum, pid) => sum + cpuMicrosOf(pid), 0);
   const [before, helpersBefore] = [envoy.cpuMicros(), helperMicros()];
@@ -35,7 +38,9 @@ export async function measure(generator: LoadGenerator, { system, keys, first, e
   const [spentMicros, helpersSpentMicros] = [envoy.cpuMicros() - before, helperMicros() - helpersBefore];
   const wanted = expect === "admitted" ? 0 : result.requests;
   if (result.broken > 0 || result.refused !== wanted) {
-    throw new Error(`of ${result.requests} requests ${result.refused} were refused and ${result.broken} broke; expected: all ${expect}`);
+    throw new Error(
+      `of ${result.requests} requests ${result.refused} were refused and ${result.broken} broke; expected: all ${expect}`,
+    );
   }
   return {
     cpuMicrosPerRequest: spentMicros / result.requests,

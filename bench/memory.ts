@@ -40,13 +40,27 @@ export async function measureMemory(context: SystemContext): Promise<Figure[]> {
   const allowed1 = 64 + 48;
   const allowed2 = 2 * 64 + 48;
   return [
-    { name: "the filter itself, with 1k keys, one worker, beyond bare", value: (small1.steadyBytes - bare1) / megabyte, unit: "MB" },
+    {
+      name: "the filter itself, with 1k keys, one worker, beyond bare",
+      value: (small1.steadyBytes - bare1) / megabyte,
+      unit: "MB",
+    },
     { name: "1M keys, one worker, beyond bare", value: all1, unit: "MB" },
     { name: "1M keys, two workers, beyond bare", value: all2, unit: "MB" },
     { name: "1M keys, a serving worker", value: perWorker, unit: "MB", target: 64 },
     { name: "1M keys, shared data", value: shared, unit: "MB", target: 48 },
-    { name: "1M keys, peak of a full reload, one worker, beyond 1k keys", value: (large1.reloadPeakBytes - small1.steadyBytes) / megabyte, unit: "MB", target: 2 * allowed1 },
-    { name: "1M keys, peak of a full reload, two workers, beyond 1k keys", value: (large2.reloadPeakBytes - small2.steadyBytes) / megabyte, unit: "MB", target: 2 * allowed2 },
+    {
+      name: "1M keys, peak of a full reload, one worker, beyond 1k keys",
+      value: (large1.reloadPeakBytes - small1.steadyBytes) / megabyte,
+      unit: "MB",
+      target: 2 * allowed1,
+    },
+    {
+      name: "1M keys, peak of a full reload, two workers, beyond 1k keys",
+      value: (large2.reloadPeakBytes - small2.steadyBytes) / megabyte,
+      unit: "MB",
+      target: 2 * allowed2,
+    },
   ];
 }
 
@@ -66,7 +80,9 @@ async function bareBytes({ envoyPath, upstreamPort }: SystemContext, workers: nu
 
 async function usage({ envoyPath, upstreamPort }: SystemContext, keyCount: number, workers: number): Promise<Usage> {
   const filled = await startFilledControl(keyCount);
-  const envoy = await EnvoyProcess.start(envoyPath, tollgateBootstrap({ ...filled, upstreamPort }), { concurrency: workers });
+  const envoy = await EnvoyProcess.start(envoyPath, tollgateBootstrap({ ...filled, upstreamPort }), {
+    concurrency: workers,
+  });
   const open = await connections(envoy.port, connectionCount);
   try {
     await untilServing(filled.control, open, workers);
@@ -85,10 +101,15 @@ async function reload(envoy: EnvoyProcess, control: ControlProcess, open: readon
   writeFileSync(`/proc/${envoy.pid}/clear_refs`, "5"); // proc(5): resets the peak
   await control.call("POST", `/v1/environments/${environment}/renew-epoch`);
   // No delta leads over to the new epoch: a worker that knows this key has loaded all of it.
-  const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys?environment=${environment}`, { consumer: "c0" });
+  const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys?environment=${environment}`, {
+    consumer: "c0",
+  });
   await eventually(
     "every worker to have loaded the new epoch",
-    async () => (await Promise.all(open.map((connection) => connection.send(keyRequest(key))))).every(({ status }) => status === 200),
+    async () =>
+      (await Promise.all(open.map((connection) => connection.send(keyRequest(key))))).every(
+        ({ status }) => status === 200,
+      ),
     120_000,
   );
   await sleep(settleMs);

@@ -22,11 +22,33 @@ const domain = "apis";
 export function startExtAuthz(context: SystemContext, keyCount: number): Promise<RunningSystem> {
   return withService("authz", async ({ program, redis, folder, start }) => {
     const keysPath = join(folder, "keys");
-    writeFileSync(keysPath, Array.from({ length: keyCount }, (_, index) => `${sha256Hex(benchKey(environment, index))} ${consumerOf(index)} gold k${index} read,write\n`).join(""));
-    const args = ["127.0.0.1:0", `127.0.0.1:${redis.port}`, keysPath, host, apiSegments.join(","), String(minuteLimit), String(dayLimit)];
+    writeFileSync(
+      keysPath,
+      Array.from(
+        { length: keyCount },
+        (_, index) => `${sha256Hex(benchKey(environment, index))} ${consumerOf(index)} gold k${index} read,write\n`,
+      ).join(""),
+    );
+    const args = [
+      "127.0.0.1:0",
+      `127.0.0.1:${redis.port}`,
+      keysPath,
+      host,
+      apiSegments.join(","),
+      String(minuteLimit),
+      String(dayLimit),
+    ];
     const service = start(program, args);
-    const port = await eventually("the ext_authz server's port", () => Number(/^(\d+)$/m.exec(service.output())?.[1] ?? 0) || undefined, 60_000);
-    return startEnvoy(context, { filters: [extAuthzFilter("authz")], clusters: [grpcCluster("authz", port)] }, keyCount);
+    const port = await eventually(
+      "the ext_authz server's port",
+      () => Number(/^(\d+)$/m.exec(service.output())?.[1] ?? 0) || undefined,
+      60_000,
+    );
+    return startEnvoy(
+      context,
+      { filters: [extAuthzFilter("authz")], clusters: [grpcCluster("authz", port)] },
+      keyCount,
+    );
   });
 }
 
@@ -37,19 +59,46 @@ export function startRateLimitService(context: SystemContext, keyCount: number):
     writeFileSync(join(folder, "current", "config", "apis.yaml"), rateLimitConfiguration());
     const [http = 0, grpc = 0, debug = 0] = await freePorts(3);
     const service = start(program, [], {
-      HOST: "127.0.0.1", PORT: String(http), GRPC_HOST: "127.0.0.1", GRPC_PORT: String(grpc), DEBUG_HOST: "127.0.0.1", DEBUG_PORT: String(debug),
-      LOG_LEVEL: "warn", USE_STATSD: "false", DISABLE_STATS: "true",
-      RUNTIME_ROOT: folder, RUNTIME_SUBDIRECTORY: "current", RUNTIME_APPDIRECTORY: "config", RUNTIME_WATCH_ROOT: "false",
-      REDIS_SOCKET_TYPE: "tcp", REDIS_TYPE: "SINGLE", REDIS_URL: `127.0.0.1:${redis.port}`,
+      HOST: "127.0.0.1",
+      PORT: String(http),
+      GRPC_HOST: "127.0.0.1",
+      GRPC_PORT: String(grpc),
+      DEBUG_HOST: "127.0.0.1",
+      DEBUG_PORT: String(debug),
+      LOG_LEVEL: "warn",
+      USE_STATSD: "false",
+      DISABLE_STATS: "true",
+      RUNTIME_ROOT: folder,
+      RUNTIME_SUBDIRECTORY: "current",
+      RUNTIME_APPDIRECTORY: "config",
+      RUNTIME_WATCH_ROOT: "false",
+      REDIS_SOCKET_TYPE: "tcp",
+      REDIS_TYPE: "SINGLE",
+      REDIS_URL: `127.0.0.1:${redis.port}`,
     });
-    await eventually("the ratelimit service to be healthy", async () => service.running() && (await fetch(`http://127.0.0.1:${http}/healthcheck`)).ok, 60_000);
+    await eventually(
+      "the ratelimit service to be healthy",
+      async () => service.running() && (await fetch(`http://127.0.0.1:${http}/healthcheck`)).ok,
+      60_000,
+    );
     // The client that a limit counts is what api_key_auth forwards; here it is the key's own id, so that each key has limits of its own.
     const keys = Array.from({ length: keyCount }, (_, index) => benchKey(environment, index));
     const filters = [apiKeyAuthFilter(keys, (index) => `k${index}`), rateLimitFilter("ratelimit", domain)];
     const descriptor = (kind: string): unknown => ({
-      actions: [{ generic_key: { descriptor_key: "kind", descriptor_value: kind } }, { request_headers: { header_name: "x-tollgate-consumer", descriptor_key: "client" } }],
+      actions: [
+        { generic_key: { descriptor_key: "kind", descriptor_value: kind } },
+        { request_headers: { header_name: "x-tollgate-consumer", descriptor_key: "client" } },
+      ],
     });
-    return startEnvoy(context, { filters, clusters: [grpcCluster("ratelimit", grpc)], routeAction: { rate_limits: [descriptor("rate"), descriptor("quota")] } }, keyCount);
+    return startEnvoy(
+      context,
+      {
+        filters,
+        clusters: [grpcCluster("ratelimit", grpc)],
+        routeAction: { rate_limits: [descriptor("rate"), descriptor("quota")] },
+      },
+      keyCount,
+    );
   });
 }
 
@@ -66,7 +115,10 @@ interface Parts {
 }
 
 /** Gives `makeEnvoy` a program and a Redis, and a way to start the program; all of it ends with the system. */
-async function withService(name: "authz" | "ratelimit", makeEnvoy: (parts: Parts) => Promise<EnvoyProcess>): Promise<RunningSystem> {
+async function withService(
+  name: "authz" | "ratelimit",
+  makeEnvoy: (parts: Parts) => Promise<EnvoyProcess>,
+): Promise<RunningSystem> {
   const program = await goProgram(name);
   const redis = await startBenchRedis(notDurable);
   const folder = mkdtempSync(join(tmpdir(), "tollgate-peer-"));
@@ -104,7 +156,11 @@ async function withService(name: "authz" | "ratelimit", makeEnvoy: (parts: Parts
 }
 
 /** The Envoy, once it admits the last key. */
-async function startEnvoy({ envoyPath, upstreamPort }: SystemContext, options: Omit<Parameters<typeof bootstrap>[0], "upstreamPort">, keyCount: number): Promise<EnvoyProcess> {
+async function startEnvoy(
+  { envoyPath, upstreamPort }: SystemContext,
+  options: Omit<Parameters<typeof bootstrap>[0], "upstreamPort">,
+  keyCount: number,
+): Promise<EnvoyProcess> {
   const envoy = await EnvoyProcess.start(envoyPath, bootstrap({ ...options, upstreamPort }));
   try {
     await envoy.until(200, path, { ...headers, "x-api-key": benchKey(environment, keyCount - 1) }, 60_000);

@@ -44,7 +44,10 @@ export function table(results: readonly Result[]): string {
     result.p99Ms.toFixed(2),
     result.residentMb.toFixed(0),
   ]);
-  return alignedTable(["system", "CPU us/request", "of bare", "95% interval", "requests/s", "p50 ms", "p99 ms", "resident MB"], rows);
+  return alignedTable(
+    ["system", "CPU us/request", "of bare", "95% interval", "requests/s", "p50 ms", "p99 ms", "resident MB"],
+    rows,
+  );
 }
 
 export function figureTable(figures: readonly Figure[]): string {
@@ -52,8 +55,16 @@ export function figureTable(figures: readonly Figure[]): string {
     name,
     withUnit(value, unit),
     low === undefined || high === undefined ? "" : `${plainNumber(low)} to ${plainNumber(high)}`,
-    target !== undefined ? `<= ${withUnit(target, unit)}` : atLeast !== undefined ? `>= ${withUnit(atLeast, unit)}` : "",
-    target === undefined && atLeast === undefined ? "" : value <= (target ?? Infinity) && value >= (atLeast ?? -Infinity) ? "met" : "missed",
+    target !== undefined
+      ? `<= ${withUnit(target, unit)}`
+      : atLeast !== undefined
+        ? `>= ${withUnit(atLeast, unit)}`
+        : "",
+    target === undefined && atLeast === undefined
+      ? ""
+      : value <= (target ?? Infinity) && value >= (atLeast ?? -Infinity)
+        ? "met"
+        : "missed",
   ]);
   return alignedTable(["figure", "value", "95% interval", "target", ""], rows);
 }
@@ -77,7 +88,13 @@ export function ratioText({ ratio, low, high }: Ratio): string {
 function alignedTable(titles: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [titles, ...rows];
   const widths = titles.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  return lines.map((line) => line.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join("  ")).join("\n");
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+        .join("  "),
+    )
+    .join("\n");
 }
 
 export function writeResults(results: readonly Result[]): void {
@@ -88,7 +105,15 @@ export function writeResults(results: readonly Result[]): void {
 
 export function writeFigures(name: string, figures: readonly Figure[]): void {
   const short = (value: number): number => Number(value.toPrecision(4));
-  writeJson(name, figures.map(({ value, low, high, ...rest }) => ({ ...rest, value: short(value), ...(low === undefined ? {} : { low: short(low) }), ...(high === undefined ? {} : { high: short(high) }) })));
+  writeJson(
+    name,
+    figures.map(({ value, low, high, ...rest }) => ({
+      ...rest,
+      value: short(value),
+      ...(low === undefined ? {} : { low: short(low) }),
+      ...(high === undefined ? {} : { high: short(high) }),
+    })),
+  );
 }
 
 function writeJson(name: string, value: unknown): void {

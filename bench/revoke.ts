@@ -18,9 +18,14 @@ const connectionCount = 16;
 const betweenMs = 4;
 const query = `?environment=${environment}`;
 
-export async function measureRevocation({ envoyPath, upstreamPort }: SystemContext, revocations: number): Promise<Figure[]> {
+export async function measureRevocation(
+  { envoyPath, upstreamPort }: SystemContext,
+  revocations: number,
+): Promise<Figure[]> {
   const filled = await startFilledControl(keyCount);
-  const envoy = await EnvoyProcess.start(envoyPath, tollgateBootstrap({ ...filled, upstreamPort }), { concurrency: workers });
+  const envoy = await EnvoyProcess.start(envoyPath, tollgateBootstrap({ ...filled, upstreamPort }), {
+    concurrency: workers,
+  });
   const open = await connections(envoy.port, connectionCount);
   const { control } = filled;
   const delaysMs: number[] = [];
@@ -28,10 +33,13 @@ export async function measureRevocation({ envoyPath, upstreamPort }: SystemConte
   try {
     await untilServing(control, open, workers);
     for (let index = 0; index < revocations; index++) {
-      const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "c0" });
+      const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, {
+        consumer: "c0",
+      });
       const issuedMs = performance.now();
       const senders = open.map((connection) => new Sender(connection, key));
-      for (const firstMs of await Promise.all(senders.map((sender) => sender.admitted))) arrivalsMs.push(firstMs - issuedMs);
+      for (const firstMs of await Promise.all(senders.map((sender) => sender.admitted)))
+        arrivalsMs.push(firstMs - issuedMs);
       await control.call("POST", `/v1/keys/${id}/revoke${query}`);
       const answeredMs = performance.now();
       const lastAdmittedMs = Math.max(...(await Promise.all(senders.map((sender) => sender.refused))));
@@ -44,10 +52,23 @@ export async function measureRevocation({ envoyPath, upstreamPort }: SystemConte
     await control.remove();
   }
   return [
-    { name: `answer of /revoke to the last admitted request, median of ${revocations}`, value: median(delaysMs), unit: "ms" },
-    { name: "answer of /revoke to the last admitted request, p99", value: percentile(delaysMs, 99), unit: "ms", target: 250 },
+    {
+      name: `answer of /revoke to the last admitted request, median of ${revocations}`,
+      value: median(delaysMs),
+      unit: "ms",
+    },
+    {
+      name: "answer of /revoke to the last admitted request, p99",
+      value: percentile(delaysMs, 99),
+      unit: "ms",
+      target: 250,
+    },
     { name: "answer of /revoke to the last admitted request, longest", value: Math.max(...delaysMs), unit: "ms" },
-    { name: "issue of a key to its first admission at each connection, p99", value: percentile(arrivalsMs, 99), unit: "ms" },
+    {
+      name: "issue of a key to its first admission at each connection, p99",
+      value: percentile(arrivalsMs, 99),
+      unit: "ms",
+    },
   ];
 }
 
@@ -63,7 +84,9 @@ class Sender {
     private readonly key: string,
   ) {
     this.admitted = this.until(200).then(({ nowMs }) => nowMs);
-    this.refused = this.admitted.then((firstMs) => this.until(401).then(({ lastOtherMs }) => Math.max(firstMs, lastOtherMs)));
+    this.refused = this.admitted.then((firstMs) =>
+      this.until(401).then(({ lastOtherMs }) => Math.max(firstMs, lastOtherMs)),
+    );
   }
 
   private async until(wanted: 200 | 401): Promise<{ nowMs: number; lastOtherMs: number }> {

@@ -17,11 +17,17 @@ export async function connections(port: number, count: number): Promise<Connecti
 }
 
 /** Sends a good key over the connections until `workers` workers of the newest gateway have applied control's version. */
-export async function untilServing(control: ControlProcess, open: readonly Connection[], workers: number): Promise<void> {
+export async function untilServing(
+  control: ControlProcess,
+  open: readonly Connection[],
+  workers: number,
+): Promise<void> {
   await eventually(
     `${workers} workers to serve the current version`,
     async () => {
-      const answers = await Promise.all(open.map((connection) => connection.send(keyRequest(benchKey(environment, 0)))));
+      const answers = await Promise.all(
+        open.map((connection) => connection.send(keyRequest(benchKey(environment, 0)))),
+      );
       if (answers.some(({ status }) => status !== 200)) return false;
       const { version, items } = await control.call<Gateways>("GET", `/v1/gateways?environment=${environment}`);
       const newest = items.sort((a, b) => (a.lastContact < b.lastContact ? 1 : -1))[0];

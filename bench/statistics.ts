@@ -2,8 +2,8 @@
 
 /** Two-sided 95% quantiles of Student's t for 1 to 30 degrees of freedom. */
 const studentT95 = [
-  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131, 2.12, 2.11, 2.101, 2.093,
-  2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042,
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131, 2.12, 2.11,
+  2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042,
 ];
 
 export interface Ratio {
@@ -17,7 +17,8 @@ export interface Ratio {
  * symmetric in "times as much"). A single pair has no interval: it spans 0 to infinity.
  */
 export function pairedRatio(figures: readonly number[], baselines: readonly number[]): Ratio {
-  if (figures.length === 0 || figures.length !== baselines.length) throw new Error("pairedRatio needs as many baselines as figures, and one at least");
+  if (figures.length === 0 || figures.length !== baselines.length)
+    throw new Error("pairedRatio needs as many baselines as figures, and one at least");
   const { center, half } = interval(figures.map((figure, i) => Math.log(figure / baselines[i]!)));
   return { ratio: Math.exp(center), low: Math.exp(center - half), high: Math.exp(center + half) };
 }

@@ -35,7 +35,10 @@ interface FillOptions {
  * Starts a control whose environment has `keyCount` keys, ten of each consumer. Filling takes a while for a million: the
  * database is kept under `build/bench/` and used again.
  */
-export async function startFilledControl(keyCount: number, { enforcement, apart }: FillOptions = {}): Promise<FilledControl> {
+export async function startFilledControl(
+  keyCount: number,
+  { enforcement, apart }: FillOptions = {},
+): Promise<FilledControl> {
   const name = ["control", fillVersion, keyCount, enforcement, apart].filter((part) => part !== undefined).join("-");
   const folder = join(projectRoot(), "build", "bench", name);
   const tokenPath = join(folder, "gateway-token");
@@ -49,10 +52,15 @@ export interface TollgateOptions extends FillOptions {
 }
 
 /** Starts control and an Envoy with the filter, and waits until the last key is admitted. */
-export async function startTollgate({ envoyPath, upstreamPort }: SystemContext, { keyCount, workers = 1, ...fill }: TollgateOptions): Promise<RunningSystem> {
+export async function startTollgate(
+  { envoyPath, upstreamPort }: SystemContext,
+  { keyCount, workers = 1, ...fill }: TollgateOptions,
+): Promise<RunningSystem> {
   const { control, gatewayToken } = await startFilledControl(keyCount, fill);
   try {
-    const envoy = await EnvoyProcess.start(envoyPath, tollgateBootstrap({ control, gatewayToken, upstreamPort }), { concurrency: workers });
+    const envoy = await EnvoyProcess.start(envoyPath, tollgateBootstrap({ control, gatewayToken, upstreamPort }), {
+      concurrency: workers,
+    });
     const stop = async (): Promise<void> => {
       await envoy.stop();
       await control.remove();
@@ -63,7 +71,11 @@ export async function startTollgate({ envoyPath, upstreamPort }: SystemContext, 
       await stop();
       throw error;
     }
-    return { envoy, ...(fill.enforcement === "global" ? { helpers: { name: "control", pids: [control.pid] } } : {}), stop };
+    return {
+      envoy,
+      ...(fill.enforcement === "global" ? { helpers: { name: "control", pids: [control.pid] } } : {}),
+      stop,
+    };
   } catch (error) {
     await control.remove();
     throw error;
@@ -79,7 +91,9 @@ export interface TollgateBootstrap extends FilledControl {
 export function tollgateBootstrap({ control, gatewayToken, upstreamPort, accessLog }: TollgateBootstrap): unknown {
   const configuration = { environment, control: { cluster: "control", authority: "control.bench" } };
   return bootstrap({
-    filters: [wasmFilter("tollgate", compiled(), JSON.stringify(configuration), { TOLLGATE_GATEWAY_TOKEN: gatewayToken })],
+    filters: [
+      wasmFilter("tollgate", compiled(), JSON.stringify(configuration), { TOLLGATE_GATEWAY_TOKEN: gatewayToken }),
+    ],
     upstreamPort,
     clusters: [cluster("control", control.syncPort)],
     ...(accessLog ? { accessLog } : {}),
@@ -91,7 +105,12 @@ function compiled(): string {
   return (modulePath ??= compileTollgate());
 }
 
-async function makeDatabase(keyCount: number, enforcement: Enforcement | undefined, folder: string, tokenPath: string): Promise<void> {
+async function makeDatabase(
+  keyCount: number,
+  enforcement: Enforcement | undefined,
+  folder: string,
+  tokenPath: string,
+): Promise<void> {
   console.error(`making a database with ${keyCount} keys`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -109,11 +128,22 @@ async function makeDatabase(keyCount: number, enforcement: Enforcement | undefin
 }
 
 /** Gives a control that is up the benchmarks' environment, and a gateway token for it. */
-export async function fillEnvironment(control: ControlProcess, keyCount: number, limits: readonly LimitInput[]): Promise<string> {
+export async function fillEnvironment(
+  control: ControlProcess,
+  keyCount: number,
+  limits: readonly LimitInput[],
+): Promise<string> {
   const gatewayToken = await control.createEnvironment(environment, records(keyCount, limits));
   for (let first = 0; first < keyCount; first += linesPerChunk) {
-    const lines = Array.from({ length: Math.min(linesPerChunk, keyCount - first) }, (_, offset) => keyLine(first + offset)).join("\n");
-    const { failed, errors } = await control.call<{ failed: number; errors: unknown[] }>("POST", `/v1/keys/import?environment=${environment}`, lines, "application/x-ndjson");
+    const lines = Array.from({ length: Math.min(linesPerChunk, keyCount - first) }, (_, offset) =>
+      keyLine(first + offset),
+    ).join("\n");
+    const { failed, errors } = await control.call<{ failed: number; errors: unknown[] }>(
+      "POST",
+      `/v1/keys/import?environment=${environment}`,
+      lines,
+      "application/x-ndjson",
+    );
     if (failed > 0) throw new Error(`${failed} keys could not be imported: ${JSON.stringify(errors.slice(0, 3))}`);
   }
   return gatewayToken;
@@ -131,12 +161,24 @@ function records(keyCount: number, limits: readonly LimitInput[]): unknown {
   return {
     version: 1,
     environment,
-    apis: apiSegments.map((segment) => ({ id: segment, hosts: [host], paths: [`/${segment}`], upstream: { service: `${segment}.example.svc`, port: 80 } })),
+    apis: apiSegments.map((segment) => ({
+      id: segment,
+      hosts: [host],
+      paths: [`/${segment}`],
+      upstream: { service: `${segment}.example.svc`, port: 80 },
+    })),
     tiers: [{ id: "gold", scopes: ["read", "write"], limits }],
-    consumers: Array.from({ length: Math.ceil(keyCount / 10) }, (_, index) => ({ id: consumerOf(index * 10), tier: "gold" })),
+    consumers: Array.from({ length: Math.ceil(keyCount / 10) }, (_, index) => ({
+      id: consumerOf(index * 10),
+      tier: "gold",
+    })),
   };
 }
 
 function keyLine(index: number): string {
-  return JSON.stringify({ id: `k${index}`, consumer: consumerOf(index), sha256: sha256Hex(benchKey(environment, index)) });
+  return JSON.stringify({
+    id: `k${index}`,
+    consumer: consumerOf(index),
+    sha256: sha256Hex(benchKey(environment, index)),
+  });
 }

@@ -20,5 +20,8 @@ export function compileTollgate(): string {
 
 function runCompiler(args: string[]): void {
   const manifestPath = createRequire(import.meta.url).resolve("assemblyscript/package.json");
-  execFileSync(process.execPath, [join(dirname(manifestPath), "bin", "asc.js"), ...args], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync(process.execPath, [join(dirname(manifestPath), "bin", "asc.js"), ...args], {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
 }

@@ -37,7 +37,8 @@ export const commandGroups: readonly CommandGroup[] = [
   },
   {
     commands: {
-      manifests: "Write Kubernetes manifests for an Istio ingress gateway: the control plane, the filter, routes and policies.",
+      manifests:
+        "Write Kubernetes manifests for an Istio ingress gateway: the control plane, the filter, routes and policies.",
     },
     load: async () => (await import("./commands/manifests.ts")).addManifestsCommand,
   },
@@ -49,7 +50,8 @@ export const commandGroups: readonly CommandGroup[] = [
   },
   {
     commands: {
-      simulate: "Replay access logs against the limits of a file. Shows which callers would have been limited, when, and by which limit.",
+      simulate:
+        "Replay access logs against the limits of a file. Shows which callers would have been limited, when, and by which limit.",
     },
     load: async () => (await import("./commands/simulate.ts")).addSimulateCommand,
   },

@@ -33,14 +33,22 @@ export function optionsOf<T extends object>(command: Command): T & GlobalOptions
 /** The client for the control that flags or variables name. Throws a UsageError without a token. */
 export function clientOf(context: Context, options: GlobalOptions, timeoutMs?: number): AdminClient {
   const token = adminTokenOf(context, options);
-  if (token === undefined) throw new UsageError("No admin token: set TOLLGATE_ADMIN_TOKEN (npm start prints it), or give --token.");
-  return new AdminClient({ url: urlOf(context, options) ?? "http://127.0.0.1:8090", token, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+  if (token === undefined)
+    throw new UsageError("No admin token: set TOLLGATE_ADMIN_TOKEN (npm start prints it), or give --token.");
+  return new AdminClient({
+    url: urlOf(context, options) ?? "http://127.0.0.1:8090",
+    token,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
 }
 
 /** The admin token that a flag or a variable gives. Throws a UsageError that names the one whose value is no token. */
 export function adminTokenOf(context: Context, options: GlobalOptions): string | undefined {
   const token = options.token?.trim() ?? variable(context.env, "TOLLGATE_ADMIN_TOKEN");
-  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${options.token === undefined ? "TOLLGATE_ADMIN_TOKEN" : "--token"} isn't a token: tokens are printable ASCII without blanks.`);
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
+    throw new UsageError(
+      `${options.token === undefined ? "TOLLGATE_ADMIN_TOKEN" : "--token"} isn't a token: tokens are printable ASCII without blanks.`,
+    );
   return token;
 }
 

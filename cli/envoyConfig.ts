@@ -28,11 +28,15 @@ const comments: Record<string, string> = {
   admin: "Envoy's own page: keep it private, it shows this configuration.",
   normalize_path: "Path matching is only as good as the path: Envoy and the filter must see what the upstream sees.",
   strip_trailing_host_dot: "`api.example.com.` is `api.example.com`, to the filter and to the routes alike.",
-  use_remote_address: "The caller's address is that of the connection; of X-Forwarded-For only as many hops as xff_num_trusted_hops says.",
+  use_remote_address:
+    "The caller's address is that of the connection; of X-Forwarded-For only as many hops as xff_num_trusted_hops says.",
   http_protocol_options: "Trailers may hold forged claims too: Envoy passes them on, the filter removes those.",
-  providers: "Whose tokens are taken. Envoy verifies them and leaves their claims in the request's metadata, where the filter looks; audiences are compared there, by API.",
-  rules: "As the filter finds APIs: a bad token is refused here, a missing one by the filter. Make this file again when an API's issuers change.",
-  host_env_keys: "The gateway token comes from Envoy's environment, never from this file. Envoy refuses the filter where it's unset.",
+  providers:
+    "Whose tokens are taken. Envoy verifies them and leaves their claims in the request's metadata, where the filter looks; audiences are compared there, by API.",
+  rules:
+    "As the filter finds APIs: a bad token is refused here, a missing one by the filter. Make this file again when an API's issuers change.",
+  host_env_keys:
+    "The gateway token comes from Envoy's environment, never from this file. Envoy refuses the filter where it's unset.",
   configuration: "The plugin's configuration, as JSON.",
   failure_policy: "Should the filter trap, requests are refused until a new instance is there.",
 };
@@ -44,19 +48,25 @@ export function envoyConfigYaml(input: EnvoyConfigInput): string {
   const bootstrap = envoyBootstrap({
     adminHost: input.admin.host,
     adminPort: input.admin.port,
-    listeners: [{
-      name: "gateway",
-      ...input.listen,
-      accessLog: input.accessLog,
-      trustedHops: input.trustedHops,
-      ...(tokens === undefined ? {} : { filtersBefore: [tokens.filter] }),
-      plugin: {
-        wasmPath: input.wasmPath,
-        configuration: pluginConfiguration({ environment: input.spec.environment, plugin: input.plugin, ...(input.snapshot === undefined ? {} : { snapshot: input.snapshot }) }),
-        ...(input.snapshot === undefined ? {} : { hostEnvironment: [] }),
+    listeners: [
+      {
+        name: "gateway",
+        ...input.listen,
+        accessLog: input.accessLog,
+        trustedHops: input.trustedHops,
+        ...(tokens === undefined ? {} : { filtersBefore: [tokens.filter] }),
+        plugin: {
+          wasmPath: input.wasmPath,
+          configuration: pluginConfiguration({
+            environment: input.spec.environment,
+            plugin: input.plugin,
+            ...(input.snapshot === undefined ? {} : { snapshot: input.snapshot }),
+          }),
+          ...(input.snapshot === undefined ? {} : { hostEnvironment: [] }),
+        },
+        ...(routes === undefined ? {} : { virtualHosts: routes.virtualHosts }),
       },
-      ...(routes === undefined ? {} : { virtualHosts: routes.virtualHosts }),
-    }],
+    ],
     clusters: [
       ...(routes?.clusters ?? [{ name: "upstream", ...input.upstream! }]),
       ...(tokens?.clusters ?? []),
@@ -67,11 +77,16 @@ export function envoyConfigYaml(input: EnvoyConfigInput): string {
 }
 
 function heading(input: EnvoyConfigInput): string {
-  const start = input.snapshot === undefined ? "TOLLGATE_GATEWAY_TOKEN=<gateway token> envoy -c <this file>" : "envoy -c <this file>";
+  const start =
+    input.snapshot === undefined
+      ? "TOLLGATE_GATEWAY_TOKEN=<gateway token> envoy -c <this file>"
+      : "envoy -c <this file>";
   return [
     ` Envoy with Tollgate for the environment ${input.spec.environment}, made by \`tollgate envoy-config\`.`,
     ` Start: ${start}`,
-    ...(input.snapshot === undefined ? [" A token: tollgate gateway-tokens create --group <name>"] : [" Keys and APIs are in `snapshot`: make this file again when tollgate.yaml changes."]),
+    ...(input.snapshot === undefined
+      ? [" A token: tollgate gateway-tokens create --group <name>"]
+      : [" Keys and APIs are in `snapshot`: make this file again when tollgate.yaml changes."]),
   ].join("\n");
 }
 

@@ -29,8 +29,13 @@ export function describeFailure(error: unknown, file?: string): Failure {
   }
   if (error instanceof UsageError) return { exitCode: exitCodes.usage, text: `${error.message}\n` };
   if (error instanceof ApiError) return { exitCode: exitCodes.refused, text: apiErrorText(error, file) };
-  if (isStartError(error)) return { exitCode: exitCodes.refused, text: `${error.message}\n  ${error.remedy.replaceAll("\n", "\n  ")}\n` };
-  if (error instanceof RefusedError || error instanceof UnreachableError || (error instanceof Error && error.name === "CompileError")) {
+  if (isStartError(error))
+    return { exitCode: exitCodes.refused, text: `${error.message}\n  ${error.remedy.replaceAll("\n", "\n  ")}\n` };
+  if (
+    error instanceof RefusedError ||
+    error instanceof UnreachableError ||
+    (error instanceof Error && error.name === "CompileError")
+  ) {
     return { exitCode: exitCodes.refused, text: error.message === "" ? "" : `${error.message}\n` };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -46,10 +51,14 @@ function apiErrorText({ status, problem }: ApiError, file: string | undefined): 
   const lines: string[] = [];
   const placed = (problem.errors ?? []).filter(({ line }) => line !== undefined);
   for (const { path, message, remedy, line, column } of problem.errors ?? []) {
-    const where = line === undefined ? "" : `${file ?? "line "}${file === undefined ? "" : ":"}${line}${column === undefined ? "" : `:${column}`}: `;
+    const where =
+      line === undefined
+        ? ""
+        : `${file ?? "line "}${file === undefined ? "" : ":"}${line}${column === undefined ? "" : `:${column}`}: `;
     lines.push([`${where}${path ? `${path}: ` : ""}${message}`, remedy].filter(Boolean).join(" "));
   }
-  if (placed.length === 0) lines.unshift([problem.detail ?? problem.title ?? "Refused.", problem.remedy].filter(Boolean).join(" "));
+  if (placed.length === 0)
+    lines.unshift([problem.detail ?? problem.title ?? "Refused.", problem.remedy].filter(Boolean).join(" "));
   for (const { kind, id } of problem.references ?? []) lines.push(`  used by ${kind} ${id}`);
   return `${lines.join("\n")}\n(${[`status ${status}`, problem.code, status >= 500 && problem.requestId !== undefined ? `request ${problem.requestId}` : undefined].filter(Boolean).join(", ")})\n`;
 }

@@ -26,15 +26,21 @@ export async function readInputFile(context: Context, path: string): Promise<str
 }
 
 /** Reads a `tollgate.yaml` and checks it without control. Throws a RefusedError with every error and its place. */
-export async function readSpec(context: Context, path: string, environment?: string): Promise<{ spec: EnvironmentSpec; warnings: LocatedProblem[] }> {
+export async function readSpec(
+  context: Context,
+  path: string,
+  environment?: string,
+): Promise<{ spec: EnvironmentSpec; warnings: LocatedProblem[] }> {
   const { spec, problems } = loadFile(await readInputFile(context, path), environment);
-  if (spec === undefined) throw new RefusedError(problems.map((problem) => problemLine(context.file!, problem)).join("\n"));
+  if (spec === undefined)
+    throw new RefusedError(problems.map((problem) => problemLine(context.file!, problem)).join("\n"));
   return { spec, warnings: problems };
 }
 
 /** Reads YAML or JSON of any content. Throws a RefusedError with the place of every mistake of syntax. */
 export async function readYaml(context: Context, path: string): Promise<unknown> {
   const { document, syntax } = readDocument(await readInputFile(context, path));
-  if (syntax.length > 0) throw new RefusedError(syntax.map((problem) => problemLine(context.file!, problem)).join("\n"));
+  if (syntax.length > 0)
+    throw new RefusedError(syntax.map((problem) => problemLine(context.file!, problem)).join("\n"));
   return document.toJS({ maxAliasCount: 100 });
 }

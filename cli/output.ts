@@ -13,9 +13,20 @@ export interface Column<T> {
 /** Rows in aligned columns under their titles; a line that says so when there are none. */
 export function table<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
   if (rows.length === 0) return "None.\n";
-  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ value }) => cellText(value(row))))];
+  const cells = [
+    columns.map(({ title }) => title),
+    ...rows.map((row) => columns.map(({ value }) => cellText(value(row)))),
+  ];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)));
-  return cells.map((line) => `${line.map((cell, index) => cell.padEnd(widths[index]!)).join("  ").trimEnd()}\n`).join("");
+  return cells
+    .map(
+      (line) =>
+        `${line
+          .map((cell, index) => cell.padEnd(widths[index]!))
+          .join("  ")
+          .trimEnd()}\n`,
+    )
+    .join("");
 }
 
 export function json(value: unknown): string {

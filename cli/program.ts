@@ -44,7 +44,10 @@ export function rootProgram(context: Context): Command {
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError("(run with --help for usage)")
     .exitOverride()
-    .configureOutput({ writeOut: (text) => context.streams.out(text), writeErr: (text) => context.streams.err(maskSecrets(text)) });
+    .configureOutput({
+      writeOut: (text) => context.streams.out(text),
+      writeErr: (text) => context.streams.err(maskSecrets(text)),
+    });
   return program;
 }
 

@@ -37,7 +37,8 @@ function asArgument<T>(read: () => T): T {
 /** A whole number from `least` on. */
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
-    if (!/^\d{1,9}$/.test(text) || Number(text) < least) throw new InvalidArgumentError(`Give a whole number, ${least} or more.`);
+    if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+      throw new InvalidArgumentError(`Give a whole number, ${least} or more.`);
     return Number(text);
   };
 }
@@ -46,7 +47,8 @@ export function wholeNumber(least: number): (text: string) => number {
 export function hostAndPort(text: string): { host: string; port: number } {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
-  if (match === null || port < 1 || port > 65535) throw new InvalidArgumentError("Give host:port, such as 127.0.0.1:8080.");
+  if (match === null || port < 1 || port > 65535)
+    throw new InvalidArgumentError("Give host:port, such as 127.0.0.1:8080.");
   return { host: (match[1] ?? match[2])!, port };
 }
 

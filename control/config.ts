@@ -44,16 +44,30 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
   const dataDir = resolve(textOrStandard("TOLLGATE_DATA_DIR"));
   const databaseUrl = text("TOLLGATE_DATABASE_URL") ?? `file:${join(dataDir, "tollgate.db")}`;
   if (!/^(file:.|postgres(ql)?:\/\/.)/.test(databaseUrl)) {
-    throw new StartError("TOLLGATE_DATABASE_URL is neither `file:…` nor `postgres://…`.", "Set it to a file such as file:/var/lib/tollgate/tollgate.db, or to a PostgreSQL URL.");
+    throw new StartError(
+      "TOLLGATE_DATABASE_URL is neither `file:…` nor `postgres://…`.",
+      "Set it to a file such as file:/var/lib/tollgate/tollgate.db, or to a PostgreSQL URL.",
+    );
   }
   const adminToken = text("TOLLGATE_ADMIN_TOKEN");
   if (adminToken !== undefined && !/^[\x21-\x7e]{16,256}$/.test(adminToken)) {
-    throw new StartError("TOLLGATE_ADMIN_TOKEN is not a token.", "Use 16 to 256 printable ASCII characters without spaces, for example `openssl rand -hex 32`.");
+    throw new StartError(
+      "TOLLGATE_ADMIN_TOKEN is not a token.",
+      "Use 16 to 256 printable ASCII characters without spaces, for example `openssl rand -hex 32`.",
+    );
   }
   const redisUrl = text("TOLLGATE_REDIS_URL");
-  if (redisUrl !== undefined && !/^rediss?:\/\/./.test(redisUrl)) throw new StartError("TOLLGATE_REDIS_URL is neither `redis://…` nor `rediss://…`.", "Set it to the URL of Valkey or Redis, or leave it out: counters are in the database then.");
+  if (redisUrl !== undefined && !/^rediss?:\/\/./.test(redisUrl))
+    throw new StartError(
+      "TOLLGATE_REDIS_URL is neither `redis://…` nor `rediss://…`.",
+      "Set it to the URL of Valkey or Redis, or leave it out: counters are in the database then.",
+    );
   const logLevel = logLevels.find((level) => level === textOrStandard("TOLLGATE_LOG_LEVEL"));
-  if (logLevel === undefined) throw new StartError(`TOLLGATE_LOG_LEVEL is \`${textOrStandard("TOLLGATE_LOG_LEVEL")}\`.`, `Set it to one of ${logLevels.join(", ")}.`);
+  if (logLevel === undefined)
+    throw new StartError(
+      `TOLLGATE_LOG_LEVEL is \`${textOrStandard("TOLLGATE_LOG_LEVEL")}\`.`,
+      `Set it to one of ${logLevels.join(", ")}.`,
+    );
   const syncTls = readTls(text("TOLLGATE_SYNC_TLS_CERT"), text("TOLLGATE_SYNC_TLS_KEY"));
   return {
     host: textOrStandard("TOLLGATE_HOST"),
@@ -64,7 +78,13 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlConfig {
     logLevel,
     leaseMs: whole("TOLLGATE_LEASE_SECONDS", textOrStandard("TOLLGATE_LEASE_SECONDS"), 1, 86_400, " of seconds") * 1000,
     gatewaysPerToken: whole("TOLLGATE_GATEWAYS_PER_TOKEN", textOrStandard("TOLLGATE_GATEWAYS_PER_TOKEN"), 1, 10_000),
-    usageMinutesHours: whole("TOLLGATE_USAGE_MINUTES_HOURS", textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"), 1, 720, " of hours"),
+    usageMinutesHours: whole(
+      "TOLLGATE_USAGE_MINUTES_HOURS",
+      textOrStandard("TOLLGATE_USAGE_MINUTES_HOURS"),
+      1,
+      720,
+      " of hours",
+    ),
     redisWaitReplicas: whole("TOLLGATE_REDIS_WAIT_REPLICAS", textOrStandard("TOLLGATE_REDIS_WAIT_REPLICAS"), 0, 100),
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(adminToken === undefined ? {} : { adminToken }),
@@ -84,7 +104,8 @@ export function prepareDataDir(dataDir: string): void {
     for (const name of readdirSync(dataDir)) keepPrivate(join(dataDir, name));
   } catch (error) {
     const trouble = troubleOf(error);
-    const remedy = trouble?.kind === "disk_full" ? trouble.remedy : "Set TOLLGATE_DATA_DIR to a folder that this user may write.";
+    const remedy =
+      trouble?.kind === "disk_full" ? trouble.remedy : "Set TOLLGATE_DATA_DIR to a folder that this user may write.";
     throw new StartError(`The folder ${dataDir} can't be written: ${messageOf(error)}`, remedy, { cause: error });
   }
 }
@@ -95,13 +116,15 @@ export function messageOf(error: unknown): string {
 
 function port(name: SettingName, text: string): number {
   const value = Number(text);
-  if (!/^\d{1,5}$/.test(text) || value > 65_535) throw new StartError(`${name} is \`${text}\`.`, "Set it to a port from 1 to 65535, or 0 for any free one.");
+  if (!/^\d{1,5}$/.test(text) || value > 65_535)
+    throw new StartError(`${name} is \`${text}\`.`, "Set it to a port from 1 to 65535, or 0 for any free one.");
   return value;
 }
 
 function whole(name: SettingName, text: string, least: number, most: number, what = ""): number {
   const value = Number(text);
-  if (!/^\d{1,9}$/.test(text) || value < least || value > most) throw new StartError(`${name} is \`${text}\`.`, `Set it to a whole number${what} from ${least} to ${most}.`);
+  if (!/^\d{1,9}$/.test(text) || value < least || value > most)
+    throw new StartError(`${name} is \`${text}\`.`, `Set it to a whole number${what} from ${least} to ${most}.`);
   return value;
 }
 
@@ -110,13 +133,20 @@ function readTls(certFile: string | undefined, keyFile: string | undefined): Con
   if (certFile === undefined && keyFile === undefined) return undefined;
   if (certFile === undefined || keyFile === undefined) {
     const missing = certFile === undefined ? "TOLLGATE_SYNC_TLS_CERT" : "TOLLGATE_SYNC_TLS_KEY";
-    throw new StartError(`${missing} is not set, its companion is.`, "Set both TOLLGATE_SYNC_TLS_CERT and TOLLGATE_SYNC_TLS_KEY, or neither.");
+    throw new StartError(
+      `${missing} is not set, its companion is.`,
+      "Set both TOLLGATE_SYNC_TLS_CERT and TOLLGATE_SYNC_TLS_KEY, or neither.",
+    );
   }
   const pair = { cert: readPem("TOLLGATE_SYNC_TLS_CERT", certFile), key: readPem("TOLLGATE_SYNC_TLS_KEY", keyFile) };
   try {
     createSecureContext(pair);
   } catch (error) {
-    throw new StartError(`The certificate and the key of the sync port can't be used: ${messageOf(error)}`, "Give TOLLGATE_SYNC_TLS_CERT and TOLLGATE_SYNC_TLS_KEY a PEM certificate and its key.", { cause: error });
+    throw new StartError(
+      `The certificate and the key of the sync port can't be used: ${messageOf(error)}`,
+      "Give TOLLGATE_SYNC_TLS_CERT and TOLLGATE_SYNC_TLS_KEY a PEM certificate and its key.",
+      { cause: error },
+    );
   }
   return { ...pair, files: { certFile, keyFile } };
 }
@@ -125,6 +155,10 @@ function readPem(name: SettingName, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new StartError(`${name} can't be read: ${messageOf(error)}`, `Set ${name} to a PEM file that this user may read.`, { cause: error });
+    throw new StartError(
+      `${name} can't be read: ${messageOf(error)}`,
+      `Set ${name} to a PEM file that this user may read.`,
+      { cause: error },
+    );
   }
 }

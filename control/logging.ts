@@ -7,7 +7,12 @@ const secrets = ["authorization", "key", "token", "password", "cookie"];
 
 /** A logger of JSON lines that can't show keys or tokens. */
 export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
-  const paths = [...secrets, ...secrets.map((name) => `*.${name}`), "req.headers.authorization", "headers.authorization"];
+  const paths = [
+    ...secrets,
+    ...secrets.map((name) => `*.${name}`),
+    "req.headers.authorization",
+    "headers.authorization",
+  ];
   const options = { level, base: null, redact: { paths, censor: "[redacted]" }, hooks: { streamWrite: maskSecrets } };
   return destination === undefined ? pino(options) : pino(options, destination);
 }

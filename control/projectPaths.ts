@@ -21,5 +21,8 @@ export function matchingWasmPath(): string {
 
 /** The candidates for an executable called `name` in a `PATH`, in its order. */
 export function pathCandidates(name: string, path: string): string[] {
-  return path.split(delimiter).filter((folder) => folder !== "").map((folder) => join(folder, name));
+  return path
+    .split(delimiter)
+    .filter((folder) => folder !== "")
+    .map((folder) => join(folder, name));
 }

@@ -33,20 +33,24 @@ export function banner({ settings, envoy, keys, accessLog }: BannerInput): strin
     "",
     "Try it:",
     "",
-    ...(first === undefined ? [] : [
-      "  # 200: the upstream sees the caller's claims, never the key",
-      `  curl -s ${gateway}/hello -H 'x-api-key: ${first.key}'`,
-      "  # a forged claim is gone; the key may also be a bearer token, a query parameter or a cookie",
-      `  curl -s ${gateway}/hello -H 'authorization: Bearer ${most?.key}' -H 'x-tollgate-tier: forged'`,
-    ]),
+    ...(first === undefined
+      ? []
+      : [
+          "  # 200: the upstream sees the caller's claims, never the key",
+          `  curl -s ${gateway}/hello -H 'x-api-key: ${first.key}'`,
+          "  # a forged claim is gone; the key may also be a bearer token, a query parameter or a cookie",
+          `  curl -s ${gateway}/hello -H 'authorization: Bearer ${most?.key}' -H 'x-tollgate-tier: forged'`,
+        ]),
     "  # 401 without a key; the reason is in the body, in Envoy's access log and in a metric",
     `  curl -si ${gateway}/hello`,
-    ...(settings.adminTokenIsNew ? [
-      "",
-      "To use the command line or the admin API from another terminal (the token is shown only here):",
-      "",
-      `  export TOLLGATE_ADMIN_TOKEN=${settings.adminToken}`,
-    ] : ["", "To use the command line from another terminal, with TOLLGATE_ADMIN_TOKEN as you set it:", ""]),
+    ...(settings.adminTokenIsNew
+      ? [
+          "",
+          "To use the command line or the admin API from another terminal (the token is shown only here):",
+          "",
+          `  export TOLLGATE_ADMIN_TOKEN=${settings.adminToken}`,
+        ]
+      : ["", "To use the command line from another terminal, with TOLLGATE_ADMIN_TOKEN as you set it:", ""]),
     ...(settings.ports.control === 8090 ? [] : [`  export TOLLGATE_URL=${local(settings.ports.control)}`]),
     "  npx tollgate keys list",
     "",

@@ -34,7 +34,11 @@ export class Child {
     this.logPath = options.logPath;
     const log = createWriteStream(options.logPath, { flags: "w" });
     log.on("error", () => undefined); // a full disk must not end the gateway
-    this.#process = spawn(options.command, options.args, { env: options.env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    this.#process = spawn(options.command, options.args, {
+      env: options.env,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
     const { pid } = this.#process;
     if (pid !== undefined) options.guard.watch(pid);
     this.#keep(this.#process.stdout!, log);

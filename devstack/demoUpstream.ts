@@ -33,11 +33,12 @@ export async function startDemoUpstream(port: number, host = "127.0.0.1"): Promi
   await listen(server, port, host);
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => new Promise((resolve, reject) => {
-      server.close((error) => (error === undefined ? resolve() : reject(error)));
-      server.closeAllConnections();
-      for (const socket of upgraded) socket.destroy();
-    }),
+    close: () =>
+      new Promise((resolve, reject) => {
+        server.close((error) => (error === undefined ? resolve() : reject(error)));
+        server.closeAllConnections();
+        for (const socket of upgraded) socket.destroy();
+      }),
   };
 }
 

@@ -42,19 +42,21 @@ export function gatewayBootstrapOptions(options: GatewayOptions): BootstrapOptio
   const tokens = jwtAuthn(options.apis ?? []);
   return {
     adminPort: options.envoyAdminPort,
-    listeners: [{
-      name: "gateway",
-      host: options.host,
-      port: options.gatewayPort,
-      accessLog: options.accessLog,
-      ...(tokens === undefined ? {} : { filtersBefore: [tokens.filter] }),
-      plugin: {
-        wasmPath: options.wasmPath,
-        configuration: pluginConfiguration(options),
-        // Envoy refuses a plugin whose environment variable is unset, and a gateway without control has no token.
-        ...(options.snapshot === undefined ? {} : { hostEnvironment: [] }),
+    listeners: [
+      {
+        name: "gateway",
+        host: options.host,
+        port: options.gatewayPort,
+        accessLog: options.accessLog,
+        ...(tokens === undefined ? {} : { filtersBefore: [tokens.filter] }),
+        plugin: {
+          wasmPath: options.wasmPath,
+          configuration: pluginConfiguration(options),
+          // Envoy refuses a plugin whose environment variable is unset, and a gateway without control has no token.
+          ...(options.snapshot === undefined ? {} : { hostEnvironment: [] }),
+        },
       },
-    }],
+    ],
     clusters: [
       { name: "upstream", ...options.upstream },
       ...(tokens?.clusters ?? []),

@@ -10,7 +10,11 @@ export class Guard {
 
   constructor() {
     const { command, args } = moduleCommand("stack/guardProcess");
-    this.#process = spawn(command, args, { env: systemEnvironment(process.env), detached: true, stdio: ["ignore", "ignore", "ignore", "ipc"] });
+    this.#process = spawn(command, args, {
+      env: systemEnvironment(process.env),
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+    });
     this.#process.on("error", () => undefined); // without a guard all else still works
     this.#process.unref();
     this.#process.channel?.unref();

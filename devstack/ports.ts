@@ -13,7 +13,9 @@ export async function claimPorts(wanted: StackPorts, host: string): Promise<Stac
       const { purpose, variable } = portRoles[role];
       const twin = wanted[role] === 0 ? undefined : holders.get(wanted[role]);
       if (twin !== undefined) {
-        problems.push(`Port ${wanted[role]} is meant for ${portRoles[twin].purpose} (${portRoles[twin].variable}) and for ${purpose} (${variable}).`);
+        problems.push(
+          `Port ${wanted[role]} is meant for ${portRoles[twin].purpose} (${portRoles[twin].variable}) and for ${purpose} (${variable}).`,
+        );
         continue;
       }
       try {
@@ -22,14 +24,21 @@ export async function claimPorts(wanted: StackPorts, host: string): Promise<Stac
         holders.set(holder.port, role);
         held.push(holder.release);
       } catch (error) {
-        const reason = (error as NodeJS.ErrnoException).code === "EADDRINUSE" ? "is in use" : `can't be used (${(error as Error).message})`;
+        const reason =
+          (error as NodeJS.ErrnoException).code === "EADDRINUSE"
+            ? "is in use"
+            : `can't be used (${(error as Error).message})`;
         problems.push(`Port ${wanted[role]}, for ${purpose}, ${reason}: set ${variable} to another.`);
       }
     }
   } finally {
     await Promise.all(held.map((release) => release()));
   }
-  if (problems.length > 0) throw new StartError(problems.join("\n"), "Or stop what listens there; `ss -ltnp` (Linux) and `lsof -iTCP -sTCP:LISTEN` show what does.");
+  if (problems.length > 0)
+    throw new StartError(
+      problems.join("\n"),
+      "Or stop what listens there; `ss -ltnp` (Linux) and `lsof -iTCP -sTCP:LISTEN` show what does.",
+    );
   return ports;
 }
 
@@ -38,7 +47,10 @@ function hold(port: number, host: string): Promise<{ port: number; release: () =
     const server = createServer();
     server.once("error", reject);
     server.listen({ port, host, exclusive: true }, () => {
-      resolve({ port: (server.address() as AddressInfo).port, release: () => new Promise((released) => server.close(() => released())) });
+      resolve({
+        port: (server.address() as AddressInfo).port,
+        release: () => new Promise((released) => server.close(() => released())),
+      });
     });
   });
 }

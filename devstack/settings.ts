@@ -30,7 +30,10 @@ export const portRoles: Record<PortRole, { variable: string; standard: number; p
 export function readSettings(env: NodeJS.ProcessEnv): StackSettings {
   const dataDir = resolve(valueOf(env, "TOLLGATE_DATA_DIR") ?? ".tollgate");
   const ports = Object.fromEntries(
-    Object.entries(portRoles).map(([role, { variable, standard }]) => [role, wholeNumber(env, variable, standard, 0, 65535)]),
+    Object.entries(portRoles).map(([role, { variable, standard }]) => [
+      role,
+      wholeNumber(env, variable, standard, 0, 65535),
+    ]),
   ) as StackPorts;
   const givenToken = valueOf(env, "TOLLGATE_ADMIN_TOKEN");
   return {
@@ -47,5 +50,8 @@ function wholeNumber(env: NodeJS.ProcessEnv, variable: string, standard: number,
   if (text === undefined) return standard;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-  throw new StartError(`${variable} is ${JSON.stringify(text)}.`, `Give it a whole number from ${least} to ${most}, or unset it for ${standard}.`);
+  throw new StartError(
+    `${variable} is ${JSON.stringify(text)}.`,
+    `Give it a whole number from ${least} to ${most}, or unset it for ${standard}.`,
+  );
 }

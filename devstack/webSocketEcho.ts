@@ -14,7 +14,9 @@ export function acceptWebSocket(request: IncomingMessage, socket: Socket, head: 
     return;
   }
   const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
-  socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+  );
 
   let pending = head;
   const consume = (): void => {
@@ -29,7 +31,8 @@ export function acceptWebSocket(request: IncomingMessage, socket: Socket, head: 
         socket.end(writeFrame(0x80 | opcode.close, frame.payload));
         return;
       }
-      if (kind !== opcode.pong) socket.write(writeFrame(kind === opcode.ping ? 0x80 | opcode.pong : frame.first, frame.payload));
+      if (kind !== opcode.pong)
+        socket.write(writeFrame(kind === opcode.ping ? 0x80 | opcode.pong : frame.first, frame.payload));
     }
   };
   socket.on("data", (chunk: Buffer) => {
@@ -76,9 +79,12 @@ function readFrame(bytes: Buffer): Frame | "invalid" | undefined {
 /** A frame as a server sends it: unmasked. */
 function writeFrame(first: number, payload: Buffer): Buffer {
   const length = payload.length;
-  const header = length < 126 ? Buffer.from([first, length])
-    : length < 65536 ? Buffer.from([first, 126, length >> 8, length & 0xff])
-    : Buffer.concat([Buffer.from([first, 127]), bigEndian64(length)]);
+  const header =
+    length < 126
+      ? Buffer.from([first, length])
+      : length < 65536
+        ? Buffer.from([first, 126, length >> 8, length & 0xff])
+        : Buffer.concat([Buffer.from([first, 127]), bigEndian64(length)]);
   return Buffer.concat([header, payload]);
 }
 

@@ -18,7 +18,11 @@ export interface Choice<Values extends Record<string, Value> = Record<string, Va
 export type NameOf<C extends Choice> = keyof C["values"] & string;
 
 /** Describes an enum. Throws RangeError unless the codes rise by one. */
-export function choice<const Values extends Record<string, Value>>(label: string, prefix: string, values: Values): Choice<Values> {
+export function choice<const Values extends Record<string, Value>>(
+  label: string,
+  prefix: string,
+  values: Values,
+): Choice<Values> {
   const codes = Object.values(values).map(({ code }) => code);
   codes.forEach((code, index) => {
     if (code !== codes[0]! + index) throw new RangeError(`${label}: code ${code} does not follow ${codes[index - 1]}`);
@@ -33,7 +37,10 @@ export function namesOf<C extends Choice>({ values }: C): readonly NameOf<C>[] {
 
 /** The codes of an enum by name. */
 export function codesOf<C extends Choice>({ values }: C): Readonly<Record<NameOf<C>, number>> {
-  return Object.fromEntries(Object.entries(values).map(([name, { code }]) => [name, code])) as Record<NameOf<C>, number>;
+  return Object.fromEntries(Object.entries(values).map(([name, { code }]) => [name, code])) as Record<
+    NameOf<C>,
+    number
+  >;
 }
 
 /** What an enum's codes begin with: 0, or 1 where 0 stands for none. */
@@ -74,7 +81,13 @@ interface Named {
 }
 
 export type Field =
-  | (Named & { kind: "u8" | "u16" | "u32" | "u64"; /** where it's left out in TypeScript */ none?: number; /** bounded by name when it's written */ bounded?: string; /** other values close the record */ only?: readonly number[]; clamped?: true })
+  | (Named & {
+      kind: "u8" | "u16" | "u32" | "u64" /** where it's left out in TypeScript */;
+      none?: number /** bounded by name when it's written */;
+      bounded?: string /** other values close the record */;
+      only?: readonly number[];
+      clamped?: true;
+    })
   | { kind: "zero"; bytes: 1 | 2 | 3 | 4 | 8 }
   /** u32, never 0 */
   | (Named & { kind: "wireId" })
@@ -83,7 +96,7 @@ export type Field =
   | (Named & { kind: "codes"; of: Choice })
   | { kind: "flags"; bytes: 1 | 2 | 4; bits: readonly Bit[] }
   /** 16 bytes; in TypeScript a Uint8Array, or hex */
-  | (Named & { kind: "digest"; hex?: true; /** of this owner kind only, else zeros */ ofOwner?: string })
+  | (Named & { kind: "digest"; hex?: true /** of this owner kind only, else zeros */; ofOwner?: string })
   /** u8, 0 or 1 */
   | (Named & { kind: "bool" })
   /** u16 length and bytes */

@@ -5,7 +5,9 @@
 import { choice, codesOf, namesOf, type NameOf, type Value } from "./define.ts";
 
 const plain = <const Names extends readonly string[]>(first: number, names: Names): { [N in Names[number]]: Value } =>
-  Object.fromEntries(names.map((name, index) => [name, { code: first + index, meaning: "" }])) as { [N in Names[number]]: Value };
+  Object.fromEntries(names.map((name, index) => [name, { code: first + index, meaning: "" }])) as {
+    [N in Names[number]]: Value;
+  };
 
 // ---- records -------------------------------------------------------------------------------------------------------------------------
 
@@ -15,7 +17,12 @@ export const authMode = choice("auth mode", "AUTH", {
   key: { code: 1, meaning: "an API key", takesKeys: true, takesTokens: false },
   jwt: { code: 2, meaning: "a token that Envoy has verified", takesKeys: false, takesTokens: true },
   "key-or-jwt": { code: 3, meaning: "an API key or a token", takesKeys: true, takesTokens: true },
-  "key-and-jwt": { code: 4, meaning: "an API key and a token of the same consumer", takesKeys: true, takesTokens: true },
+  "key-and-jwt": {
+    code: 4,
+    meaning: "an API key and a token of the same consumer",
+    takesKeys: true,
+    takesTokens: true,
+  },
   mtls: { code: 5, meaning: "the certificate of the caller's connection", takesKeys: false, takesTokens: false },
 });
 export type AuthMode = NameOf<typeof authMode>;
@@ -69,9 +76,24 @@ export const subject = choice("subject", "SUBJECT", {
   key: { code: 1, meaning: "each key", parts: ["key"], bytes: "the first 16 bytes of the key's digest" },
   consumer: { code: 2, meaning: "each consumer", parts: ["consumer"], bytes: "`u32 consumer`, zeros" },
   api: { code: 3, meaning: "all callers of each API", parts: ["api"], bytes: "`u32 0, u32 api`, zeros" },
-  "consumer+api": { code: 4, meaning: "each consumer at each API", parts: ["consumer", "api"], bytes: "`u32 consumer, u32 api`, zeros" },
-  ip: { code: 5, meaning: "each client address; of IPv6 each /64", parts: ["address"], bytes: "an IPv4 address as `::ffff:a.b.c.d`; of an IPv6 address the first 8 bytes, then zeros" },
-  route: { code: 6, meaning: "each key at each route of an API", parts: ["key", "route"], bytes: "`u32 api`, `u32 key` of the route (0: none), the first 8 bytes of the key's digest" },
+  "consumer+api": {
+    code: 4,
+    meaning: "each consumer at each API",
+    parts: ["consumer", "api"],
+    bytes: "`u32 consumer, u32 api`, zeros",
+  },
+  ip: {
+    code: 5,
+    meaning: "each client address; of IPv6 each /64",
+    parts: ["address"],
+    bytes: "an IPv4 address as `::ffff:a.b.c.d`; of an IPv6 address the first 8 bytes, then zeros",
+  },
+  route: {
+    code: 6,
+    meaning: "each key at each route of an API",
+    parts: ["key", "route"],
+    bytes: "`u32 api`, `u32 key` of the route (0: none), the first 8 bytes of the key's digest",
+  },
 } satisfies Record<string, SubjectValue>);
 export type Subject = NameOf<typeof subject>;
 export const subjects = namesOf(subject);
@@ -161,7 +183,11 @@ export const metrics = {
   local: { code: 4, count: 1, meaning: "admitted on a share" },
   unsampled: { code: 5, count: 1, meaning: "admitted, and the response isn't looked at" },
   status: { code: 8, count: 5, meaning: "the upstream's status 1xx to 5xx" },
-  latency: { code: 16, count: latencyBoundsMs.length + 1, meaning: `time to the response's headers, at most ${latencyBoundsMs.join(", ")} ms, and longer` },
+  latency: {
+    code: 16,
+    count: latencyBoundsMs.length + 1,
+    meaning: `time to the response's headers, at most ${latencyBoundsMs.join(", ")} ms, and longer`,
+  },
   refused: { code: 64, count: 64, meaning: "refused for the i-th reason of `protocol/reasons.ts`" },
   observed: { code: 128, count: 128, meaning: "the same with `mode: observe` or by a shadow limit" },
 } as const satisfies Record<string, { code: number; count: number; meaning: string }>;
@@ -177,8 +203,32 @@ export type KeySource = NameOf<typeof keySource>;
  * would be overwritten.
  */
 export const messageHeaders = [
-  "host", "cookie", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive",
-  "proxy-connection", "te", "trailer", "upgrade", "expect", "accept", "origin", "user-agent", "forwarded", "via", "x-forwarded-for",
-  "x-forwarded-host", "x-forwarded-proto", "x-forwarded-client-cert", "x-envoy-external-address", "x-envoy-original-path", "x-request-id",
-  "traceparent", "tracestate", "grpc-timeout",
+  "host",
+  "cookie",
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "transfer-encoding",
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "upgrade",
+  "expect",
+  "accept",
+  "origin",
+  "user-agent",
+  "forwarded",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-forwarded-client-cert",
+  "x-envoy-external-address",
+  "x-envoy-original-path",
+  "x-request-id",
+  "traceparent",
+  "tracestate",
+  "grpc-timeout",
 ] as const;

@@ -16,7 +16,13 @@ function retryText(status: number, seconds: number | undefined): string {
 
 const reasonTable = markdownTable(
   ["reason", "status", "`retry-after`", "meaning", "what to do"],
-  reasons.map(({ code, status, retryAfterSeconds, meaning, remedy }) => [`\`${code}\``, String(status), retryText(status, retryAfterSeconds), meaning, remedy]),
+  reasons.map(({ code, status, retryAfterSeconds, meaning, remedy }) => [
+    `\`${code}\``,
+    String(status),
+    retryText(status, retryAfterSeconds),
+    meaning,
+    remedy,
+  ]),
 );
 
 publish([
@@ -26,6 +32,9 @@ publish([
   ["assembly/wire/keyFields.ts", assemblyOpened()],
   ["assembly/wire/validate.ts", assemblyValidate()],
   ["control/sync/generated/records.ts", typescriptRecords()],
-  ["docs/internals/protocol.md", withPart(withPart(readText("docs/internals/protocol.md"), "records", recordTables()), "enums", enumTables())],
+  [
+    "docs/internals/protocol.md",
+    withPart(withPart(readText("docs/internals/protocol.md"), "records", recordTables()), "enums", enumTables()),
+  ],
   ["docs/operate/failure-modes.md", withPart(readText("docs/operate/failure-modes.md"), "reasons", reasonTable)],
 ]);

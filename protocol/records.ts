@@ -1,6 +1,16 @@
 /** The records of pages and deltas, field by field, in the order of their bytes. */
 import type { RecordLayout, Struct } from "./define.ts";
-import { authMode, failureMode, keyState, legacyHeaders, limitKind, ownerKinds, period, recordCodes, subject } from "./enums.ts";
+import {
+  authMode,
+  failureMode,
+  keyState,
+  legacyHeaders,
+  limitKind,
+  ownerKinds,
+  period,
+  recordCodes,
+  subject,
+} from "./enums.ts";
 
 const route: Struct = {
   name: "route",
@@ -11,7 +21,12 @@ const route: Struct = {
     { kind: "strs", name: "methods", meaning: "as the API's" },
     { kind: "strs", name: "scopes", meaning: "required on top of the API's" },
     { kind: "u32", name: "cost", meaning: "what one call takes from every limit", bounded: "route cost" },
-    { kind: "u32", name: "key", none: 0, meaning: "tells the API's routes apart wherever they stand; 0: the control plane is older than this field" },
+    {
+      kind: "u32",
+      name: "key",
+      none: 0,
+      meaning: "tells the API's routes apart wherever they stand; 0: the control plane is older than this field",
+    },
   ],
 };
 
@@ -34,11 +49,22 @@ const jwt: Struct = {
   type: "WireJwt",
   meaning: "Whose tokens an API takes. What Envoy alone needs of it (keys, forwarding) isn't sent.",
   fields: [
-    { kind: "columns", name: "issuers", columns: ["issuer", "audiences"], meaning: "`list<str>` issuers, then `list<list<str>>` audiences, as many lists as issuers; an empty one: any" },
+    {
+      kind: "columns",
+      name: "issuers",
+      columns: ["issuer", "audiences"],
+      meaning: "`list<str>` issuers, then `list<list<str>>` audiences, as many lists as issuers; an empty one: any",
+    },
     { kind: "strs", name: "consumerClaims", meaning: "the first that a token has names the consumer" },
     { kind: "str", name: "tierClaim", meaning: "empty: none" },
     { kind: "str", name: "scopeClaim", meaning: "empty: none" },
-    { kind: "flags", bytes: 1, bits: [{ bit: 0, name: "admitUnknown", as: "jwtAdmitsUnknown", meaning: "admit callers of whom there is no record" }] },
+    {
+      kind: "flags",
+      bytes: 1,
+      bits: [
+        { bit: 0, name: "admitUnknown", as: "jwtAdmitsUnknown", meaning: "admit callers of whom there is no record" },
+      ],
+    },
   ],
 };
 
@@ -57,20 +83,34 @@ const api: RecordLayout = {
       bits: [
         { bit: 0, name: "cors", presence: true, meaning: "CORS follows" },
         { bit: 1, name: "rateLimitHeaders", inverted: true, meaning: "no RateLimit headers" },
-        { bit: 2, name: "legacyHeaders", optional: true, choice: { of: legacyHeaders, bits: 2 }, meaning: "X-RateLimit-* headers" },
+        {
+          bit: 2,
+          name: "legacyHeaders",
+          optional: true,
+          choice: { of: legacyHeaders, bits: 2 },
+          meaning: "X-RateLimit-* headers",
+        },
         { bit: 4, name: "jwt", presence: true, meaning: "tokens follow" },
       ],
     },
     { kind: "str", name: "id", meaning: "" },
     { kind: "strs", name: "hosts", meaning: "lower case, `*`, `*.suffix` or exact, no port" },
-    { kind: "paths", name: "paths", meaning: "`/` or `/a/b`, normalized, without a trailing slash, at most 48 segments" },
+    {
+      kind: "paths",
+      name: "paths",
+      meaning: "`/` or `/a/b`, normalized, without a trailing slash, at most 48 segments",
+    },
     { kind: "strs", name: "methods", meaning: "upper case; empty: any; GET includes HEAD" },
     { kind: "strs", name: "scopes", meaning: "all of them required; empty: none" },
     { kind: "list", name: "routes", item: route, meaning: "" },
     { kind: "struct", name: "cors", when: "cors", of: cors, meaning: "" },
     { kind: "struct", name: "jwt", when: "jwt", of: jwt, meaning: "" },
   ],
-  closed: { meaning: "refuses every request", constant: ["AUTH_CLOSED", 255], as: ["if (apiAuthMode(at) <= AUTH_LAST) store<u8>(at, <u8>AUTH_CLOSED, 4);"] },
+  closed: {
+    meaning: "refuses every request",
+    constant: ["AUTH_CLOSED", 255],
+    as: ["if (apiAuthMode(at) <= AUTH_LAST) store<u8>(at, <u8>AUTH_CLOSED, 4);"],
+  },
 };
 
 const tier: RecordLayout = {
@@ -80,12 +120,28 @@ const tier: RecordLayout = {
   meaning: "Scopes and APIs that many consumers share.",
   fields: [
     { kind: "wireId", name: "wireId", meaning: "" },
-    { kind: "flags", bytes: 4, bits: [{ bit: 0, name: "apis", as: "EVERY_API", absence: true, meaning: "every API is allowed, and the list is empty" }] },
+    {
+      kind: "flags",
+      bytes: 4,
+      bits: [
+        {
+          bit: 0,
+          name: "apis",
+          as: "EVERY_API",
+          absence: true,
+          meaning: "every API is allowed, and the list is empty",
+        },
+      ],
+    },
     { kind: "str", name: "id", meaning: "" },
     { kind: "strs", name: "scopes", meaning: "`*`: every scope" },
     { kind: "wireIds", name: "apis", meaning: "absent: every API" },
   ],
-  closed: { meaning: "refuses every caller", constant: ["TIER_CLOSED", 0x80000000], as: ["store<u32>(at, TIER_CLOSED, 4);", "store<u16>(tierApis(at), 0);"] },
+  closed: {
+    meaning: "refuses every caller",
+    constant: ["TIER_CLOSED", 0x80000000],
+    as: ["store<u32>(at, TIER_CLOSED, 4);", "store<u16>(tierApis(at), 0);"],
+  },
 };
 
 const consumer: RecordLayout = {
@@ -107,9 +163,18 @@ const consumer: RecordLayout = {
     { kind: "zero", bytes: 1 },
     { kind: "shortStr", name: "id", meaning: "" },
     { kind: "claims", name: "claims", meaning: "names `[a-z0-9-]`, values printable ASCII" },
-    { kind: "strs", name: "identities", when: "identities", meaning: "SPIFFE ids, exact; each belongs to one consumer" },
+    {
+      kind: "strs",
+      name: "identities",
+      when: "identities",
+      meaning: "SPIFFE ids, exact; each belongs to one consumer",
+    },
   ],
-  closed: { meaning: "is refused", constant: ["CONSUMER_CLOSED", 0x8001], as: ["store<u16>(at, <u16>(consumerFlags(at) | CONSUMER_CLOSED), 8);"] },
+  closed: {
+    meaning: "is refused",
+    constant: ["CONSUMER_CLOSED", 0x8001],
+    as: ["store<u16>(at, <u16>(consumerFlags(at) | CONSUMER_CLOSED), 8);"],
+  },
 };
 
 const key: RecordLayout = {
@@ -131,20 +196,47 @@ const key: RecordLayout = {
         { bit: 5, name: "addresses", presence: true, meaning: "addresses follow" },
         { bit: 6, name: "apis", presence: true, meaning: "APIs follow" },
         { bit: 7, name: "scopes", presence: true, meaning: "scopes follow" },
-        { bit: 8, name: "limited", as: "HAS_LIMITS", optional: true, meaning: "it has limits of its own: LIMIT records with ownerKind key follow somewhere" },
+        {
+          bit: 8,
+          name: "limited",
+          as: "HAS_LIMITS",
+          optional: true,
+          meaning: "it has limits of its own: LIMIT records with ownerKind key follow somewhere",
+        },
       ],
     },
-    { kind: "u8", name: "algorithm", only: [0], meaning: "of the digest: 0 SHA-256; others are reserved for imported keys" },
+    {
+      kind: "u8",
+      name: "algorithm",
+      only: [0],
+      meaning: "of the digest: 0 SHA-256; others are reserved for imported keys",
+    },
     { kind: "shortStr", name: "id", meaning: "" },
     { kind: "u64", name: "notBeforeMs", when: "notBeforeMs", as: "notBeforeMs", meaning: "Unix milliseconds" },
-    { kind: "u64", name: "expiresAtMs", when: "expiresAtMs", as: "expiresAtMs", meaning: "the first millisecond at which the key is no longer valid" },
+    {
+      kind: "u64",
+      name: "expiresAtMs",
+      when: "expiresAtMs",
+      as: "expiresAtMs",
+      meaning: "the first millisecond at which the key is no longer valid",
+    },
     { kind: "wireId", name: "tier", when: "tier", as: "ownTier", meaning: "wire id; instead of the consumer's" },
-    { kind: "addresses", name: "addresses", when: "addresses", as: "addresses", meaning: "networks that callers must come from; host bits 0; an IPv4-mapped network is written as family 4" },
+    {
+      kind: "addresses",
+      name: "addresses",
+      when: "addresses",
+      as: "addresses",
+      meaning: "networks that callers must come from; host bits 0; an IPv4-mapped network is written as family 4",
+    },
     { kind: "wireIds", name: "apis", when: "apis", as: "ownApis", meaning: "narrows the tier's" },
     { kind: "strs", name: "scopes", when: "scopes", as: "ownScopes", meaning: "narrows the tier's" },
   ],
   closed: { meaning: "is refused", constant: ["KEY_CLOSED", 3], as: ["store<u16>(at, <u16>KEY_CLOSED, 20);"] },
-  opened: { meaning: "a caller without a key: a tier's wire id in place of the consumer's own, or 0; scopes that narrow the tier's, or 0", standIn: ["tier", "scopes"] },
+  opened: {
+    meaning:
+      "a caller without a key: a tier's wire id in place of the consumer's own, or 0; scopes that narrow the tier's, or 0",
+    standIn: ["tier", "scopes"],
+  },
 };
 
 const deletion: RecordLayout = {
@@ -152,7 +244,16 @@ const deletion: RecordLayout = {
   type: "DeleteRecord",
   code: recordCodes.delete,
   meaning: "A record is gone. Only in deltas. One of a kind that the reader doesn't know concerns nothing that it has.",
-  fields: [{ kind: "variant", on: "kind", key: "key", digest: "digest", wireId: "wireId", meaning: "of a key the 16 digest bytes, else the `u32` wire id" }],
+  fields: [
+    {
+      kind: "variant",
+      on: "kind",
+      key: "key",
+      digest: "digest",
+      wireId: "wireId",
+      meaning: "of a key the 16 digest bytes, else the `u32` wire id",
+    },
+  ],
 };
 
 const limit: RecordLayout = {
@@ -162,7 +263,16 @@ const limit: RecordLayout = {
   meaning: "A rate or a quota.",
   fields: [
     { kind: "wireId", name: "wireId", as: "limitId", meaning: "" },
-    { kind: "codes", name: "ownerKind", of: { label: "owner of kind", prefix: "OWNER", values: Object.fromEntries(Object.entries(ownerKinds).map(([name, code]) => [name, { code, meaning: "" }])) }, meaning: "whose limit it is: api 1, tier 2, key 4, route 10" },
+    {
+      kind: "codes",
+      name: "ownerKind",
+      of: {
+        label: "owner of kind",
+        prefix: "OWNER",
+        values: Object.fromEntries(Object.entries(ownerKinds).map(([name, code]) => [name, { code, meaning: "" }])),
+      },
+      meaning: "whose limit it is: api 1, tier 2, key 4, route 10",
+    },
     { kind: "choice", name: "kind", of: limitKind, meaning: "" },
     { kind: "choice", name: "subject", of: subject, meaning: "what is counted apart" },
     {
@@ -178,7 +288,13 @@ const limit: RecordLayout = {
     { kind: "u32", name: "owner", meaning: "wire id of the API (also for a route), tier; 0 for a key" },
     { kind: "route", name: "route", owner: "route", meaning: "index in the API's routes, 0xFFFFFFFF: none" },
     { kind: "u64", name: "limit", as: "limitAmount", meaning: "" },
-    { kind: "u32", name: "windowSeconds", as: "windowSeconds", bounded: "windowSeconds", meaning: "rate: the window; quota: a length in seconds, or 0 with `period`" },
+    {
+      kind: "u32",
+      name: "windowSeconds",
+      as: "windowSeconds",
+      bounded: "windowSeconds",
+      meaning: "rate: the window; quota: a length in seconds, or 0 with `period`",
+    },
     { kind: "choice", name: "period", of: period, meaning: "" },
     { kind: "lengthOf", name: "nameBytes", as: "nameBytes", of: "name", meaning: "" },
     { kind: "zero", bytes: 2 },
@@ -195,7 +311,11 @@ const limit: RecordLayout = {
     { kind: "digest", name: "digest", ofOwner: "key", meaning: "first digest bytes of the owning key, else 0" },
     { kind: "text", name: "name", meaning: "" },
   ],
-  closed: { meaning: "refuses every request that it applies to, unless it's a shadow", constant: ["SUBJECT_CLOSED", 255], as: ["store<u8>(at, <u8>SUBJECT_CLOSED, 6);"] },
+  closed: {
+    meaning: "refuses every request that it applies to, unless it's a shadow",
+    constant: ["SUBJECT_CLOSED", 255],
+    as: ["store<u8>(at, <u8>SUBJECT_CLOSED, 6);"],
+  },
   broken: "limitPeriod(body) == PERIOD_NONE && windowSeconds(body) == 0",
 };
 
@@ -206,7 +326,12 @@ const counter: RecordLayout = {
   meaning: "News, not state: a counter was reset, or granted extra. Only in deltas.",
   fields: [
     { kind: "wireId", name: "wireId", as: "counterLimit", meaning: "of the limit" },
-    { kind: "u32", name: "generation", bounded: "generation", meaning: "raised by each reset and grant; answers to asks of before carry an older one" },
+    {
+      kind: "u32",
+      name: "generation",
+      bounded: "generation",
+      meaning: "raised by each reset and grant; answers to asks of before carry an older one",
+    },
     { kind: "digest", name: "subject", hex: true, meaning: "" },
     { kind: "zero", bytes: 8 },
   ],

@@ -7,12 +7,16 @@ export default async function* countReporter(source) {
   const seconds = new Map();
   for await (const { type, data } of source) {
     // What comes after a test's end fails its file, which gives no reason: this is it.
-    if (type === "test:diagnostic" && data.message.startsWith("Error: ")) counts.failures.push({ name: "after its end", error: data.message });
-    if (type === "test:coverage") counts.coverage = { covered: data.summary.totals.coveredLineCount, lines: data.summary.totals.totalLineCount };
+    if (type === "test:diagnostic" && data.message.startsWith("Error: "))
+      counts.failures.push({ name: "after its end", error: data.message });
+    if (type === "test:coverage")
+      counts.coverage = { covered: data.summary.totals.coveredLineCount, lines: data.summary.totals.totalLineCount };
     if (type !== "test:pass" && type !== "test:fail") continue;
-    if (data.nesting === 0 && data.file !== undefined) seconds.set(data.file, (seconds.get(data.file) ?? 0) + data.details.duration_ms / 1000);
+    if (data.nesting === 0 && data.file !== undefined)
+      seconds.set(data.file, (seconds.get(data.file) ?? 0) + data.details.duration_ms / 1000);
     // A suite that was left out counts: none of its tests is reported.
-    if (data.skip !== undefined || data.todo !== undefined) counts.skipped.push(`${data.name}: ${reason(data.skip) ?? reason(data.todo) ?? "no reason given"}`);
+    if (data.skip !== undefined || data.todo !== undefined)
+      counts.skipped.push(`${data.name}: ${reason(data.skip) ?? reason(data.todo) ?? "no reason given"}`);
     else if (data.details?.type === "suite") continue;
     else if (type === "test:pass") counts.passed++;
     else {

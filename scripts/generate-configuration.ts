@@ -8,7 +8,17 @@ import { join } from "node:path";
 import type { TSchema } from "@sinclair/typebox";
 import { Registry } from "prom-client";
 import { pluginRules, PluginSchema } from "../control/domain/pluginSchema.ts";
-import { ApiSchema, AuthJwtSchema, ConsumerSchema, CorsSchema, FileSchema, KeySchema, LimitSchema, RouteSchema, TierSchema } from "../control/domain/schema.ts";
+import {
+  ApiSchema,
+  AuthJwtSchema,
+  ConsumerSchema,
+  CorsSchema,
+  FileSchema,
+  KeySchema,
+  LimitSchema,
+  RouteSchema,
+  TierSchema,
+} from "../control/domain/schema.ts";
 import { TrafficSchema, VersionSchema } from "../control/domain/trafficSchema.ts";
 import type { Services } from "../control/http/context.ts";
 import { installMetrics } from "../control/http/metrics.ts";
@@ -52,7 +62,9 @@ function takes(schema: TSchema): string {
   if (schema["enum"] !== undefined) return (schema["enum"] as string[]).map(code).join(", ");
   switch (schema["type"]) {
     case "string":
-      return schema["maxLength"] === undefined || (schema["maxLength"] as number) > 10_000 ? "text" : `text (${between(schema["minLength"], schema["maxLength"])} characters)`;
+      return schema["maxLength"] === undefined || (schema["maxLength"] as number) > 10_000
+        ? "text"
+        : `text (${between(schema["minLength"], schema["maxLength"])} characters)`;
     case "integer":
       return `whole number (${between(schema["minimum"], schema["maximum"] === Number.MAX_SAFE_INTEGER ? undefined : schema["maximum"])})`;
     case "number":
@@ -83,10 +95,20 @@ function fieldRows(schema: ObjectSchema, under = ""): string[][] {
     const items = field["items"] as TSchema | undefined;
     const inner = isObject(field) ? field : items !== undefined && isObject(items) ? items : undefined;
     // tollgate.yaml's schema tells defaults in its descriptions: an editor that fills them in would fill the file with them
-    const [, meaning, told] = /^(.*?)(?: ?Default: (.*)\.)?$/s.exec(String(field["description"] ?? items?.["description"] ?? ""))!;
+    const [, meaning, told] = /^(.*?)(?: ?Default: (.*)\.)?$/s.exec(
+      String(field["description"] ?? items?.["description"] ?? ""),
+    )!;
     const standard = field["default"] === undefined ? told : JSON.stringify(field["default"]);
-    const row = [code(path), standard !== undefined ? code(standard) : schema.required?.includes(name) ? "required" : "", takes(field), meaning!];
-    const nested = inner === undefined || sections.has(inner.properties) ? [] : fieldRows(inner, inner === field ? `${path}.` : `${path}[].`);
+    const row = [
+      code(path),
+      standard !== undefined ? code(standard) : schema.required?.includes(name) ? "required" : "",
+      takes(field),
+      meaning!,
+    ];
+    const nested =
+      inner === undefined || sections.has(inner.properties)
+        ? []
+        : fieldRows(inner, inner === field ? `${path}.` : `${path}[].`);
     return [row, ...nested];
   });
 }
@@ -98,7 +120,18 @@ function fieldTable(schema: ObjectSchema): string {
 const file = [
   "### The file\n",
   fieldTable(FileSchema),
-  ...[ApiSchema, RouteSchema, AuthJwtSchema, CorsSchema, TrafficSchema, VersionSchema, TierSchema, ConsumerSchema, KeySchema, LimitSchema].flatMap((schema) => {
+  ...[
+    ApiSchema,
+    RouteSchema,
+    AuthJwtSchema,
+    CorsSchema,
+    TrafficSchema,
+    VersionSchema,
+    TierSchema,
+    ConsumerSchema,
+    KeySchema,
+    LimitSchema,
+  ].flatMap((schema) => {
     const name = sections.get(schema.properties)!;
     return [`\n### ${name[0]!.toUpperCase()}${name.slice(1)}\n`, `${schema.description!}\n`, fieldTable(schema)];
   }),
@@ -107,17 +140,41 @@ const file = [
 const plugin = [fieldTable(PluginSchema), "\nBeyond that:\n", ...pluginRules.map((rule) => `- ${rule}`)].join("\n");
 
 const variableTable = (rows: [name: string, setting: Setting][]): string =>
-  markdownTable(["variable", "default", "meaning"], rows.map(([name, { standard, unset, meaning }]) => [code(name), standard === undefined ? (unset ?? "") : code(standard), meaning]));
+  markdownTable(
+    ["variable", "default", "meaning"],
+    rows.map(([name, { standard, unset, meaning }]) => [
+      code(name),
+      standard === undefined ? (unset ?? "") : code(standard),
+      meaning,
+    ]),
+  );
 
 const variables = variableTable(Object.entries(settings));
 
 const localVariables: Record<string, Setting> = {
-  ...Object.fromEntries(Object.values(portRoles).map(({ variable, standard, purpose }) => [variable, { standard: String(standard), meaning: `The port of ${purpose} in the local stack.` }])),
-  TOLLGATE_ENVOY: { unset: "`envoy` on the PATH, func-e's, or one that is installed", meaning: "The Envoy binary of the local stack." },
+  ...Object.fromEntries(
+    Object.values(portRoles).map(({ variable, standard, purpose }) => [
+      variable,
+      { standard: String(standard), meaning: `The port of ${purpose} in the local stack.` },
+    ]),
+  ),
+  TOLLGATE_ENVOY: {
+    unset: "`envoy` on the PATH, func-e's, or one that is installed",
+    meaning: "The Envoy binary of the local stack.",
+  },
   TOLLGATE_ENVOY_CONCURRENCY: { standard: "2", meaning: "Workers of the local stack's Envoy, 1 to 256." },
-  TOLLGATE_URL: { standard: "http://127.0.0.1:8090", meaning: "Where commands reach control's admin API; `--url` wins." },
-  TOLLGATE_ENVIRONMENT: { unset: "the file's, else `default`", meaning: "The environment that commands work on; `--environment` wins." },
-  TOLLGATE_GATEWAY_TOKEN: { unset: "the plugin is refused", meaning: "In Envoy's environment: the gateway token. Another name is possible: `control.tokenEnv`." },
+  TOLLGATE_URL: {
+    standard: "http://127.0.0.1:8090",
+    meaning: "Where commands reach control's admin API; `--url` wins.",
+  },
+  TOLLGATE_ENVIRONMENT: {
+    unset: "the file's, else `default`",
+    meaning: "The environment that commands work on; `--environment` wins.",
+  },
+  TOLLGATE_GATEWAY_TOKEN: {
+    unset: "the plugin is refused",
+    meaning: "In Envoy's environment: the gateway token. Another name is possible: `control.tokenEnv`.",
+  },
 };
 
 const counters: Record<string, string> = {
@@ -130,7 +187,8 @@ const counters: Record<string, string> = {
   sync_ok: "Good answers of control to watches and pages.",
   sync_failed: "Calls to control that failed, and answers that could not be used.",
   leases_ok: "Calls for allowance that control answered.",
-  leases_failed: "Calls for allowance that failed, answers that could not be used, and limits that control doesn't know.",
+  leases_failed:
+    "Calls for allowance that failed, answers that could not be used, and limits that control doesn't know.",
   usage_ok: "Batches of usage that control has taken.",
   usage_failed: "Calls with usage that failed, and batches that had to be given up.",
   overshoot: "Requests that went on without allowance, because their API's `failureMode` is `open`.",
@@ -149,7 +207,8 @@ const gauges: Record<string, string> = {
 function filterNames(list: string, meanings: Record<string, string>): string[] {
   const found = new RegExp(`const ${list} = \\[([^\\]]*)\\]`).exec(readText("assembly/telemetry.ts"))?.[1];
   const names = [...(found ?? "").matchAll(/"([^"]+)"/g)].map(([, name]) => name!);
-  if (names.sort().join() !== Object.keys(meanings).sort().join()) throw new Error(`the meanings here and \`${list}\` in assembly/telemetry.ts differ: ${names.join(", ")}`);
+  if (names.sort().join() !== Object.keys(meanings).sort().join())
+    throw new Error(`the meanings here and \`${list}\` in assembly/telemetry.ts differ: ${names.join(", ")}`);
   return Object.keys(meanings);
 }
 
@@ -168,15 +227,30 @@ function controlMetrics(): string {
   const registry = new Registry();
   installMetrics({ addHook: () => undefined } as unknown as App, { registry } as Services);
   syncMetrics(registry, { parked: () => 0, environments: () => [] });
-  const metrics = registry.getMetricsAsArray() as unknown as { name: string; help: string; labelNames: string[]; constructor: { name: string } }[];
-  const rows = metrics.map(({ name, help, labelNames, constructor }) => [code(name), constructor.name.toLowerCase(), labelNames.map(code).join(", "), help]);
-  return markdownTable(["metric", "kind", "labels", "meaning"], rows.sort(([a], [b]) => (a! < b! ? -1 : 1)));
+  const metrics = registry.getMetricsAsArray() as unknown as {
+    name: string;
+    help: string;
+    labelNames: string[];
+    constructor: { name: string };
+  }[];
+  const rows = metrics.map(({ name, help, labelNames, constructor }) => [
+    code(name),
+    constructor.name.toLowerCase(),
+    labelNames.map(code).join(", "),
+    help,
+  ]);
+  return markdownTable(
+    ["metric", "kind", "labels", "meaning"],
+    rows.sort(([a], [b]) => (a! < b! ? -1 : 1)),
+  );
 }
 
 /** Throws when the code reads a variable that no table names. */
 function checkVariables(): void {
   const known = new Set([...Object.keys(settings), ...Object.keys(localVariables)]);
-  for (const path of readdirSync("control", { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"))) {
+  for (const path of readdirSync("control", { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts"),
+  )) {
     for (const [name] of readText(join("control", path)).matchAll(/\bTOLLGATE_[A-Z_]+\b/g)) {
       if (!known.has(name)) throw new Error(`control/${path} names ${name}, which is in no table of variables`);
     }
@@ -193,6 +267,15 @@ const parts: Record<string, string> = {
   "control-metrics": controlMetrics(),
 };
 publish([
-  ["docs/reference/configuration.md", Object.entries(parts).reduce((document, [name, part]) => withPart(document, name, part), readText("docs/reference/configuration.md"))],
-  ["schema/plugin.schema.json", `${JSON.stringify({ $schema: "http://json-schema.org/draft-07/schema#", ...PluginSchema }, null, 2)}\n`],
+  [
+    "docs/reference/configuration.md",
+    Object.entries(parts).reduce(
+      (document, [name, part]) => withPart(document, name, part),
+      readText("docs/reference/configuration.md"),
+    ),
+  ],
+  [
+    "schema/plugin.schema.json",
+    `${JSON.stringify({ $schema: "http://json-schema.org/draft-07/schema#", ...PluginSchema }, null, 2)}\n`,
+  ],
 ]);

@@ -6,11 +6,15 @@ import { publish } from "./generated.ts";
 /** The command that `manifests/` is made by. */
 export const command = [
   "manifests",
-  "-f", "examples/istio/tollgate.yaml",
-  "-o", "manifests",
+  "-f",
+  "examples/istio/tollgate.yaml",
+  "-o",
+  "manifests",
   // Whoever uses them names images of their own: digests of this commit's would change with every build.
-  "--image", `registry.example.com/tollgate@sha256:${"0".repeat(64)}`,
-  "--control-image", `registry.example.com/tollgate-control@sha256:${"0".repeat(64)}`,
+  "--image",
+  `registry.example.com/tollgate@sha256:${"0".repeat(64)}`,
+  "--control-image",
+  `registry.example.com/tollgate-control@sha256:${"0".repeat(64)}`,
 ];
 
 if (process.argv[1] === import.meta.filename) {

@@ -4,14 +4,17 @@ import { readJson, root } from "./prepare.mjs";
 
 const check = process.argv.includes("--check");
 const before = check ? state() : "";
-const generators = Object.keys(readJson("package.json").scripts).filter((script) => script.startsWith("generate:") && script !== "generate:check");
+const generators = Object.keys(readJson("package.json").scripts).filter(
+  (script) => script.startsWith("generate:") && script !== "generate:check",
+);
 if (generators.length === 0) fail("package.json has no `generate:*` scripts: there is nothing to check.");
 for (const name of generators) {
   console.log(name);
   const { status } = spawnSync("npm", ["run", "--silent", name], { cwd: root, stdio: "inherit" });
   if (status !== 0) process.exit(1);
 }
-if (check && state() !== before) fail("Generated files were out of date and have been rewritten: review `git diff`, then commit them.");
+if (check && state() !== before)
+  fail("Generated files were out of date and have been rewritten: review `git diff`, then commit them.");
 
 /** Everything git sees changed, with its content. */
 function state() {

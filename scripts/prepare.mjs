@@ -11,14 +11,19 @@ export function checkNode() {
   const wanted = readJson("package.json").engines.node.replace(">=", "").split(".").map(Number);
   const [major, minor] = process.versions.node.split(".").map(Number);
   if (major > wanted[0] || (major === wanted[0] && minor >= wanted[1])) return;
-  fail(`Node ${process.versions.node} is too old: Tollgate needs ${wanted.join(".")} or newer, see https://nodejs.org.`);
+  fail(
+    `Node ${process.versions.node} is too old: Tollgate needs ${wanted.join(".")} or newer, see https://nodejs.org.`,
+  );
 }
 
 /** Runs `npm ci` unless all that package-lock.json names is there. */
 export function ensureInstalled() {
   if (!outdated()) return;
   console.log("Installing packages (npm ci) …");
-  npm(["ci", "--include=dev", "--no-audit", "--no-fund"], "The packages could not be installed: check the way to npm's registry, then run `npm ci`.");
+  npm(
+    ["ci", "--include=dev", "--no-audit", "--no-fund"],
+    "The packages could not be installed: check the way to npm's registry, then run `npm ci`.",
+  );
   linkPostgres();
 }
 
@@ -35,12 +40,25 @@ const modules = ["build/tollgate.wasm", "build/matching.wasm"];
 
 /** Builds the filter and control where a source is newer than what was built of it. */
 export function ensureBuilt() {
-  if (newest("assembly", "asconfig.json", "asconfig.matching.json", "package-lock.json") > Math.min(...modules.map(stamp))) {
+  if (
+    newest("assembly", "asconfig.json", "asconfig.matching.json", "package-lock.json") > Math.min(...modules.map(stamp))
+  ) {
     console.log("Building the filter …");
     npm(["run", "--silent", "build:wasm"], "The filter could not be built.");
     modules.forEach(touch); // asc leaves an unchanged file as it was
   }
-  if (newest("cli", "control", "devstack", "protocol", "tools", "tsconfig.json", "tsconfig.build.json", "package-lock.json") > stamp("dist/cli/main.js")) {
+  if (
+    newest(
+      "cli",
+      "control",
+      "devstack",
+      "protocol",
+      "tools",
+      "tsconfig.json",
+      "tsconfig.build.json",
+      "package-lock.json",
+    ) > stamp("dist/cli/main.js")
+  ) {
     console.log("Building control …");
     npm(["run", "--silent", "build:control"], "Control could not be built.");
     touch("dist/cli/main.js");
@@ -56,23 +74,33 @@ function outdated() {
   const installedPath = join(root, "node_modules/.package-lock.json");
   if (!existsSync(installedPath)) return true;
   const installed = JSON.parse(readFileSync(installedPath, "utf8")).packages;
-  return Object.entries(readJson("package-lock.json").packages).some(([path, { version, optional }]) => path !== "" && !optional && installed[path]?.version !== version);
+  return Object.entries(readJson("package-lock.json").packages).some(
+    ([path, { version, optional }]) => path !== "" && !optional && installed[path]?.version !== version,
+  );
 }
 
 function npm(args, problem) {
-  const { status, signal } = spawnSync("npm", args, { cwd: root, stdio: "inherit", shell: process.platform === "win32" });
+  const { status, signal } = spawnSync("npm", args, {
+    cwd: root,
+    stdio: "inherit",
+    shell: process.platform === "win32",
+  });
   if (signal !== null) process.kill(process.pid, signal);
   if (status !== 0) fail(problem);
 }
 
 /** The newest change under these paths, in Unix milliseconds. Folders count too: deleting a file changes its folder. */
 function newest(...paths) {
-  return Math.max(...paths.map((path) => {
-    const full = join(root, path);
-    if (!existsSync(full)) return 0;
-    const stat = statSync(full);
-    return stat.isDirectory() ? Math.max(stat.mtimeMs, ...readdirSync(full).map((name) => newest(join(path, name)))) : stat.mtimeMs;
-  }));
+  return Math.max(
+    ...paths.map((path) => {
+      const full = join(root, path);
+      if (!existsSync(full)) return 0;
+      const stat = statSync(full);
+      return stat.isDirectory()
+        ? Math.max(stat.mtimeMs, ...readdirSync(full).map((name) => newest(join(path, name))))
+        : stat.mtimeMs;
+    }),
+  );
 }
 
 function stamp(path) {

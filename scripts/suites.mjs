@@ -17,7 +17,19 @@ const alone = new Set(["bench", "image", "manifests"]);
 const waitingMost = 6;
 
 /** In the order in which a mistake shows soonest; those that aren't named follow by name. */
-const order = ["wire", "host", "control", "store", "control-sync", "counters", "usage", "cli", "image", "fuzz", "envoy"];
+const order = [
+  "wire",
+  "host",
+  "control",
+  "store",
+  "control-sync",
+  "counters",
+  "usage",
+  "cli",
+  "image",
+  "fuzz",
+  "envoy",
+];
 
 /** What `npm run test:quick` runs: all that needs no Envoy, no other server and no build tool beyond Node. */
 export const quick = [...commands, "wire", "tests/store/sqlite.test.ts", "control"];
@@ -54,7 +66,9 @@ export function choose(names) {
       else chosen.set(suite, new Set([...(chosen.get(suite) ?? []), ...files]));
     }
   }
-  return all.filter(({ name }) => chosen.has(name)).map(({ name, files }) => ({ name, files: files?.filter((file) => chosen.get(name).has(file)) }));
+  return all
+    .filter(({ name }) => chosen.has(name))
+    .map(({ name, files }) => ({ name, files: files?.filter((file) => chosen.get(name).has(file)) }));
 }
 
 function matching(all, name) {
@@ -64,7 +78,10 @@ function matching(all, name) {
   const exact = existsSync(join(root, part)) && part.endsWith(".test.ts");
   return all
     .filter(({ files }) => files !== undefined)
-    .map(({ name: suite, files }) => ({ name: suite, files: files.filter((file) => (exact ? file === part : file.includes(part))) }))
+    .map(({ name: suite, files }) => ({
+      name: suite,
+      files: files.filter((file) => (exact ? file === part : file.includes(part))),
+    }))
     .filter(({ files }) => files.length > 0);
 }
 

@@ -17,7 +17,10 @@ const failureLinesMax = 20;
 const slowestShown = 10;
 
 checkNode();
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { list: { type: "boolean" }, quick: { type: "boolean" }, coverage: { type: "boolean" } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { list: { type: "boolean" }, quick: { type: "boolean" }, coverage: { type: "boolean" } },
+});
 const chosen = chooseOrEnd();
 ensureInstalled();
 ensureBuilt();
@@ -38,7 +41,11 @@ function chooseOrEnd() {
   } catch (error) {
     console.error(error.message);
   }
-  console.log(`Suites: ${choose([]).map(({ name }) => name).join(", ")}`);
+  console.log(
+    `Suites: ${choose([])
+      .map(({ name }) => name)
+      .join(", ")}`,
+  );
   process.exit(values.list ? 0 : 2);
 }
 
@@ -49,14 +56,25 @@ function merged(suites) {
 }
 
 function commands() {
-  return { typecheck: runCommand(["npm", "run", "--silent", "typecheck"]), generated: runCommand(["node", "scripts/generate.mjs", "--check"]), lint: runCommand(["npm", "run", "--silent", "lint"]), format: runCommand(["npm", "run", "--silent", "format:check"]), unit: runUnits };
+  return {
+    typecheck: runCommand(["npm", "run", "--silent", "typecheck"]),
+    generated: runCommand(["node", "scripts/generate.mjs", "--check"]),
+    lint: runCommand(["npm", "run", "--silent", "lint"]),
+    format: runCommand(["npm", "run", "--silent", "format:check"]),
+    unit: runUnits,
+  };
 }
 
 /** A suite of one check: the command ends with 0. */
 function runCommand(command) {
   return async () => {
     const { code, output } = await run(command, true);
-    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: [], failures: code === 0 ? [] : [{ name: command.join(" "), error: output }] };
+    return {
+      passed: code === 0 ? 1 : 0,
+      failed: code === 0 ? 0 : 1,
+      skipped: [],
+      failures: code === 0 ? [] : [{ name: command.join(" "), error: output }],
+    };
   };
 }
 
@@ -72,8 +90,16 @@ async function runUnits() {
   // A file that doesn't compile prints no such line.
   if ((code !== 0 && failed === 0) || passed + failed === 0) failed++;
   // as-pect marks what fails so.
-  const lines = output.replace(/\u001b\[\d+m/g, "").split("\n").filter((line) => /❌|\[(Actual|Expected|Message|Stack)\]|^(ERROR|FAILURE)/.test(line.trim()));
-  return { passed, failed, skipped: [], failures: failed === 0 ? [] : [{ name: "npm run test:unit", error: lines.join("\n") }] };
+  const lines = output
+    .replace(/\u001b\[\d+m/g, "")
+    .split("\n")
+    .filter((line) => /❌|\[(Actual|Expected|Message|Stack)\]|^(ERROR|FAILURE)/.test(line.trim()));
+  return {
+    passed,
+    failed,
+    skipped: [],
+    failures: failed === 0 ? [] : [{ name: "npm run test:unit", error: lines.join("\n") }],
+  };
 }
 
 async function runNodeTests(files, atOnce) {
@@ -81,10 +107,26 @@ async function runNodeTests(files, atOnce) {
   mkdirSync(results, { recursive: true });
   const countsPath = join(results, `${process.pid}.json`);
   const { code } = await run([
-    process.execPath, "--import", "tsx", "--test", `--test-timeout=${testTimeoutMs}`, `--test-concurrency=${atOnce}`,
-    ...(values.coverage ? ["--experimental-test-coverage", "--test-coverage-include=cli/**", "--test-coverage-include=control/**", "--test-coverage-include=devstack/**", "--test-coverage-include=tools/**", "--enable-source-maps"] : []),
-    "--test-reporter=spec", "--test-reporter-destination=stdout",
-    "--test-reporter=./scripts/countReporter.mjs", `--test-reporter-destination=${countsPath}`,
+    process.execPath,
+    "--import",
+    "tsx",
+    "--test",
+    `--test-timeout=${testTimeoutMs}`,
+    `--test-concurrency=${atOnce}`,
+    ...(values.coverage
+      ? [
+          "--experimental-test-coverage",
+          "--test-coverage-include=cli/**",
+          "--test-coverage-include=control/**",
+          "--test-coverage-include=devstack/**",
+          "--test-coverage-include=tools/**",
+          "--enable-source-maps",
+        ]
+      : []),
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=./scripts/countReporter.mjs",
+    `--test-reporter-destination=${countsPath}`,
     ...files,
   ]);
   const counts = readCounts(countsPath);
@@ -105,7 +147,10 @@ function readCounts(path) {
 /** Runs a command to its end with its output shown; `keep` gives the output too. */
 function run([command, ...args], keep = false) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", keep ? "pipe" : "inherit", keep ? "pipe" : "inherit"] });
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ["ignore", keep ? "pipe" : "inherit", keep ? "pipe" : "inherit"],
+    });
     // Ctrl-C reaches the whole group; a `kill` reaches only us.
     const stop = () => child.kill("SIGTERM");
     process.once("SIGTERM", stop);
@@ -127,19 +172,37 @@ function run([command, ...args], keep = false) {
 
 function summarize(all) {
   const total = { passed: 0, failed: 0, skipped: 0 };
-  const slowest = all.flatMap(({ files = [] }) => files).sort((a, b) => b.seconds - a.seconds).slice(0, slowestShown);
-  if (slowest.length > 1) console.log(`\n──── slowest files ────\n${slowest.map(({ file, seconds }) => `${seconds.toFixed(1).padStart(7)} s  ${relative(root, file)}`).join("\n")}`);
+  const slowest = all
+    .flatMap(({ files = [] }) => files)
+    .sort((a, b) => b.seconds - a.seconds)
+    .slice(0, slowestShown);
+  if (slowest.length > 1)
+    console.log(
+      `\n──── slowest files ────\n${slowest.map(({ file, seconds }) => `${seconds.toFixed(1).padStart(7)} s  ${relative(root, file)}`).join("\n")}`,
+    );
   console.log("\n──── totals ────");
   for (const { name, passed, failed, skipped, seconds } of all) {
     total.passed += passed;
     total.failed += failed;
     total.skipped += skipped.length;
-    console.log(`${name.padEnd(14)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${String(skipped.length).padStart(4)} skipped ${seconds.toFixed(1).padStart(8)} s`);
+    console.log(
+      `${name.padEnd(14)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed ${String(skipped.length).padStart(4)} skipped ${seconds.toFixed(1).padStart(8)} s`,
+    );
   }
-  for (const { coverage } of all) if (coverage !== undefined) console.log(`${((100 * coverage.covered) / coverage.lines).toFixed(1)} % of the lines of cli/, control/, devstack/ and tools/ were run (${coverage.covered} of ${coverage.lines})`);
+  for (const { coverage } of all)
+    if (coverage !== undefined)
+      console.log(
+        `${((100 * coverage.covered) / coverage.lines).toFixed(1)} % of the lines of cli/, control/, devstack/ and tools/ were run (${coverage.covered} of ${coverage.lines})`,
+      );
   for (const { name, skipped } of all) for (const test of skipped) console.log(`SKIPPED in ${name}: ${test}`);
   // A suite's own output may be thousands of lines up.
-  for (const { name, failures = [] } of all) for (const one of failures) console.log(`FAILED in ${name}: ${one.name}${one.file === undefined ? "" : ` (${relative(root, one.file)})`}\n${one.error.split("\n").slice(0, failureLinesMax).join("\n").replace(/^/gm, "    ")}`);
+  for (const { name, failures = [] } of all)
+    for (const one of failures)
+      console.log(
+        `FAILED in ${name}: ${one.name}${one.file === undefined ? "" : ` (${relative(root, one.file)})`}\n${one.error.split("\n").slice(0, failureLinesMax).join("\n").replace(/^/gm, "    ")}`,
+      );
   process.exitCode = total.failed === 0 ? 0 : 1;
-  console.log(`${total.passed} passed, ${total.failed} failed${total.skipped === 0 ? "" : `, ${total.skipped} skipped`}`);
+  console.log(
+    `${total.passed} passed, ${total.failed} failed${total.skipped === 0 ? "" : `, ${total.skipped} skipped`}`,
+  );
 }

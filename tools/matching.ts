@@ -18,7 +18,13 @@ export interface Place {
 }
 
 /** Why a request belongs nowhere, by the codes of reasons.ts. */
-export type Misplaced = "path_invalid" | "path_ambiguous" | "unknown_api" | "method_not_allowed" | "host_invalid" | "method_invalid";
+export type Misplaced =
+  | "path_invalid"
+  | "path_ambiguous"
+  | "unknown_api"
+  | "method_not_allowed"
+  | "host_invalid"
+  | "method_invalid";
 
 export interface MatchingOptions {
   /** the plugin's `pathCase`; default: insensitive */
@@ -36,11 +42,26 @@ interface Exports {
 }
 
 /** By what `findPlace` returns; that of API_FOUND is undefined. */
-const misplaced: readonly (Misplaced | undefined)[] = ["unknown_api", undefined, "method_not_allowed", "path_ambiguous", "host_invalid", "path_invalid", "method_invalid"];
+const misplaced: readonly (Misplaced | undefined)[] = [
+  "unknown_api",
+  undefined,
+  "method_not_allowed",
+  "path_ambiguous",
+  "host_invalid",
+  "path_invalid",
+  "method_invalid",
+];
 const FOUND = misplaced.indexOf(undefined);
 
 /** Node's, of which its types have nothing without those of browsers. */
-const { Module, Instance } = (globalThis as unknown as { WebAssembly: { Module: new (bytes: Buffer) => object; Instance: new (module: object, imports: object) => { exports: unknown } } }).WebAssembly;
+const { Module, Instance } = (
+  globalThis as unknown as {
+    WebAssembly: {
+      Module: new (bytes: Buffer) => object;
+      Instance: new (module: object, imports: object) => { exports: unknown };
+    };
+  }
+).WebAssembly;
 
 let compiled: object | undefined;
 
@@ -64,7 +85,10 @@ export class ApiRouter {
     compiled ??= new Module(readModule());
     this.#wasm = new Instance(compiled, {}).exports as Exports;
     this.#anyCase = pathCase === "insensitive" ? 1 : 0;
-    this.#places = apis.map((api) => [{ api, route: undefined, routeIndex: undefined }, ...api.routes.map((route, routeIndex): Place => ({ api, route, routeIndex }))]);
+    this.#places = apis.map((api) => [
+      { api, route: undefined, routeIndex: undefined },
+      ...api.routes.map((route, routeIndex): Place => ({ api, route, routeIndex })),
+    ]);
     this.#load(apis);
     this.#inputBytes = 1 << 16;
     this.#input = this.#wasm.room(this.#inputBytes);
@@ -89,7 +113,9 @@ export class ApiRouter {
   #load(apis: readonly Api[]): void {
     const writer = new RecordWriter(1 << 16);
     // limits have no part in matching
-    apis.forEach((api, index) => apiRecords({ wireId: index + 1, api, limits: [] }).forEach((record) => writer.write(record)));
+    apis.forEach((api, index) =>
+      apiRecords({ wireId: index + 1, api, limits: [] }).forEach((record) => writer.write(record)),
+    );
     const { room, reserve, add, build, memory } = this.#wasm;
     if (reserve(apis.length * 2 + 16) === 0) throw new Error(`${apis.length} APIs are more than can be matched.`);
     for (const page of writer.finish()) {
@@ -120,6 +146,8 @@ function readModule(): Buffer {
   try {
     return readFileSync(matchingWasmPath());
   } catch (error) {
-    throw new Error(`The matching module can't be read: ${(error as Error).message}. Run \`npm run build\`.`, { cause: error });
+    throw new Error(`The matching module can't be read: ${(error as Error).message}. Run \`npm run build\`.`, {
+      cause: error,
+    });
   }
 }

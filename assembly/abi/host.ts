@@ -31,13 +31,19 @@ let valueCas: u32 = 0;
 
 // @ts-ignore: decorator
 @inline
-export function value(): usize { return valueAt; }
+export function value(): usize {
+  return valueAt;
+}
 // @ts-ignore: decorator
 @inline
-export function valueBytes(): u32 { return valueLength; }
+export function valueBytes(): u32 {
+  return valueLength;
+}
 // @ts-ignore: decorator
 @inline
-export function cas(): u32 { return valueCas; }
+export function cas(): u32 {
+  return valueCas;
+}
 
 // @ts-ignore: decorator
 @inline
@@ -93,9 +99,25 @@ export function property(path: usize, pathBytes: u32): bool {
 
 /** Answers the stream of the effective context. `pairs` as the ABI lays them out; `grpcStatus` counts only for gRPC requests. */
 export function sendLocalResponse(
-  status: u32, details: usize, detailsBytes: u32, body: usize, bodyBytes: u32, pairs: usize, pairsBytes: u32, grpcStatus: u32,
+  status: u32,
+  details: usize,
+  detailsBytes: u32,
+  body: usize,
+  bodyBytes: u32,
+  pairs: usize,
+  pairsBytes: u32,
+  grpcStatus: u32,
 ): u32 {
-  return imports.proxy_send_local_response(status, details, detailsBytes, body, bodyBytes, pairs, pairsBytes, grpcStatus);
+  return imports.proxy_send_local_response(
+    status,
+    details,
+    detailsBytes,
+    body,
+    bodyBytes,
+    pairs,
+    pairsBytes,
+    grpcStatus,
+  );
 }
 
 export function continueRequest(): u32 {
@@ -147,8 +169,27 @@ export function drainQueue(token: u32): void {
 }
 
 /** A call's token, or 0 when Envoy refused it (no such cluster, or it's not the time for calls). */
-export function httpCall(cluster: usize, clusterBytes: u32, pairs: usize, pairsBytes: u32, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
-  const status = imports.proxy_http_call(cluster, clusterBytes, pairs, pairsBytes, body, bodyBytes, 0, 0, timeoutMs, out);
+export function httpCall(
+  cluster: usize,
+  clusterBytes: u32,
+  pairs: usize,
+  pairsBytes: u32,
+  body: usize,
+  bodyBytes: u32,
+  timeoutMs: u32,
+): u32 {
+  const status = imports.proxy_http_call(
+    cluster,
+    clusterBytes,
+    pairs,
+    pairsBytes,
+    body,
+    bodyBytes,
+    0,
+    0,
+    timeoutMs,
+    out,
+  );
   return status == OK ? load<u32>(out) : 0;
 }
 

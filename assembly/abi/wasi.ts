@@ -1,9 +1,16 @@
 // @ts-ignore: decorator
-@external("wasi_snapshot_preview1", "environ_sizes_get") declare function environ_sizes_get(count: usize, bytes: usize): u32;
+@external("wasi_snapshot_preview1", "environ_sizes_get") declare function environ_sizes_get(
+  count: usize,
+  bytes: usize,
+): u32;
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "environ_get") declare function environ_get(pointers: usize, bytes: usize): u32;
 // @ts-ignore: decorator
-@external("wasi_snapshot_preview1", "clock_time_get") declare function clock_time_get(id: u32, precision: u64, out: usize): u32;
+@external("wasi_snapshot_preview1", "clock_time_get") declare function clock_time_get(
+  id: u32,
+  precision: u64,
+  out: usize,
+): u32;
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "random_get") declare function random_get(at: usize, bytes: u32): u32;
 

@@ -5,8 +5,16 @@ import { SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, source } from "../http/header
 import { STATE_ACTIVE, STATE_REVOKED, STATE_SUSPENDED } from "../wire/enums";
 import { expiresAtMs, notBeforeMs, openKey } from "../wire/keyFields";
 import {
-  KEY_EXPIRED, KEY_MALFORMED, KEY_NOT_YET_VALID, KEY_REVOKED, KEY_SUSPENDED, KEY_TOO_LONG,
-  KEY_WRONG_ENVIRONMENT, MULTIPLE_KEYS, RECORD_UNSUPPORTED, UNKNOWN_KEY,
+  KEY_EXPIRED,
+  KEY_MALFORMED,
+  KEY_NOT_YET_VALID,
+  KEY_REVOKED,
+  KEY_SUSPENDED,
+  KEY_TOO_LONG,
+  KEY_WRONG_ENVIRONMENT,
+  MULTIPLE_KEYS,
+  RECORD_UNSUPPORTED,
+  UNKNOWN_KEY,
 } from "../wire/reasons";
 import { KEY_STATE, keyConsumer, keyFlags } from "../wire/records";
 import { KEY_MALFORMED as FORM_MALFORMED, KEY_WELL_FORMED, checkKeyForm, keyEnvironmentBytes } from "./keyFormat";
@@ -34,7 +42,8 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
   // ---- format, digest, table
   const form = checkKeyForm(held.at, held.bytes);
   if (form == FORM_MALFORMED) return KEY_MALFORMED;
-  if (form == KEY_WELL_FORMED && !sameEnvironment(config.environment, held.at, held.bytes)) return KEY_WRONG_ENVIRONMENT;
+  if (form == KEY_WELL_FORMED && !sameEnvironment(config.environment, held.at, held.bytes))
+    return KEY_WRONG_ENVIRONMENT;
   sha256(held.at, held.bytes, digest);
   const key = table.keys.get(digest);
   if (key == 0) return UNKNOWN_KEY;
@@ -43,7 +52,8 @@ export function callerByKey(config: Config, table: Table, winner: i32): u32 {
 
   // ---- state and times
   const state = keyFlags(key) & KEY_STATE;
-  if (state != STATE_ACTIVE) return state == STATE_REVOKED ? KEY_REVOKED : state == STATE_SUSPENDED ? KEY_SUSPENDED : RECORD_UNSUPPORTED;
+  if (state != STATE_ACTIVE)
+    return state == STATE_REVOKED ? KEY_REVOKED : state == STATE_SUSPENDED ? KEY_SUSPENDED : RECORD_UNSUPPORTED;
   openKey(key);
   if ((notBeforeMs | expiresAtMs) != 0) {
     const nowMs = wallNs() / 1_000_000;

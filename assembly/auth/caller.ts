@@ -7,7 +7,14 @@ import { scratch } from "../abi/memory";
 import { openCaller } from "../wire/keyFields";
 import { count, first, next, text, textBytes } from "../wire/lists";
 import { PEER_MISSING, TIER_MISSING, TOKEN_CONSUMER_MISMATCH, UNKNOWN_CONSUMER, UNKNOWN_PEER } from "../wire/reasons";
-import { consumerId, consumerIdBytes, jwtAdmitsUnknown, jwtConsumerClaims, jwtScopeClaim, jwtTierClaim } from "../wire/records";
+import {
+  consumerId,
+  consumerIdBytes,
+  jwtAdmitsUnknown,
+  jwtConsumerClaims,
+  jwtScopeClaim,
+  jwtTierClaim,
+} from "../wire/records";
 import { sha256 } from "../lib/sha256";
 import { Table } from "../snapshot/table";
 import { ascii } from "../lib/text";

@@ -10,7 +10,18 @@ import { afterTexts, count, first, next, text, textBytes } from "../wire/lists";
 import { TOKEN_AUDIENCE, TOKEN_ISSUER, TOKEN_MISSING } from "../wire/reasons";
 import { jwtAudiences, jwtIssuers } from "../wire/records";
 import { ascii } from "../lib/text";
-import { VALUE_LIST, VALUE_NONE, VALUE_STRUCT, VALUE_TEXT, at as valueAt, bytes as size, kind, mapEntry, readItem, readMember } from "./protobufStruct";
+import {
+  VALUE_LIST,
+  VALUE_NONE,
+  VALUE_STRUCT,
+  VALUE_TEXT,
+  at as valueAt,
+  bytes as size,
+  kind,
+  mapEntry,
+  readItem,
+  readMember,
+} from "./protobufStruct";
 
 /** Nothing is wrong. No reason to refuse has this number. */
 export const NO_FAULT: u32 = 0xffffffff;

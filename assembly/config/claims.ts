@@ -1,7 +1,16 @@
 /** `claims`: the headers that tell an upstream who calls. */
 import { Config, Rename } from "./model";
 import {
-  headerUnderPrefix, isClaimName, isClaimPrefix, isMessageHeader, isToken, lowerCase, NAME_MAX_BYTES, sameBytes, sameHeader, startsWithFolded,
+  headerUnderPrefix,
+  isClaimName,
+  isClaimPrefix,
+  isMessageHeader,
+  isToken,
+  lowerCase,
+  NAME_MAX_BYTES,
+  sameBytes,
+  sameHeader,
+  startsWithFolded,
 } from "./rules";
 import { childPath, equalsText, FieldReader, Members, printable, unknownName } from "./fieldReader";
 import { JsonKind } from "./json";
@@ -36,7 +45,11 @@ export function completeClaims(fields: FieldReader, config: Config): void {
   config.uncheckedHeader = prefixed(prefix, "unchecked");
 
   const headers: StaticArray<u8>[] = [
-    config.uncheckedHeader, config.consumerHeader, config.tierHeader, config.keyIdHeader, config.scopesHeader,
+    config.uncheckedHeader,
+    config.consumerHeader,
+    config.tierHeader,
+    config.keyIdHeader,
+    config.scopesHeader,
   ];
   for (let i = 0; i < config.renames.length; i++) headers.push(config.renames[i].header);
   if (config.tokenHeader.length) headers.push(config.tokenHeader);
@@ -44,7 +57,8 @@ export function completeClaims(fields: FieldReader, config: Config): void {
   for (let i = 0; i < headers.length; i++) {
     const header = headers[i];
     for (let j = 0; j < i; j++) {
-      if (sameHeader(header, headers[j])) fields.refuse("claims.names", `two claims would go into "${printable(header)}"`);
+      if (sameHeader(header, headers[j]))
+        fields.refuse("claims.names", `two claims would go into "${printable(header)}"`);
     }
     if (startsWithFolded(header, ownClaims)) {
       const advice = `choose one that doesn't begin with "${printable(ownClaims)}"`;
@@ -92,14 +106,20 @@ function readHeader(fields: FieldReader, path: string): StaticArray<u8> {
 }
 
 function setHeader(
-  fields: FieldReader, path: string, config: Config, claim: StaticArray<u8>, own: StaticArray<u8> | null, header: StaticArray<u8>,
+  fields: FieldReader,
+  path: string,
+  config: Config,
+  claim: StaticArray<u8>,
+  own: StaticArray<u8> | null,
+  header: StaticArray<u8>,
 ): void {
   let before = 0;
   if (own) {
     for (let i = 0; i < config.renames.length; i++) {
       if (sameBytes(config.renames[i].claim, own)) before = 1;
     }
-    if (config.renames.length == MAX_RENAMES) fields.refuse("claims.names", `at most ${MAX_RENAMES} claims of consumers`);
+    if (config.renames.length == MAX_RENAMES)
+      fields.refuse("claims.names", `at most ${MAX_RENAMES} claims of consumers`);
     config.renames.push(new Rename(own, header));
   } else if (equalsText(claim, "consumer")) {
     before = config.consumerHeader.length;
@@ -126,7 +146,8 @@ function isFixedClaim(claim: StaticArray<u8>): bool {
 
 /** `<name>` of `claim-<name>`, null when it isn't one. */
 function ownClaimName(claim: StaticArray<u8>): StaticArray<u8> | null {
-  if (claim.length <= OWN_CLAIM.length || !startsWithFolded(claim, ascii(OWN_CLAIM)) || !isClaimName(claim)) return null;
+  if (claim.length <= OWN_CLAIM.length || !startsWithFolded(claim, ascii(OWN_CLAIM)) || !isClaimName(claim))
+    return null;
   return claim.slice<StaticArray<u8>>(OWN_CLAIM.length);
 }
 

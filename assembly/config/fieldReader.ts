@@ -79,7 +79,11 @@ export class Members {
   private seen: u64 = 0;
   private open: bool;
 
-  constructor(private fields: FieldReader, private parent: string, private known: StaticArray<string>) {
+  constructor(
+    private fields: FieldReader,
+    private parent: string,
+    private known: StaticArray<string>,
+  ) {
     this.open = fields.is(JsonKind.Object, parent, "an object is required") && fields.json.enterObject();
   }
 
@@ -93,11 +97,11 @@ export class Members {
       if (!equalsText(name, this.known[i])) continue;
       this.index = i;
       this.path = childPath(this.parent, this.known[i]);
-      if (this.seen & (1 << <u64>i)) {
+      if (this.seen & (1 << (<u64>i))) {
         this.fields.refuse(this.path, "given twice");
         return false;
       }
-      this.seen |= 1 << <u64>i;
+      this.seen |= 1 << (<u64>i);
       return true;
     }
     this.fields.refuse(this.parent, unknownName("field", name, this.known));
@@ -106,7 +110,7 @@ export class Members {
 
   /** Whether the field came. */
   has(index: i32): bool {
-    return (this.seen & (1 << <u64>index)) != 0;
+    return (this.seen & (1 << (<u64>index))) != 0;
   }
 }
 
@@ -165,9 +169,15 @@ function editDistance(a: string, b: string): i32 {
     cost[here] = row;
     for (let column = 1; column < width; column++) {
       const same = a.charCodeAt(row - 1) == b.charCodeAt(column - 1);
-      let least = min(cost[above + column - 1] + (same ? 0 : 1), min(cost[above + column], cost[here + column - 1]) + 1);
+      let least = min(
+        cost[above + column - 1] + (same ? 0 : 1),
+        min(cost[above + column], cost[here + column - 1]) + 1,
+      );
       const swapped =
-        row > 1 && column > 1 && a.charCodeAt(row - 1) == b.charCodeAt(column - 2) && a.charCodeAt(row - 2) == b.charCodeAt(column - 1);
+        row > 1 &&
+        column > 1 &&
+        a.charCodeAt(row - 1) == b.charCodeAt(column - 2) &&
+        a.charCodeAt(row - 2) == b.charCodeAt(column - 1);
       if (swapped) least = min(least, cost[above - width + column - 2] + 1);
       cost[here + column] = least;
     }

@@ -204,7 +204,7 @@ export class JsonReader {
       digits *= 10;
     }
     this.isInteger = scale == 0 && !tooLarge;
-    this.integer = this.isInteger ? (negative ? -<i64>digits : <i64>digits) : 0;
+    this.integer = this.isInteger ? (negative ? -(<i64>digits) : <i64>digits) : 0;
     return true;
   }
 

@@ -56,7 +56,8 @@ function readSource(fields: FieldReader, path: string, config: Config): void {
     const kind = members.index;
     if (kind == SOURCE_BEARER) {
       const required = "only true is allowed: leave the source out to switch it off";
-      if (fields.is(JsonKind.Boolean, members.path, required) && fields.json.readBoolean() != 1) fields.refuse(members.path, required);
+      if (fields.is(JsonKind.Boolean, members.path, required) && fields.json.readBoolean() != 1)
+        fields.refuse(members.path, required);
       addSource(fields, path, config, new KeySource(kind, ascii("")));
     } else {
       const name = fields.text(members.path);
@@ -82,7 +83,8 @@ function addSource(fields: FieldReader, path: string, config: Config, source: Ke
   for (let i = 0; i < config.sources.length; i++) {
     const other = config.sources[i];
     if (other.kind != source.kind) continue;
-    const same = source.kind == SOURCE_HEADER ? sameHeader(other.name, source.name) : sameBytes(other.name, source.name);
+    const same =
+      source.kind == SOURCE_HEADER ? sameHeader(other.name, source.name) : sameBytes(other.name, source.name);
     if (same) fields.refuse(path, `the same as keySources[${i}]`);
   }
   config.sources.push(source);

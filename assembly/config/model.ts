@@ -3,13 +3,19 @@ import { ascii } from "../lib/text";
 
 export class KeySource {
   /** `name` is a lower-case header name, a decoded parameter's or a cookie's; empty for SOURCE_BEARER */
-  constructor(public kind: i32, public name: StaticArray<u8>) {}
+  constructor(
+    public kind: i32,
+    public name: StaticArray<u8>,
+  ) {}
 }
 
 /** A consumer's claim that goes into a header of its own. */
 export class Rename {
   /** `claim` is the claim's name as in the consumer's record, `header` a lower-case header name */
-  constructor(public claim: StaticArray<u8>, public header: StaticArray<u8>) {}
+  constructor(
+    public claim: StaticArray<u8>,
+    public header: StaticArray<u8>,
+  ) {}
 }
 
 const NOTHING: StaticArray<u8> = [];

@@ -9,10 +9,26 @@ import { FieldReader, Members } from "./fieldReader";
 import { JsonReader } from "./json";
 import { ascii } from "../lib/text";
 
-
 const ROOT_FIELDS: StaticArray<string> = [
-  "control", "environment", "keySources", "claims", "unknownApi", "failureMode", "snapshotWaitTimeoutMs", "maxSnapshotWaiters", "maxSnapshotAgeSeconds",
-  "mode", "observe", "snapshot", "limitWaitTimeoutMs", "maxLimitWaiters", "maxCounters", "responseSamplesPerSecond", "peer", "pathCase", "problemTypeBase",
+  "control",
+  "environment",
+  "keySources",
+  "claims",
+  "unknownApi",
+  "failureMode",
+  "snapshotWaitTimeoutMs",
+  "maxSnapshotWaiters",
+  "maxSnapshotAgeSeconds",
+  "mode",
+  "observe",
+  "snapshot",
+  "limitWaitTimeoutMs",
+  "maxLimitWaiters",
+  "maxCounters",
+  "responseSamplesPerSecond",
+  "peer",
+  "pathCase",
+  "problemTypeBase",
 ];
 const CONTROL: i32 = 0;
 const ENVIRONMENT: i32 = 1;
@@ -136,7 +152,8 @@ function readRoot(fields: FieldReader, config: Config): void {
         break;
       case PROBLEM_TYPE_BASE:
         config.problemTypeBase = fields.text(path);
-        if (!isUrlBase(config.problemTypeBase)) fields.refuse(path, "a URL of 9 to 200 characters that begins with http:// or https:// is required");
+        if (!isUrlBase(config.problemTypeBase))
+          fields.refuse(path, "a URL of 9 to 200 characters that begins with http:// or https:// is required");
         break;
       case PEER:
         config.peerAtWaypoint = readPeer(fields, path);
@@ -163,7 +180,8 @@ function readControl(fields: FieldReader, path: string, config: Config): void {
         break;
       case TOKEN_ENV:
         config.tokenEnv = fields.text(members.path);
-        if (!isVariable(config.tokenEnv)) fields.refuse(members.path, "the name of an environment variable is required, not the token itself");
+        if (!isVariable(config.tokenEnv))
+          fields.refuse(members.path, "the name of an environment variable is required, not the token itself");
         break;
       case TIMEOUT_MS:
         config.timeoutMs = <u32>fields.integer(members.path, 100, 60000);
@@ -217,7 +235,9 @@ function readSnapshot(fields: FieldReader, path: string): StaticArray<u8> | null
 /** Keys must come from somewhere, from one place, and for one environment. */
 function checkOrigin(fields: FieldReader, config: Config): void {
   if (!config.hasControl && !config.snapshot) fields.refuse("control", "required, or else snapshot");
-  if (config.hasControl && config.snapshot) fields.refuse("snapshot", "not together with control: keys come from one of them");
-  if (config.snapshot && config.tokenHeader.length) fields.refuse("claims.token", "not with snapshot: control signs the tokens");
+  if (config.hasControl && config.snapshot)
+    fields.refuse("snapshot", "not together with control: keys come from one of them");
+  if (config.snapshot && config.tokenHeader.length)
+    fields.refuse("claims.token", "not with snapshot: control signs the tokens");
   if (!config.environment.length) fields.refuse("environment", "1 to 32 of a-z, 0-9 and - are required");
 }

@@ -24,7 +24,11 @@ const HTTPS = ascii("https://");
 export function isUrlBase(bytes: StaticArray<u8>): bool {
   if (bytes.length <= HTTPS.length || bytes.length > URL_MAX_BYTES) return false;
   const at = changetype<usize>(bytes);
-  if (memory.compare(at, changetype<usize>(HTTP), HTTP.length) != 0 && memory.compare(at, changetype<usize>(HTTPS), HTTPS.length) != 0) return false;
+  if (
+    memory.compare(at, changetype<usize>(HTTP), HTTP.length) != 0 &&
+    memory.compare(at, changetype<usize>(HTTPS), HTTPS.length) != 0
+  )
+    return false;
   for (let i = 0; i < bytes.length; i++) {
     const c = <u32>bytes[i];
     if (c <= 0x20 || c > 0x7e || c == 0x22 || c == 0x5c) return false;

@@ -12,7 +12,7 @@ export class Patience {
   constructor(private leastMs: u32) {}
 
   answered(tookNs: u64): void {
-    const enoughMs = tookNs * OF_LAST / 1_000_000;
+    const enoughMs = (tookNs * OF_LAST) / 1_000_000;
     this.timeoutMs = enoughMs < this.leastMs ? this.leastMs : enoughMs > MOST_MS ? MOST_MS : <u32>enoughMs;
   }
 

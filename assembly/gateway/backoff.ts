@@ -10,12 +10,15 @@ export class Retry {
   /** the last while; 0: the last call was answered */
   whileNs: u64 = 0;
 
-  constructor(private leastNs: u64, private mostNs: u64) {}
+  constructor(
+    private leastNs: u64,
+    private mostNs: u64,
+  ) {}
 
   failed(now: u64): void {
     const doubled = this.whileNs * 2;
     this.whileNs = doubled == 0 ? this.leastNs : doubled > this.mostNs ? this.mostNs : doubled;
-    this.atNs = now + this.whileNs / 2 + random64() % (this.whileNs / 2 + 1);
+    this.atNs = now + this.whileNs / 2 + (random64() % (this.whileNs / 2 + 1));
   }
 
   answered(): void {

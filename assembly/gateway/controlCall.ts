@@ -20,13 +20,19 @@ export class ControlCall {
     this.retry = new Retry(leastNs, mostNs);
   }
 
-  get inFlight(): bool { return this.token != 0; }
+  get inFlight(): bool {
+    return this.token != 0;
+  }
 
   /** Whether the call in flight will not be answered any more. */
-  isLost(now: u64): bool { return this.token != 0 && now > this.deadlineNs; }
+  isLost(now: u64): bool {
+    return this.token != 0 && now > this.deadlineNs;
+  }
 
   /** Whether a call may start now. */
-  mayStart(now: u64): bool { return this.token == 0 && now >= this.retry.atNs; }
+  mayStart(now: u64): bool {
+    return this.token == 0 && now >= this.retry.atNs;
+  }
 
   /** Notes a call that was made with Envoy's `token`. False: Envoy refused it (token 0), and nothing is in flight. */
   started(token: u32, now: u64, timeoutMs: u32): bool {

@@ -40,7 +40,14 @@ export function callReport(state: SharedState, workers: Workers): u32 {
 }
 
 /** Posts a frame on one of the two numbered ways, `leases` or `usage`. */
-export function callPost(state: SharedState, what: string, epoch: u64, body: usize, bodyBytes: u32, timeoutMs: u32): u32 {
+export function callPost(
+  state: SharedState,
+  what: string,
+  epoch: u64,
+  body: usize,
+  bodyBytes: u32,
+  timeoutMs: u32,
+): u32 {
   target.clear().add("/sync/v1/").add(what).add("?environment=").array(state.environment).add("&gateway=");
   const name = gatewayName();
   target.encoded(changetype<usize>(name), name.length).add("&epoch=").hex(epoch);
@@ -76,5 +83,13 @@ function send(state: SharedState, method: StaticArray<u8>, body: usize, bodyByte
   pair(changetype<usize>(AUTHORIZATION), AUTHORIZATION.length, bearer.start, bearer.bytes);
   if (bodyBytes > 0) pairOf(CONTENT_TYPE, FRAMES);
   if (!endPairs()) return 0;
-  return httpCall(changetype<usize>(state.cluster), state.cluster.length, pairsAt, pairsBytes, body, bodyBytes, timeoutMs);
+  return httpCall(
+    changetype<usize>(state.cluster),
+    state.cluster.length,
+    pairsAt,
+    pairsBytes,
+    body,
+    bodyBytes,
+    timeoutMs,
+  );
 }

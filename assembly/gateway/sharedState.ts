@@ -89,7 +89,9 @@ export class SharedState {
   queue: u32 = 0;
 
   /** There is no control plane: the gateway is standalone, and its workers share only their counters. */
-  get isLocal(): bool { return this.cluster.length == 0; }
+  get isLocal(): bool {
+    return this.cluster.length == 0;
+  }
 
   constructor(
     public hash: u64,
@@ -115,11 +117,17 @@ export class SharedState {
   }
 
   pageName(generation: u32, index: u32): Text {
-    return this.name("p").num(generation & 1).byte(0x2f).num(index);
+    return this.name("p")
+      .num(generation & 1)
+      .byte(0x2f)
+      .num(index);
   }
 
   chunkName(generation: u32, index: u32): Text {
-    return this.name("l").num(generation & 1).byte(0x2f).num(index);
+    return this.name("l")
+      .num(generation & 1)
+      .byte(0x2f)
+      .num(index);
   }
 
   /** Reads the head. False when there is none, or none that is sound. */
@@ -147,7 +155,9 @@ export class SharedState {
     if (at == 0) return false;
     memory.copy(at, changetype<usize>(head), HEAD_BYTES);
     const n = this.name("head");
-    return setShared(n.start, n.bytes, at, HEAD_BYTES, this.headCas == 0 ? 0xffffffff : this.headCas) == 0 && this.readHead();
+    return (
+      setShared(n.start, n.bytes, at, HEAD_BYTES, this.headCas == 0 ? 0xffffffff : this.headCas) == 0 && this.readHead()
+    );
   }
 
   /** Frees what lies outside the collector's reach, once no root uses the state any more. */

@@ -6,7 +6,18 @@
  *   slot:  u64 nonce | u64 seenNs | u64 applied version | u32 serving | u32 0
  * ```
  */
-import { CREATE, OK, cas, getShared, registerQueue, resolveQueue, setShared, value, valueBytes, wake } from "../abi/host";
+import {
+  CREATE,
+  OK,
+  cas,
+  getShared,
+  registerQueue,
+  resolveQueue,
+  setShared,
+  value,
+  valueBytes,
+  wake,
+} from "../abi/host";
 import { scratch } from "../abi/memory";
 import { random64 } from "../abi/wasi";
 import { SharedState } from "./sharedState";
@@ -33,7 +44,9 @@ export class Workers {
   serving: u32 = 0;
 
   /** This VM's slot, or NO_SLOT. */
-  get place(): u32 { return this.slot; }
+  get place(): u32 {
+    return this.slot;
+  }
 
   /** Whether there was ever a VM in a slot. */
   known(slot: u32): bool {
@@ -44,7 +57,12 @@ export class Workers {
   /** Whether the VM of a slot is gone for good. */
   gone(slot: u32, now: u64): bool {
     const n = this.state.name("v").num(slot);
-    return getShared(n.start, n.bytes) && valueBytes() == SLOT_BYTES && now > load<u64>(value(), 8) && now - load<u64>(value(), 8) > GONE_NS;
+    return (
+      getShared(n.start, n.bytes) &&
+      valueBytes() == SLOT_BYTES &&
+      now > load<u64>(value(), 8) &&
+      now - load<u64>(value(), 8) > GONE_NS
+    );
   }
 
   /** This VM among all that ever took part. */
@@ -63,7 +81,8 @@ export class Workers {
     }
     const table = this.state.table;
     const applied = table == null ? 0 : table.version;
-    if (now - this.wroteNs < SEEN_EVERY_NS && applied == this.wroteApplied && this.state.serving == this.wroteServing) return;
+    if (now - this.wroteNs < SEEN_EVERY_NS && applied == this.wroteApplied && this.state.serving == this.wroteServing)
+      return;
     const n = this.state.name("v").num(this.slot);
     // Another VM's nonce in the slot: it took this VM for gone. Start over with a slot of its own.
     if (getShared(n.start, n.bytes) && valueBytes() == SLOT_BYTES && load<u64>(value()) != this.nonce) {
@@ -113,7 +132,10 @@ export class Workers {
     let misses = 0;
     for (let i: u32 = 0; i < SLOTS && misses < 2; i++) {
       const n = this.state.name("v").num(i);
-      if (!getShared(n.start, n.bytes)) { misses++; continue; }
+      if (!getShared(n.start, n.bytes)) {
+        misses++;
+        continue;
+      }
       if (valueBytes() != SLOT_BYTES) continue;
       const at = value();
       if (now - load<u64>(at, 8) > ALIVE_NS || load<u32>(at, 24) == 0) continue;

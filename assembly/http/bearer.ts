@@ -17,5 +17,5 @@ export function bearerToken(ptr: usize, len: u32): u64 {
   while (start < len && isBlank(load<u8>(ptr + start))) ++start;
   let end = len;
   while (end > start && isBlank(load<u8>(ptr + end - 1))) --end;
-  return end > start ? (<u64>start << 32) | (end - start) : 0;
+  return end > start ? ((<u64>start) << 32) | (end - start) : 0;
 }

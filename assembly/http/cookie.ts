@@ -46,7 +46,14 @@ export function findCookie(header: usize, len: u32, name: usize, nameLen: u32, o
  * Writes the header's value without any cookie `name`; the other pairs and what stands between them stay as they are. Gives the bytes
  * written, at most len, or 0 when no pair is left. `out` may be `header`. `anyCase`: names in any case count too.
  */
-export function removeCookie(header: usize, len: u32, name: usize, nameLen: u32, out: usize, anyCase: bool = false): u32 {
+export function removeCookie(
+  header: usize,
+  len: u32,
+  name: usize,
+  nameLen: u32,
+  out: usize,
+  anyCase: bool = false,
+): u32 {
   return removePairs(header, len, name, nameLen, out, anyCase);
 }
 
@@ -64,7 +71,9 @@ function removePairs(header: usize, len: u32, name: usize, nameLen: u32, out: us
   for (let p = header; ; ) {
     const pairEnd = findByte(p, end, 0x3b);
     const equals = findByte(p, pairEnd, 0x3d);
-    if (name == 0 ? !hasKeyForm(p, <u32>(pairEnd - p)) : equals == pairEnd || !isNamed(p, equals, name, nameLen, anyCase)) {
+    if (
+      name == 0 ? !hasKeyForm(p, <u32>(pairEnd - p)) : equals == pairEnd || !isNamed(p, equals, name, nameLen, anyCase)
+    ) {
       // The first pair that is left must not begin with the blank that stood between it and a removed one.
       if (keptPieces) store<u8>(target++, 0x3b);
       else if (p != header) p = skipBlanks(p, pairEnd);
@@ -83,7 +92,8 @@ function isNamed(p: usize, equals: usize, name: usize, nameLen: u32, anyCase: bo
   const start = skipBlanks(p, equals);
   if (trimBlanks(start, equals) - start != <usize>nameLen) return false;
   if (!anyCase) return !memory.compare(start, name, nameLen);
-  for (let i: u32 = 0; i < nameLen; i++) if (smallLetter(load<u8>(start + i)) != smallLetter(load<u8>(name + i))) return false;
+  for (let i: u32 = 0; i < nameLen; i++)
+    if (smallLetter(load<u8>(start + i)) != smallLetter(load<u8>(name + i))) return false;
   return true;
 }
 

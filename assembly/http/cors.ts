@@ -17,7 +17,12 @@ const exposed = memory.data(1024);
 
 /** Whether a request has the form of a preflight: OPTIONS with an origin and the method that is asked for. */
 export function isPreflight(): bool {
-  return method.bytes == 7 && askedMethod.bytes > 0 && origin.bytes > 0 && memory.compare(method.at, changetype<usize>(OPTIONS), 7) == 0;
+  return (
+    method.bytes == 7 &&
+    askedMethod.bytes > 0 &&
+    origin.bytes > 0 &&
+    memory.compare(method.at, changetype<usize>(OPTIONS), 7) == 0
+  );
 }
 
 /** `*`, the very origin, or `https://*.suffix` for any host below the suffix. */
@@ -57,7 +62,13 @@ function originAllowed(cors: usize): bool {
 export function preflightAllowed(cors: usize): bool {
   if (!originAllowed(cors)) return false;
   const methods = corsMethods(cors);
-  return takesMethod(methodBits(methods), methods, methodBit(askedMethod.at, askedMethod.bytes), askedMethod.at, askedMethod.bytes);
+  return takesMethod(
+    methodBits(methods),
+    methods,
+    methodBit(askedMethod.at, askedMethod.bytes),
+    askedMethod.at,
+    askedMethod.bytes,
+  );
 }
 
 /** Adds the headers by which a browser shows a refusal to its page. */
@@ -66,7 +77,8 @@ export function corsPairs(cors: usize): void {
   const expose = corsExposed(cors);
   pair(changetype<usize>(ALLOW_ORIGIN), ALLOW_ORIGIN.length, origin.at, origin.bytes);
   pair(changetype<usize>(VARY), VARY.length, changetype<usize>(ORIGIN), ORIGIN.length);
-  if (corsAllowCredentials(cors)) pair(changetype<usize>(ALLOW_CREDENTIALS), ALLOW_CREDENTIALS.length, changetype<usize>(TRUE), TRUE.length);
+  if (corsAllowCredentials(cors))
+    pair(changetype<usize>(ALLOW_CREDENTIALS), ALLOW_CREDENTIALS.length, changetype<usize>(TRUE), TRUE.length);
   let bytes: u32 = 0;
   let item = first(expose);
   for (let n = count(expose); n > 0; n--) {

@@ -65,13 +65,19 @@ export let cookieCount: u32 = 0;
 
 // @ts-ignore: decorator
 @inline
-export function forged(i: u32): Slice { return changetype<Slice>(forgedList + (<usize>i << 3)); }
+export function forged(i: u32): Slice {
+  return changetype<Slice>(forgedList + ((<usize>i) << 3));
+}
 // @ts-ignore: decorator
 @inline
-export function cookie(i: u32): Slice { return changetype<Slice>(cookieList + (<usize>i << 3)); }
+export function cookie(i: u32): Slice {
+  return changetype<Slice>(cookieList + ((<usize>i) << 3));
+}
 // @ts-ignore: decorator
 @inline
-export function source(i: u32): Held { return changetype<Held>(held + <usize>i * 12); }
+export function source(i: u32): Held {
+  return changetype<Held>(held + <usize>i * 12);
+}
 
 const KIND_SOURCE: u32 = 0;
 const KIND_BEARER: u32 = 16;
@@ -99,7 +105,10 @@ export const STRAY_SEARCHED: u32 = 1 << 10;
 export let pairsAt: usize = 0;
 
 class Wanted {
-  constructor(public name: StaticArray<u8>, public kind: u32) {}
+  constructor(
+    public name: StaticArray<u8>,
+    public kind: u32,
+  ) {}
 }
 
 // @ts-ignore: decorator
@@ -186,7 +195,7 @@ export class HeaderPlan {
     const n = load<u32>(pairs);
     if (n > (pairsBytes - 4) >> 3) return false;
     let sizes = pairs + 4;
-    let at = sizes + (<usize>n << 3);
+    let at = sizes + ((<usize>n) << 3);
     const end = pairs + pairsBytes;
     const filter = this.filter;
     const prefix = changetype<usize>(this.prefix);
@@ -236,7 +245,8 @@ export class HeaderPlan {
       if (<u32>w.name.length != nameBytes) continue;
       const kind = w.kind;
       if (kind == KIND_CLAIM) {
-        if (foldEquals(name, nameBytes, changetype<usize>(w.name), nameBytes) && !this.noteForged(name, nameBytes)) return false;
+        if (foldEquals(name, nameBytes, changetype<usize>(w.name), nameBytes) && !this.noteForged(name, nameBytes))
+          return false;
         continue;
       }
       if (memory.compare(name, changetype<usize>(w.name), nameBytes) != 0) continue;
@@ -265,7 +275,7 @@ export class HeaderPlan {
     for (let i = 0; i < sources.length; i++) {
       const from = unchecked(sources[i]);
       const name = changetype<usize>(from.name);
-      const room = foundRoom + (<usize>i << 8);
+      const room = foundRoom + ((<usize>i) << 8);
       if (from.kind == SOURCE_QUERY) {
         noteFound(i, room, findQuery(path.at, path.bytes, name, from.name.length, room, KEY_BYTES_MAX));
       } else if (from.kind == SOURCE_COOKIE) {
@@ -288,7 +298,10 @@ const otherRoom = memory.data(256);
 
 /** Enters a key that a header carries; surrounding blanks don't count, an empty value is none. */
 function noteKey(i: u32, at: usize, bytes: u32): void {
-  while (bytes > 0 && isBlank(load<u8>(at))) { at++; bytes--; }
+  while (bytes > 0 && isBlank(load<u8>(at))) {
+    at++;
+    bytes--;
+  }
   while (bytes > 0 && isBlank(load<u8>(at + bytes - 1))) bytes--;
   if (bytes == 0) return;
   const one = source(i);
@@ -308,4 +321,6 @@ function noteFound(i: u32, at: usize, found: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function isBlank(c: u8): bool { return c == 32 || c == 9; }
+function isBlank(c: u8): bool {
+  return c == 32 || c == 9;
+}

@@ -16,7 +16,9 @@ const PERCENTS: u64 = 0x2525252525252525;
 /** Not 0 when one of the eight bytes is 0. */
 // @ts-ignore: decorator
 @inline
-function zeros(w: u64): u64 { return (w - 0x0101010101010101) & ~w & 0x8080808080808080; }
+function zeros(w: u64): u64 {
+  return (w - 0x0101010101010101) & ~w & 0x8080808080808080;
+}
 
 /** Whether a text holds anything that has the form of a Tollgate key. */
 export function hasKeyForm(at: usize, bytes: u32): bool {
@@ -52,7 +54,13 @@ function isKeyForm(p: usize, end: usize): bool {
     if (++environment > ENVIRONMENT_MAX) return false;
     p += next >> 8;
   }
-  if (environment == 0 || !(p = skip(p, end, 0x5f)) || !(p = skipDigits(p, end, RANDOM_DIGITS)) || !(p = skip(p, end, 0x5f))) return false;
+  if (
+    environment == 0 ||
+    !(p = skip(p, end, 0x5f)) ||
+    !(p = skipDigits(p, end, RANDOM_DIGITS)) ||
+    !(p = skip(p, end, 0x5f))
+  )
+    return false;
   return skipDigits(p, end, CHECK_DIGITS) != 0;
 }
 

@@ -9,7 +9,7 @@ const HEAD = memory.data<u8>([0x48, 0x45, 0x41, 0x44]);
 /** The bit of a standard method, 0 for any other. */
 export function methodBit(at: usize, bytes: u32): u32 {
   if (bytes == 3) {
-    const m = <u32>load<u16>(at) | (<u32>load<u8>(at, 2) << 16);
+    const m = <u32>load<u16>(at) | ((<u32>load<u8>(at, 2)) << 16);
     if (m == 0x544547) return GET_BIT;
     if (m == 0x545550) return 8;
     return 0;

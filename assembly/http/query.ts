@@ -40,7 +40,14 @@ export function findQuery(path: usize, pathLen: u32, name: usize, nameLen: u32, 
  * stays as it is. Gives the bytes written, at most pathLen. `out` may be `path`. `loose`: names in any case, and parameters that `;`
  * separates, count too.
  */
-export function removeQuery(path: usize, pathLen: u32, name: usize, nameLen: u32, out: usize, loose: bool = false): u32 {
+export function removeQuery(
+  path: usize,
+  pathLen: u32,
+  name: usize,
+  nameLen: u32,
+  out: usize,
+  loose: bool = false,
+): u32 {
   return removeParameters(path, pathLen, name, nameLen, out, loose);
 }
 
@@ -66,7 +73,11 @@ function removeParameters(path: usize, pathLen: u32, name: usize, nameLen: u32, 
   for (;;) {
     const pieceEnd = loose ? findEither(p, end, 0x26, 0x3b) : findByte(p, end, 0x26);
     const following = pieceEnd == end ? 0 : <u32>load<u8>(pieceEnd);
-    if (name == 0 ? hasKeyForm(p, <u32>(pieceEnd - p)) : pieceEnd > p && decodesTo(p, findByte(p, pieceEnd, 0x3d), name, nameLen, loose)) {
+    if (
+      name == 0
+        ? hasKeyForm(p, <u32>(pieceEnd - p))
+        : pieceEnd > p && decodesTo(p, findByte(p, pieceEnd, 0x3d), name, nameLen, loose)
+    ) {
       removed = true;
     } else {
       store<u8>(target, target == query ? 0x3f : <u8>separator);

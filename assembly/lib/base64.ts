@@ -25,11 +25,11 @@ export function base64Decode(ptr: usize, len: u32, out: usize): i32 {
     case 1:
       return -1 - <i32>len;
     case 2:
-      if (bits & 0xf) return -<i32>digits;
+      if (bits & 0xf) return -(<i32>digits);
       store<u8>(out++, <u8>(bits >> 4));
       break;
     case 3:
-      if (bits & 0x3) return -<i32>digits;
+      if (bits & 0x3) return -(<i32>digits);
       store<u8>(out, <u8>(bits >> 10), 0);
       store<u8>(out, <u8>(bits >> 2), 1);
       out += 2;

@@ -53,7 +53,8 @@ export function matchList(list: usize, listEnd: usize, family: i32, address: usi
     const bits = <u32>load<u8>(list, 1);
     const addressBytes: u32 = ruleFamily == 4 ? 4 : 16;
     list += 2;
-    if ((ruleFamily != 4 && ruleFamily != 6) || bits > addressBytes << 3 || listEnd - list < <usize>addressBytes) return false;
+    if ((ruleFamily != 4 && ruleFamily != 6) || bits > addressBytes << 3 || listEnd - list < <usize>addressBytes)
+      return false;
     if (ruleFamily == family && matchPrefix(address, list, bits)) return true;
     list += addressBytes;
     --count;
@@ -138,7 +139,7 @@ function parseIPv6(p: usize, end: usize, out: usize): i32 {
     if (groups != 8) return 0;
   } else {
     if (groups == 8) return 0;
-    const tailBytes = <usize>(groups - gap) << 1;
+    const tailBytes = (<usize>(groups - gap)) << 1;
     memory.copy(out + 16 - tailBytes, out + (gap << 1), tailBytes);
     memory.fill(out + (gap << 1), 0, 16 - tailBytes - (gap << 1));
   }

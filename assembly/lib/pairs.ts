@@ -30,7 +30,7 @@ export function pairOf(name: StaticArray<u8>, value: StaticArray<u8>): void {
 export function endPairs(): bool {
   let bytes: u32 = 4;
   for (let i: u32 = 0; i < count; i++) {
-    const part = parts + (<usize>i << 4);
+    const part = parts + ((<usize>i) << 4);
     bytes += 10 + load<u32>(part, 4) + load<u32>(part, 12);
   }
   pairsAt = scratch(bytes);
@@ -38,9 +38,9 @@ export function endPairs(): bool {
   if (pairsAt == 0) return false;
   store<u32>(pairsAt, count);
   let sizes = pairsAt + 4;
-  let at = sizes + (<usize>count << 3);
+  let at = sizes + ((<usize>count) << 3);
   for (let i: u32 = 0; i < count; i++) {
-    const part = parts + (<usize>i << 4);
+    const part = parts + ((<usize>i) << 4);
     for (let half: usize = 0; half < 16; half += 8) {
       const n = load<u32>(part + half, 4);
       store<u32>(sizes, n);

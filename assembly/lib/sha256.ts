@@ -1,15 +1,18 @@
 /** SHA-256 (FIPS 180-4) over linear memory, without allocation. */
 
-@lazy @inline const K = memory.data<u32>([
-  0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-  0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-  0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-  0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-  0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-  0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-  0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-  0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-], 16);
+@lazy @inline const K = memory.data<u32>(
+  [
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
+    0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
+    0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8,
+    0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
+    0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819,
+    0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
+    0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
+    0xc67178f2,
+  ],
+  16,
+);
 /** the message schedule, W(0..63) */
 @lazy @inline const W = memory.data(256, 16);
 /** the chaining value, H(0..7), host byte order */
@@ -42,7 +45,7 @@ export function sha256(ptr: usize, len: u32, out: usize): void {
   memory.fill(TAIL, 0, tailBytes);
   memory.copy(TAIL, ptr, rest);
   store<u8>(TAIL + rest, 0x80);
-  store<u64>(TAIL + tailBytes - 8, bswap<u64>(<u64>len << 3));
+  store<u64>(TAIL + tailBytes - 8, bswap<u64>((<u64>len) << 3));
   compress(TAIL);
   if (tailBytes == 128) compress(TAIL + 64);
 
@@ -58,19 +61,41 @@ function compress(block: usize): void {
     expand(i, 12);
   }
 
-  let a = load<u32>(H, 0), b = load<u32>(H, 4), c = load<u32>(H, 8), d = load<u32>(H, 12);
-  let e = load<u32>(H, 16), f = load<u32>(H, 20), g = load<u32>(H, 24), h = load<u32>(H, 28);
+  let a = load<u32>(H, 0),
+    b = load<u32>(H, 4),
+    c = load<u32>(H, 8),
+    d = load<u32>(H, 12);
+  let e = load<u32>(H, 16),
+    f = load<u32>(H, 20),
+    g = load<u32>(H, 24),
+    h = load<u32>(H, 28);
   let t: u32;
   // Eight rounds a turn: the working variables come back to their names, so that none has to be moved.
   for (let i: usize = 0; i < 256; i += 32) {
-    t = roundT1(e, f, g, h, i, 0); d += t; h = t + roundT2(a, b, c);
-    t = roundT1(d, e, f, g, i, 4); c += t; g = t + roundT2(h, a, b);
-    t = roundT1(c, d, e, f, i, 8); b += t; f = t + roundT2(g, h, a);
-    t = roundT1(b, c, d, e, i, 12); a += t; e = t + roundT2(f, g, h);
-    t = roundT1(a, b, c, d, i, 16); h += t; d = t + roundT2(e, f, g);
-    t = roundT1(h, a, b, c, i, 20); g += t; c = t + roundT2(d, e, f);
-    t = roundT1(g, h, a, b, i, 24); f += t; b = t + roundT2(c, d, e);
-    t = roundT1(f, g, h, a, i, 28); e += t; a = t + roundT2(b, c, d);
+    t = roundT1(e, f, g, h, i, 0);
+    d += t;
+    h = t + roundT2(a, b, c);
+    t = roundT1(d, e, f, g, i, 4);
+    c += t;
+    g = t + roundT2(h, a, b);
+    t = roundT1(c, d, e, f, i, 8);
+    b += t;
+    f = t + roundT2(g, h, a);
+    t = roundT1(b, c, d, e, i, 12);
+    a += t;
+    e = t + roundT2(f, g, h);
+    t = roundT1(a, b, c, d, i, 16);
+    h += t;
+    d = t + roundT2(e, f, g);
+    t = roundT1(h, a, b, c, i, 20);
+    g += t;
+    c = t + roundT2(d, e, f);
+    t = roundT1(g, h, a, b, i, 24);
+    f += t;
+    b = t + roundT2(c, d, e);
+    t = roundT1(f, g, h, a, i, 28);
+    e += t;
+    a = t + roundT2(b, c, d);
   }
 
   store<u32>(H, load<u32>(H, 0) + a, 0);

@@ -11,7 +11,9 @@ export class Text {
 
   // @ts-ignore: decorator
   @inline
-  get start(): usize { return this.at; }
+  get start(): usize {
+    return this.at;
+  }
 
   clear(): Text {
     this.bytes = 0;

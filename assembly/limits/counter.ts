@@ -145,7 +145,7 @@ export function wanted(c: Counter, now: u64): u64 {
   let want = c.waited + (c.sinceNs == 0 ? FIRST_WANT : LATER_WANT);
   if (c.sinceNs != 0 && elapsed > 0) {
     const span: u64 = elapsed < LEAST_SPAN_NS ? LEAST_SPAN_NS : elapsed;
-    const scaled = <f64>c.spends * <f64>HORIZON_NS / <f64>span;
+    const scaled = (<f64>c.spends * <f64>HORIZON_NS) / <f64>span;
     want += scaled > 1e15 ? <u64>1e15 : <u64>scaled;
   }
   return want < need ? need : want;

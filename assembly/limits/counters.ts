@@ -4,7 +4,18 @@ import { SharedState } from "../gateway/sharedState";
 import { pace, returnToCell, takeFromCell } from "./gatewayCounters";
 import { ClockBounds } from "./clockBounds";
 import {
-  ASKED, CLOSING, Counter, GATEWAY, IN_FLIGHT, LISTED, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, lastsFor, roll,
+  ASKED,
+  CLOSING,
+  Counter,
+  GATEWAY,
+  IN_FLIGHT,
+  LISTED,
+  WANT_ASK,
+  WANT_CLOSE,
+  WANT_NEXT,
+  WANT_RETURN,
+  lastsFor,
+  roll,
 } from "./counter";
 import { isFirstUse, isPerGateway } from "../wire/records";
 import { limitShape } from "../wire/limitRecord";
@@ -41,7 +52,10 @@ export class Counters {
   /** what is known of the control plane's clock */
   readonly clock: ClockBounds = new ClockBounds();
 
-  constructor(private state: SharedState, private workers: Workers) {
+  constructor(
+    private state: SharedState,
+    private workers: Workers,
+  ) {
     this.wants = new Wants(state);
   }
 
@@ -113,7 +127,13 @@ export class Counters {
       if (lastsFor(c, now, SOON_NS)) this.wants.listLater(c, WANT_ASK);
       else this.wants.list(c, WANT_ASK);
     }
-    if (now + AHEAD_NS <= c.endNs || c.nextTriedMs == c.startMs || c.nextStartMs != 0 || (c.flags & (WANT_NEXT | IN_FLIGHT)) != 0) return;
+    if (
+      now + AHEAD_NS <= c.endNs ||
+      c.nextTriedMs == c.startMs ||
+      c.nextStartMs != 0 ||
+      (c.flags & (WANT_NEXT | IN_FLIGHT)) != 0
+    )
+      return;
     const quarterNs = (c.endMs - c.startMs) * 250_000;
     if (now + quarterNs <= c.endNs || isFirstUse(c.record)) return;
     c.nextTriedMs = c.startMs;
@@ -180,7 +200,13 @@ export class Counters {
   /** Control has noted that the counter is forgotten here. */
   closed(c: Counter, now: u64): void {
     c.flags &= ~CLOSING;
-    if ((c.flags & (LISTED | IN_FLIGHT)) == 0 && c.allowance == 0 && c.nextAllowance == 0 && now - c.usedNs > IDLE_PRESSED_NS) this.slab.remove(c);
+    if (
+      (c.flags & (LISTED | IN_FLIGHT)) == 0 &&
+      c.allowance == 0 &&
+      c.nextAllowance == 0 &&
+      now - c.usedNs > IDLE_PRESSED_NS
+    )
+      this.slab.remove(c);
   }
 
   /** All counters are gone, and what was control's stays spent: a new lane begins. */

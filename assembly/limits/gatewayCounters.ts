@@ -37,9 +37,9 @@ let word: u32 = 0;
 let cell: usize = 0;
 
 function hashOf(limit: u32, a: u64, b: u64): u32 {
-  let h = (a ^ (b * 0x9e3779b97f4a7c15) ^ <u64>limit * 0xff51afd7ed558ccd) * 0xc4ceb9fe1a85ec53;
+  let h = (a ^ (b * 0x9e3779b97f4a7c15) ^ (<u64>limit * 0xff51afd7ed558ccd)) * 0xc4ceb9fe1a85ec53;
   h ^= h >> 29;
-  return <u32>(h * 0x94d049bb133111eb >> 32);
+  return <u32>((h * 0x94d049bb133111eb) >> 32);
 }
 
 /** Reads cell `i` into `cell`; false when it's absent or not sound. */
@@ -78,7 +78,8 @@ function find(state: SharedState, c: Counter, nowMs: u64, now: u64): bool {
   for (let p: u32 = 0; p < PROBES; p++) {
     const i = (home + p * step) & (CELLS - 1);
     const sound = read(state, i);
-    if (sound && load<u32>(cell) == c.limit && load<u64>(cell, 8) == c.subjectA && load<u64>(cell, 16) == c.subjectB) return true;
+    if (sound && load<u32>(cell) == c.limit && load<u64>(cell, 8) == c.subjectA && load<u64>(cell, 16) == c.subjectB)
+      return true;
     if (free == CELLS && (!sound || (load<u64>(cell, 32) <= nowMs && load<u64>(cell, 64) <= now))) {
       free = i;
       freeWord = word;
@@ -99,7 +100,7 @@ function find(state: SharedState, c: Counter, nowMs: u64, now: u64): bool {
 @inline
 function holderBit(workers: Workers): u64 {
   const slot = workers.place;
-  return slot < HOLDERS ? <u64>1 << slot : 0;
+  return slot < HOLDERS ? (<u64>1) << slot : 0;
 }
 
 /** Begins the window of `limit` when the cell's is over, or of another length. */
@@ -107,7 +108,9 @@ function rollCell(limit: usize, nowMs: u64): void {
   const end = load<u64>(cell, 32);
   windowAt(limit, nowMs);
   const start = load<u64>(cell, 24);
-  const same = isFirstUse(limit) ? nowMs < end && end - start == windowEndMs - windowStartMs : start == windowStartMs && end == windowEndMs;
+  const same = isFirstUse(limit)
+    ? nowMs < end && end - start == windowEndMs - windowStartMs
+    : start == windowStartMs && end == windowEndMs;
   // A clock that was set back must not begin a window again.
   if (same || (nowMs < start && end - start == windowEndMs - windowStartMs)) return;
   store<u64>(cell, windowStartMs, 24);
@@ -214,7 +217,15 @@ export function returnToCell(state: SharedState, workers: Workers, c: Counter, n
  * The pace of a limit with `smoothing`, for the whole Envoy: GCRA (ITU-T I.371, annex A), its theoretical arrival time in the cell. Gives 0
  * when `cost` may pass now, else the nanoseconds to wait, or NO_CELL. Without `take` it only looks.
  */
-export function pace(state: SharedState, workers: Workers, c: Counter, limit: usize, cost: u64, take: bool, now: u64): u64 {
+export function pace(
+  state: SharedState,
+  workers: Workers,
+  c: Counter,
+  limit: usize,
+  cost: u64,
+  take: bool,
+  now: u64,
+): u64 {
   if (c.paced >= cost && now < c.pacedUntilNs) {
     if (take) c.paced -= cost;
     return 0;

@@ -1,10 +1,28 @@
 /** What control's answer to an op does to the worker's counter. */
 import { ClockBounds } from "./clockBounds";
 import { ASKED, Counter, credit, roll } from "./counter";
-import { OP_ASK, OP_NEXT, VERDICT_GRANTED, VERDICT_LAST, VERDICT_SPENT, VERDICT_UNKNOWN, VERDICT_WAIT } from "../wire/enums";
 import {
-  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs,
-  answerUntilMs, answerVerdict, opAction, opNeed,
+  OP_ASK,
+  OP_NEXT,
+  VERDICT_GRANTED,
+  VERDICT_LAST,
+  VERDICT_SPENT,
+  VERDICT_UNKNOWN,
+  VERDICT_WAIT,
+} from "../wire/enums";
+import {
+  answerEndMs,
+  answerGeneration,
+  answerGranted,
+  answerLeaseEndMs,
+  answerRemaining,
+  answerShare,
+  answerShareUntilMs,
+  answerStartMs,
+  answerUntilMs,
+  answerVerdict,
+  opAction,
+  opNeed,
 } from "../wire/leaseMessages";
 
 /** A limit that control doesn't know (yet): its record and control's may be a version apart. */
@@ -43,7 +61,9 @@ export function take(c: Counter, op: usize, answer: usize, next: bool, clock: Cl
 /** Of a window that was over when the one at hand began: too late. One that overlaps it is of a limit whose windows were changed. */
 // @ts-ignore: decorator
 @inline
-function isBehind(c: Counter, answer: usize): bool { return c.startMs != 0 && answerEndMs(answer) <= c.startMs; }
+function isBehind(c: Counter, answer: usize): bool {
+  return c.startMs != 0 && answerEndMs(answer) <= c.startMs;
+}
 
 function takeNow(c: Counter, answer: usize, clock: ClockBounds, now: u64): void {
   const startMs = answerStartMs(answer);
@@ -72,7 +92,8 @@ function enter(c: Counter, answer: usize, clock: ClockBounds): void {
     c.allowance = 0;
   }
   c.endNs = clock.earliestNs(endMs);
-  if (answerVerdict(answer) == VERDICT_GRANTED) c.spendEndNs = answerLeaseEndMs(answer) < endMs ? clock.earliestNs(answerLeaseEndMs(answer)) : c.endNs;
+  if (answerVerdict(answer) == VERDICT_GRANTED)
+    c.spendEndNs = answerLeaseEndMs(answer) < endMs ? clock.earliestNs(answerLeaseEndMs(answer)) : c.endNs;
   else if (c.allowance == 0 || c.spendEndNs > c.endNs) c.spendEndNs = c.endNs;
   c.remaining = answerRemaining(answer);
 }
@@ -95,6 +116,9 @@ function takeNext(c: Counter, answer: usize, clock: ClockBounds, now: u64): void
   c.nextRemaining = answerRemaining(answer);
   c.nextStartNs = clock.latestNs(startMs);
   c.nextEndNs = clock.earliestNs(c.nextEndMs);
-  c.nextSpendEndNs = answerLeaseEndMs(answer) < c.nextEndMs && answerLeaseEndMs(answer) > startMs ? clock.earliestNs(answerLeaseEndMs(answer)) : c.nextEndNs;
+  c.nextSpendEndNs =
+    answerLeaseEndMs(answer) < c.nextEndMs && answerLeaseEndMs(answer) > startMs
+      ? clock.earliestNs(answerLeaseEndMs(answer))
+      : c.nextEndNs;
   if (now >= c.nextStartNs) roll(c, now);
 }

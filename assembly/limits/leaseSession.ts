@@ -9,14 +9,37 @@ import { Patience } from "../gateway/adaptiveTimeout";
 import { ControlCall } from "../gateway/controlCall";
 import { callPost, responseStatus } from "../gateway/controlClient";
 import { SharedState } from "../gateway/sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
+import {
+  FRAME_GOOD,
+  FRAME_HEAD_BYTES,
+  checkFrame,
+  frameBase,
+  frameBytes,
+  frameTimeMs,
+  frameType,
+  frameVersion,
+  sealFrame,
+} from "../wire/frame";
 import { ANSWER_BYTES, OP_BYTES, answerVerdict, writeOp } from "../wire/leaseMessages";
 import { FRAME_LEASES, FRAME_LEASES_ANSWER, OP_ASK, OP_CLOSE, OP_LOCAL, OP_NEXT, VERDICT_UNKNOWN } from "../wire/enums";
 import { LEASES_FAILED, LEASES_OK, info, say, warn } from "../telemetry";
 import { ClockBounds } from "./clockBounds";
 import { Counters } from "./counters";
 import {
-  ASKED, CLOSING, Counter, IN_FLIGHT, LISTED, LOCAL, WANTS, WANT_ASK, WANT_CLOSE, WANT_NEXT, WANT_RETURN, noteAsked, roll, wanted,
+  ASKED,
+  CLOSING,
+  Counter,
+  IN_FLIGHT,
+  LISTED,
+  LOCAL,
+  WANTS,
+  WANT_ASK,
+  WANT_CLOSE,
+  WANT_NEXT,
+  WANT_RETURN,
+  noteAsked,
+  roll,
+  wanted,
 } from "./counter";
 import { take } from "./grants";
 import { Wants } from "./wants";
@@ -47,7 +70,10 @@ export class LeaseSession {
   /** when the call of the body's number was sent for the first time: the answer may tell control's time of then */
   private firstSentNs: u64 = 0;
 
-  constructor(private state: SharedState, private counters: Counters) {
+  constructor(
+    private state: SharedState,
+    private counters: Counters,
+  ) {
     this.wants = counters.wants;
     this.clock = counters.clock;
   }
@@ -65,7 +91,8 @@ export class LeaseSession {
     const room = mark();
     const token = callPost(this.state, "leases", this.epoch, this.body, this.bodyBytes, this.patience.timeoutMs);
     release(room);
-    if (!this.call.started(token, now, this.patience.timeoutMs)) this.failed(now, "Envoy has no such cluster, or refused the call");
+    if (!this.call.started(token, now, this.patience.timeoutMs))
+      this.failed(now, "Envoy has no such cluster, or refused the call");
   }
 
   /** The root on which the call was made is no more. */
@@ -74,7 +101,9 @@ export class LeaseSession {
   }
 
   /** When calls began to fail, monotonic nanoseconds; 0 = the last one was answered. */
-  get failingSinceNs(): u64 { return this.call.failingSinceNs; }
+  get failingSinceNs(): u64 {
+    return this.call.failingSinceNs;
+  }
 
   /** The call's answer came, or its failure (`headers` 0). True when it was this lane's: the caller pumps once those who waited went on. */
   answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
@@ -98,7 +127,15 @@ export class LeaseSession {
     this.state.meter.count(LEASES_FAILED);
     this.patience.failed();
     if (!this.call.failed(now)) return;
-    warn(say("leases of environment ").array(this.state.environment).add(" from ").array(this.state.cluster).add(" failed (").add(why).add("); it is tried again"));
+    warn(
+      say("leases of environment ")
+        .array(this.state.environment)
+        .add(" from ")
+        .array(this.state.cluster)
+        .add(" failed (")
+        .add(why)
+        .add("); it is tried again"),
+    );
   }
 
   /** A new lane: what the old one held stays spent. */
@@ -155,7 +192,11 @@ export class LeaseSession {
     roll(c, now);
     let returned: u64 = 0;
     // A lease that is over can't be spent any more: it goes back. So does what is too little for whoever waits, for with the rest it may do.
-    if ((wants & (WANT_RETURN | WANT_CLOSE)) != 0 || (c.startMs != 0 && now >= c.spendEndNs) || ((wants & WANT_ASK) != 0 && c.allowance < c.need)) {
+    if (
+      (wants & (WANT_RETURN | WANT_CLOSE)) != 0 ||
+      (c.startMs != 0 && now >= c.spendEndNs) ||
+      ((wants & WANT_ASK) != 0 && c.allowance < c.need)
+    ) {
       returned = c.allowance;
       c.allowance = 0;
     }
@@ -176,7 +217,8 @@ export class LeaseSession {
     }
     // Nothing to say of the current window: the next one alone is asked for.
     const reports = c.startMs != 0 && (wants != WANT_NEXT || returned > 0);
-    if (action != 0 || reports) this.op(c, action, c.startMs, c.startMs == 0 ? 0 : c.allowance, returned, need, want, false);
+    if (action != 0 || reports)
+      this.op(c, action, c.startMs, c.startMs == 0 ? 0 : c.allowance, returned, need, want, false);
     if (wants & WANT_NEXT) {
       need = 1;
       want = wanted(c, now);
@@ -191,8 +233,8 @@ export class LeaseSession {
   private op(c: Counter, action: u32, startMs: u64, held: u64, returned: u64, need: u64, want: u64, next: bool): void {
     const i = this.ops++;
     writeOp(this.body + HEAD_BYTES + <usize>i * OP_BYTES, c, action, startMs, held, returned, need, want);
-    unchecked(this.opCounters[i] = <u32>changetype<usize>(c));
-    unchecked(this.opNext[i] = next);
+    unchecked((this.opCounters[i] = <u32>changetype<usize>(c)));
+    unchecked((this.opNext[i] = next));
     c.flags |= IN_FLIGHT;
   }
 
@@ -201,8 +243,15 @@ export class LeaseSession {
   private takeAnswers(bodyBytes: u32, now: u64): bool {
     if (bodyBytes < HEAD_BYTES || !callResponseBody(0, bodyBytes)) return false;
     const frame = value();
-    if (checkFrame(frame, valueBytes()) != FRAME_GOOD || frameType(frame) != FRAME_LEASES_ANSWER || frameVersion(frame) != this.seq ||
-      frameBase(frame) != this.id || frameBytes(frame) != HEAD_BYTES + this.ops * ANSWER_BYTES || load<u32>(frame, FRAME_HEAD_BYTES) != this.ops) return false;
+    if (
+      checkFrame(frame, valueBytes()) != FRAME_GOOD ||
+      frameType(frame) != FRAME_LEASES_ANSWER ||
+      frameVersion(frame) != this.seq ||
+      frameBase(frame) != this.id ||
+      frameBytes(frame) != HEAD_BYTES + this.ops * ANSWER_BYTES ||
+      load<u32>(frame, FRAME_HEAD_BYTES) != this.ops
+    )
+      return false;
     this.clock.learn(frameTimeMs(frame), this.firstSentNs, now);
     for (let i: u32 = 0; i < this.ops; i++) {
       const at = <usize>unchecked(this.opCounters[i]);

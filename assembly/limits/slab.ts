@@ -12,7 +12,7 @@ const SPARE: u32 = 2048;
 // @ts-ignore: decorator
 @inline
 function hashOf(limit: u32, a: u64, b: u64): u32 {
-  let h = (a ^ (b * 0x9e3779b97f4a7c15) ^ <u64>limit * 0xff51afd7ed558ccd) * 0xc4ceb9fe1a85ec53;
+  let h = (a ^ (b * 0x9e3779b97f4a7c15) ^ (<u64>limit * 0xff51afd7ed558ccd)) * 0xc4ceb9fe1a85ec53;
   h ^= h >> 32;
   return <u32>h;
 }
@@ -32,7 +32,7 @@ export class Slab {
   @inline
   find(limit: u32, a: u64, b: u64): Counter | null {
     if (this.buckets == 0) return null;
-    let at = <usize>load<u32>(this.buckets + (<usize>(hashOf(limit, a, b) & this.mask) << 2));
+    let at = <usize>load<u32>(this.buckets + ((<usize>(hashOf(limit, a, b) & this.mask)) << 2));
     while (at != 0) {
       const c = changetype<Counter>(at);
       if (c.subjectA == a && c.subjectB == b && c.limit == limit) return c;
@@ -54,7 +54,7 @@ export class Slab {
     c.subjectA = a;
     c.subjectB = b;
     c.flags = IN_USE;
-    const bucket = this.buckets + (<usize>(hashOf(limit, a, b) & this.mask) << 2);
+    const bucket = this.buckets + ((<usize>(hashOf(limit, a, b) & this.mask)) << 2);
     c.bucketNext = load<u32>(bucket);
     store<u32>(bucket, <u32>at);
     this.count++;
@@ -63,7 +63,7 @@ export class Slab {
 
   remove(c: Counter): void {
     const at = changetype<usize>(c);
-    let link = this.buckets + (<usize>(hashOf(c.limit, c.subjectA, c.subjectB) & this.mask) << 2);
+    let link = this.buckets + ((<usize>(hashOf(c.limit, c.subjectA, c.subjectB) & this.mask)) << 2);
     while (load<u32>(link) != 0) {
       if (<usize>load<u32>(link) == at) {
         store<u32>(link, <u32>c.bucketNext);
@@ -112,9 +112,9 @@ export class Slab {
   private makeIndex(): bool {
     let buckets: u32 = 1024;
     while (buckets < this.most) buckets <<= 1;
-    this.buckets = allocBlock(<u64>buckets << 2);
+    this.buckets = allocBlock((<u64>buckets) << 2);
     if (this.buckets == 0) return false;
-    memory.fill(this.buckets, 0, <usize>buckets << 2);
+    memory.fill(this.buckets, 0, (<usize>buckets) << 2);
     this.mask = buckets - 1;
     return true;
   }

@@ -35,9 +35,13 @@ export class Wants {
   }
 
   /** Whether a call is due before the next tick. */
-  get pressing(): bool { return this.urgent || this.later >= LATER_MOST; }
+  get pressing(): bool {
+    return this.urgent || this.later >= LATER_MOST;
+  }
 
-  get empty(): bool { return this.listHead == 0; }
+  get empty(): bool {
+    return this.listHead == 0;
+  }
 
   /** The counter that has waited longest, no longer linked. There must be one. */
   next(): Counter {

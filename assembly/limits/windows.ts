@@ -26,7 +26,7 @@ export function windowAt(limit: usize, nowMs: u64): void {
 }
 
 function fixed(nowMs: u64, length: u64, shift: u64): void {
-  const start = (nowMs + shift) / length * length;
+  const start = ((nowMs + shift) / length) * length;
   windowStartMs = start < shift ? 0 : start - shift;
   windowEndMs = start + length - shift;
 }

@@ -31,7 +31,8 @@ export function reserve(count: u32): bool {
 /** Enters the API records between two addresses, which must stay there. False when one isn't valid. */
 export function add(at: usize, end: usize): bool {
   while (at < end) {
-    if (!readRecord(at, end) || recordType != API || !validRecord(API, recordBody, recordEnd) || !apis.put(recordBody)) return false;
+    if (!readRecord(at, end) || recordType != API || !validRecord(API, recordBody, recordEnd) || !apis.put(recordBody))
+      return false;
     at = recordEnd;
   }
   return true;

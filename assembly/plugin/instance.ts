@@ -31,7 +31,12 @@ export class Root {
   superseded: bool = false;
   private revivedUntilNs: u64 = 0;
 
-  constructor(public id: u32, public plugin: u64, public config: Config, public meter: Meter) {
+  constructor(
+    public id: u32,
+    public plugin: u64,
+    public config: Config,
+    public meter: Meter,
+  ) {
     this.plan = new HeaderPlan(config);
     for (let i = 0; i < config.sources.length; i++) if (config.sources[i].kind == SOURCE_BEARER) this.bearer = true;
   }
@@ -127,13 +132,13 @@ const streams = memory.data(8192 * 8, 8);
 // @ts-ignore: decorator
 @inline
 export function noteStream(context: u32, root: u32): void {
-  const slot = streams + (<usize>(context & (STREAMS - 1)) << 3);
+  const slot = streams + ((<usize>(context & (STREAMS - 1))) << 3);
   store<u32>(slot, context);
   store<u32>(slot, root, 4);
 }
 
 /** The root of a stream; null when its slot was overwritten, or the root is gone. */
 export function rootOfStream(context: u32): Root | null {
-  const slot = streams + (<usize>(context & (STREAMS - 1)) << 3);
+  const slot = streams + ((<usize>(context & (STREAMS - 1))) << 3);
   return load<u32>(slot) == context ? rootById(load<u32>(slot, 4)) : null;
 }

@@ -10,7 +10,14 @@
  *   content:           u32 its bytes | for each header: u32 name bytes | u32 value bytes | name | value
  * ```
  */
-import { MAP_REQUEST_HEADERS, addHeader, continueRequest, removeHeader, replaceHeader, setEffectiveContext } from "../abi/host";
+import {
+  MAP_REQUEST_HEADERS,
+  addHeader,
+  continueRequest,
+  removeHeader,
+  replaceHeader,
+  setEffectiveContext,
+} from "../abi/host";
 import { mark, release, scratch } from "../abi/memory";
 import { findByte } from "../lib/bytes";
 import { STRAY_QUERY, hasSource, pairsAt, path, strays } from "../http/headerScan";
@@ -36,7 +43,9 @@ const PATH = ascii(":path");
 
 // @ts-ignore: decorator
 @inline
-function block(id: u32): usize { return blocks + <usize>(id - 1) * BLOCK_BYTES; }
+function block(id: u32): usize {
+  return blocks + <usize>(id - 1) * BLOCK_BYTES;
+}
 
 function takeBlock(): u32 {
   freeBlocks--;
@@ -80,7 +89,7 @@ function eachConcealed(root: Root, keep: bool): u32 {
   const wholeQuery = (strays & STRAY_QUERY) != 0 || hasSource(config, SOURCE_QUERY);
   const n = load<u32>(pairsAt);
   let sizes = pairsAt + 4;
-  let at = sizes + (<usize>n << 3);
+  let at = sizes + ((<usize>n) << 3);
   let total: u32 = 4;
   for (let i: u32 = 0; i < n; i++) {
     const nameBytes = load<u32>(sizes);
@@ -90,14 +99,26 @@ function eachConcealed(root: Root, keep: bool): u32 {
     sizes += 8;
     at = valueAt + bytes + 1;
     const isPath = valueAt == path.at;
-    if (isPath ? !wholeQuery || findByte(valueAt, valueAt + bytes, 0x3f) == valueAt + bytes : !root.plan.mayCarryKey(name, nameBytes, config)) continue;
+    if (
+      isPath
+        ? !wholeQuery || findByte(valueAt, valueAt + bytes, 0x3f) == valueAt + bytes
+        : !root.plan.mayCarryKey(name, nameBytes, config)
+    )
+      continue;
     total += 8 + nameBytes + bytes;
     if (!keep) continue;
     writeNumber(nameBytes);
     writeNumber(bytes);
     write(name, nameBytes);
     write(valueAt, bytes);
-    if (isPath) replaceHeader(MAP_REQUEST_HEADERS, changetype<usize>(PATH), PATH.length, path.at, <u32>(findByte(path.at, path.at + bytes, 0x3f) - path.at));
+    if (isPath)
+      replaceHeader(
+        MAP_REQUEST_HEADERS,
+        changetype<usize>(PATH),
+        PATH.length,
+        path.at,
+        <u32>(findByte(path.at, path.at + bytes, 0x3f) - path.at),
+      );
     else removeHeader(MAP_REQUEST_HEADERS, name, nameBytes);
   }
   return total;

@@ -42,19 +42,33 @@ let cost: u64 = 0;
 // @ts-ignore: decorator
 @inline
 export function counterOf(n: u32): Counter | null {
-  const at = <usize>load<u32>(found + (<usize>n << 3));
+  const at = <usize>load<u32>(found + ((<usize>n) << 3));
   return at == 0 ? null : changetype<Counter>(at);
 }
 // @ts-ignore: decorator
 @inline
-export function isViolated(n: u32): bool { return load<u32>(found + (<usize>n << 3), 4) != 0; }
+export function isViolated(n: u32): bool {
+  return load<u32>(found + ((<usize>n) << 3), 4) != 0;
+}
 
 /**
  * Takes what a request costs from every limit that it has. `key` is the key's record, 0 for a request without a caller; `ownLimits`: the key
  * has limits of its own. `watch`: nothing is refused, as if all limits were shadows.
  */
 export function takeLimits(
-  counters: Counters, table: Table, standalone: bool, tier: u32, consumer: u32, api: u32, route: i32, routeAt: usize, key: usize, ownLimits: bool, price: u32, local: bool, watch: bool,
+  counters: Counters,
+  table: Table,
+  standalone: bool,
+  tier: u32,
+  consumer: u32,
+  api: u32,
+  route: i32,
+  routeAt: usize,
+  key: usize,
+  ownLimits: bool,
+  price: u32,
+  local: bool,
+  watch: bool,
 ): u32 {
   shadowed = false;
   shadowDebt = 0;
@@ -72,7 +86,7 @@ export function takeLimits(
   let unsupported = false;
   for (let i: u32 = 0; i < limitCount; i++) {
     const limit = applicable(i);
-    const place = found + (<usize>i << 3);
+    const place = found + ((<usize>i) << 3);
     store<u64>(place, 0);
     if (!setSubject(limitSubject(limit), key, consumer, api, routeAt)) {
       if (!isShadow(limit)) unsupported = true;
@@ -156,7 +170,7 @@ function paceEach(counters: Counters, watch: bool, take: bool, now: u64): u32 {
     if (watched) noteShadowed(limit);
     else if (waitNs == NO_CELL) result = NO_ROOM;
     else {
-      store<u32>(found + (<usize>i << 3), 1, 4);
+      store<u32>(found + ((<usize>i) << 3), 1, 4);
       noteViolated(limit, waitNs);
       if (result == TAKEN) result = VIOLATED;
     }

@@ -10,28 +10,103 @@ import { NO_FAULT, callerByPeer, callerByToken, callerConsumer, callerKey, setCa
 import { callerByKey, keySource } from "../auth/apiKey";
 import { askedMethod, host, method, path } from "../http/headerScan";
 import {
-  AUTH_JWT, AUTH_KEY_AND_JWT, AUTH_LAST, AUTH_MTLS, AUTH_NONE, FAILURE_CLOSED, FAILURE_LOCAL, FAILURE_OPEN, NO_ROUTE, USAGE_LOCAL,
-  USAGE_OBSERVED, USAGE_OVERSHOOT, USAGE_REFUSED,
+  AUTH_JWT,
+  AUTH_KEY_AND_JWT,
+  AUTH_LAST,
+  AUTH_MTLS,
+  AUTH_NONE,
+  FAILURE_CLOSED,
+  FAILURE_LOCAL,
+  FAILURE_OPEN,
+  NO_ROUTE,
+  USAGE_LOCAL,
+  USAGE_OBSERVED,
+  USAGE_OVERSHOOT,
+  USAGE_REFUSED,
 } from "../wire/enums";
 import { addresses, addressesEnd, ownApis, ownScopes, ownTier } from "../wire/keyFields";
 import { count, first, hasId, next, text, textBytes } from "../wire/lists";
 import {
-  API_NOT_ALLOWED, AUTH_MODE_UNSUPPORTED, CONSUMER_SUSPENDED, HEADERS_UNREADABLE, HOST_INVALID, IP_NOT_ALLOWED, KEY_MISSING,
-  LIMIT_UNAVAILABLE, METHOD_INVALID, METHOD_NOT_ALLOWED, NOT_CONFIGURED, NOT_READY, PATH_AMBIGUOUS, PATH_INVALID, QUOTA_EXCEEDED,
-  RATE_LIMITED, RECORD_UNSUPPORTED, SCOPE_MISSING, SNAPSHOT_STALE, TIER_MISSING, TOKEN_UNAVAILABLE, UNKNOWN_API,
+  API_NOT_ALLOWED,
+  AUTH_MODE_UNSUPPORTED,
+  CONSUMER_SUSPENDED,
+  HEADERS_UNREADABLE,
+  HOST_INVALID,
+  IP_NOT_ALLOWED,
+  KEY_MISSING,
+  LIMIT_UNAVAILABLE,
+  METHOD_INVALID,
+  METHOD_NOT_ALLOWED,
+  NOT_CONFIGURED,
+  NOT_READY,
+  PATH_AMBIGUOUS,
+  PATH_INVALID,
+  QUOTA_EXCEEDED,
+  RATE_LIMITED,
+  RECORD_UNSUPPORTED,
+  SCOPE_MISSING,
+  SNAPSHOT_STALE,
+  TIER_MISSING,
+  TOKEN_UNAVAILABLE,
+  UNKNOWN_API,
 } from "../wire/reasons";
 import {
-  API_NO_RATE_LIMIT_HEADERS, AUTH_CLOSED, CONSUMER_CLOSED, CONSUMER_IS_SUSPENDED, KEY_HAS_LIMITS, TIER_CLOSED, TIER_EVERY_API, apiAuthMode,
-  apiCors, apiFailureMode, apiFlags, apiJwt, apiLegacyHeaders, apiScopes, apiWireId, consumerFlags, consumerTier, keyConsumer, keyFlags,
-  routeCost, routeScopes, tierApis, tierFlags, tierScopes,
+  API_NO_RATE_LIMIT_HEADERS,
+  AUTH_CLOSED,
+  CONSUMER_CLOSED,
+  CONSUMER_IS_SUSPENDED,
+  KEY_HAS_LIMITS,
+  TIER_CLOSED,
+  TIER_EVERY_API,
+  apiAuthMode,
+  apiCors,
+  apiFailureMode,
+  apiFlags,
+  apiJwt,
+  apiLegacyHeaders,
+  apiScopes,
+  apiWireId,
+  consumerFlags,
+  consumerTier,
+  keyConsumer,
+  keyFlags,
+  routeCost,
+  routeScopes,
+  tierApis,
+  tierFlags,
+  tierScopes,
 } from "../wire/records";
 import { METHOD_INVALID as METHOD_UNFIT, PATH_REFUSED, findPlace, readTarget } from "../snapshot/matching";
 import { Root } from "../plugin/instance";
 import { denyLimited } from "./denyLimited";
-import { DRY, TAKEN, UNSUPPORTED, VIOLATED, decidedNs, dry, limitCount, shadowDebt, shadowed, shadowedRate, takeLimits, takeShares, takeSome, violatedRate } from "./consumeLimits";
+import {
+  DRY,
+  TAKEN,
+  UNSUPPORTED,
+  VIOLATED,
+  decidedNs,
+  dry,
+  limitCount,
+  shadowDebt,
+  shadowed,
+  shadowedRate,
+  takeLimits,
+  takeShares,
+  takeSome,
+  violatedRate,
+} from "./consumeLimits";
 import { noteHeaders } from "./rateLimitHeaders";
 import { wait } from "./limitWaiters";
-import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, matchedApi, matchedRoute, matchedRouteIndex } from "../snapshot/router";
+import {
+  AMBIGUOUS,
+  API_FOUND,
+  HOST_REFUSED,
+  METHOD_REFUSED,
+  NO_API,
+  matchedApi,
+  matchedRoute,
+  matchedRouteIndex,
+} from "../snapshot/router";
 import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "./stripKeys";
 import { noteRequest } from "./responses";
 import { Table } from "../snapshot/table";
@@ -45,9 +120,10 @@ export const PAUSE: i32 = 1;
 /** Not for the host: the ladder goes on. */
 const GO_ON: i32 = 2;
 
-
 const address = memory.data(16);
-const SOURCE_ADDRESS = memory.data<u8>([0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0, 0x61, 0x64, 0x64, 0x72, 0x65, 0x73, 0x73]);
+const SOURCE_ADDRESS = memory.data<u8>([
+  0x73, 0x6f, 0x75, 0x72, 0x63, 0x65, 0, 0x61, 0x64, 0x64, 0x72, 0x65, 0x73, 0x73,
+]);
 
 /** Whom the request belongs to, as far as it's known by now: wire ids and the key's record, 0 = unknown. */
 let theApi: u32 = 0;
@@ -90,7 +166,8 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   }
   if (!preflight) found = findPlace(method.at, method.bytes);
   // Routes send a preflight to the API whose method it asks for, whatever its origin: it mustn't go there by the rules of one that takes OPTIONS.
-  if (!preflight && askedApi != 0 && found == API_FOUND && matchedApi != askedApi) return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
+  if (!preflight && askedApi != 0 && found == API_FOUND && matchedApi != askedApi)
+    return refuse(root, PATH_AMBIGUOUS, 0, STRIP_KNOWN, -1);
   if (found > METHOD_REFUSED) return refuse(root, unfit(found), 0, STRIP_KNOWN, -1);
   if (found == METHOD_REFUSED) return refuse(root, METHOD_NOT_ALLOWED, 0, STRIP_KNOWN, -1);
   if (found == NO_API) {
@@ -127,7 +204,13 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   if (fault == NO_FAULT && mode == AUTH_KEY_AND_JWT) fault = tokenOf(consumer, jwt);
   if (fault != NO_FAULT) return refuse(root, fault, cors, STRIP_KEYED, winner);
   if (consumerFlags(consumer) & CONSUMER_IS_SUSPENDED) {
-    return refuse(root, (consumerFlags(consumer) & CONSUMER_CLOSED) == CONSUMER_CLOSED ? RECORD_UNSUPPORTED : CONSUMER_SUSPENDED, cors, STRIP_KEYED, winner);
+    return refuse(
+      root,
+      (consumerFlags(consumer) & CONSUMER_CLOSED) == CONSUMER_CLOSED ? RECORD_UNSUPPORTED : CONSUMER_SUSPENDED,
+      cors,
+      STRIP_KEYED,
+      winner,
+    );
   }
 
   // ---- tier: API, scopes; address
@@ -135,7 +218,13 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
   const tier: usize = tierId == 0 ? 0 : table.tiers.get(tierId);
   if (tier == 0) return refuse(root, TIER_MISSING, cors, STRIP_KEYED, winner);
   if ((tierFlags(tier) & TIER_EVERY_API) == 0 && !hasId(tierApis(tier), theApi)) {
-    return refuse(root, tierFlags(tier) & TIER_CLOSED ? RECORD_UNSUPPORTED : API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
+    return refuse(
+      root,
+      tierFlags(tier) & TIER_CLOSED ? RECORD_UNSUPPORTED : API_NOT_ALLOWED,
+      cors,
+      STRIP_KEYED,
+      winner,
+    );
   }
   if (ownApis != 0 && !hasId(ownApis, theApi)) return refuse(root, API_NOT_ALLOWED, cors, STRIP_KEYED, winner);
   const scopes = tierScopes(tier);
@@ -165,7 +254,16 @@ export function decide(root: Root, context: u32, mayHold: bool, deadlineNs: u64)
 }
 
 /** GO_ON: the caller's token is here, or the request may go on without; else what `decide` gives. */
-function internalToken(root: Root, table: Table, api: usize, tier: usize, tierId: u32, peer: bool, deadlineNs: u64, winner: i32): i32 {
+function internalToken(
+  root: Root,
+  table: Table,
+  api: usize,
+  tier: usize,
+  tierId: u32,
+  peer: bool,
+  deadlineNs: u64,
+  winner: i32,
+): i32 {
   const runtime = root.runtime;
   if (runtime == null) return GO_ON;
   const config = root.config;
@@ -184,14 +282,37 @@ function internalToken(root: Root, table: Table, api: usize, tier: usize, tierId
 /**
  * Takes what the request costs from its limits. GO_ON: it may pass, and its response is prepared; else what `decide` gives.
  */
-function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, deadlineNs: u64, how: i32, winner: i32): i32 {
+function limit(
+  root: Root,
+  table: Table,
+  api: usize,
+  route: usize,
+  tier: u32,
+  deadlineNs: u64,
+  how: i32,
+  winner: i32,
+): i32 {
   const runtime = root.runtime;
   if (runtime == null) return GO_ON;
   const config = root.config;
   const failureMode = apiFailureMode(api);
   const price = route == 0 ? 1 : routeCost(route);
   const ownLimits = theKey != 0 && (keyFlags(theKey) & KEY_HAS_LIMITS) != 0;
-  const result = takeLimits(runtime.counters, table, root.standalone != null, tier, theConsumer, theApi, route == 0 ? -1 : <i32>theRoute, route, theKey, ownLimits, price, failureMode == FAILURE_LOCAL, config.observe);
+  const result = takeLimits(
+    runtime.counters,
+    table,
+    root.standalone != null,
+    tier,
+    theConsumer,
+    theApi,
+    route == 0 ? -1 : <i32>theRoute,
+    route,
+    theKey,
+    ownLimits,
+    price,
+    failureMode == FAILURE_LOCAL,
+    config.observe,
+  );
   let extra: u32 = 0;
   if (result == VIOLATED) {
     noteLimits(api);
@@ -200,8 +321,14 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (result == UNSUPPORTED) return refuse(root, RECORD_UNSUPPORTED, apiCors(api), how, winner);
   if (result != TAKEN) {
     const counter = dry;
-    if (result == DRY && counter != null && (deadlineNs == 0 || decidedNs < deadlineNs) && !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitWaitTimeoutMs) &&
-      wait(root, theContext, counter, runtime.counters.era, price, deadlineNs, decidedNs)) return PAUSE;
+    if (
+      result == DRY &&
+      counter != null &&
+      (deadlineNs == 0 || decidedNs < deadlineNs) &&
+      !awayTooLong(runtime.leaseSession.failingSinceNs, config.limitWaitTimeoutMs) &&
+      wait(root, theContext, counter, runtime.counters.era, price, deadlineNs, decidedNs)
+    )
+      return PAUSE;
     if (failureMode == FAILURE_OPEN) {
       takeSome(runtime.counters);
       extra = USAGE_OVERSHOOT;
@@ -218,7 +345,18 @@ function limit(root: Root, table: Table, api: usize, route: usize, tier: u32, de
   if (!runtime.state.isLocal) {
     if (would > 0) runtime.usage.shadowed(theApi, theRoute, theConsumer, theKey, would);
     const cell = runtime.usage.admit(theApi, theRoute, theConsumer, theKey, price, extra);
-    noteRequest(theContext, root.id, config.responseSamplesPerSecond, cell, theApi, theRoute, theConsumer, theKey, runtime.counters.era, limitCount > 0 ? decidedNs : 0);
+    noteRequest(
+      theContext,
+      root.id,
+      config.responseSamplesPerSecond,
+      cell,
+      theApi,
+      theRoute,
+      theConsumer,
+      theKey,
+      runtime.counters.era,
+      limitCount > 0 ? decidedNs : 0,
+    );
   }
   return GO_ON;
 }
@@ -317,4 +455,8 @@ function refuseUnread(root: Root): i32 {
   return PAUSE;
 }
 
-decideHeldBy((root: Root, context: u32, mayHold: bool, deadlineNs: u64): bool => decide(root, context, mayHold, deadlineNs) == CONTINUE, refuseUnread);
+decideHeldBy(
+  (root: Root, context: u32, mayHold: bool, deadlineNs: u64): bool =>
+    decide(root, context, mayHold, deadlineNs) == CONTINUE,
+  refuseUnread,
+);

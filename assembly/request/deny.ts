@@ -6,8 +6,19 @@ import { contentType } from "../http/headerScan";
 import { corsPairs } from "../http/cors";
 import { beginPairs, endPairs, pair, pairOf, pairsAt, pairsBytes } from "../lib/pairs";
 import {
-  CHALLENGE_CERTIFICATE, CHALLENGE_KEY_INVALID, CHALLENGE_KEY_MISSING, CHALLENGE_NONE, CHALLENGE_TOKEN_MISSING, METHOD_NOT_ALLOWED, REASONS, reasonChallenge, reasonCode,
-  reasonGrpcStatus, reasonRetryAfter, reasonStatus, reasonTitle,
+  CHALLENGE_CERTIFICATE,
+  CHALLENGE_KEY_INVALID,
+  CHALLENGE_KEY_MISSING,
+  CHALLENGE_NONE,
+  CHALLENGE_TOKEN_MISSING,
+  METHOD_NOT_ALLOWED,
+  REASONS,
+  reasonChallenge,
+  reasonCode,
+  reasonGrpcStatus,
+  reasonRetryAfter,
+  reasonStatus,
+  reasonTitle,
 } from "../wire/reasons";
 import { Router } from "../snapshot/router";
 import { ascii } from "../lib/text";
@@ -39,7 +50,9 @@ export class Answer {
     const code = reasonCode(reason);
     const title = reasonTitle(reason);
     this.details = ascii("tollgate_" + code);
-    this.tail = ascii(code + '","title":"' + title + '","status":' + reasonStatus(reason).toString() + ',"reason":"' + code + '"}');
+    this.tail = ascii(
+      code + '","title":"' + title + '","status":' + reasonStatus(reason).toString() + ',"reason":"' + code + '"}',
+    );
     this.message = ascii(code + ": " + title);
     this.retryAfter = ascii(reasonRetryAfter(reason).toString());
   }
@@ -85,7 +98,8 @@ function challengePairs(challenge: u32, bearer: bool): void {
   const ofKey = challenge == CHALLENGE_KEY_MISSING || challenge == CHALLENGE_KEY_INVALID;
   if (challenge == CHALLENGE_CERTIFICATE) pairOf(AUTHENTICATE, CERTIFICATE_CHALLENGE);
   if (ofKey) pairOf(AUTHENTICATE, BASIC_CHALLENGE);
-  if (ofKey ? bearer : challenge != CHALLENGE_CERTIFICATE) pairOf(AUTHENTICATE, missing ? BEARER_MISSING : BEARER_INVALID);
+  if (ofKey ? bearer : challenge != CHALLENGE_CERTIFICATE)
+    pairOf(AUTHENTICATE, missing ? BEARER_MISSING : BEARER_INVALID);
 }
 
 const HEAD = ascii('{"type":"');
@@ -110,7 +124,13 @@ function writeProblem(base: StaticArray<u8>, tail: StaticArray<u8>): void {
  * Answers the stream of the effective context. `bearer`: the configuration takes keys as Bearer tokens. `typeBase`: the URL that a reason's code
  * completes to the problem's type. `cors`: the API's CORS rules or 0. `router` has just refused the method, where that is the reason.
  */
-export function deny(reason: u32, bearer: bool, cors: usize, router: Router | null, typeBase: StaticArray<u8> = PROBLEM_TYPE_BASE): void {
+export function deny(
+  reason: u32,
+  bearer: bool,
+  cors: usize,
+  router: Router | null,
+  typeBase: StaticArray<u8> = PROBLEM_TYPE_BASE,
+): void {
   const answer = unchecked(answers[reason]);
   const status = reasonStatus(reason);
   const grpc = isGrpc();
@@ -131,7 +151,13 @@ export function deny(reason: u32, bearer: bool, cors: usize, router: Router | nu
     bodyBytes = answer.message.length;
   } else writeProblem(typeBase, answer.tail);
   sendLocalResponse(
-    status, changetype<usize>(answer.details), answer.details.length, body, bodyBytes,
-    there ? pairsAt : 0, there ? pairsBytes : 0, reasonGrpcStatus(reason),
+    status,
+    changetype<usize>(answer.details),
+    answer.details.length,
+    body,
+    bodyBytes,
+    there ? pairsAt : 0,
+    there ? pairsBytes : 0,
+    reasonGrpcStatus(reason),
   );
 }

@@ -20,8 +20,15 @@ const heads: StaticArray<StaticArray<u8>> = makeHeads();
 function makeHeads(): StaticArray<StaticArray<u8>> {
   const all = new StaticArray<StaticArray<u8>>(REASONS);
   for (let r: u32 = 0; r < REASONS; r++) {
-    all[r] = ascii('{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"' + reasonTitle(r) + '","status":' +
-      reasonStatus(r).toString() + ',"reason":"' + reasonCode(r) + '","violated-policies":[');
+    all[r] = ascii(
+      '{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"' +
+        reasonTitle(r) +
+        '","status":' +
+        reasonStatus(r).toString() +
+        ',"reason":"' +
+        reasonCode(r) +
+        '","violated-policies":[',
+    );
   }
   return all;
 }
@@ -38,7 +45,7 @@ export function denyLimited(reason: u32, cors: usize, context: u32): void {
   let wait = (retryNs + 999_999_999) / 1_000_000_000;
   if (wait == 0) wait = 1;
   let at = seconds + 24;
-  for (; wait > 0; wait /= 10) store<u8>(--at, <u8>(0x30 + wait % 10));
+  for (; wait > 0; wait /= 10) store<u8>(--at, <u8>(0x30 + (wait % 10)));
   pair(changetype<usize>(RETRY_AFTER), RETRY_AFTER.length, at, <u32>(seconds + 24 - at));
   pairNoted(context);
   corsPairs(cors);
@@ -54,7 +61,14 @@ export function denyLimited(reason: u32, cors: usize, context: u32): void {
     }
   }
   sendLocalResponse(
-    reasonStatus(reason), changetype<usize>(answer.details), answer.details.length, body, bytes, there ? pairsAt : 0, there ? pairsBytes : 0, reasonGrpcStatus(reason),
+    reasonStatus(reason),
+    changetype<usize>(answer.details),
+    answer.details.length,
+    body,
+    bytes,
+    there ? pairsAt : 0,
+    there ? pairsBytes : 0,
+    reasonGrpcStatus(reason),
   );
 }
 

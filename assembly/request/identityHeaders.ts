@@ -1,5 +1,13 @@
 /** Claims: what a client may not say of itself is removed, what the table says of the caller is set. */
-import { MAP_REQUEST_HEADERS, MAP_REQUEST_TRAILERS, addHeader, headerPairs, removeHeader, value, valueBytes } from "../abi/host";
+import {
+  MAP_REQUEST_HEADERS,
+  MAP_REQUEST_TRAILERS,
+  addHeader,
+  headerPairs,
+  removeHeader,
+  value,
+  valueBytes,
+} from "../abi/host";
 import { Config } from "../config/parse";
 import { HeaderPlan, forged, forgedCount } from "../http/headerScan";
 import { count, first, hasText, next, text, textBytes } from "../wire/lists";
@@ -28,7 +36,7 @@ export function removeForgedTrailers(plan: HeaderPlan): bool {
   const n = load<u32>(pairs);
   if (n > (bytes - 4) >> 3) return false;
   let sizes = pairs + 4;
-  let at = sizes + (<usize>n << 3);
+  let at = sizes + ((<usize>n) << 3);
   const end = pairs + bytes;
   for (let i: u32 = 0; i < n; i++) {
     const size = load<u32>(sizes);

@@ -33,7 +33,16 @@ let found: TokenEntry | null = null;
  * Looks for the token of an identified caller, whose records these are, and asks control for it where there is none, or a new one is due.
  * `scopes`: what the caller's are narrowed to, or 0; `peer`: it was identified by its certificate.
  */
-export function findToken(calls: TokenCalls, table: Table, key: usize, consumer: usize, tier: usize, tierId: u32, scopes: usize, peer: bool): u32 {
+export function findToken(
+  calls: TokenCalls,
+  table: Table,
+  key: usize,
+  consumer: usize,
+  tier: usize,
+  tierId: u32,
+  scopes: usize,
+  peer: bool,
+): u32 {
   found = null;
   const wireId = consumerWireId(consumer);
   // Control can't vouch for whom it has no record of.
@@ -51,7 +60,13 @@ export function findToken(calls: TokenCalls, table: Table, key: usize, consumer:
   if (usable) found = entry;
   let coming = (entry.flags & ASKED) != 0;
   if (!coming && now >= entry.retryNs && (!usable || now >= entry.refreshNs)) {
-    coming = calls.ask(entry, wireId, tierId, hasKey ? CALLER_KEY : peer ? CALLER_PEER : CALLER_TOKEN, hasKey ? 0 : scopes);
+    coming = calls.ask(
+      entry,
+      wireId,
+      tierId,
+      hasKey ? CALLER_KEY : peer ? CALLER_PEER : CALLER_TOKEN,
+      hasKey ? 0 : scopes,
+    );
     if (!usable && !coming) return TOKEN_COMING;
   }
   if (usable || entry.answer == ANSWER_OFF) return TOKEN_READY;
@@ -62,7 +77,13 @@ export function findToken(calls: TokenCalls, table: Table, key: usize, consumer:
 export function setToken(config: Config): void {
   const entry = found;
   if (entry == null) return;
-  addHeader(MAP_REQUEST_HEADERS, changetype<usize>(config.tokenHeader), config.tokenHeader.length, <usize>entry.room, entry.bytes);
+  addHeader(
+    MAP_REQUEST_HEADERS,
+    changetype<usize>(config.tokenHeader),
+    config.tokenHeader.length,
+    <usize>entry.room,
+    entry.bytes,
+  );
 }
 
 /** Of a key its digest; of another caller a digest of what its token would say. */

@@ -35,7 +35,7 @@ function writeNumber(at: usize, n: u64): usize {
   for (let rest = n; rest >= 10; rest /= 10) digits++;
   let to = at + digits;
   do {
-    store<u8>(--to, <u8>(0x30 + n % 10));
+    store<u8>(--to, <u8>(0x30 + (n % 10)));
     n /= 10;
   } while (n > 0);
   return at + digits;
@@ -77,7 +77,10 @@ export function noteHeaders(context: u32, ietf: bool, legacy: u32): void {
     for (; fits < limitCount; fits++) {
       if (!isShown(fits)) continue;
       if (at + ITEM_MOST > from + (end - from) / 2) break;
-      if (at > from) { store<u16>(at, 0x202c); at += 2; }
+      if (at > from) {
+        store<u16>(at, 0x202c);
+        at += 2;
+      }
       const limit = applicable(fits);
       at = writeName(at, limit);
       at = writeParameter(at, 0x71, limitAmount(limit));
@@ -88,7 +91,10 @@ export function noteHeaders(context: u32, ietf: bool, legacy: u32): void {
     const second = at;
     for (let i: u32 = 0; i < fits; i++) {
       if (!isShown(i)) continue;
-      if (at > second) { store<u16>(at, 0x202c); at += 2; }
+      if (at > second) {
+        store<u16>(at, 0x202c);
+        at += 2;
+      }
       at = writeName(at, applicable(i));
       at = writeParameter(at, 0x72, remainingOf(i));
       at = writeParameter(at, 0x74, resetSecondsOf(i));
@@ -117,12 +123,24 @@ export function addNoted(streamSlot: usize): void {
   const slot = streamSlot + HEADERS_AT;
   const policies = <u32>load<u16>(slot);
   if (policies > 0) {
-    addHeader(MAP_RESPONSE_HEADERS, changetype<usize>(RATE_LIMIT_POLICY), RATE_LIMIT_POLICY.length, slot + HEAD, policies);
-    addHeader(MAP_RESPONSE_HEADERS, changetype<usize>(RATE_LIMIT), RATE_LIMIT.length, slot + HEAD + policies, load<u16>(slot, 2));
+    addHeader(
+      MAP_RESPONSE_HEADERS,
+      changetype<usize>(RATE_LIMIT_POLICY),
+      RATE_LIMIT_POLICY.length,
+      slot + HEAD,
+      policies,
+    );
+    addHeader(
+      MAP_RESPONSE_HEADERS,
+      changetype<usize>(RATE_LIMIT),
+      RATE_LIMIT.length,
+      slot + HEAD + policies,
+      load<u16>(slot, 2),
+    );
   }
   if (load<u32>(slot, 4) == LEGACY_OFF) return;
   for (let i: u32 = 0; i < 3; i++) {
-    const bytes = <u32>(writeNumber(numbers, load<u64>(slot + 8 + (<usize>i << 3))) - numbers);
+    const bytes = <u32>(writeNumber(numbers, load<u64>(slot + 8 + ((<usize>i) << 3))) - numbers);
     const name = i == 0 ? LEGACY_LIMIT : i == 1 ? LEGACY_REMAINING : LEGACY_RESET;
     replaceHeader(MAP_RESPONSE_HEADERS, changetype<usize>(name), name.length, numbers, bytes);
   }
@@ -142,7 +160,7 @@ export function pairNoted(context: u32): void {
   if (load<u32>(slot, 4) == LEGACY_OFF) return;
   for (let i: u32 = 0; i < 3; i++) {
     const at = numbers + <usize>i * 24;
-    const bytes = <u32>(writeNumber(at, load<u64>(slot + 8 + (<usize>i << 3))) - at);
+    const bytes = <u32>(writeNumber(at, load<u64>(slot + 8 + ((<usize>i) << 3))) - at);
     const name = i == 0 ? LEGACY_LIMIT : i == 1 ? LEGACY_REMAINING : LEGACY_RESET;
     pair(changetype<usize>(name), name.length, at, bytes);
   }

@@ -59,7 +59,18 @@ function looks(cell: usize, exactPerSecond: u32): bool {
  * Notes an admitted request. `cell`: its usage's, or 0; `digest` 0: nobody's; `era`: as long as it's the counters', the wire ids mean the same;
  * `ns` 0: the time isn't known.
  */
-export function noteRequest(context: u32, root: u32, exactPerSecond: u32, cell: usize, api: u32, route: u32, consumer: u32, digest: usize, era: u32, ns: u64): void {
+export function noteRequest(
+  context: u32,
+  root: u32,
+  exactPerSecond: u32,
+  cell: usize,
+  api: u32,
+  route: u32,
+  consumer: u32,
+  digest: usize,
+  era: u32,
+  ns: u64,
+): void {
   const looked = looks(cell, exactPerSecond);
   if (cell != 0) noteLook(cell, looked);
   if (!looked) return;
@@ -85,7 +96,12 @@ export function respond(context: u32): void {
   const root = rootById(load<u32>(slot, 8));
   if (root == null) return;
   const runtime = root.runtime;
-  if (runtime == null || runtime.state.isLocal || !header(MAP_RESPONSE_HEADERS, changetype<usize>(STATUS), STATUS.length)) return;
+  if (
+    runtime == null ||
+    runtime.state.isLocal ||
+    !header(MAP_RESPONSE_HEADERS, changetype<usize>(STATUS), STATUS.length)
+  )
+    return;
   const status = valueBytes() == 3 ? (<u32>load<u8>(value()) - 48) * 100 : 0;
   const tookNs = monotonicNs() - load<u64>(slot, 32);
   if (load<u32>(slot, 24) != runtime.counters.era) runtime.usage.respond(0, NO_ROUTE, 0, 0, status, tookNs);

@@ -26,7 +26,14 @@ function place(i: u32): usize {
 export function hold(root: Root, context: u32): bool {
   const config = root.config;
   const runtime = root.runtime;
-  if (runtime == null || config.snapshotWaitTimeoutMs == 0 || root.stale || root.held >= config.maxSnapshotWaiters || count == PLACES) return false;
+  if (
+    runtime == null ||
+    config.snapshotWaitTimeoutMs == 0 ||
+    root.stale ||
+    root.held >= config.maxSnapshotWaiters ||
+    count == PLACES
+  )
+    return false;
   const now = monotonicNs();
   const holdNs = <u64>config.snapshotWaitTimeoutMs * 1_000_000;
   if (root.firstNeedNs == 0) root.firstNeedNs = now;

@@ -20,10 +20,14 @@ export const HEADERS_BYTES: u32 = SLOT_BYTES - HEADERS_AT;
 
 // @ts-ignore: decorator
 @inline
-function near(context: u32): usize { return slots + <usize>(context & (NEAR - 1)) * SLOT_BYTES; }
+function near(context: u32): usize {
+  return slots + <usize>(context & (NEAR - 1)) * SLOT_BYTES;
+}
 // @ts-ignore: decorator
 @inline
-function far(context: u32): usize { return slots + <usize>(NEAR + (context & (FAR - 1))) * SLOT_BYTES; }
+function far(context: u32): usize {
+  return slots + <usize>(NEAR + (context & (FAR - 1))) * SLOT_BYTES;
+}
 
 /** The stream's slot; when it has none yet, a cleared one. */
 export function takeSlot(context: u32): usize {
@@ -53,4 +57,6 @@ export function findSlot(context: u32): usize {
 
 // @ts-ignore: decorator
 @inline
-export function freeSlot(slot: usize): void { store<u32>(slot, 0); }
+export function freeSlot(slot: usize): void {
+  store<u32>(slot, 0);
+}

@@ -2,8 +2,20 @@
 import { MAP_REQUEST_HEADERS, addHeader, removeHeader, replaceHeader } from "../abi/host";
 import { Config } from "../config/parse";
 import {
-  AUTHORIZATION, Held, KEY_BYTES_MAX, SOURCE_EMPTY, SOURCE_SEVERAL, STRAY_COOKIE, STRAY_QUERY, STRAY_SEARCHED, cookie, cookieCount, path,
-  searched, source, strays,
+  AUTHORIZATION,
+  Held,
+  KEY_BYTES_MAX,
+  SOURCE_EMPTY,
+  SOURCE_SEVERAL,
+  STRAY_COOKIE,
+  STRAY_QUERY,
+  STRAY_SEARCHED,
+  cookie,
+  cookieCount,
+  path,
+  searched,
+  source,
+  strays,
 } from "../http/headerScan";
 import { SOURCE_BEARER, SOURCE_COOKIE, SOURCE_HEADER, SOURCE_QUERY } from "../wire/enums";
 import { removeCookie, removeCookieKeys } from "../http/cookie";
@@ -35,7 +47,10 @@ function isKey(one: Held, table: Table | null): bool {
 }
 
 function isAuthorization(name: StaticArray<u8>): bool {
-  return name.length == AUTHORIZATION.length && memory.compare(changetype<usize>(name), changetype<usize>(AUTHORIZATION), name.length) == 0;
+  return (
+    name.length == AUTHORIZATION.length &&
+    memory.compare(changetype<usize>(name), changetype<usize>(AUTHORIZATION), name.length) == 0
+  );
 }
 
 /** Whether what a source has of `Authorization` is no key: with an API that takes tokens, it's one. */
@@ -69,13 +84,15 @@ export function stripKeys(config: Config, how: i32, winner: i32, table: Table | 
     let remove = true;
     if (i != winner && (found & (1 << i)) == 0) {
       if (how == STRIP_KNOWN) remove = one.state == SOURCE_SEVERAL || isKey(one, table);
-      else if (authorization && how != STRIP_ALL) remove = one.state == SOURCE_SEVERAL || isKey(one, how == STRIP_BLIND ? null : table);
+      else if (authorization && how != STRIP_ALL)
+        remove = one.state == SOURCE_SEVERAL || isKey(one, how == STRIP_BLIND ? null : table);
     }
     if (!remove) continue;
     if (authorization) {
       if (!authorizationGone) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(AUTHORIZATION), AUTHORIZATION.length);
       authorizationGone = true;
-    } else if (from.kind == SOURCE_HEADER) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(from.name), from.name.length);
+    } else if (from.kind == SOURCE_HEADER)
+      removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(from.name), from.name.length);
     else if (from.kind == SOURCE_QUERY) {
       stripQuery(from.name, how == STRIP_ALL);
       pathChanged = true;
@@ -90,7 +107,8 @@ export function stripKeys(config: Config, how: i32, winner: i32, table: Table | 
       removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(name), name.length);
     }
   }
-  if (pathChanged || path.bytes != pathBytes) replaceHeader(MAP_REQUEST_HEADERS, changetype<usize>(PATH), PATH.length, path.at, path.bytes);
+  if (pathChanged || path.bytes != pathBytes)
+    replaceHeader(MAP_REQUEST_HEADERS, changetype<usize>(PATH), PATH.length, path.at, path.bytes);
   if (cookiesChanged) writeCookies();
 }
 
@@ -101,9 +119,16 @@ export function stripUnread(config: Config): void {
     const from = unchecked(sources[i]);
     if (from.kind == SOURCE_HEADER) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(from.name), from.name.length);
   }
-  for (let i = 0; i < searched.length; i++) removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(unchecked(searched[i])), unchecked(searched[i]).length);
+  for (let i = 0; i < searched.length; i++)
+    removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(unchecked(searched[i])), unchecked(searched[i]).length);
   removeHeader(MAP_REQUEST_HEADERS, changetype<usize>(COOKIE), COOKIE.length);
-  replaceHeader(MAP_REQUEST_HEADERS, changetype<usize>(PATH), PATH.length, changetype<usize>(ROOT_PATH), ROOT_PATH.length);
+  replaceHeader(
+    MAP_REQUEST_HEADERS,
+    changetype<usize>(PATH),
+    PATH.length,
+    changetype<usize>(ROOT_PATH),
+    ROOT_PATH.length,
+  );
 }
 
 /** In place: the request's pairs lie in memory of ours, and there is always room to make them shorter. */
@@ -116,7 +141,10 @@ function stripCookies(name: StaticArray<u8> | null, anyCase: bool): bool {
   let changed = false;
   for (let c: u32 = 0; c < cookieCount; c++) {
     const one = cookie(c);
-    const bytes = name == null ? removeCookieKeys(one.at, one.bytes, one.at) : removeCookie(one.at, one.bytes, changetype<usize>(name), name.length, one.at, anyCase);
+    const bytes =
+      name == null
+        ? removeCookieKeys(one.at, one.bytes, one.at)
+        : removeCookie(one.at, one.bytes, changetype<usize>(name), name.length, one.at, anyCase);
     if (bytes != one.bytes) changed = true;
     one.bytes = bytes;
   }

@@ -1,7 +1,15 @@
 /** Which limits a request has: those of its tier, API, route and key; of one name, the most specific. */
 import { Table } from "./table";
 import { NO_ROUTE, OWNER_API, OWNER_KEY, OWNER_ROUTE, OWNER_TIER, SUBJECTS_OF_CALLERS } from "../wire/enums";
-import { limitDigest, limitName, limitOwner, limitOwnerKind, limitRoute, limitSubject, nameBytes } from "../wire/records";
+import {
+  limitDigest,
+  limitName,
+  limitOwner,
+  limitOwnerKind,
+  limitRoute,
+  limitSubject,
+  nameBytes,
+} from "../wire/records";
 import { keyOwnerHash, ownerHash } from "./limitOwners";
 
 /** 32 of each owner. */
@@ -12,7 +20,9 @@ let count: u32 = 0;
 /** The n-th limit of the request that was looked at last. */
 // @ts-ignore: decorator
 @inline
-export function applicable(n: u32): usize { return <usize>load<u32>(list + (<usize>n << 2)); }
+export function applicable(n: u32): usize {
+  return <usize>load<u32>(list + ((<usize>n) << 2));
+}
 
 /** Sets `applicable` and gives how many there are. `tier` 0: a request without a caller; `digest` 0: its key has no limits of its own. */
 export function findApplicable(table: Table, tier: u32, api: u32, route: i32, digest: usize): u32 {
@@ -34,7 +44,12 @@ export function findApplicable(table: Table, tier: u32, api: u32, route: i32, di
   }
   if (digest != 0) {
     for (let r = owners.first(keyOwnerHash(digest)); r != 0; r = owners.next()) {
-      if (limitOwnerKind(r) == OWNER_KEY && load<u64>(limitDigest(r)) == load<u64>(digest) && load<u64>(limitDigest(r), 8) == load<u64>(digest, 8)) supersede(r);
+      if (
+        limitOwnerKind(r) == OWNER_KEY &&
+        load<u64>(limitDigest(r)) == load<u64>(digest) &&
+        load<u64>(limitDigest(r), 8) == load<u64>(digest, 8)
+      )
+        supersede(r);
     }
   }
   if (tier == 0) dropCallers();
@@ -53,7 +68,7 @@ function supersede(record: usize): void {
   for (let i: u32 = 0; i < count; i++) {
     const other = applicable(i);
     if (nameBytes(other) == bytes && memory.compare(limitName(other), limitName(record), bytes) == 0) {
-      store<u32>(list + (<usize>i << 2), <u32>record);
+      store<u32>(list + ((<usize>i) << 2), <u32>record);
       return;
     }
   }
@@ -62,7 +77,9 @@ function supersede(record: usize): void {
 
 // @ts-ignore: decorator
 @inline
-function countsCaller(subject: u32): bool { return subject < 32 && (SUBJECTS_OF_CALLERS >> subject & 1) != 0; }
+function countsCaller(subject: u32): bool {
+  return subject < 32 && ((SUBJECTS_OF_CALLERS >> subject) & 1) != 0;
+}
 
 /** Without a caller there is nobody for limits to count. */
 function dropCallers(): void {

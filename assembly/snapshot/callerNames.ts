@@ -1,7 +1,16 @@
 /** Who is meant by a claim or a certificate: indexes of names, which a table has only when some API needs them. */
 import { AUTH_JWT, AUTH_KEY_OR_JWT, AUTH_MTLS } from "../wire/enums";
 import { count, first, next, text, textBytes } from "../wire/lists";
-import { apiAuthMode, apiJwt, consumerId, consumerIdBytes, consumerIdentities, consumerWireId, tierId, tierWireId } from "../wire/records";
+import {
+  apiAuthMode,
+  apiJwt,
+  consumerId,
+  consumerIdBytes,
+  consumerIdentities,
+  consumerWireId,
+  tierId,
+  tierWireId,
+} from "../wire/records";
 import { Manifest } from "../wire/frame";
 import { NameIndex } from "./nameIndex";
 
@@ -33,7 +42,11 @@ export class Names {
   reserve(manifest: Manifest, extra: u32, kinds: u32): bool {
     this.kinds = kinds;
     if (kinds & NAMES_IDS) {
-      if (!this.consumers.reserve(manifest.consumerCount + (manifest.consumerCount >> 4) + extra) || !this.tiers.reserve(manifest.tierCount * 2 + 256)) return false;
+      if (
+        !this.consumers.reserve(manifest.consumerCount + (manifest.consumerCount >> 4) + extra) ||
+        !this.tiers.reserve(manifest.tierCount * 2 + 256)
+      )
+        return false;
     }
     return (kinds & NAMES_IDENTITIES) == 0 || this.identities.reserve(identitiesMost(manifest, extra));
   }
@@ -56,7 +69,8 @@ export class Names {
     if (this.kinds == 0) return true;
     if (old != 0) this.removeConsumer(old);
     const wireId = consumerWireId(body);
-    if ((this.kinds & NAMES_IDS) != 0 && !this.consumers.put(consumerId(body), consumerIdBytes(body), wireId)) return false;
+    if ((this.kinds & NAMES_IDS) != 0 && !this.consumers.put(consumerId(body), consumerIdBytes(body), wireId))
+      return false;
     const list: usize = (this.kinds & NAMES_IDENTITIES) == 0 ? 0 : consumerIdentities(body);
     if (list == 0) return true;
     let item = first(list);

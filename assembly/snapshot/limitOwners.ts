@@ -34,7 +34,9 @@ export function keyOwnerHash(digest: usize): u32 {
 
 function hashOf(record: usize): u32 {
   const kind = limitOwnerKind(record);
-  return kind == OWNER_KEY ? keyOwnerHash(limitDigest(record)) : ownerHash(kind, limitOwner(record), limitRoute(record));
+  return kind == OWNER_KEY
+    ? keyOwnerHash(limitDigest(record))
+    : ownerHash(kind, limitOwner(record), limitRoute(record));
 }
 
 /** Where `first` and `next` stand. */
@@ -53,10 +55,10 @@ export class OwnerIndex {
   /** Takes memory for `records`; false when there is none. It's cleared at once: limits are few. */
   reserve(records: u32): bool {
     const slots = records + (records >> 1) + 64;
-    this.at = allocBlock(<u64>slots << 3);
+    this.at = allocBlock((<u64>slots) << 3);
     if (this.at == 0) return false;
     this.slots = slots;
-    memory.fill(this.at, 0, <usize>slots << 3);
+    memory.fill(this.at, 0, (<usize>slots) << 3);
     return true;
   }
 
@@ -76,7 +78,7 @@ export class OwnerIndex {
   @inline
   private after(slot: usize): usize {
     const n = slot + 8;
-    return n == this.at + (<usize>this.slots << 3) ? this.at : n;
+    return n == this.at + ((<usize>this.slots) << 3) ? this.at : n;
   }
 
   /** Enters a record in place of the older one of its wire id, `old` (0: none). False when the index is full. */

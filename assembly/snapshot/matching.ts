@@ -6,7 +6,16 @@
  */
 import { scratch } from "../abi/memory";
 import { isFoldable, methodBit } from "../http/methods";
-import { PATH_DECODE, PATH_FOLD, PATH_INVALID, cutBytes, decodePath, foldPath, pathBytes, scanPath } from "../http/pathSafety";
+import {
+  PATH_DECODE,
+  PATH_FOLD,
+  PATH_INVALID,
+  cutBytes,
+  decodePath,
+  foldPath,
+  pathBytes,
+  scanPath,
+} from "../http/pathSafety";
 import { AMBIGUOUS, Router, matchedApi, matchedRoute } from "./router";
 
 /** Beside those of routes.ts: what else `findPlace` may return. */
@@ -27,7 +36,14 @@ let theMethodBytes: u32 = 0;
  * Reads a host and a target (`:path`, with its query) for `findPlace`, which looks them up in the router. `anyCase`: upstreams may ignore the
  * case of paths. No target at all, as CONNECT may have none, and `*` are taken as they stand. The bytes must stay where they are meanwhile.
  */
-export function readTarget(router: Router, anyCase: bool, host: usize, hostBytes: u32, target: usize, targetBytes: u32): void {
+export function readTarget(
+  router: Router,
+  anyCase: bool,
+  host: usize,
+  hostBytes: u32,
+  target: usize,
+  targetBytes: u32,
+): void {
   theRouter = router;
   theHost = host;
   theHostBytes = hostBytes;
@@ -85,5 +101,8 @@ function readingsAgree(): bool {
   const cut = cutBytes();
   if (!leadsThere(decoded, bytes, false) || (cut < bytes && !leadsThere(decoded, cut, false))) return false;
   if (!fold) return true;
-  return leadsThere(room, foldPath(decoded, bytes, room), true) && (cut == bytes || leadsThere(room, foldPath(decoded, cut, room), true));
+  return (
+    leadsThere(room, foldPath(decoded, bytes, room), true) &&
+    (cut == bytes || leadsThere(room, foldPath(decoded, cut, room), true))
+  );
 }

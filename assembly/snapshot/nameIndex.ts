@@ -69,7 +69,13 @@ export class NameIndex {
     for (let n = this.slots; n > 0; n--) {
       const there = <usize>load<u32>(slot, 4);
       if (there == 0) return 0;
-      if (load<u32>(slot) == hash && there != REMOVED && load<u32>(slot, 8) == bytes && memory.compare(there, text, bytes) == 0) return slot;
+      if (
+        load<u32>(slot) == hash &&
+        there != REMOVED &&
+        load<u32>(slot, 8) == bytes &&
+        memory.compare(there, text, bytes) == 0
+      )
+        return slot;
       slot = this.after(slot);
     }
     return 0;

@@ -27,7 +27,7 @@ abstract class Slots {
   /** Takes memory for `records`; false when there is none. `clear` must then be called until it says that it's done. */
   reserve(records: u32): bool {
     const slots = slotsFor(records);
-    this.at = allocBlock(<u64>slots << 3);
+    this.at = allocBlock((<u64>slots) << 3);
     this.slots = slots;
     return this.at != 0;
   }
@@ -36,7 +36,7 @@ abstract class Slots {
   clear(): bool {
     const left = this.slots - this.cleared;
     const step = left < 32768 ? left : 32768;
-    memory.fill(this.at + (<usize>this.cleared << 3), 0, <usize>step << 3);
+    memory.fill(this.at + ((<usize>this.cleared) << 3), 0, (<usize>step) << 3);
     this.cleared += step;
     return this.cleared == this.slots;
   }
@@ -55,7 +55,7 @@ abstract class Slots {
   @inline
   protected after(slot: usize): usize {
     const n = slot + 8;
-    return n == this.at + (<usize>this.slots << 3) ? this.at : n;
+    return n == this.at + ((<usize>this.slots) << 3) ? this.at : n;
   }
 
   protected take(slot: usize, tag: u32, address: usize): void {
@@ -82,7 +82,13 @@ export class DigestIndex extends Slots {
     for (let n = this.slots; n > 0; n--) {
       const address = <usize>load<u32>(slot, 4);
       if (address == 0) return 0;
-      if (load<u32>(slot) == tag && address != REMOVED && load<u64>(address) == load<u64>(digest) && load<u64>(address, 8) == load<u64>(digest, 8)) return slot;
+      if (
+        load<u32>(slot) == tag &&
+        address != REMOVED &&
+        load<u64>(address) == load<u64>(digest) &&
+        load<u64>(address, 8) == load<u64>(digest, 8)
+      )
+        return slot;
       slot = this.after(slot);
     }
     return 0;
@@ -158,8 +164,7 @@ export class IdIndex extends Slots {
 
   /** The n-th slot's record, or 0: for walking all of them. */
   record(n: u32): usize {
-    const address = <usize>load<u32>(this.at + (<usize>n << 3), 4);
+    const address = <usize>load<u32>(this.at + ((<usize>n) << 3), 4);
     return address <= REMOVED ? 0 : address;
   }
 }
-

@@ -173,7 +173,8 @@ export class Router {
     for (let r: u32 = 0; r < n; r++) {
       const list = routeMethods(route);
       this.append(this.node(<u32>api | API_SPACE, routePath(route)), route, methodBits(list), list, r);
-      if (this.capitals) this.append(this.twin(<u32>api | TWIN_API_SPACE, routePath(route)), route, methodBits(list), list, r);
+      if (this.capitals)
+        this.append(this.twin(<u32>api | TWIN_API_SPACE, routePath(route)), route, methodBits(list), list, r);
       route = routeEnd(route);
     }
   }
@@ -252,7 +253,13 @@ export class Router {
     while (true) {
       const there = <usize>load<u32>(slot, 8);
       if (there == 0) return 0;
-      if (load<u32>(slot) == hash && load<u32>(slot, 4) == space && load<u32>(slot, 12) == bytes && memory.compare(there, at, bytes) == 0) return slot;
+      if (
+        load<u32>(slot) == hash &&
+        load<u32>(slot, 4) == space &&
+        load<u32>(slot, 12) == bytes &&
+        memory.compare(there, at, bytes) == 0
+      )
+        return slot;
       slot = this.after(slot);
     }
   }
@@ -262,7 +269,16 @@ export class Router {
    * METHOD_REFUSED or HOST_REFUSED and sets `matchedApi`, `matchedRoute` and `matchedRouteIndex`. `folded`: the path is in lower case, and is
    * compared with paths without regard to their case; AMBIGUOUS when that leads to several APIs or routes.
    */
-  match(host: usize, hostBytes: u32, path: usize, pathBytes: u32, bit: u32, method: usize, methodBytes: u32, folded: bool = false): u32 {
+  match(
+    host: usize,
+    hostBytes: u32,
+    path: usize,
+    pathBytes: u32,
+    bit: u32,
+    method: usize,
+    methodBytes: u32,
+    folded: bool = false,
+  ): u32 {
     matchedApi = 0;
     matchedRoute = 0;
     matchedNode = 0;
@@ -293,7 +309,12 @@ export class Router {
       while (at < end && load<u8>(at) != 0x2e) at++;
       if (at >= end) return NO_API;
       store<u8>(at - 1, 0x2a);
-      node = this.lookup(inSpace(hashOf(at - 1, <u32>(end - at) + 1), HOST_SPACE), HOST_SPACE, at - 1, <u32>(end - at) + 1);
+      node = this.lookup(
+        inSpace(hashOf(at - 1, <u32>(end - at) + 1), HOST_SPACE),
+        HOST_SPACE,
+        at - 1,
+        <u32>(end - at) + 1,
+      );
       at++;
     }
   }
@@ -310,7 +331,7 @@ export class Router {
       const c = i == bytes ? <u32>0x2f : <u32>load<u8>(path + i);
       if (c == 0x2f) {
         if (depth > deepest) break;
-        const border = borders + (<usize>depth << 3);
+        const border = borders + ((<usize>depth) << 3);
         store<u32>(border, hash);
         store<u32>(border, i, 4);
         depth++;
@@ -320,10 +341,18 @@ export class Router {
     return depth;
   }
 
-  private matchPath(hostSpace: u32, depth: u32, path: usize, bit: u32, method: usize, methodBytes: u32, twins: bool): u32 {
+  private matchPath(
+    hostSpace: u32,
+    depth: u32,
+    path: usize,
+    bit: u32,
+    method: usize,
+    methodBytes: u32,
+    twins: bool,
+  ): u32 {
     const space = hostSpace + <u32>twins;
     for (let d = depth; d > 0; d--) {
-      const border = borders + (<usize>(d - 1) << 3);
+      const border = borders + ((<usize>(d - 1)) << 3);
       const node = this.lookup(inSpace(load<u32>(border), space), space, path, load<u32>(border, 4));
       if (node == 0) continue;
       for (let item = <usize>load<u32>(node, 16); item != 0; item = load<u32>(item)) {
@@ -343,7 +372,7 @@ export class Router {
     if (count(afterTexts(apiScopes(matchedApi))) == 0) return true;
     const space = <u32>matchedApi | (twins ? TWIN_API_SPACE : API_SPACE);
     for (let d = depth; d > 0; d--) {
-      const border = borders + (<usize>(d - 1) << 3);
+      const border = borders + ((<usize>(d - 1)) << 3);
       const node = this.lookup(inSpace(load<u32>(border), space), space, path, load<u32>(border, 4));
       if (node == 0) continue;
       for (let item = <usize>load<u32>(node, 16); item != 0; item = load<u32>(item)) {
@@ -360,7 +389,8 @@ export class Router {
   allowedMethods(out: usize, max: u32): u32 {
     let n: u32 = 0;
     if (matchedNode == 0) return 0;
-    for (let item = <usize>load<u32>(matchedNode, 16); item != 0; item = load<u32>(item)) n = writeMethods(load<u32>(item, 12), out, n, max);
+    for (let item = <usize>load<u32>(matchedNode, 16); item != 0; item = load<u32>(item))
+      n = writeMethods(load<u32>(item, 12), out, n, max);
     return n;
   }
 }
@@ -369,7 +399,11 @@ export class Router {
 function hasRival(item: usize, bit: u32, method: usize, methodBytes: u32): bool {
   const record = load<u32>(item, 4);
   for (let other = <usize>load<u32>(item); other != 0; other = load<u32>(other)) {
-    if (load<u32>(other, 4) != record && takesMethod(load<u32>(other, 8), load<u32>(other, 12), bit, method, methodBytes)) return true;
+    if (
+      load<u32>(other, 4) != record &&
+      takesMethod(load<u32>(other, 8), load<u32>(other, 12), bit, method, methodBytes)
+    )
+      return true;
   }
   return false;
 }

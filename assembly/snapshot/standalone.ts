@@ -1,7 +1,17 @@
 /** A snapshot from the plugin's configuration: a manifest and its pages, loaded at once. */
 import {
-  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_NEWER, checkFrame, frameBytes, frameEpoch, frameType, frameVersion, manifestOf,
-  pageCount, pageIndex,
+  FRAME_BROKEN,
+  FRAME_GOOD,
+  FRAME_HEAD_BYTES,
+  FRAME_NEWER,
+  checkFrame,
+  frameBytes,
+  frameEpoch,
+  frameType,
+  frameVersion,
+  manifestOf,
+  pageCount,
+  pageIndex,
 } from "../wire/frame";
 import { FRAME_MANIFEST, FRAME_PAGE } from "../wire/enums";
 import { NAMES_ALL } from "./callerNames";
@@ -24,7 +34,9 @@ export function loadStandalone(snapshot: StaticArray<u8>): Table | null {
 }
 
 function frameError(state: i32): string {
-  return state == FRAME_NEWER ? "of a newer format: upgrade the plugin, or compile it with this version" : "not a snapshot, or a damaged one: compile it again";
+  return state == FRAME_NEWER
+    ? "of a newer format: upgrade the plugin, or compile it with this version"
+    : "not a snapshot, or a damaged one: compile it again";
 }
 
 function load(table: Table, at: usize, bytes: u32): string {
@@ -32,7 +44,8 @@ function load(table: Table, at: usize, bytes: u32): string {
   let state = checkFrame(at, bytes);
   if (state != FRAME_GOOD || frameType(at) != FRAME_MANIFEST) return frameError(state);
   const manifest = at;
-  if (manifestOf(manifest).pageCount > bytes || !table.reserve(manifestOf(manifest), 0, NAMES_ALL)) return "no memory for it";
+  if (manifestOf(manifest).pageCount > bytes || !table.reserve(manifestOf(manifest), 0, NAMES_ALL))
+    return "no memory for it";
   while (!table.clear()) {}
   table.epoch = frameEpoch(manifest);
   table.version = frameVersion(manifest);
@@ -40,8 +53,15 @@ function load(table: Table, at: usize, bytes: u32): string {
   const pages = manifestOf(manifest).pageCount;
   for (let page: u32 = 0; page < pages; page++) {
     state = checkFrame(at, <u32>(end - at));
-    if (state != FRAME_GOOD || frameType(at) != FRAME_PAGE || pageIndex(at) != page || pageCount(at) != pages || frameEpoch(at) != table.epoch ||
-      frameVersion(at) != table.version) return frameError(state);
+    if (
+      state != FRAME_GOOD ||
+      frameType(at) != FRAME_PAGE ||
+      pageIndex(at) != page ||
+      pageCount(at) != pages ||
+      frameEpoch(at) != table.epoch ||
+      frameVersion(at) != table.version
+    )
+      return frameError(state);
     const size = frameBytes(at) - FRAME_HEAD_BYTES;
     const records = checkRecords(at + FRAME_HEAD_BYTES, at + FRAME_HEAD_BYTES + size, false);
     if (records != RECORDS_GOOD) return frameError(records == RECORDS_NEWER ? FRAME_NEWER : FRAME_BROKEN);

@@ -42,7 +42,11 @@ export function checkRecords(at: usize, end: usize, deletes: bool): i32 {
     at = recordEnd;
     if (recordType >= SKIPPABLE) continue;
     if (recordType == 0 || recordType > COUNTER) return RECORDS_NEWER;
-    if (((recordType == DELETE || recordType == COUNTER) && !deletes) || !validRecord(recordType, recordBody, recordEnd)) return RECORDS_BROKEN;
+    if (
+      ((recordType == DELETE || recordType == COUNTER) && !deletes) ||
+      !validRecord(recordType, recordBody, recordEnd)
+    )
+      return RECORDS_BROKEN;
   }
   return RECORDS_GOOD;
 }
@@ -78,23 +82,37 @@ export class Table {
   /** Takes memory for the indexes of a snapshot, of these names too, with room for `extra` more records each of keys and consumers. */
   reserve(manifest: Manifest, extra: u32, names: u32 = 0): bool {
     this.snapshotBytes = manifest.totalBytes;
-    return this.keys.reserve(manifest.keyCount + (manifest.keyCount >> 4) + extra) &&
+    return (
+      this.keys.reserve(manifest.keyCount + (manifest.keyCount >> 4) + extra) &&
       this.consumers.reserve(manifest.consumerCount + (manifest.consumerCount >> 4) + extra) &&
       this.tiers.reserve(manifest.tierCount * 2 + 256) &&
       this.apis.reserve(manifest.apiCount * 2 + 256) &&
-      this.limits.reserve(limitsMost(manifest, extra)) && this.limitOwners.reserve(limitsMost(manifest, extra)) &&
-      this.names.reserve(manifest, extra, names);
+      this.limits.reserve(limitsMost(manifest, extra)) &&
+      this.limitOwners.reserve(limitsMost(manifest, extra)) &&
+      this.names.reserve(manifest, extra, names)
+    );
   }
 
   /** Clears a part of the reserved indexes; true when all are clear. */
   clear(): bool {
     switch (this.clearing) {
-      case 0: if (this.keys.clear()) this.clearing = 1; return false;
-      case 1: if (this.consumers.clear()) this.clearing = 2; return false;
-      case 2: if (this.tiers.clear()) this.clearing = 3; return false;
-      case 3: if (this.apis.clear()) this.clearing = 4; return false;
-      case 4: if (this.limits.clear()) this.clearing = 5; return false;
-      default: return this.names.clear();
+      case 0:
+        if (this.keys.clear()) this.clearing = 1;
+        return false;
+      case 1:
+        if (this.consumers.clear()) this.clearing = 2;
+        return false;
+      case 2:
+        if (this.tiers.clear()) this.clearing = 3;
+        return false;
+      case 3:
+        if (this.apis.clear()) this.clearing = 4;
+        return false;
+      case 4:
+        if (this.limits.clear()) this.clearing = 5;
+        return false;
+      default:
+        return this.names.clear();
     }
   }
 
@@ -150,23 +168,43 @@ export class Table {
 
   private take(type: u32, body: usize): bool {
     switch (type) {
-      case KEY: return this.keys.put(body);
-      case CONSUMER: return this.names.putConsumer(body, this.consumers.get(consumerWireId(body))) && this.consumers.put(body);
-      case TIER: return this.names.putTier(body, this.tiers.get(tierWireId(body))) && this.tiers.put(body);
-      case LIMIT: return this.limitOwners.put(body, this.limits.get(limitId(body))) && this.limits.put(body);
-      case API: this.apisChanged = true; return this.hasNames(body) && this.apis.put(body);
-      case DELETE: this.remove(deleteKind(body), deleteWhat(body)); return true;
-      default: return true;
+      case KEY:
+        return this.keys.put(body);
+      case CONSUMER:
+        return this.names.putConsumer(body, this.consumers.get(consumerWireId(body))) && this.consumers.put(body);
+      case TIER:
+        return this.names.putTier(body, this.tiers.get(tierWireId(body))) && this.tiers.put(body);
+      case LIMIT:
+        return this.limitOwners.put(body, this.limits.get(limitId(body))) && this.limits.put(body);
+      case API:
+        this.apisChanged = true;
+        return this.hasNames(body) && this.apis.put(body);
+      case DELETE:
+        this.remove(deleteKind(body), deleteWhat(body));
+        return true;
+      default:
+        return true;
     }
   }
 
   private remove(kind: u32, what: usize): void {
     switch (kind) {
-      case KEY: this.keys.remove(what); break;
-      case CONSUMER: this.removeConsumer(load<u32>(what)); break;
-      case TIER: this.removeTier(load<u32>(what)); break;
-      case LIMIT: this.removeLimit(load<u32>(what)); break;
-      case API: this.apisChanged = true; this.apis.remove(load<u32>(what)); break;
+      case KEY:
+        this.keys.remove(what);
+        break;
+      case CONSUMER:
+        this.removeConsumer(load<u32>(what));
+        break;
+      case TIER:
+        this.removeTier(load<u32>(what));
+        break;
+      case LIMIT:
+        this.removeLimit(load<u32>(what));
+        break;
+      case API:
+        this.apisChanged = true;
+        this.apis.remove(load<u32>(what));
+        break;
     }
   }
 

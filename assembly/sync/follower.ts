@@ -7,7 +7,17 @@ import { mark, release, scratch } from "../abi/memory";
 import { monotonicNs } from "../abi/wasi";
 import { Head, SharedState } from "../gateway/sharedState";
 import {
-  FRAME_GOOD, FRAME_HEAD_BYTES, Manifest, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
+  FRAME_GOOD,
+  FRAME_HEAD_BYTES,
+  Manifest,
+  checkFrame,
+  frameBase,
+  frameBytes,
+  frameEpoch,
+  frameHasMore,
+  frameType,
+  frameVersion,
+  pageCount,
   pageIndex,
 } from "../wire/frame";
 import { COUNTER, FRAME_DELTA, FRAME_PAGE } from "../wire/enums";
@@ -51,7 +61,14 @@ function renewCounters(counters: Counters, at: usize, end: usize): void {
   while (at < end && readRecord(at, end)) {
     at = recordEnd;
     const body = recordBody;
-    if (recordType == COUNTER) counters.renew(counterLimit(body), load<u64>(counterSubject(body)), load<u64>(counterSubject(body), 8), counterGeneration(body), monotonicNs());
+    if (recordType == COUNTER)
+      counters.renew(
+        counterLimit(body),
+        load<u64>(counterSubject(body)),
+        load<u64>(counterSubject(body), 8),
+        counterGeneration(body),
+        monotonicNs(),
+      );
   }
 }
 
@@ -72,20 +89,34 @@ export class Follower {
   private names: u32 = 0;
   private brokenGeneration: u32 = 0;
 
-  constructor(private state: SharedState, private counters: Counters) {}
+  constructor(
+    private state: SharedState,
+    private counters: Counters,
+  ) {}
 
   /** Whether the head is ahead of the table. */
   behind(): bool {
     const head = this.state.head;
     if (head.generation == 0 || head.generation == this.brokenGeneration) return false;
     const table = this.state.table;
-    return table == null || this.rebuild || this.generation != head.generation || table.version < head.version || this.cursor.end != 0;
+    return (
+      table == null ||
+      this.rebuild ||
+      this.generation != head.generation ||
+      table.version < head.version ||
+      this.cursor.end != 0
+    );
   }
 
   /** Whether the table is all that the head says. */
   upToDate(): bool {
     const table = this.state.table;
-    return table != null && this.generation == this.state.head.generation && this.cursor.end == 0 && table.version >= this.state.head.version;
+    return (
+      table != null &&
+      this.generation == this.state.head.generation &&
+      this.cursor.end == 0 &&
+      table.version >= this.state.head.version
+    );
   }
 
   /** Works for one slice. True when there is more to do at once. */
@@ -93,7 +124,8 @@ export class Follower {
     if (!this.state.serving || !this.behind()) return false;
     const until = monotonicNs() + SLICE_NS;
     const table = this.state.table;
-    if (table != null && !this.rebuild && this.generation == this.state.head.generation) return this.goAlong(table, until);
+    if (table != null && !this.rebuild && this.generation == this.state.head.generation)
+      return this.goAlong(table, until);
     return this.build(until);
   }
 
@@ -205,9 +237,16 @@ export class Follower {
       if (!getShared(n.start, n.bytes)) return STEP_BROKEN;
       const frame = value();
       const bytes = valueBytes();
-      if (checkFrame(frame, bytes) != FRAME_GOOD || frameType(frame) != FRAME_PAGE || frameEpoch(frame) != head.epoch ||
-        frameVersion(frame) != head.baseVersion || pageIndex(frame) != cursor.page || pageCount(frame) != head.pages ||
-        checkRecords(frame + FRAME_HEAD_BYTES, frame + frameBytes(frame), false) != RECORDS_GOOD) return STEP_BROKEN;
+      if (
+        checkFrame(frame, bytes) != FRAME_GOOD ||
+        frameType(frame) != FRAME_PAGE ||
+        frameEpoch(frame) != head.epoch ||
+        frameVersion(frame) != head.baseVersion ||
+        pageIndex(frame) != cursor.page ||
+        pageCount(frame) != head.pages ||
+        checkRecords(frame + FRAME_HEAD_BYTES, frame + frameBytes(frame), false) != RECORDS_GOOD
+      )
+        return STEP_BROKEN;
       const payload = frameBytes(frame) - FRAME_HEAD_BYTES;
       if (payload > 0) {
         const at = table.region(payload);
@@ -253,7 +292,12 @@ export class Follower {
       while (cursor.offset < bytes) {
         if (monotonicNs() > until) return STEP_MORE;
         const frame = chunk + cursor.offset;
-        if (checkFrame(frame, bytes - cursor.offset) != FRAME_GOOD || frameType(frame) != FRAME_DELTA || frameEpoch(frame) != head.epoch) return STEP_BROKEN;
+        if (
+          checkFrame(frame, bytes - cursor.offset) != FRAME_GOOD ||
+          frameType(frame) != FRAME_DELTA ||
+          frameEpoch(frame) != head.epoch
+        )
+          return STEP_BROKEN;
         // A delta holds final states, so one that begins before the table's version may be applied again; one that begins after it may not.
         if (frameBase(frame) > table.version) return STEP_BROKEN;
         const size = frameBytes(frame);

@@ -6,11 +6,32 @@ import { OK, callResponseBody, getShared, setShared, value, valueBytes } from ".
 import { mark, release } from "../abi/memory";
 import { ControlCall } from "../gateway/controlCall";
 import { callPage, callReport, callWatch, responseStatus } from "../gateway/controlClient";
-import { Head, STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE, SharedState } from "../gateway/sharedState";
+import {
+  Head,
+  STATUS_BROKEN,
+  STATUS_NEWER_FORMAT,
+  STATUS_OK,
+  STATUS_REFUSED,
+  STATUS_UNREACHABLE,
+  SharedState,
+} from "../gateway/sharedState";
 import { appendLog } from "./deltaLog";
 import {
-  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MAX_BYTES, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore,
-  frameType, frameVersion, manifestOf, pageCount, pageIndex,
+  FRAME_BROKEN,
+  FRAME_GOOD,
+  FRAME_HEAD_BYTES,
+  FRAME_MAX_BYTES,
+  FRAME_NEWER,
+  checkFrame,
+  frameBase,
+  frameBytes,
+  frameEpoch,
+  frameHasMore,
+  frameType,
+  frameVersion,
+  manifestOf,
+  pageCount,
+  pageIndex,
 } from "../wire/frame";
 import { LeaderLock } from "./leaderLock";
 import { Workers } from "../gateway/workers";
@@ -68,7 +89,10 @@ export class Leader {
   /** the last state that was logged */
   private said: u32 = NEVER;
 
-  constructor(private state: SharedState, private workers: Workers) {
+  constructor(
+    private state: SharedState,
+    private workers: Workers,
+  ) {
     this.lock = new LeaderLock(state, workers);
     this.stage = new SnapshotStaging(state);
   }
@@ -90,11 +114,19 @@ export class Leader {
     }
     if (!this.call.mayStart(now)) return;
     this.heedResync();
-    if (this.stage.active) this.start(now, PAGE, this.state.timeoutMs, callPage(this.state, this.stage.nextPage, this.stage.epoch, this.stage.version));
+    if (this.stage.active)
+      this.start(
+        now,
+        PAGE,
+        this.state.timeoutMs,
+        callPage(this.state, this.stage.nextPage, this.stage.epoch, this.stage.version),
+      );
     else this.watch(now);
   }
 
-  get leads(): bool { return this.leading; }
+  get leads(): bool {
+    return this.leading;
+  }
 
   /** Whether control failed lately, so that the next call is still some time away. */
   waiting(now: u64): bool {
@@ -130,7 +162,8 @@ export class Leader {
 
   private begin(): void {
     this.leading = true;
-    if (!this.state.readHead() && this.state.head.generation == 0) memory.fill(changetype<usize>(this.state.head), 0, offsetof<Head>());
+    if (!this.state.readHead() && this.state.head.generation == 0)
+      memory.fill(changetype<usize>(this.state.head), 0, offsetof<Head>());
     this.state.head.term++;
     this.state.writeHead();
     this.call.answered();
@@ -154,7 +187,8 @@ export class Leader {
   private heedResync(): void {
     const generation = this.state.head.generation;
     const n = this.state.name("resync");
-    if (generation != 0 && getShared(n.start, n.bytes) && valueBytes() == 4 && load<u32>(value()) == generation) this.fresh = true;
+    if (generation != 0 && getShared(n.start, n.bytes) && valueBytes() == 4 && load<u32>(value()) == generation)
+      this.fresh = true;
   }
 
   // ---- calls ---------------------------------------------------------------------------------------------------------------------------
@@ -175,9 +209,15 @@ export class Leader {
     const head = this.state.head;
     const have = head.generation != 0 && !this.fresh;
     // The first watch after a silence answers at once, so that it's known whether control is there.
-    const waitMs = head.contactNs == 0 || head.status != STATUS_OK || this.state.unprovenSinceNs != 0 ? 0 : this.state.waitMs;
+    const waitMs =
+      head.contactNs == 0 || head.status != STATUS_OK || this.state.unprovenSinceNs != 0 ? 0 : this.state.waitMs;
     this.takeStock(now);
-    this.start(now, WATCH, waitMs + this.state.timeoutMs, callWatch(this.state, this.workers, have ? head.epoch : 0, have ? head.version : 0, waitMs));
+    this.start(
+      now,
+      WATCH,
+      waitMs + this.state.timeoutMs,
+      callWatch(this.state, this.workers, have ? head.epoch : 0, have ? head.version : 0, waitMs),
+    );
   }
 
   /** Between watches: tells control what the workers have applied, when that has changed. */
@@ -218,12 +258,27 @@ export class Leader {
       this.call.retry.atNs = now + RETRY_LEAST_NS;
     } else if (status == 429) {
       // Another VM would be refused as well: it's the gateway that is one too many.
-      this.failed(now, STATUS_REFUSED, "429: the gateway token has as many gateways as it may have; raise TOLLGATE_GATEWAYS_PER_TOKEN");
+      this.failed(
+        now,
+        STATUS_REFUSED,
+        "429: the gateway token has as many gateways as it may have; raise TOLLGATE_GATEWAYS_PER_TOKEN",
+      );
     } else if (status == 401 || status == 403) {
-      this.failed(now, STATUS_REFUSED, status == 401 ? "401: the gateway token is refused" : "403: the gateway token is of another environment, or a gateway of another group has this gateway's id");
+      this.failed(
+        now,
+        STATUS_REFUSED,
+        status == 401
+          ? "401: the gateway token is refused"
+          : "403: the gateway token is of another environment, or a gateway of another group has this gateway's id",
+      );
       this.abstainUntilNs = now + ABSTAIN_NS;
       this.resign();
-    } else this.failed(now, STATUS_UNREACHABLE, status == 0 ? "no answer" : "an error status, of control or of Envoy in its place");
+    } else
+      this.failed(
+        now,
+        STATUS_UNREACHABLE,
+        status == 0 ? "no answer" : "an error status, of control or of Envoy in its place",
+      );
     return true;
   }
 
@@ -234,7 +289,15 @@ export class Leader {
     this.call.failed(now);
     if (this.said != status) {
       this.said = status;
-      warn(say("sync of environment ").array(this.state.environment).add(" with ").array(this.state.cluster).add(" failed (").add(why).add("); what is loaded stays in force"));
+      warn(
+        say("sync of environment ")
+          .array(this.state.environment)
+          .add(" with ")
+          .array(this.state.cluster)
+          .add(" failed (")
+          .add(why)
+          .add("); what is loaded stays in force"),
+      );
     }
     // What the failed answer has changed in the head so far is thrown away.
     if ((this.state.readHead() || this.state.head.generation == 0) && this.state.head.status != status) {
@@ -264,7 +327,8 @@ export class Leader {
   }
 
   private refuse(now: u64, frameState: i32): bool {
-    if (frameState == FRAME_NEWER) this.failed(now, STATUS_NEWER_FORMAT, "control speaks a newer format: upgrade the plugin");
+    if (frameState == FRAME_NEWER)
+      this.failed(now, STATUS_NEWER_FORMAT, "control speaks a newer format: upgrade the plugin");
     else this.failed(now, STATUS_BROKEN, "a broken answer");
     return false;
   }
@@ -289,7 +353,8 @@ export class Leader {
       // Its head says how much to copy; what it says is believed only once the whole frame is there.
       if (left < FRAME_HEAD_BYTES || !callResponseBody(offset, FRAME_HEAD_BYTES)) return this.refuse(now, FRAME_BROKEN);
       const size = frameBytes(value());
-      if (size < FRAME_HEAD_BYTES || size > FRAME_MAX_BYTES || size > left || !callResponseBody(offset, size)) return this.refuse(now, FRAME_BROKEN);
+      if (size < FRAME_HEAD_BYTES || size > FRAME_MAX_BYTES || size > left || !callResponseBody(offset, size))
+        return this.refuse(now, FRAME_BROKEN);
       const frame = value();
       const state = checkFrame(frame, valueBytes());
       if (state != FRAME_GOOD) return this.refuse(now, state);
@@ -327,7 +392,11 @@ export class Leader {
 
   private beginStage(frame: usize, now: u64): bool {
     const manifest = manifestOf(frame);
-    if (manifest.pageCount == 0 || manifest.pageCount > PAGES_MAX || manifest.totalBytes > <u64>manifest.pageCount * FRAME_MAX_BYTES) {
+    if (
+      manifest.pageCount == 0 ||
+      manifest.pageCount > PAGES_MAX ||
+      manifest.totalBytes > <u64>manifest.pageCount * FRAME_MAX_BYTES
+    ) {
       return this.refuse(now, FRAME_BROKEN);
     }
     this.fresh = false;
@@ -341,8 +410,15 @@ export class Leader {
     const frame = value();
     const state = checkFrame(frame, valueBytes());
     if (state != FRAME_GOOD) return this.pageFailed(now, state);
-    if (frameType(frame) != FRAME_PAGE || frameBytes(frame) != bodyBytes || frameEpoch(frame) != stage.epoch || frameVersion(frame) != stage.version ||
-      pageIndex(frame) != stage.nextPage || pageCount(frame) != stage.manifest.pageCount) return this.pageFailed(now, FRAME_BROKEN);
+    if (
+      frameType(frame) != FRAME_PAGE ||
+      frameBytes(frame) != bodyBytes ||
+      frameEpoch(frame) != stage.epoch ||
+      frameVersion(frame) != stage.version ||
+      pageIndex(frame) != stage.nextPage ||
+      pageCount(frame) != stage.manifest.pageCount
+    )
+      return this.pageFailed(now, FRAME_BROKEN);
     const records = checkRecords(frame + FRAME_HEAD_BYTES, frame + bodyBytes, false);
     if (records != RECORDS_GOOD) return this.pageFailed(now, records == RECORDS_NEWER ? FRAME_NEWER : FRAME_BROKEN);
     const n = this.state.pageName(stage.generation, stage.nextPage);

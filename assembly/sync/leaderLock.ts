@@ -17,7 +17,10 @@ const RENEW_NS: u64 = 2_000_000_000;
 const ALWAYS: u32 = 0;
 
 export class LeaderLock {
-  constructor(private state: SharedState, private workers: Workers) {}
+  constructor(
+    private state: SharedState,
+    private workers: Workers,
+  ) {}
 
   private deadlineNs: u64 = 0;
 
@@ -29,8 +32,12 @@ export class LeaderLock {
     if (getShared(n.start, n.bytes)) {
       expected = cas();
       // A deadline further away than a lease is long is nobody's.
-      if (valueBytes() == LEASE_BYTES && load<u64>(value()) != this.workers.identity && load<u64>(value(), 8) > now &&
-        load<u64>(value(), 8) - now <= LEASE_NS) {
+      if (
+        valueBytes() == LEASE_BYTES &&
+        load<u64>(value()) != this.workers.identity &&
+        load<u64>(value(), 8) > now &&
+        load<u64>(value(), 8) - now <= LEASE_NS
+      ) {
         this.deadlineNs = 0;
         return false;
       }

@@ -21,22 +21,34 @@ export class SnapshotStaging {
 
   // @ts-ignore: decorator
   @inline
-  get epoch(): u64 { return load<u64>(this.at); }
+  get epoch(): u64 {
+    return load<u64>(this.at);
+  }
   // @ts-ignore: decorator
   @inline
-  get version(): u64 { return load<u64>(this.at, 8); }
+  get version(): u64 {
+    return load<u64>(this.at, 8);
+  }
   // @ts-ignore: decorator
   @inline
-  get generation(): u32 { return load<u32>(this.at, 16); }
+  get generation(): u32 {
+    return load<u32>(this.at, 16);
+  }
   // @ts-ignore: decorator
   @inline
-  get nextPage(): u32 { return load<u32>(this.at, 20); }
+  get nextPage(): u32 {
+    return load<u32>(this.at, 20);
+  }
   // @ts-ignore: decorator
   @inline
-  get manifest(): Manifest { return changetype<Manifest>(this.at + 24); }
+  get manifest(): Manifest {
+    return changetype<Manifest>(this.at + 24);
+  }
   // @ts-ignore: decorator
   @inline
-  get leastVersion(): u64 { return load<u64>(this.at, 64); }
+  get leastVersion(): u64 {
+    return load<u64>(this.at, 64);
+  }
 
   free(): void {
     heap.free(this.at);
@@ -71,7 +83,10 @@ export class SnapshotStaging {
   /** Takes over what a predecessor had begun, if it continues the state. */
   resume(): void {
     const n = this.state.name("stage");
-    this.active = getShared(n.start, n.bytes) && valueBytes() == STAGE_BYTES && load<u32>(value(), 16) == this.state.head.generation + 1 &&
+    this.active =
+      getShared(n.start, n.bytes) &&
+      valueBytes() == STAGE_BYTES &&
+      load<u32>(value(), 16) == this.state.head.generation + 1 &&
       load<u32>(value(), 20) > 0;
     if (this.active) memory.copy(this.at, value(), STAGE_BYTES);
   }

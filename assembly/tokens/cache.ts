@@ -60,25 +60,27 @@ export class TokenCache {
   prepare(): void {
     if (this.entries != 0) return;
     this.entries = allocBlock(<u64>PLACES * ENTRY_BYTES);
-    this.buckets = allocBlock(<u64>BUCKETS << 2);
+    this.buckets = allocBlock((<u64>BUCKETS) << 2);
     if (this.entries == 0 || this.buckets == 0) {
       this.free();
       return;
     }
     memory.fill(this.entries, 0, <usize>PLACES * ENTRY_BYTES);
-    memory.fill(this.buckets, 0, <usize>BUCKETS << 2);
+    memory.fill(this.buckets, 0, (<usize>BUCKETS) << 2);
     for (let i: i32 = PLACES - 1; i >= 0; i--) this.putFree(this.place(i));
   }
 
   // @ts-ignore: decorator
   @inline
-  private place(i: u32): TokenEntry { return changetype<TokenEntry>(this.entries + <usize>i * ENTRY_BYTES); }
+  private place(i: u32): TokenEntry {
+    return changetype<TokenEntry>(this.entries + <usize>i * ENTRY_BYTES);
+  }
 
   // @ts-ignore: decorator
   @inline
   private bucket(a: u64, b: u64): usize {
     const hash = (a ^ (b * 0x9e3779b97f4a7c15)) * 0xc4ceb9fe1a85ec53;
-    return this.buckets + (<usize>(<u32>(hash >> 32) & (BUCKETS - 1)) << 2);
+    return this.buckets + ((<usize>(<u32>(hash >> 32) & (BUCKETS - 1))) << 2);
   }
 
   find(a: u64, b: u64): TokenEntry | null {
@@ -181,7 +183,7 @@ export class TokenCache {
   /** Forgets all callers: wire ids mean something else from now on. */
   clear(): void {
     if (this.entries == 0) return;
-    memory.fill(this.buckets, 0, <usize>BUCKETS << 2);
+    memory.fill(this.buckets, 0, (<usize>BUCKETS) << 2);
     this.free_ = 0;
     for (let i: i32 = PLACES - 1; i >= 0; i--) this.putFree(this.place(i));
     this.count = 0;

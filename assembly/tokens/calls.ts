@@ -9,12 +9,38 @@ import { Patience } from "../gateway/adaptiveTimeout";
 import { ControlCall } from "../gateway/controlCall";
 import { callPost, responseStatus } from "../gateway/controlClient";
 import { SharedState } from "../gateway/sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameTimeMs, frameType, frameVersion, sealFrame } from "../wire/frame";
 import {
-  ANSWER_BYTES, ASKS_MOST, ASK_BYTES, SCOPES_MOST_BYTES, answerExpiresMs, answerRefreshMs, answerToken, answerTokenBytes, answerVerdict,
-  answersWhole, tokenSound, writeAsk,
+  FRAME_GOOD,
+  FRAME_HEAD_BYTES,
+  checkFrame,
+  frameBase,
+  frameBytes,
+  frameTimeMs,
+  frameType,
+  frameVersion,
+  sealFrame,
+} from "../wire/frame";
+import {
+  ANSWER_BYTES,
+  ASKS_MOST,
+  ASK_BYTES,
+  SCOPES_MOST_BYTES,
+  answerExpiresMs,
+  answerRefreshMs,
+  answerToken,
+  answerTokenBytes,
+  answerVerdict,
+  answersWhole,
+  tokenSound,
+  writeAsk,
 } from "../wire/tokenMessages";
-import { FRAME_TOKENS, FRAME_TOKENS_ANSWER, TOKEN_VERDICT_GRANTED, TOKEN_VERDICT_OFF, TOKEN_VERDICT_TOO_LARGE } from "../wire/enums";
+import {
+  FRAME_TOKENS,
+  FRAME_TOKENS_ANSWER,
+  TOKEN_VERDICT_GRANTED,
+  TOKEN_VERDICT_OFF,
+  TOKEN_VERDICT_TOO_LARGE,
+} from "../wire/enums";
 import { ClockBounds } from "../limits/clockBounds";
 import { TOKENS_FAILED, TOKENS_OK, info, say, warn } from "../telemetry";
 import { ANSWER_OFF, ANSWER_REFUSED, ANSWER_TOKEN, ASKED, TokenCache, TokenEntry } from "./cache";
@@ -65,7 +91,15 @@ export class TokenCalls {
   /** Asks for a caller's token with the next call. False: there are too many asks at once. */
   ask(entry: TokenEntry, consumer: u32, tier: u32, kind: u32, scopes: usize): bool {
     if (this.gathering == 0 || this.gathered == ASKS_MOST || this.gatheredBytes > ASKS_MOST_BYTES) return false;
-    this.gatheredBytes += writeAsk(this.gathering + HEAD_BYTES + this.gatheredBytes, entry.idA, entry.idB, consumer, tier, kind, scopes);
+    this.gatheredBytes += writeAsk(
+      this.gathering + HEAD_BYTES + this.gatheredBytes,
+      entry.idA,
+      entry.idB,
+      consumer,
+      tier,
+      kind,
+      scopes,
+    );
     this.gathered++;
     entry.flags |= ASKED;
     if (!this.wakeAsked && !this.call.inFlight) {
@@ -93,9 +127,17 @@ export class TokenCalls {
     store<u32>(body + FRAME_HEAD_BYTES, 0, 4);
     sealFrame(body, FRAME_TOKENS, payload, table.epoch, ++this.seq, this.lane);
     const room = mark();
-    const token = callPost(this.state, "tokens", table.epoch, body, FRAME_HEAD_BYTES + payload, this.patience.timeoutMs);
+    const token = callPost(
+      this.state,
+      "tokens",
+      table.epoch,
+      body,
+      FRAME_HEAD_BYTES + payload,
+      this.patience.timeoutMs,
+    );
     release(room);
-    if (!this.call.started(token, now, this.patience.timeoutMs)) this.failed(now, "Envoy has no such cluster, or refused the call");
+    if (!this.call.started(token, now, this.patience.timeoutMs))
+      this.failed(now, "Envoy has no such cluster, or refused the call");
   }
 
   /** The root on which the call was made is no more. */
@@ -106,7 +148,9 @@ export class TokenCalls {
   }
 
   /** When calls began to fail, monotonic nanoseconds; 0 = the last one was answered. */
-  get failingSinceNs(): u64 { return this.call.failingSinceNs; }
+  get failingSinceNs(): u64 {
+    return this.call.failingSinceNs;
+  }
 
   /** The call's answer came, or its failure (`headers` 0). True when it was this one's: the caller pumps once those who waited went on. */
   answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
@@ -126,7 +170,15 @@ export class TokenCalls {
     this.state.meter.count(TOKENS_FAILED);
     this.patience.failed();
     if (!this.call.failed(now)) return;
-    warn(say("internal tokens of environment ").array(this.state.environment).add(" from ").array(this.state.cluster).add(" failed (").add(why).add("); it is tried again"));
+    warn(
+      say("internal tokens of environment ")
+        .array(this.state.environment)
+        .add(" from ")
+        .array(this.state.cluster)
+        .add(" failed (")
+        .add(why)
+        .add("); it is tried again"),
+    );
   }
 
   /** Whose tokens were asked for may be asked for again. */
@@ -151,15 +203,23 @@ export class TokenCalls {
   private take(bodyBytes: u32, now: u64): bool {
     if (bodyBytes < HEAD_BYTES || !callResponseBody(0, bodyBytes)) return false;
     const frame = value();
-    if (checkFrame(frame, valueBytes()) != FRAME_GOOD || frameType(frame) != FRAME_TOKENS_ANSWER || frameVersion(frame) != this.seq ||
-      frameBase(frame) != this.lane || frameBytes(frame) < HEAD_BYTES || load<u32>(frame, FRAME_HEAD_BYTES) != this.sentAsks) return false;
+    if (
+      checkFrame(frame, valueBytes()) != FRAME_GOOD ||
+      frameType(frame) != FRAME_TOKENS_ANSWER ||
+      frameVersion(frame) != this.seq ||
+      frameBase(frame) != this.lane ||
+      frameBytes(frame) < HEAD_BYTES ||
+      load<u32>(frame, FRAME_HEAD_BYTES) != this.sentAsks
+    )
+      return false;
     let answer = frame + HEAD_BYTES;
     if (!answersWhole(answer, frame + frameBytes(frame), this.sentAsks)) return false;
     this.clock.learn(frameTimeMs(frame), this.call.sentNs, now);
     let ask = this.sent + HEAD_BYTES;
     for (let n = this.sentAsks; n > 0; n--) {
       const entry = this.cache.find(load<u64>(ask), load<u64>(ask, 8));
-      if (entry != null && load<u64>(answer) == entry.idA && load<u64>(answer, 8) == entry.idB) this.takeOne(entry, answer, now);
+      if (entry != null && load<u64>(answer) == entry.idA && load<u64>(answer, 8) == entry.idB)
+        this.takeOne(entry, answer, now);
       ask += ASK_BYTES + load<u16>(ask, 26);
       answer += ANSWER_BYTES + answerTokenBytes(answer);
     }
@@ -168,7 +228,11 @@ export class TokenCalls {
 
   private takeOne(entry: TokenEntry, answer: usize, now: u64): void {
     const verdict = answerVerdict(answer);
-    if (verdict == TOKEN_VERDICT_GRANTED && tokenSound(answer) && this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))) {
+    if (
+      verdict == TOKEN_VERDICT_GRANTED &&
+      tokenSound(answer) &&
+      this.cache.keep(entry, answerToken(answer), answerTokenBytes(answer))
+    ) {
       entry.answer = ANSWER_TOKEN;
       const expiresMs = answerExpiresMs(answer);
       entry.endNs = this.clock.earliestNs(expiresMs > MARGIN_MS ? expiresMs - MARGIN_MS : 0);
@@ -179,7 +243,12 @@ export class TokenCalls {
     entry.bytes = 0;
     entry.answer = verdict == TOKEN_VERDICT_OFF ? ANSWER_OFF : ANSWER_REFUSED;
     entry.retryNs = now + (verdict == TOKEN_VERDICT_OFF ? OFF_NS : REFUSED_NS);
-    if (verdict == TOKEN_VERDICT_TOO_LARGE) warn(say("an internal token of environment ").array(this.state.environment).add(" would be too large for a header: its consumer has too many claims"));
+    if (verdict == TOKEN_VERDICT_TOO_LARGE)
+      warn(
+        say("an internal token of environment ")
+          .array(this.state.environment)
+          .add(" would be too large for a header: its consumer has too many claims"),
+      );
   }
 
   free(): void {

@@ -14,7 +14,17 @@ import { random64 } from "../abi/wasi";
 import { ControlCall } from "../gateway/controlCall";
 import { callPost, responseStatus } from "../gateway/controlClient";
 import { SharedState } from "../gateway/sharedState";
-import { FRAME_GOOD, FRAME_HEAD_BYTES, checkFrame, frameBase, frameBytes, frameEpoch, frameType, frameVersion, sealFrame } from "../wire/frame";
+import {
+  FRAME_GOOD,
+  FRAME_HEAD_BYTES,
+  checkFrame,
+  frameBase,
+  frameBytes,
+  frameEpoch,
+  frameType,
+  frameVersion,
+  sealFrame,
+} from "../wire/frame";
 import { Usage, written } from "./usageCells";
 import { FRAME_USAGE, FRAME_USAGE_ANSWER } from "../wire/enums";
 import { NO_SLOT, SLOTS, Workers } from "../gateway/workers";
@@ -51,7 +61,11 @@ export class Outbox {
   /** this VM leads: it also sends what VMs that are gone have left */
   private leads: bool = false;
 
-  constructor(private state: SharedState, private workers: Workers, private usage: Usage) {}
+  constructor(
+    private state: SharedState,
+    private workers: Workers,
+    private usage: Usage,
+  ) {}
 
   /** Makes a batch when one is due, and sends what is there. The effective context must be the runtime's owner. */
   pump(leads: bool, now: u64): void {
@@ -139,7 +153,11 @@ export class Outbox {
     store<u32>(frame + FRAME_HEAD_BYTES, written);
     store<u32>(frame + FRAME_HEAD_BYTES, 0, 4);
     sealFrame(frame, FRAME_USAGE, bytes, this.state.tableEpoch, this.next, this.lane);
-    const n = this.state.name("o").num(this.place).byte(0x2f).num(this.next % BATCHES);
+    const n = this.state
+      .name("o")
+      .num(this.place)
+      .byte(0x2f)
+      .num(this.next % BATCHES);
     if (setShared(n.start, n.bytes, frame, FRAME_HEAD_BYTES + bytes, 0) == OK) {
       this.next++;
       this.writeMeta(this.place, this.lane, this.oldest, this.next, 0);
@@ -161,7 +179,11 @@ export class Outbox {
       } else if (!this.findOrphans(now)) return;
     }
     const room = mark();
-    const n = this.state.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
+    const n = this.state
+      .name("o")
+      .num(this.sendPlace)
+      .byte(0x2f)
+      .num(this.sendOldest % BATCHES);
     if (!getShared(n.start, n.bytes) || !this.isSent()) {
       // Spoiled by somebody else: it can't be sent.
       this.state.meter.count(USAGE_FAILED);
@@ -188,8 +210,14 @@ export class Outbox {
   answered(token: u32, headers: u32, bodyBytes: u32, now: u64): bool {
     if (!this.call.takes(token)) return false;
     const status = headers == 0 ? 0 : responseStatus();
-    if (status == 200 && bodyBytes >= FRAME_HEAD_BYTES && callResponseBody(0, FRAME_HEAD_BYTES) && checkFrame(value(), valueBytes()) == FRAME_GOOD &&
-      frameType(value()) == FRAME_USAGE_ANSWER && frameVersion(value()) == this.sendOldest) {
+    if (
+      status == 200 &&
+      bodyBytes >= FRAME_HEAD_BYTES &&
+      callResponseBody(0, FRAME_HEAD_BYTES) &&
+      checkFrame(value(), valueBytes()) == FRAME_GOOD &&
+      frameType(value()) == FRAME_USAGE_ANSWER &&
+      frameVersion(value()) == this.sendOldest
+    ) {
       this.call.answered();
       this.state.meter.count(USAGE_OK);
       this.acknowledged();
@@ -203,7 +231,11 @@ export class Outbox {
   }
 
   private acknowledged(): void {
-    const n = this.state.name("o").num(this.sendPlace).byte(0x2f).num(this.sendOldest % BATCHES);
+    const n = this.state
+      .name("o")
+      .num(this.sendPlace)
+      .byte(0x2f)
+      .num(this.sendOldest % BATCHES);
     if (getShared(n.start, n.bytes) && this.isSent()) setShared(n.start, n.bytes, 0, 0, cas());
     this.sendOldest++;
     let expected: u32 = 0;
@@ -225,8 +257,12 @@ export class Outbox {
 
   /** Whether the batch that was just read is the one that is being sent. */
   private isSent(): bool {
-    return checkFrame(value(), valueBytes()) == FRAME_GOOD && frameType(value()) == FRAME_USAGE && frameVersion(value()) == this.sendOldest &&
-      frameBase(value()) == this.sendLane;
+    return (
+      checkFrame(value(), valueBytes()) == FRAME_GOOD &&
+      frameType(value()) == FRAME_USAGE &&
+      frameVersion(value()) == this.sendOldest &&
+      frameBase(value()) == this.sendLane
+    );
   }
 
   private failed(now: u64): void {

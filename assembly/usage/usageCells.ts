@@ -11,7 +11,15 @@
 import { wallNs } from "../abi/host";
 import { allocBlock, freeBlock } from "../lib/blocks";
 import {
-  LATENCY_BOUNDS_MS, NO_ROUTE, USAGE_ADMITTED, USAGE_COST, USAGE_LATENCY, USAGE_SHADOWED, USAGE_STATUS, USAGE_STATUSES, USAGE_UNSAMPLED,
+  LATENCY_BOUNDS_MS,
+  NO_ROUTE,
+  USAGE_ADMITTED,
+  USAGE_COST,
+  USAGE_LATENCY,
+  USAGE_SHADOWED,
+  USAGE_STATUS,
+  USAGE_STATUSES,
+  USAGE_UNSAMPLED,
 } from "../wire/enums";
 
 const CELLS: u32 = 16384;
@@ -49,7 +57,9 @@ export class Usage {
     this.minute = <u32>(wallNs() / 60_000_000_000);
   }
 
-  get crowded(): bool { return this.used >= CROWDED; }
+  get crowded(): bool {
+    return this.used >= CROWDED;
+  }
 
   /** Counts an admission of `cost`; `digest` 0: nobody's. Gives its cell, which the next admission may move; 0: there is none. */
   admit(api: u32, route: u32, consumer: u32, digest: usize, cost: u32, extra: u32): usize {
@@ -81,7 +91,7 @@ export class Usage {
     if (hundreds >= 1 && hundreds <= USAGE_STATUSES) add(cell, STATUS + hundreds - 1, 1);
     const ms = (ns + 999_999) / 1_000_000;
     let bucket: u32 = 0;
-    while (bucket < 13 && ms > <u64>load<u32>(LATENCY_BOUNDS_MS + (<usize>bucket << 2))) bucket++;
+    while (bucket < 13 && ms > <u64>load<u32>(LATENCY_BOUNDS_MS + ((<usize>bucket) << 2))) bucket++;
     add(cell, LATENCY + bucket, 1);
   }
 
@@ -94,7 +104,14 @@ export class Usage {
       if (this.used >= FULL + 1024) api = 0;
     }
     if (digest == 0) digest = NO_DIGEST;
-    let hash = (<u32>load<u64>(digest) ^ api * 0x9e3779b1 ^ route * 0x85ebca6b ^ consumer * 0xc2b2ae35 ^ metric * 0x27d4eb2f ^ this.minute) * 0x01000193;
+    let hash =
+      (<u32>load<u64>(digest) ^
+        (api * 0x9e3779b1) ^
+        (route * 0x85ebca6b) ^
+        (consumer * 0xc2b2ae35) ^
+        (metric * 0x27d4eb2f) ^
+        this.minute) *
+      0x01000193;
     hash ^= hash >> 15;
     let i = hash & (CELLS - 1);
     while (true) {
@@ -109,8 +126,16 @@ export class Usage {
         store<u32>(this.list + (usize(this.used++) << 2), i);
         return at;
       }
-      if (load<u32>(at) == this.minute && load<u32>(at, 4) == api && load<u32>(at, 8) == route && load<u32>(at, 12) == consumer && load<u32>(at, 32) == metric &&
-        load<u64>(at, 16) == load<u64>(digest) && load<u64>(at, 24) == load<u64>(digest, 8)) return at;
+      if (
+        load<u32>(at) == this.minute &&
+        load<u32>(at, 4) == api &&
+        load<u32>(at, 8) == route &&
+        load<u32>(at, 12) == consumer &&
+        load<u32>(at, 32) == metric &&
+        load<u64>(at, 16) == load<u64>(digest) &&
+        load<u64>(at, 24) == load<u64>(digest, 8)
+      )
+        return at;
       i = (i + 1) & (CELLS - 1);
     }
   }
@@ -134,13 +159,14 @@ export class Usage {
     written = 0;
     let at = to;
     while (written < this.used && at + ENTRY_MOST <= to + max) {
-      const cell = this.cells + <usize>load<u32>(this.list + (<usize>written << 2)) * CELL_BYTES;
+      const cell = this.cells + <usize>load<u32>(this.list + ((<usize>written) << 2)) * CELL_BYTES;
       at = writeEntry(at, cell);
       written++;
     }
     // Open addressing has no holes: what is left is entered anew once the rest is cleared.
     const left = this.used - written;
-    for (let i: u32 = 0; i < written; i++) memory.fill(this.cells + <usize>load<u32>(this.list + (<usize>i << 2)) * CELL_BYTES, 0, CELL_BYTES);
+    for (let i: u32 = 0; i < written; i++)
+      memory.fill(this.cells + <usize>load<u32>(this.list + ((<usize>i) << 2)) * CELL_BYTES, 0, CELL_BYTES);
     if (left > 0) this.enterAnew(written, left, false);
     else this.used = 0;
     return <u32>(at - to);
@@ -159,7 +185,7 @@ export class Usage {
       return;
     }
     for (let i: u32 = 0; i < left; i++) {
-      const cell = this.cells + <usize>load<u32>(this.list + (<usize>(from + i) << 2)) * CELL_BYTES;
+      const cell = this.cells + <usize>load<u32>(this.list + ((<usize>(from + i)) << 2)) * CELL_BYTES;
       memory.copy(kept + <usize>i * CELL_BYTES, cell, CELL_BYTES);
       memory.fill(cell, 0, CELL_BYTES);
     }
@@ -168,9 +194,10 @@ export class Usage {
     for (let i: u32 = 0; i < left; i++) {
       const old = kept + <usize>i * CELL_BYTES;
       this.minute = load<u32>(old);
-      const cell = disowned ? this.cell(0, NO_ROUTE, 0, old + 16, load<u32>(old, 32)) :
-        this.cell(load<u32>(old, 4), load<u32>(old, 8), load<u32>(old, 12), old + 16, load<u32>(old, 32));
-      for (let n: u32 = 0; n < KEPT; n++) add(cell, n, load<u32>(old + COUNTS_AT + (<usize>n << 2)));
+      const cell = disowned
+        ? this.cell(0, NO_ROUTE, 0, old + 16, load<u32>(old, 32))
+        : this.cell(load<u32>(old, 4), load<u32>(old, 8), load<u32>(old, 12), old + 16, load<u32>(old, 32));
+      for (let n: u32 = 0; n < KEPT; n++) add(cell, n, load<u32>(old + COUNTS_AT + ((<usize>n) << 2)));
     }
     this.minute = minute;
     freeBlock(kept);
@@ -189,7 +216,9 @@ export class Usage {
 export let written: u32 = 0;
 
 /** Whether a response of this cell was, or will be, looked at. */
-export function hasLooks(cell: usize): bool { return load<u32>(cell + COUNTS_AT + (LOOKS << 2)) != 0; }
+export function hasLooks(cell: usize): bool {
+  return load<u32>(cell + COUNTS_AT + (LOOKS << 2)) != 0;
+}
 
 /** An admission's response will be looked at, or won't. */
 export function noteLook(cell: usize, looks: bool): void {
@@ -199,7 +228,7 @@ export function noteLook(cell: usize, looks: bool): void {
 // @ts-ignore: decorator
 @inline
 function add(cell: usize, n: u32, by: u32): void {
-  const at = cell + COUNTS_AT + (<usize>n << 2);
+  const at = cell + COUNTS_AT + ((<usize>n) << 2);
   store<u32>(at, load<u32>(at) + by);
 }
 
@@ -211,9 +240,18 @@ function writeEntry(at: usize, cell: usize): usize {
   const metric = load<u32>(cell, 32);
   const last: u32 = metric == ALL ? COUNTS : 1;
   for (let i: u32 = 0; i < last; i++) {
-    const count = load<u32>(cell + COUNTS_AT + (<usize>i << 2));
+    const count = load<u32>(cell + COUNTS_AT + ((<usize>i) << 2));
     if (count == 0) continue;
-    const code = metric != ALL ? metric : i < STATUS ? i : i < LATENCY ? USAGE_STATUS + i - STATUS : i < UNSEEN ? USAGE_LATENCY + i - LATENCY : USAGE_UNSAMPLED;
+    const code =
+      metric != ALL
+        ? metric
+        : i < STATUS
+          ? i
+          : i < LATENCY
+            ? USAGE_STATUS + i - STATUS
+            : i < UNSEEN
+              ? USAGE_LATENCY + i - LATENCY
+              : USAGE_UNSAMPLED;
     store<u8>(at++, <u8>code);
     at = writeVarint(at, count);
     pairs++;

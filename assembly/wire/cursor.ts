@@ -68,7 +68,10 @@ export function skipPath(): void {
   skipText();
   if (!good) return;
   const bytes = textBytes(from);
-  if (bytes == 0 || load<u8>(text(from)) != 0x2f || (bytes > 1 && load<u8>(text(from) + bytes - 1) == 0x2f)) { good = false; return; }
+  if (bytes == 0 || load<u8>(text(from)) != 0x2f || (bytes > 1 && load<u8>(text(from) + bytes - 1) == 0x2f)) {
+    good = false;
+    return;
+  }
   let segments: u32 = 0;
   for (let i: u32 = 0; i < bytes; i++) if (load<u8>(text(from) + i) == 0x2f) segments++;
   if (segments > PATH_SEGMENTS_MAX) good = false;
@@ -88,19 +91,34 @@ export function skipColumns(): void {
   skipTexts();
   const lists = at;
   const n = skipCount();
-  if (!good || load<u16>(from) != load<u16>(lists)) { good = false; return; }
+  if (!good || load<u16>(from) != load<u16>(lists)) {
+    good = false;
+    return;
+  }
   for (let i = n; good && i > 0; i--) skipTexts();
 }
 
 /** Networks; those of a family that isn't known end what can be read of the body. */
 export function skipAddresses(): void {
-  if (!good || at >= end) { good = false; return; }
+  if (!good || at >= end) {
+    good = false;
+    return;
+  }
   let n = <u32>load<u8>(at++);
   while (good && n > 0) {
-    if (end - at < 2) { good = false; return; }
+    if (end - at < 2) {
+      good = false;
+      return;
+    }
     const family = load<u8>(at);
-    if (family != 4 && family != 6) { stopped = true; return; }
-    if (load<u8>(at, 1) > (family == 4 ? 32 : 128)) { good = false; return; }
+    if (family != 4 && family != 6) {
+      stopped = true;
+      return;
+    }
+    if (load<u8>(at, 1) > (family == 4 ? 32 : 128)) {
+      good = false;
+      return;
+    }
     skip(family == 4 ? 6 : 18);
     n--;
   }

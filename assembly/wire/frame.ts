@@ -42,32 +42,50 @@ export function sealFrame(at: usize, type: u32, bytes: u32, epoch: u64, version:
 
 // @ts-ignore: decorator
 @inline
-export function frameTimeMs(at: usize): u64 { return load<u64>(at, 40); }
+export function frameTimeMs(at: usize): u64 {
+  return load<u64>(at, 40);
+}
 // @ts-ignore: decorator
 @inline
-export function frameType(at: usize): u32 { return load<u8>(at, 6); }
+export function frameType(at: usize): u32 {
+  return load<u8>(at, 6);
+}
 // @ts-ignore: decorator
 @inline
-export function frameBytes(at: usize): u32 { return FRAME_HEAD_BYTES + load<u32>(at, 8); }
+export function frameBytes(at: usize): u32 {
+  return FRAME_HEAD_BYTES + load<u32>(at, 8);
+}
 /** More parts of the same delta follow: its version isn't reached yet. */
 // @ts-ignore: decorator
 @inline
-export function frameHasMore(at: usize): bool { return (load<u8>(at, 7) & 1) != 0; }
+export function frameHasMore(at: usize): bool {
+  return (load<u8>(at, 7) & 1) != 0;
+}
 // @ts-ignore: decorator
 @inline
-export function frameEpoch(at: usize): u64 { return load<u64>(at, 16); }
+export function frameEpoch(at: usize): u64 {
+  return load<u64>(at, 16);
+}
 // @ts-ignore: decorator
 @inline
-export function frameVersion(at: usize): u64 { return load<u64>(at, 24); }
+export function frameVersion(at: usize): u64 {
+  return load<u64>(at, 24);
+}
 // @ts-ignore: decorator
 @inline
-export function frameBase(at: usize): u64 { return load<u64>(at, 32); }
+export function frameBase(at: usize): u64 {
+  return load<u64>(at, 32);
+}
 // @ts-ignore: decorator
 @inline
-export function pageIndex(at: usize): u32 { return load<u32>(at, 32); }
+export function pageIndex(at: usize): u32 {
+  return load<u32>(at, 32);
+}
 // @ts-ignore: decorator
 @inline
-export function pageCount(at: usize): u32 { return load<u32>(at, 36); }
+export function pageCount(at: usize): u32 {
+  return load<u32>(at, 36);
+}
 
 /** A manifest's payload. Its frame's base is the version that control was at. */
 // @ts-ignore: decorator
@@ -84,4 +102,6 @@ export class Manifest {
 
 // @ts-ignore: decorator
 @inline
-export function manifestOf(at: usize): Manifest { return changetype<Manifest>(at + FRAME_HEAD_BYTES); }
+export function manifestOf(at: usize): Manifest {
+  return changetype<Manifest>(at + FRAME_HEAD_BYTES);
+}

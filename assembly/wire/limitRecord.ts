@@ -4,10 +4,14 @@ import { LIMIT_HAS_SMOOTHING, limitFlags, limitKind, pacePerSecond } from "./rec
 
 // @ts-ignore: decorator
 @inline
-export function isRate(limit: usize): bool { return limitKind(limit) == KIND_RATE; }
+export function isRate(limit: usize): bool {
+  return limitKind(limit) == KIND_RATE;
+}
 // @ts-ignore: decorator
 @inline
-export function isSmoothed(limit: usize): bool { return (limitFlags(limit) & LIMIT_HAS_SMOOTHING) != 0 && pacePerSecond(limit) != 0; }
+export function isSmoothed(limit: usize): bool {
+  return (limitFlags(limit) & LIMIT_HAS_SMOOTHING) != 0 && pacePerSecond(limit) != 0;
+}
 
 /** What makes two limits of one wire id count differently: amount, window, subject, enforcement. */
 export function limitShape(limit: usize): u32 {

@@ -4,19 +4,29 @@
 
 // @ts-ignore: decorator
 @inline
-export function count(list: usize): u32 { return load<u16>(list); }
+export function count(list: usize): u32 {
+  return load<u16>(list);
+}
 // @ts-ignore: decorator
 @inline
-export function first(list: usize): usize { return list + 2; }
+export function first(list: usize): usize {
+  return list + 2;
+}
 // @ts-ignore: decorator
 @inline
-export function textBytes(item: usize): u32 { return load<u16>(item); }
+export function textBytes(item: usize): u32 {
+  return load<u16>(item);
+}
 // @ts-ignore: decorator
 @inline
-export function text(item: usize): usize { return item + 2; }
+export function text(item: usize): usize {
+  return item + 2;
+}
 // @ts-ignore: decorator
 @inline
-export function next(item: usize): usize { return item + 2 + load<u16>(item); }
+export function next(item: usize): usize {
+  return item + 2 + load<u16>(item);
+}
 
 /** What follows a list of strings. */
 export function afterTexts(list: usize): usize {
@@ -58,7 +68,9 @@ export function hasId(list: usize, id: u32): bool {
 
 // @ts-ignore: decorator
 @inline
-export function afterIds(list: usize): usize { return first(list) + (<usize>count(list) << 2); }
+export function afterIds(list: usize): usize {
+  return first(list) + ((<usize>count(list)) << 2);
+}
 
 // ---- claims: u16 count, each u8 length + name, u16 length + value ----------------------------------------------------------------------
 

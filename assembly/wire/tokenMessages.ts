@@ -45,19 +45,29 @@ function joinAll(list: usize, to: usize): u32 {
 
 // @ts-ignore: decorator
 @inline
-export function answerRefreshMs(at: usize): u64 { return load<u64>(at, 16); }
+export function answerRefreshMs(at: usize): u64 {
+  return load<u64>(at, 16);
+}
 // @ts-ignore: decorator
 @inline
-export function answerExpiresMs(at: usize): u64 { return load<u64>(at, 24); }
+export function answerExpiresMs(at: usize): u64 {
+  return load<u64>(at, 24);
+}
 // @ts-ignore: decorator
 @inline
-export function answerVerdict(at: usize): u32 { return load<u8>(at, 32); }
+export function answerVerdict(at: usize): u32 {
+  return load<u8>(at, 32);
+}
 // @ts-ignore: decorator
 @inline
-export function answerTokenBytes(at: usize): u32 { return load<u16>(at, 34); }
+export function answerTokenBytes(at: usize): u32 {
+  return load<u16>(at, 34);
+}
 // @ts-ignore: decorator
 @inline
-export function answerToken(at: usize): usize { return at + ANSWER_BYTES; }
+export function answerToken(at: usize): usize {
+  return at + ANSWER_BYTES;
+}
 
 /** Whether the token may be a header's value: there is one, of visible ASCII alone. */
 export function tokenSound(at: usize): bool {

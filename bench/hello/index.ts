@@ -1,6 +1,12 @@
 /** The "hello world" of @solo-io/proxy-runtime's README: what a filter costs when it is built on that SDK. */
 export * from "@solo-io/proxy-runtime/assembly/proxy";
-import { Context, FilterHeadersStatusValues, RootContext, registerRootContext, stream_context } from "@solo-io/proxy-runtime/assembly";
+import {
+  Context,
+  FilterHeadersStatusValues,
+  RootContext,
+  registerRootContext,
+  stream_context,
+} from "@solo-io/proxy-runtime/assembly";
 
 class AddHeaderRoot extends RootContext {
   createContext(contextId: u32): Context {

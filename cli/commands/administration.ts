@@ -97,21 +97,40 @@ export function addAdministrationCommands(program: Command, context: Context): v
     .description("List gateways with their version, lag and last contact.")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
-      const answer = await clientOf(context, options).call<{ version: number; items: Gateway[] }>("GET", "/v1/gateways", { query: { environment: environmentOf(context, options) } });
-      print(context, options, answer, ({ version, items }) => `${table(items, gatewayColumns)}The environment is at version ${version}.\n`);
+      const answer = await clientOf(context, options).call<{ version: number; items: Gateway[] }>(
+        "GET",
+        "/v1/gateways",
+        { query: { environment: environmentOf(context, options) } },
+      );
+      print(
+        context,
+        options,
+        answer,
+        ({ version, items }) => `${table(items, gatewayColumns)}The environment is at version ${version}.\n`,
+      );
     });
 
   withLimit(program.command("audit"))
     .description("Show the audit log, newest entries first. Covers all environments unless you name one.")
     .option("--actor <name>", "Show only changes made with the admin token of this name")
     .option("--action <action>", "Show only this action: create, update, delete, apply, issue, rotate, revoke, …")
-    .option("--kind <kind>", "Show only this kind of record: api, tier, consumer, key, environment, gateway-token, admin-token, internal-token or token-key")
+    .option(
+      "--kind <kind>",
+      "Show only this kind of record: api, tier, consumer, key, environment, gateway-token, admin-token, internal-token or token-key",
+    )
     .option("--id <id>", "Show only the record with this ID")
     .action(async (_options, command: Command) => {
-      const options = optionsOf<{ limit: number; actor?: string; action?: string; kind?: string; id?: string }>(command);
+      const options = optionsOf<{ limit: number; actor?: string; action?: string; kind?: string; id?: string }>(
+        command,
+      );
       const { actor, action, kind, id } = options;
       const query = { environment: environmentOf(context, options), actor, action, kind, id };
-      printList(context, options, await listAll<AuditEntry>(clientOf(context, options), "/v1/audit", query, options.limit), auditColumns);
+      printList(
+        context,
+        options,
+        await listAll<AuditEntry>(clientOf(context, options), "/v1/audit", query, options.limit),
+        auditColumns,
+      );
     });
 }
 
@@ -135,16 +154,27 @@ function addEnvironments(program: Command, context: Context): void {
     });
   environments
     .command("renew-epoch <id>")
-    .description("Renew the epoch, so that every gateway loads a full snapshot. Do this after you restore the database from a backup.")
+    .description(
+      "Renew the epoch, so that every gateway loads a full snapshot. Do this after you restore the database from a backup.",
+    )
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
-      const renewed = await clientOf(context, options).call<Environment>("POST", `/v1/environments/${encodeURIComponent(id)}/renew-epoch`);
+      const renewed = await clientOf(context, options).call<Environment>(
+        "POST",
+        `/v1/environments/${encodeURIComponent(id)}/renew-epoch`,
+      );
       print(context, options, renewed, () => `${id} has the epoch ${renewed.epoch}.\n`);
     });
 }
 
 function addGatewayTokens(program: Command, context: Context): void {
-  const tokens = addTokens(program, context, "gateway-tokens", "gateway tokens, which authenticate gateways to the control plane", gatewayTokenColumns);
+  const tokens = addTokens(
+    program,
+    context,
+    "gateway-tokens",
+    "gateway tokens, which authenticate gateways to the control plane",
+    gatewayTokenColumns,
+  );
   tokens
     .command("create")
     .description("Create a gateway token. The token is shown only once. A gateway group has at most two valid tokens.")
@@ -155,7 +185,10 @@ function addGatewayTokens(program: Command, context: Context): void {
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ group: string; name?: string; api?: string[]; expires?: string }>(command);
       const body = { group: options.group, name: options.name, apis: options.api, expiresAt: options.expires };
-      const made = await clientOf(context, options).call<Token & { token: string }>("POST", "/v1/gateway-tokens", { query: { environment: environmentOf(context, options) }, body });
+      const made = await clientOf(context, options).call<Token & { token: string }>("POST", "/v1/gateway-tokens", {
+        query: { environment: environmentOf(context, options) },
+        body,
+      });
       print(context, options, made, tokenText);
     });
 }
@@ -169,21 +202,32 @@ function addAdminTokens(program: Command, context: Context): void {
     .option("--expires <time>", `When the token expires: ${momentHelp}`, (text) => expiry(text))
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ name: string; expires?: string }>(command);
-      const made = await clientOf(context, options).call<Token & { token: string }>("POST", "/v1/admin-tokens", { body: { name: options.name, expiresAt: options.expires } });
+      const made = await clientOf(context, options).call<Token & { token: string }>("POST", "/v1/admin-tokens", {
+        body: { name: options.name, expiresAt: options.expires },
+      });
       print(context, options, made, tokenText);
     });
 }
 
 /** A command with list and delete; admin tokens belong to no environment. */
-function addTokens(program: Command, context: Context, section: "gateway-tokens" | "admin-tokens", title: string, columns: readonly Column<Token>[]): Command {
+function addTokens(
+  program: Command,
+  context: Context,
+  section: "gateway-tokens" | "admin-tokens",
+  title: string,
+  columns: readonly Column<Token>[],
+): Command {
   const parent = program.command(section).description(`Create, list and delete ${title}.`);
-  const query = (options: object): Record<string, string | undefined> => (section === "gateway-tokens" ? { environment: environmentOf(context, options) } : {});
+  const query = (options: object): Record<string, string | undefined> =>
+    section === "gateway-tokens" ? { environment: environmentOf(context, options) } : {};
   parent
     .command("list")
     .description("List tokens without their secrets.")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
-      const { items } = await clientOf(context, options).call<Listed<Token>>("GET", `/v1/${section}`, { query: query(options) });
+      const { items } = await clientOf(context, options).call<Listed<Token>>("GET", `/v1/${section}`, {
+        query: query(options),
+      });
       print(context, options, items, () => table(items, columns));
     });
   parent
@@ -191,7 +235,9 @@ function addTokens(program: Command, context: Context, section: "gateway-tokens"
     .description("Delete a token. Requests that use it are rejected from now on.")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf(command);
-      await clientOf(context, options).call("DELETE", `/v1/${section}/${encodeURIComponent(id)}`, { query: query(options) });
+      await clientOf(context, options).call("DELETE", `/v1/${section}/${encodeURIComponent(id)}`, {
+        query: query(options),
+      });
       print(context, options, { id, deleted: true }, () => `${id} is deleted.\n`);
     });
   return parent;

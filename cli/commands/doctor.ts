@@ -29,17 +29,31 @@ export function addDoctorCommand(program: Command, context: Context): void {
   program
     .command("doctor")
     .description("Diagnose a gateway and its control plane, and suggest fixes. Exits with 1 if it finds a fault.")
-    .option("--envoy-admin <url>", "URL of the Envoy admin interface; in a mesh, run kubectl port-forward <pod> 15000 first", "http://127.0.0.1:9901")
+    .option(
+      "--envoy-admin <url>",
+      "URL of the Envoy admin interface; in a mesh, run kubectl port-forward <pod> 15000 first",
+      "http://127.0.0.1:9901",
+    )
     .option("--no-envoy", "Skip Envoy")
     .option("--no-control", "Skip the control plane")
-    .option("--module <module>", "Module that should run: a file, or the sha256:<hex> of the file or its image; repeatable", collect)
+    .option(
+      "--module <module>",
+      "Module that should run: a file, or the sha256:<hex> of the file or its image; repeatable",
+      collect,
+    )
     .option("--wait <seconds>", "How long to watch failure counters that aren't zero; 0 skips this", seconds, 6)
     .option("--all", "Show passed checks too")
-    .option("--save <file>", "Save the responses to diagnose them elsewhere; the file contains names, but no tokens or keys")
+    .option(
+      "--save <file>",
+      "Save the responses to diagnose them elsewhere; the file contains names, but no tokens or keys",
+    )
     .option("--from <file>", "Diagnose a saved file, without a network call")
     .action(async (_options, command: Command) => {
       const options = optionsOf<DoctorOptions>(command);
-      const evidence = options.from === undefined ? await ask(context, options) : await saved(options.from, await digests(options.module));
+      const evidence =
+        options.from === undefined
+          ? await ask(context, options)
+          : await saved(options.from, await digests(options.module));
       if (options.save !== undefined) await writeFile(options.save, json(evidence));
       const findings = examine(evidence);
       print(context, options, findings, () => findingsText(findings, options.all === true));
@@ -53,7 +67,9 @@ async function ask(context: Context, options: DoctorOptions & ReturnType<typeof 
   return gather({
     envoyAdmin: options.envoy ? options.envoyAdmin : undefined,
     // Nobody said where control is, and it isn't where it would be by default: it wasn't meant.
-    control: options.control ? { url: named ?? defaultUrl, token, mayBeSilent: named === undefined && token === undefined } : undefined,
+    control: options.control
+      ? { url: named ?? defaultUrl, token, mayBeSilent: named === undefined && token === undefined }
+      : undefined,
     expectedSha256: await digests(options.module),
     waitMs: options.wait * secondMs,
     environment: environmentOf(context, options),
@@ -66,7 +82,8 @@ async function saved(path: string, expectedSha256: string[]): Promise<Evidence> 
   });
   try {
     const evidence = JSON.parse(text) as Evidence;
-    if (evidence.version === 1 && "envoy" in evidence && "control" in evidence) return { ...evidence, expectedSha256: [...(evidence.expectedSha256 ?? []), ...expectedSha256] };
+    if (evidence.version === 1 && "envoy" in evidence && "control" in evidence)
+      return { ...evidence, expectedSha256: [...(evidence.expectedSha256 ?? []), ...expectedSha256] };
   } catch {
     // said below
   }

@@ -68,7 +68,12 @@ export function addFileCommands(program: Command, context: Context): void {
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string; prune?: boolean }>(command);
       const applied = await send<Plan & { version: number }>(context, options, "/v1/apply");
-      print(context, options, applied, () => `${changesText(applied.changes)}Environment ${applied.environment} is at version ${applied.version}.\n`);
+      print(
+        context,
+        options,
+        applied,
+        () => `${changesText(applied.changes)}Environment ${applied.environment} is at version ${applied.version}.\n`,
+      );
       if (!options.json) warnOf(context, applied.warnings);
     });
 
@@ -78,7 +83,9 @@ export function addFileCommands(program: Command, context: Context): void {
     .option("-o, --output <path>", "Write to this file")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ output?: string }>(command);
-      const text = await clientOf(context, options).call<string>("GET", "/v1/export", { query: { environment: environmentOf(context, options) } });
+      const text = await clientOf(context, options).call<string>("GET", "/v1/export", {
+        query: { environment: environmentOf(context, options) },
+      });
       const result = options.json ? json(loadFile(text).spec) : text;
       await deliver(context, result, options.output);
     });
@@ -94,7 +101,9 @@ export function addFileCommands(program: Command, context: Context): void {
       const { spec, warnings } = await readSpec(context, options.file, environmentOf(context, options));
       warn(context, warnings);
       const snapshot = compileSnapshot(spec).toString("base64");
-      const result = options.snapshot ? `${snapshot}\n` : json(pluginConfiguration({ environment: spec.environment, snapshot, plugin }));
+      const result = options.snapshot
+        ? `${snapshot}\n`
+        : json(pluginConfiguration({ environment: spec.environment, snapshot, plugin }));
       await deliver(context, result, options.output);
     });
 }
@@ -106,12 +115,19 @@ const checkPlugin = structureCheck(PluginSchema);
 /** Reads the part of a plugin's configuration that the user wrote. Throws a RefusedError that names what is wrong with it. */
 export async function readPluginConfig(context: Context, path: string): Promise<Record<string, unknown>> {
   const value = await readYaml(context, path);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new RefusedError(`${path}: the plugin's configuration must be an object.`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new RefusedError(`${path}: the plugin's configuration must be an object.`);
   const given = ownFields.filter((field) => field in value);
-  if (given.length > 0) throw new RefusedError(`${path}: ${given.join(", ")} can't be given here: the command itself says where keys come from. Leave it out.`);
+  if (given.length > 0)
+    throw new RefusedError(
+      `${path}: ${given.join(", ")} can't be given here: the command itself says where keys come from. Leave it out.`,
+    );
   const probe = pluginConfiguration({ environment: "default", plugin: value as Record<string, unknown> });
   const problems = checkPlugin(probe);
-  if (problems.length > 0) throw new RefusedError(problems.map((problem) => `${path}: ${pathText(problem.path)}: ${problem.message} ${problem.remedy}`).join("\n"));
+  if (problems.length > 0)
+    throw new RefusedError(
+      problems.map((problem) => `${path}: ${pathText(problem.path)}: ${problem.message} ${problem.remedy}`).join("\n"),
+    );
   return value as Record<string, unknown>;
 }
 
@@ -126,20 +142,29 @@ export async function deliver(context: Context, text: string, path: string | und
   });
 }
 
-async function send<T>(context: Context, options: GlobalOptions & { file: string; prune?: boolean }, path: string): Promise<T> {
+async function send<T>(
+  context: Context,
+  options: GlobalOptions & { file: string; prune?: boolean },
+  path: string,
+): Promise<T> {
   const client = clientOf(context, options);
   const body = await readInputFile(context, options.file);
-  return client.call<T>("POST", path, { query: { environment: environmentOf(context, options), prune: options.prune }, raw: { contentType: "application/yaml", body } });
+  return client.call<T>("POST", path, {
+    query: { environment: environmentOf(context, options), prune: options.prune },
+    raw: { contentType: "application/yaml", body },
+  });
 }
 
 const signs = { create: "+", update: "~", delete: "-" } as const;
 
 function changesText(changes: readonly Change[]): string {
   if (changes.length === 0) return "Nothing to change.\n";
-  return changes.map(({ action, kind, id, fields, limits = [] }) => {
-    const head = `${signs[action]} ${kind} ${id}${fields === undefined ? "" : ` (${fields.join(", ")})`}`;
-    return [head, ...limits.map((line) => `    ${line}`)].map((line) => `${line}\n`).join("");
-  }).join("");
+  return changes
+    .map(({ action, kind, id, fields, limits = [] }) => {
+      const head = `${signs[action]} ${kind} ${id}${fields === undefined ? "" : ` (${fields.join(", ")})`}`;
+      return [head, ...limits.map((line) => `    ${line}`)].map((line) => `${line}\n`).join("");
+    })
+    .join("");
 }
 
 function warn(context: Context, problems: readonly LocatedProblem[]): void {

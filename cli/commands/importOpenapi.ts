@@ -36,15 +36,25 @@ export function addImportCommands(program: Command, context: Context): void {
       const options = optionsOf<Options>(command);
       const text = await readInputFile(context, options.file);
       const environment = environmentOf(context, options);
-            try {
+      try {
         const { yaml, apis, notes } = importOpenApi(text, {
           ...(options.host === undefined ? {} : { hosts: [...new Set(options.host)] }),
           ...(options.id === undefined ? {} : { id: options.id }),
           ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
           ...(environment === undefined ? {} : { environment }),
-          upstream: { ...(options.service === undefined ? {} : { service: options.service }), ...(options.port === undefined ? {} : { port: options.port }) },
+          upstream: {
+            ...(options.service === undefined ? {} : { service: options.service }),
+            ...(options.port === undefined ? {} : { port: options.port }),
+          },
         });
-        const result = options.json ? json({ version: 1, ...(environment === undefined ? {} : { environment }), apis, notes: notes.map(({ severity: _, path, ...rest }) => ({ ...rest, path: pathText(path) })) }) : yaml;
+        const result = options.json
+          ? json({
+              version: 1,
+              ...(environment === undefined ? {} : { environment }),
+              apis,
+              notes: notes.map(({ severity: _, path, ...rest }) => ({ ...rest, path: pathText(path) })),
+            })
+          : yaml;
         await deliver(context, result, options.output === "-" ? undefined : options.output);
         if (!options.json) for (const note of notes) context.streams.err(`${problemLine(context.file!, note)}\n`);
       } catch (error) {
@@ -62,12 +72,16 @@ function host(text: string, before: string[] | undefined): string[] {
 }
 
 function id(text: string): string {
-  if (!new RegExp(lowerIdPattern).test(text)) throw new InvalidArgumentError("Give 1 to 63 lower-case letters, digits, `.`, `_`, `-`; the first a letter or a digit.");
+  if (!new RegExp(lowerIdPattern).test(text))
+    throw new InvalidArgumentError(
+      "Give 1 to 63 lower-case letters, digits, `.`, `_`, `-`; the first a letter or a digit.",
+    );
   return text;
 }
 
 function service(text: string): string {
-  if (!new RegExp(ApiSchema.properties.upstream.properties.service.pattern!).test(text)) throw new InvalidArgumentError("Give a host name, such as orders.shop.svc.cluster.local.");
+  if (!new RegExp(ApiSchema.properties.upstream.properties.service.pattern!).test(text))
+    throw new InvalidArgumentError("Give a host name, such as orders.shop.svc.cluster.local.");
   return text;
 }
 

@@ -63,8 +63,21 @@ export function addKeyCommands(program: Command, context: Context): void {
     .action(async (_options, command: Command) => {
       const options = optionsOf<CreateOptions>(command);
       const { consumer, id, name, tier, expires, notBefore, cidr, api, scope } = options;
-      const body = { consumer, id, name, tier, expiresAt: expires, notBefore, allowedCidrs: cidr, apis: api, scopes: scope };
-      const issued = await clientOf(context, options).call<Issued>("POST", "/v1/keys", { query: { environment: environmentOf(context, options) }, body });
+      const body = {
+        consumer,
+        id,
+        name,
+        tier,
+        expiresAt: expires,
+        notBefore,
+        allowedCidrs: cidr,
+        apis: api,
+        scopes: scope,
+      };
+      const issued = await clientOf(context, options).call<Issued>("POST", "/v1/keys", {
+        query: { environment: environmentOf(context, options) },
+        body,
+      });
       print(context, options, issued, () => issuedText(issued));
       warn(context, options, issued);
     });
@@ -76,15 +89,26 @@ export function addKeyCommands(program: Command, context: Context): void {
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ limit: number; consumer?: string; state?: string }>(command);
       const query = { environment: environmentOf(context, options), consumer: options.consumer, state: options.state };
-      printList(context, options, await listAll<Key>(clientOf(context, options), "/v1/keys", query, options.limit), columns);
+      printList(
+        context,
+        options,
+        await listAll<Key>(clientOf(context, options), "/v1/keys", query, options.limit),
+        columns,
+      );
     });
 
   addGetAndDelete(keys, context, "keys");
 
   keys
     .command("rotate <id>")
-    .description("Create a successor with the same permissions. The old key stays valid for a grace period, but never beyond its own expiry.")
-    .option("--grace <length>", "How long the old key stays valid, such as 24h; 0 revokes it immediately (default: 24h)", durationSeconds)
+    .description(
+      "Create a successor with the same permissions. The old key stays valid for a grace period, but never beyond its own expiry.",
+    )
+    .option(
+      "--grace <length>",
+      "How long the old key stays valid, such as 24h; 0 revokes it immediately (default: 24h)",
+      durationSeconds,
+    )
     .option("--new-id <id>", "ID of the new key (default: generated)")
     .action(async (id: string, _options, command: Command) => {
       const options = optionsOf<{ grace?: number; newId?: string }>(command);
@@ -104,7 +128,9 @@ export function addKeyCommands(program: Command, context: Context): void {
   addAction(keys, context, "keys", "resume", "Resume a suspended API key.", "active again");
 
   withFile(keys.command("import"))
-    .description("Import API keys from JSON lines with `consumer` and either `sha256` or `key`. The control plane hashes each `key` and stores only the digest.")
+    .description(
+      "Import API keys from JSON lines with `consumer` and either `sha256` or `key`. The control plane hashes each `key` and stores only the digest.",
+    )
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ file: string }>(command);
       const client = clientOf(context, options, importTimeoutMs);
@@ -113,9 +139,16 @@ export function addKeyCommands(program: Command, context: Context): void {
         query: { environment: environmentOf(context, options) },
         raw: { contentType: "application/x-ndjson", body },
       });
-      print(context, options, result, () => `${result.created} created, ${result.unchanged} unchanged, ${result.failed} failed.\n`);
+      print(
+        context,
+        options,
+        result,
+        () => `${result.created} created, ${result.unchanged} unchanged, ${result.failed} failed.\n`,
+      );
       if (result.failed === 0) return;
-      if (!options.json) for (const { line, path, message, remedy } of result.errors) context.streams.err(`${options.file}:${line}: ${path === "" ? "" : `${path}: `}${message} ${remedy}\n`);
+      if (!options.json)
+        for (const { line, path, message, remedy } of result.errors)
+          context.streams.err(`${options.file}:${line}: ${path === "" ? "" : `${path}: `}${message} ${remedy}\n`);
       throw new RefusedError("");
     });
 }

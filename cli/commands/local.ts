@@ -35,24 +35,58 @@ export function addLocalCommands(program: Command, context: Context): void {
       const stop = new AbortController();
       // Again and again: npm repeats a Ctrl-C that the terminal has sent to us already.
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
-      await runStack({ file: resolve(options.file), env: context.env, say: (text) => context.streams.out(`${text}\n`), signal: stop.signal });
+      await runStack({
+        file: resolve(options.file),
+        env: context.env,
+        say: (text) => context.streams.out(`${text}\n`),
+        signal: stop.signal,
+      });
     });
 
   withFile(program.command("envoy-config"), "tollgate.yaml")
     .description("Print an Envoy configuration with the filter for the APIs of a file, as YAML.")
     .option("--standalone", "Embed a snapshot of the file, so that no control plane is needed")
-    .addOption(new Option("--listen <host:port>", "Address of the gateway listener").argParser(hostAndPort).default({ host: "127.0.0.1", port: 10000 }, "127.0.0.1:10000"))
-    .addOption(new Option("--admin <host:port>", "Address of the Envoy admin interface").argParser(hostAndPort).default({ host: "127.0.0.1", port: 9901 }, "127.0.0.1:9901"))
-    .addOption(new Option("--sync <host:port>", "Address of the control plane's sync port").argParser(hostAndPort).default({ host: "127.0.0.1", port: 8091 }, "127.0.0.1:8091"))
-    .option("--upstream <host:port>", "Send every request to this address instead of the upstreams of the file", hostAndPort)
-    .addOption(new Option("--wasm <path>", "Path of the built filter, as Envoy sees it").default(wasmPath(), "the one built here"))
+    .addOption(
+      new Option("--listen <host:port>", "Address of the gateway listener")
+        .argParser(hostAndPort)
+        .default({ host: "127.0.0.1", port: 10000 }, "127.0.0.1:10000"),
+    )
+    .addOption(
+      new Option("--admin <host:port>", "Address of the Envoy admin interface")
+        .argParser(hostAndPort)
+        .default({ host: "127.0.0.1", port: 9901 }, "127.0.0.1:9901"),
+    )
+    .addOption(
+      new Option("--sync <host:port>", "Address of the control plane's sync port")
+        .argParser(hostAndPort)
+        .default({ host: "127.0.0.1", port: 8091 }, "127.0.0.1:8091"),
+    )
+    .option(
+      "--upstream <host:port>",
+      "Send every request to this address instead of the upstreams of the file",
+      hostAndPort,
+    )
+    .addOption(
+      new Option("--wasm <path>", "Path of the built filter, as Envoy sees it").default(
+        wasmPath(),
+        "the one built here",
+      ),
+    )
     .option("--access-log <path>", "File for the access log, or stdout", "stdout")
     .option("--plugin-config <path>", "YAML or JSON file with more plugin configuration")
-    .option("--trusted-hops <number>", "Number of trusted proxies in front of Envoy that set X-Forwarded-For", wholeNumber(0), 0)
+    .option(
+      "--trusted-hops <number>",
+      "Number of trusted proxies in front of Envoy that set X-Forwarded-For",
+      wholeNumber(0),
+      0,
+    )
     .option("-o, --output <path>", "Write to this file")
     .action(async (_options, command: Command) => {
       const options = optionsOf<EnvoyConfigOptions>(command);
-      const plugin = options.pluginConfig === undefined ? { keySources: localKeySources } : await readPluginConfig(context, options.pluginConfig);
+      const plugin =
+        options.pluginConfig === undefined
+          ? { keySources: localKeySources }
+          : await readPluginConfig(context, options.pluginConfig);
       const { spec } = await readSpec(context, options.file, environmentOf(context, options));
       const text = envoyConfigYaml({
         spec,
@@ -69,16 +103,23 @@ export function addLocalCommands(program: Command, context: Context): void {
       await deliver(context, text, options.output);
     });
 
-  const snapshot = program.command("snapshot").description("Inspect snapshots and other messages that the control plane sends to gateways.");
+  const snapshot = program
+    .command("snapshot")
+    .description("Inspect snapshots and other messages that the control plane sends to gateways.");
   snapshot
     .command("inspect <path>")
-    .description("Decode frames, base64-encoded frames, or a plugin configuration with a snapshot. Use - for standard input.")
+    .description(
+      "Decode frames, base64-encoded frames, or a plugin configuration with a snapshot. Use - for standard input.",
+    )
     .action(async (path: string, _options, command: Command) => {
       const options = optionsOf(command);
       const content = path === "-" ? Buffer.from(await context.readInput(), "latin1") : await readBytes(path);
       const decoded = decodeFrames(framesIn(content));
       print(context, options, decoded.frames.map(frameToJson), () => framesText(decoded.frames));
-      if (!decoded.ok) throw new RefusedError(`${path}: at byte ${decoded.error.offset}: ${decoded.error.detail} (${decoded.error.reason})`);
+      if (!decoded.ok)
+        throw new RefusedError(
+          `${path}: at byte ${decoded.error.offset}: ${decoded.error.detail} (${decoded.error.reason})`,
+        );
     });
 }
 
@@ -118,14 +159,17 @@ function framesIn(content: Buffer): Buffer {
 }
 
 function framesText(frames: readonly DecodedFrame[]): string {
-  return table(frames.map((frame, index) => ({ frame, index })), [
-    { title: "FRAME", value: ({ index }) => index },
-    { title: "TYPE", value: ({ frame }) => frame.type },
-    { title: "EPOCH", value: ({ frame }) => frame.epoch.toString(16).padStart(16, "0") },
-    { title: "VERSION", value: ({ frame }) => String(frame.version) },
-    { title: "BYTES", value: ({ frame }) => frame.frameBytes },
-    { title: "CONTENT", value: ({ frame }) => contentText(frame) },
-  ]);
+  return table(
+    frames.map((frame, index) => ({ frame, index })),
+    [
+      { title: "FRAME", value: ({ index }) => index },
+      { title: "TYPE", value: ({ frame }) => frame.type },
+      { title: "EPOCH", value: ({ frame }) => frame.epoch.toString(16).padStart(16, "0") },
+      { title: "VERSION", value: ({ frame }) => String(frame.version) },
+      { title: "BYTES", value: ({ frame }) => frame.frameBytes },
+      { title: "CONTENT", value: ({ frame }) => contentText(frame) },
+    ],
+  );
 }
 
 function contentText(frame: DecodedFrame): string {
@@ -137,5 +181,7 @@ function contentText(frame: DecodedFrame): string {
   const counts = new Map<string, number>();
   for (const { type } of frame.records) counts.set(String(type), (counts.get(String(type)) ?? 0) + 1);
   const records = [...counts].map(([type, count]) => `${count} ${type}`).join(", ");
-  return frame.type === "page" ? `page ${frame.index + 1} of ${frame.pageCount}: ${records}` : `from ${frame.base}${frame.more ? ", more follows" : ""}: ${records}`;
+  return frame.type === "page"
+    ? `page ${frame.index + 1} of ${frame.pageCount}: ${records}`
+    : `from ${frame.base}${frame.more ? ", more follows" : ""}: ${records}`;
 }

@@ -28,8 +28,14 @@ interface Line {
 const columns: Column<Line>[] = [
   { title: "LIMIT", value: ({ limit }) => limit.name },
   { title: "COUNTS BY", value: ({ limit }) => countsBy(limit) },
-  { title: "OF", value: ({ limit: { owner } }) => (owner.kind === "route" ? `route ${owner.route}` : ownerText(owner)) },
-  { title: "PER", value: ({ limit }) => (limit.windowSeconds === undefined ? limit.period : `${limit.windowSeconds} s`) },
+  {
+    title: "OF",
+    value: ({ limit: { owner } }) => (owner.kind === "route" ? `route ${owner.route}` : ownerText(owner)),
+  },
+  {
+    title: "PER",
+    value: ({ limit }) => (limit.windowSeconds === undefined ? limit.period : `${limit.windowSeconds} s`),
+  },
   { title: "AMOUNT", value: ({ limit }) => limit.limit },
   { title: "EXTRA", value: ({ window, limit }) => (window === undefined ? limit.pendingExtra : window.extra) },
   { title: "USED", value: ({ window }) => window?.used },
@@ -37,7 +43,11 @@ const columns: Column<Line>[] = [
   { title: "REMAINING", value: ({ window }) => window?.remaining },
   { title: "COUNTED", value: ({ window }) => window?.counted },
   { title: "DIFFERENCE", value: ({ window }) => window?.difference },
-  { title: "RESETS", value: ({ limit, window }) => window?.resets ?? (limit.enforcement === "gateway" ? "in each gateway" : "not yet used") },
+  {
+    title: "RESETS",
+    value: ({ limit, window }) =>
+      window?.resets ?? (limit.enforcement === "gateway" ? "in each gateway" : "not yet used"),
+  },
 ];
 
 function countsBy({ subject, api, route }: LimitReport): string {
@@ -63,7 +73,12 @@ export function addQuotaCommands(program: Command, context: Context): void {
     .action(async (_options, command: Command) => {
       const options = optionsOf<ChoiceOptions>(command);
       const adjusted = await adjust(context, options, "reset", {});
-      print(context, options, adjusted, () => `${namesOf(adjusted)} of ${holderOf(options)} reset.\n${quotaText(adjusted)}`);
+      print(
+        context,
+        options,
+        adjusted,
+        () => `${namesOf(adjusted)} of ${holderOf(options)} reset.\n${quotaText(adjusted)}`,
+      );
     });
 
   withChoice(withHolder(quota.command("grant <amount>")))
@@ -72,21 +87,42 @@ export function addQuotaCommands(program: Command, context: Context): void {
       const amount = wholeNumber(1)(text);
       const options = optionsOf<ChoiceOptions>(command);
       const adjusted = await adjust(context, options, "grant", { amount });
-      print(context, options, adjusted, () => `${amount} granted to ${holderOf(options)} on ${namesOf(adjusted)}.\n${quotaText(adjusted)}`);
+      print(
+        context,
+        options,
+        adjusted,
+        () => `${amount} granted to ${holderOf(options)} on ${namesOf(adjusted)}.\n${quotaText(adjusted)}`,
+      );
     });
 }
 
 function withHolder(command: Command): Command {
-  return command.option("--key <id>", "Select the limits that count this key").option("--consumer <id>", "Select the limits that count this consumer");
+  return command
+    .option("--key <id>", "Select the limits that count this key")
+    .option("--consumer <id>", "Select the limits that count this consumer");
 }
 
 function withChoice(command: Command): Command {
-  return command.option("--limit <name>", "Select only this limit").option("--api <id>", "Select only the limit that applies to this API").option("--route <methods and path>", "Select only the counter of this route, for limits with a counter for each route");
+  return command
+    .option("--limit <name>", "Select only this limit")
+    .option("--api <id>", "Select only the limit that applies to this API")
+    .option(
+      "--route <methods and path>",
+      "Select only the counter of this route, for limits with a counter for each route",
+    );
 }
 
-async function adjust(context: Context, options: ChoiceOptions, act: "reset" | "grant", body: object): Promise<Adjusted> {
+async function adjust(
+  context: Context,
+  options: ChoiceOptions,
+  act: "reset" | "grant",
+  body: object,
+): Promise<Adjusted> {
   const query = { environment: environmentOf(context, options) };
-  return clientOf(context, options).call<Adjusted>("POST", pathOf(options, `/${act}`), { query, body: { ...body, limit: options.limit, api: options.api, route: options.route } });
+  return clientOf(context, options).call<Adjusted>("POST", pathOf(options, `/${act}`), {
+    query,
+    body: { ...body, limit: options.limit, api: options.api, route: options.route },
+  });
 }
 
 function pathOf({ key, consumer }: HolderOptions, rest: string): string {
@@ -99,15 +135,25 @@ function holderOf({ key, consumer }: HolderOptions): string {
 }
 
 function namesOf({ adjusted }: Adjusted): string {
-  return [...new Set(adjusted.map(({ name, api, route }) => (api === undefined ? name : `${name} at ${route ? `${route} of ${api}` : api}`)))].join(", ");
+  return [
+    ...new Set(
+      adjusted.map(({ name, api, route }) =>
+        api === undefined ? name : `${name} at ${route ? `${route} of ${api}` : api}`,
+      ),
+    ),
+  ].join(", ");
 }
 
 function quotaText({ limits, partial }: QuotaReport): string {
-  const lines = limits.flatMap((limit): Line[] => (limit.windows.length === 0 ? [{ limit }] : limit.windows.map((window) => ({ limit, window }))));
+  const lines = limits.flatMap((limit): Line[] =>
+    limit.windows.length === 0 ? [{ limit }] : limit.windows.map((window) => ({ limit, window })),
+  );
   const silent = lines.flatMap(({ limit, window }) =>
-    (window?.holders ?? []).filter((holder) => holder.silent).map(({ gateway, held, lastContact }) => {
-      return `${gateway} holds ${held} of ${limit.name} and has been silent since ${lastContact}: lost until ${window!.resets}, if it is gone.\n`;
-    }),
+    (window?.holders ?? [])
+      .filter((holder) => holder.silent)
+      .map(({ gateway, held, lastContact }) => {
+        return `${gateway} holds ${held} of ${limit.name} and has been silent since ${lastContact}: lost until ${window!.resets}, if it is gone.\n`;
+      }),
   );
   const notes = partial ? ["Not all keys with limits of their own were looked at: there are too many.\n"] : [];
   return [lines.length === 0 ? "No limit counts it.\n" : table(lines, columns), ...silent, ...notes].join("");

@@ -30,27 +30,48 @@ export function addRoutesCommand(program: Command, context: Context): void {
     .option("--key <id>", "Show what this key may call")
     .action(async (_options, command: Command) => {
       const options = optionsOf<Options>(command);
-      if ([options.tier, options.consumer, options.key].filter((one) => one !== undefined).length > 1) throw new UsageError("Give one of --tier, --consumer and --key.");
-      const rights = options.file === undefined ? await storedRights(clientOf(context, options), environmentOf(context, options), options) : (await readSpec(context, options.file, environmentOf(context, options))).spec;
+      if ([options.tier, options.consumer, options.key].filter((one) => one !== undefined).length > 1)
+        throw new UsageError("Give one of --tier, --consumer and --key.");
+      const rights =
+        options.file === undefined
+          ? await storedRights(clientOf(context, options), environmentOf(context, options), options)
+          : (await readSpec(context, options.file, environmentOf(context, options))).spec;
       if (options.api !== undefined) find(rights.apis, options.api, "API");
       const asker = askerOf(rights, options);
       // All APIs decide which one a request gets to; only then some of them are left out.
       const lines = routesOf(rights, asker).filter(({ api }) => options.api === undefined || api === options.api);
       const remarks = asker === undefined ? [] : remarksOf(rights, asker, Date.now());
-      print(context, options, { ...(asker === undefined ? {} : { asker: askerJson(asker), remarks }), routes: lines }, () => [
-        ...(asker === undefined ? [] : [`${title(asker)}\n`, ...remarks.map((remark) => `${remark}\n`), "\n"]),
-        routesText(lines, asker !== undefined),
-      ].join(""));
+      print(
+        context,
+        options,
+        { ...(asker === undefined ? {} : { asker: askerJson(asker), remarks }), routes: lines },
+        () =>
+          [
+            ...(asker === undefined ? [] : [`${title(asker)}\n`, ...remarks.map((remark) => `${remark}\n`), "\n"]),
+            routesText(lines, asker !== undefined),
+          ].join(""),
+      );
       noteStoredKeys(context, options, asker);
     });
 }
 
 /** In control, keys are many, and only those that are asked about are read. */
-async function storedRights(client: AdminClient, environment: string | undefined, { key, consumer }: Options): Promise<Rights> {
-  const all = async <T>(section: string, query: Record<string, string | undefined> = {}) => (await listAll<T>(client, `/v1/${section}`, { environment, ...query }, 0)).items;
-  const oneKey = (id: string) => client.call<Key>("GET", `/v1/keys/${encodeURIComponent(id)}`, { query: { environment } });
-  const keys = key !== undefined ? [await oneKey(key)] : consumer !== undefined ? await all<Key>("keys", { consumer }) : [];
-  const [apis, tiers, consumers] = await Promise.all([all<Rights["apis"][number]>("apis"), all<Rights["tiers"][number]>("tiers"), all<Consumer>("consumers")]);
+async function storedRights(
+  client: AdminClient,
+  environment: string | undefined,
+  { key, consumer }: Options,
+): Promise<Rights> {
+  const all = async <T>(section: string, query: Record<string, string | undefined> = {}) =>
+    (await listAll<T>(client, `/v1/${section}`, { environment, ...query }, 0)).items;
+  const oneKey = (id: string) =>
+    client.call<Key>("GET", `/v1/keys/${encodeURIComponent(id)}`, { query: { environment } });
+  const keys =
+    key !== undefined ? [await oneKey(key)] : consumer !== undefined ? await all<Key>("keys", { consumer }) : [];
+  const [apis, tiers, consumers] = await Promise.all([
+    all<Rights["apis"][number]>("apis"),
+    all<Rights["tiers"][number]>("tiers"),
+    all<Consumer>("consumers"),
+  ]);
   return { apis, tiers, consumers, keys };
 }
 
@@ -70,20 +91,27 @@ function askerOf(rights: Rights, options: Options): Asker | undefined {
 function find<T extends { id: string }>(records: readonly T[], id: string, what: string): T {
   const found = records.find((record) => record.id === id);
   if (found !== undefined) return found;
-  const near = nearest(id, records.map((record) => record.id));
+  const near = nearest(
+    id,
+    records.map((record) => record.id),
+  );
   throw new UsageError(`There is no ${what} \`${id}\`.${near === undefined ? "" : ` Did you mean \`${near}\`?`}`);
 }
 
 function title(asker: Asker): string {
   const tier = asker.tier === undefined ? "no tier" : `tier ${asker.tier.id}`;
   if (asker.kind === "tier") return tier;
-  return asker.kind === "consumer" ? `consumer ${asker.consumer.id}, ${tier}` : `key ${asker.key.id} of consumer ${asker.key.consumer}, ${tier}`;
+  return asker.kind === "consumer"
+    ? `consumer ${asker.consumer.id}, ${tier}`
+    : `key ${asker.key.id} of consumer ${asker.key.consumer}, ${tier}`;
 }
 
 function askerJson(asker: Asker): object {
   const tier = asker.tier?.id ?? null;
   if (asker.kind === "tier") return { tier };
-  return asker.kind === "consumer" ? { consumer: asker.consumer.id, tier } : { key: asker.key.id, consumer: asker.key.consumer, tier };
+  return asker.kind === "consumer"
+    ? { consumer: asker.consumer.id, tier }
+    : { key: asker.key.id, consumer: asker.key.consumer, tier };
 }
 
 /** What holds whatever is called: a key that isn't valid now, a consumer that is suspended, keys with rights of their own. */
@@ -92,14 +120,22 @@ function remarksOf({ keys }: Rights, asker: Asker, nowMs: number): string[] {
   const remarks: string[] = [];
   if (asker.consumer?.suspended) remarks.push("The consumer is suspended: every call is refused (consumer_suspended).");
   if (asker.kind === "consumer") {
-    const own = keys.filter((key) => key.consumer === asker.consumer.id && key.state === "active" && (key.tier !== undefined || key.apis !== undefined || key.scopes !== undefined || key.limits.length > 0));
-    if (own.length > 0) remarks.push(`Keys with rights or limits of their own, see --key: ${own.map(({ id }) => id).join(", ")}.`);
+    const own = keys.filter(
+      (key) =>
+        key.consumer === asker.consumer.id &&
+        key.state === "active" &&
+        (key.tier !== undefined || key.apis !== undefined || key.scopes !== undefined || key.limits.length > 0),
+    );
+    if (own.length > 0)
+      remarks.push(`Keys with rights or limits of their own, see --key: ${own.map(({ id }) => id).join(", ")}.`);
     return remarks;
   }
   const { key } = asker;
   if (key.state !== "active") remarks.push(`The key is ${key.state}: every call is refused (key_${key.state}).`);
-  if (key.expiresAt !== undefined && parseTime(key.expiresAt)! <= nowMs) remarks.push(`The key expired at ${key.expiresAt}: every call is refused (key_expired).`);
-  if (key.notBefore !== undefined && parseTime(key.notBefore)! > nowMs) remarks.push(`The key is valid from ${key.notBefore} on (key_not_yet_valid).`);
+  if (key.expiresAt !== undefined && parseTime(key.expiresAt)! <= nowMs)
+    remarks.push(`The key expired at ${key.expiresAt}: every call is refused (key_expired).`);
+  if (key.notBefore !== undefined && parseTime(key.notBefore)! > nowMs)
+    remarks.push(`The key is valid from ${key.notBefore} on (key_not_yet_valid).`);
   if (key.allowedCidrs.length > 0) remarks.push(`Only from ${key.allowedCidrs.join(", ")} (ip_not_allowed).`);
   return remarks;
 }

@@ -2,7 +2,17 @@
 import { applicableLimits, type ApplicableLimit, routeName } from "../../control/domain/applicableLimits.ts";
 import { ownerText } from "../../control/domain/limitWords.ts";
 import { ApiRouter, type Misplaced, type Place } from "../../tools/matching.ts";
-import { type Api, type AuthMode, type Consumer, isClosed, type Key, type Limit, type Route, takesKeys, type Tier } from "../../control/domain/model.ts";
+import {
+  type Api,
+  type AuthMode,
+  type Consumer,
+  isClosed,
+  type Key,
+  type Limit,
+  type Route,
+  takesKeys,
+  type Tier,
+} from "../../control/domain/model.ts";
 
 export interface Rights {
   apis: readonly Api[];
@@ -13,7 +23,10 @@ export interface Rights {
 }
 
 /** Whose calls are asked about; none of them: everybody's. */
-export type Asker = { kind: "tier"; tier: Tier } | { kind: "consumer"; consumer: Consumer; tier: Tier | undefined } | { kind: "key"; key: Key; consumer: Consumer | undefined; tier: Tier | undefined };
+export type Asker =
+  | { kind: "tier"; tier: Tier }
+  | { kind: "consumer"; consumer: Consumer; tier: Tier | undefined }
+  | { kind: "key"; key: Key; consumer: Consumer | undefined; tier: Tier | undefined };
 
 /** A limit, and whose it is. */
 export interface LimitHere {
@@ -63,7 +76,15 @@ export interface RouteAccess {
 
 export interface Refusal {
   /** by the codes of reasons.ts */
-  reason: "tier_missing" | "api_not_allowed" | "scope_missing" | "key_missing" | "token_missing" | "peer_missing" | "unknown_peer" | "auth_mode_unsupported";
+  reason:
+    | "tier_missing"
+    | "api_not_allowed"
+    | "scope_missing"
+    | "key_missing"
+    | "token_missing"
+    | "peer_missing"
+    | "unknown_peer"
+    | "auth_mode_unsupported";
   message: string;
 }
 
@@ -71,7 +92,13 @@ export interface Refusal {
 export function routesOf(rights: Rights, asker: Asker | undefined): RouteAccess[] {
   const router = new ApiRouter(rights.apis);
   const lines = rights.apis.flatMap((api) => placesOf(api).map((place) => accessOf(place, api, rights, asker, router)));
-  return lines.sort((a, b) => compare(hostOrder(a), hostOrder(b)) || compare(a.path, b.path) || compare(a.methods.join(), b.methods.join()) || compare(a.api, b.api));
+  return lines.sort(
+    (a, b) =>
+      compare(hostOrder(a), hostOrder(b)) ||
+      compare(a.path, b.path) ||
+      compare(a.methods.join(), b.methods.join()) ||
+      compare(a.api, b.api),
+  );
 }
 
 interface OnePlace {
@@ -91,13 +118,22 @@ function placesOf(api: Api): OnePlace[] {
     const left = api.methods.filter((method) => !taken.has(method));
     return left.length === 0 ? [] : [{ path, methods: left, otherMethods: false, route: undefined }];
   });
-  const routes = api.routes.map((route) => ({ path: route.path, methods: route.methods.length === 0 ? methodsLeft(api, route) : route.methods, otherMethods: false, route }));
+  const routes = api.routes.map((route) => ({
+    path: route.path,
+    methods: route.methods.length === 0 ? methodsLeft(api, route) : route.methods,
+    otherMethods: false,
+    route,
+  }));
   return [...paths, ...routes];
 }
 
 /** Of a route for any method: those of the API that no other route at the path takes. */
 function methodsLeft(api: Api, route: Route): readonly string[] {
-  const taken = new Set(api.routes.filter((other) => other !== route && other.path === route.path).flatMap(({ methods }) => withHead(methods)));
+  const taken = new Set(
+    api.routes
+      .filter((other) => other !== route && other.path === route.path)
+      .flatMap(({ methods }) => withHead(methods)),
+  );
   return api.methods.filter((method) => !taken.has(method));
 }
 
@@ -105,7 +141,13 @@ function withHead(methods: readonly string[]): readonly string[] {
   return methods.includes("GET") ? [...methods, "HEAD"] : methods;
 }
 
-function accessOf({ route, ...place }: OnePlace, api: Api, rights: Rights, asker: Asker | undefined, router: ApiRouter): RouteAccess {
+function accessOf(
+  { route, ...place }: OnePlace,
+  api: Api,
+  rights: Rights,
+  asker: Asker | undefined,
+  router: ApiRouter,
+): RouteAccess {
   const scopes = [...new Set([...api.scopes, ...(route?.scopes ?? [])])];
   const refused = asker === undefined || api.auth.mode === "none" ? undefined : refusalOf(api, scopes, asker);
   return {
@@ -122,13 +164,32 @@ function accessOf({ route, ...place }: OnePlace, api: Api, rights: Rights, asker
   };
 }
 
-function callersOf(api: Api, route: Route | undefined, scopes: readonly string[], rights: Rights, asker: Asker | undefined): CallersHere[] {
-  if (api.auth.mode === "none") return [{ tier: undefined, consumers: [], keys: [], limits: limitsOf(applicableLimits({ api, route })) }];
+function callersOf(
+  api: Api,
+  route: Route | undefined,
+  scopes: readonly string[],
+  rights: Rights,
+  asker: Asker | undefined,
+): CallersHere[] {
+  if (api.auth.mode === "none")
+    return [{ tier: undefined, consumers: [], keys: [], limits: limitsOf(applicableLimits({ api, route })) }];
   if (asker !== undefined) {
     const tier = asker.tier!;
     const key = asker.kind === "key" ? asker.key : undefined;
-    const consumers = asker.kind === "consumer" ? [asker.consumer.id] : asker.kind === "tier" ? consumersOf(rights, tier, api) : [asker.key.consumer];
-    return [{ tier: tier.id, consumers, keys: key === undefined ? [] : [key.id], limits: limitsOf(applicableLimits({ tier, api, route, key })) }];
+    const consumers =
+      asker.kind === "consumer"
+        ? [asker.consumer.id]
+        : asker.kind === "tier"
+          ? consumersOf(rights, tier, api)
+          : [asker.key.consumer];
+    return [
+      {
+        tier: tier.id,
+        consumers,
+        keys: key === undefined ? [] : [key.id],
+        limits: limitsOf(applicableLimits({ tier, api, route, key })),
+      },
+    ];
   }
   if (isClosed(api)) return [];
   return rights.tiers
@@ -136,14 +197,21 @@ function callersOf(api: Api, route: Route | undefined, scopes: readonly string[]
     .map((tier) => ({
       tier: tier.id,
       consumers: consumersOf(rights, tier, api),
-      keys: (takesKeys(api.auth.mode) ? rights.keys : []).filter((key) => key.tier === tier.id && isActive(key, rights) && keyRefusal(api, scopes, key) === undefined).map(({ id }) => id),
+      keys: (takesKeys(api.auth.mode) ? rights.keys : [])
+        .filter((key) => key.tier === tier.id && isActive(key, rights) && keyRefusal(api, scopes, key) === undefined)
+        .map(({ id }) => id),
       limits: limitsOf(applicableLimits({ tier, api, route })),
     }));
 }
 
 /** Those that may call now; by certificate only who has an identity. */
 function consumersOf({ consumers }: Rights, tier: Tier, { auth }: Api): string[] {
-  return consumers.filter((consumer) => consumer.tier === tier.id && !consumer.suspended && (auth.mode !== "mtls" || consumer.identities !== undefined)).map(({ id }) => id);
+  return consumers
+    .filter(
+      (consumer) =>
+        consumer.tier === tier.id && !consumer.suspended && (auth.mode !== "mtls" || consumer.identities !== undefined),
+    )
+    .map(({ id }) => id);
 }
 
 function isActive(key: Key, { consumers }: Rights): boolean {
@@ -154,9 +222,13 @@ function refusalOf(api: Api, scopes: readonly string[], asker: Asker): Refusal |
   const { mode } = api.auth;
   if (isClosed(api)) return { reason: "auth_mode_unsupported", message: "the API doesn't say whose tokens it takes" };
   if (asker.tier === undefined) return { reason: "tier_missing", message: "it has no tier" };
-  if (asker.kind === "key" && !takesKeys(mode)) return { reason: mode === "mtls" ? "peer_missing" : "token_missing", message: "the API takes no keys" };
-  if (asker.kind === "consumer" && mode === "mtls" && asker.consumer.identities === undefined) return { reason: "unknown_peer", message: "it has no identity" };
-  return tierRefusal(api, scopes, asker.tier) ?? (asker.kind === "key" ? keyRefusal(api, scopes, asker.key) : undefined);
+  if (asker.kind === "key" && !takesKeys(mode))
+    return { reason: mode === "mtls" ? "peer_missing" : "token_missing", message: "the API takes no keys" };
+  if (asker.kind === "consumer" && mode === "mtls" && asker.consumer.identities === undefined)
+    return { reason: "unknown_peer", message: "it has no identity" };
+  return (
+    tierRefusal(api, scopes, asker.tier) ?? (asker.kind === "key" ? keyRefusal(api, scopes, asker.key) : undefined)
+  );
 }
 
 function tierRefusal(api: Api, scopes: readonly string[], tier: Tier): Refusal | undefined {
@@ -168,10 +240,18 @@ function keyRefusal(api: Api, scopes: readonly string[], key: Key): Refusal | un
 }
 
 /** What tier or key leave out; absent `apis` leave out nothing. */
-function refusalBy(api: Api, scopes: readonly string[], { apis, scopes: granted }: { apis?: readonly string[] | undefined; scopes: readonly string[] }, whose: string): Refusal | undefined {
-  if (apis !== undefined && !apis.includes(api.id)) return { reason: "api_not_allowed", message: `${whose} doesn't include the API` };
+function refusalBy(
+  api: Api,
+  scopes: readonly string[],
+  { apis, scopes: granted }: { apis?: readonly string[] | undefined; scopes: readonly string[] },
+  whose: string,
+): Refusal | undefined {
+  if (apis !== undefined && !apis.includes(api.id))
+    return { reason: "api_not_allowed", message: `${whose} doesn't include the API` };
   const missing = granted.includes("*") ? [] : scopes.filter((scope) => !granted.includes(scope));
-  return missing.length === 0 ? undefined : { reason: "scope_missing", message: `${whose} lacks ${missing.join(", ")}` };
+  return missing.length === 0
+    ? undefined
+    : { reason: "scope_missing", message: `${whose} lacks ${missing.join(", ")}` };
 }
 
 function limitsOf(limits: readonly ApplicableLimit[]): LimitHere[] {
@@ -196,7 +276,12 @@ function limitsOf(limits: readonly ApplicableLimit[]): LimitHere[] {
 const someMethod = "TOLLGATE";
 
 /** Does no request with the line's own path get there? Then what takes the first of them. */
-function hiddenBy({ path, methods }: Pick<OnePlace, "path" | "methods">, api: Api, route: Route | undefined, router: ApiRouter): string | undefined {
+function hiddenBy(
+  { path, methods }: Pick<OnePlace, "path" | "methods">,
+  api: Api,
+  route: Route | undefined,
+  router: ApiRouter,
+): string | undefined {
   let other: Place | Misplaced | undefined;
   for (const host of api.hosts) {
     for (const method of methods.length === 0 ? [someMethod] : methods) {

@@ -14,16 +14,27 @@ const gap = 2;
 export function wrappedTable(columns: readonly WrappedColumn[], rows: readonly WrappedRow[], width: number): string {
   const widths = widthsOf(columns, rows, width);
   const lines = [columns.map(({ title }) => title), ...rows.flatMap((row) => rowLines(row, widths))];
-  return lines.map((cells) => `${cells.map((cell, index) => cell.padEnd(widths[index]!)).join(" ".repeat(gap)).trimEnd()}\n`).join("");
+  return lines
+    .map(
+      (cells) =>
+        `${cells
+          .map((cell, index) => cell.padEnd(widths[index]!))
+          .join(" ".repeat(gap))
+          .trimEnd()}\n`,
+    )
+    .join("");
 }
 
 function widthsOf(columns: readonly WrappedColumn[], rows: readonly WrappedRow[], width: number): number[] {
-  const widths = columns.map(({ title }, index) => Math.max(title.length, ...rows.flatMap((row) => row[index]!.flat().map((text) => text.length))));
+  const widths = columns.map(({ title }, index) =>
+    Math.max(title.length, ...rows.flatMap((row) => row[index]!.flat().map((text) => text.length))),
+  );
   const total = () => widths.reduce((sum, one) => sum + one, 0) + gap * (columns.length - 1);
   while (total() > width) {
     let widest = -1;
     columns.forEach(({ title, leastWidth }, index) => {
-      if (widths[index]! > Math.max(title.length, leastWidth) && (widest < 0 || widths[index]! > widths[widest]!)) widest = index;
+      if (widths[index]! > Math.max(title.length, leastWidth) && (widest < 0 || widths[index]! > widths[widest]!))
+        widest = index;
     });
     if (widest < 0) break;
     widths[widest]!--;

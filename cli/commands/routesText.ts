@@ -24,14 +24,30 @@ export function routesText(lines: readonly RouteAccess[], asked: boolean): strin
   const table = shown.length === 0 ? "None.\n" : wrappedTable(columns, shown.map(row), width);
   const refused = asked ? lines.filter((line) => line.refused !== undefined) : [];
   if (refused.length === 0) return table;
-  const sentences = refused.flatMap((line) => wrap(`  ${methodsText(line)} ${line.path} (${line.api}): ${line.refused!.message}`, width));
+  const sentences = refused.flatMap((line) =>
+    wrap(`  ${methodsText(line)} ${line.path} (${line.api}): ${line.refused!.message}`, width),
+  );
   return printable(`${table}\nMay not call:\n${sentences.join("\n")}\n`);
 }
 
 function row(line: RouteAccess): WrappedRow {
   const { hosts, path, auth, scopes, cost, callers, hiddenBy } = line;
-  const who = hiddenBy !== undefined ? [[hiddenText(hiddenBy)]] : callers.length === 0 ? [["nobody"]] : callers.map((caller) => [callerText(caller)]);
-  const limits = hiddenBy === undefined ? callers.map((caller) => (cost === 0 ? ["not counted"] : caller.limits.length === 0 ? ["unlimited"] : caller.limits.map((limit) => limitText(limit)))) : [];
+  const who =
+    hiddenBy !== undefined
+      ? [[hiddenText(hiddenBy)]]
+      : callers.length === 0
+        ? [["nobody"]]
+        : callers.map((caller) => [callerText(caller)]);
+  const limits =
+    hiddenBy === undefined
+      ? callers.map((caller) =>
+          cost === 0
+            ? ["not counted"]
+            : caller.limits.length === 0
+              ? ["unlimited"]
+              : caller.limits.map((limit) => limitText(limit)),
+        )
+      : [];
   return [
     [hosts],
     [[path]],
@@ -63,7 +79,17 @@ function callerText({ tier, consumers, keys }: CallersHere): string {
 }
 
 /** `minute 60/60s per key (tier bronze)` */
-export function limitText({ name, limit, windowSeconds, period, subject, enforcement, mode, smoothing, from }: LimitHere): string {
+export function limitText({
+  name,
+  limit,
+  windowSeconds,
+  period,
+  subject,
+  enforcement,
+  mode,
+  smoothing,
+  from,
+}: LimitHere): string {
   const per = period ?? `${windowSeconds}s`;
   const more = [
     ...(smoothing === undefined ? [] : [`${smoothing.perSecond}/s, burst ${smoothing.burst}`]),

@@ -28,18 +28,27 @@ export function addSigningKeyCommands(program: Command, context: Context): void 
     .description("List the published keys without their private parts.")
     .action(async (_options, command: Command) => {
       const options = optionsOf(command);
-      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("GET", "/v1/signing-keys", { query: { environment: environmentOf(context, options) } });
+      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("GET", "/v1/signing-keys", {
+        query: { environment: environmentOf(context, options) },
+      });
       print(context, options, items, () => table(items, columns));
     });
   keys
     .command("rotate")
     .description("Publish a new key that signs later. The previous key verifies until its tokens have expired.")
-    .option("--publish <length>", "How long the key is published before it signs, such as 30m; choose more than services cache a key set", durationSeconds)
+    .option(
+      "--publish <length>",
+      "How long the key is published before it signs, such as 30m; choose more than services cache a key set",
+      durationSeconds,
+    )
     .option("--withdraw", "Sign with the new key immediately and stop publishing all others; for a key that has leaked")
     .action(async (_options, command: Command) => {
       const options = optionsOf<{ publish?: number; withdraw?: boolean }>(command);
       const body = { publishSeconds: options.publish, withdraw: options.withdraw };
-      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("POST", "/v1/signing-keys/rotate", { query: { environment: environmentOf(context, options) }, body });
+      const { items } = await clientOf(context, options).call<Listed<TokenKey>>("POST", "/v1/signing-keys/rotate", {
+        query: { environment: environmentOf(context, options) },
+        body,
+      });
       print(context, options, items, () => table(items, columns));
     });
 }

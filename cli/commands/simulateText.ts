@@ -9,12 +9,25 @@ const counted = (count: number, one: string, more = `${one}s`) => `${number(coun
 const barWidth = 30;
 
 export function reportText(report: Report): string {
-  return [heading(report), badLines(report), summary(report), limits(report), callers(report), timeline(report), warnings(report)].filter((part) => part !== "").join("\n");
+  return [
+    heading(report),
+    badLines(report),
+    summary(report),
+    limits(report),
+    callers(report),
+    timeline(report),
+    warnings(report),
+  ]
+    .filter((part) => part !== "")
+    .join("\n");
 }
 
 function heading({ environment, from, to, logs }: Report): string {
   const lines = logs.map(({ name, format, lines, noRequest, outside }) => {
-    const left = [...(noRequest > 0 ? [`${number(noRequest)} of no request`] : []), ...(outside > 0 ? [`${number(outside)} outside the time asked for`] : [])];
+    const left = [
+      ...(noRequest > 0 ? [`${number(noRequest)} of no request`] : []),
+      ...(outside > 0 ? [`${number(outside)} outside the time asked for`] : []),
+    ];
     return `${name}: ${counted(lines, "line")}${format === undefined ? "" : `, ${format}`}${left.map((text) => `, ${text}`).join("")}\n`;
   });
   return `${lines.join("")}${from === undefined ? "" : `${from} to ${to}, `}environment ${environment}\n`;
@@ -24,7 +37,9 @@ function badLines({ logs }: Report): string {
   return logs
     .filter(({ badLines }) => badLines > 0)
     .map(({ name, badLines, bad }) => {
-      const shown = badLineTexts(name, bad).map((text) => `  ${text}\n`).join("");
+      const shown = badLineTexts(name, bad)
+        .map((text) => `  ${text}\n`)
+        .join("");
       return `${name}: ${counted(badLines, "line")} not understood${bad.length === 0 ? "" : badLines > bad.length ? ", the first:" : ":"}\n${shown}`;
     })
     .join("");
@@ -32,15 +47,26 @@ function badLines({ logs }: Report): string {
 
 /** Each bad line with its place and why it is bad. */
 export function badLineTexts(name: string, bad: readonly BadLine[]): string[] {
-  return bad.map(({ line, reason, text }) => `${name}:${line}: ${printable(reason)}${text === "" ? "" : `: ${printable(text)}`}`);
+  return bad.map(
+    ({ line, reason, text }) => `${name}:${line}: ${printable(reason)}${text === "" ? "" : `: ${printable(text)}`}`,
+  );
 }
 
 function summary({ requests, callers }: Report): string {
   const all = requests.decided;
-  const share = (count: number) => (all === 0 ? "" : `${((count / all) * 100).toFixed(count > 0 && count / all < 0.001 ? 3 : 1)} %`);
+  const share = (count: number) =>
+    all === 0 ? "" : `${((count / all) * 100).toFixed(count > 0 && count / all < 0.001 ? 3 : 1)} %`;
   const rows: { what: string; count: string; note: string }[] = [
-    { what: "requests", count: number(all), note: `of ${callers.exact ? "" : "more than "}${counted(callers.count, "caller")}` },
-    { what: "would be limited", count: number(requests.limited), note: requests.limited === 0 ? "" : `${share(requests.limited)}, ${counted(callers.limited, "caller")}` },
+    {
+      what: "requests",
+      count: number(all),
+      note: `of ${callers.exact ? "" : "more than "}${counted(callers.count, "caller")}`,
+    },
+    {
+      what: "would be limited",
+      count: number(requests.limited),
+      note: requests.limited === 0 ? "" : `${share(requests.limited)}, ${counted(callers.limited, "caller")}`,
+    },
   ];
   const more = (what: string, count: number, note: string) => {
     if (count > 0) rows.push({ what, count: number(count), note });
@@ -50,23 +76,39 @@ function summary({ requests, callers }: Report): string {
   more("preflights", requests.preflights, "no limit counts them");
   for (const [reason, count] of Object.entries(requests.refused)) more("refused before limits", count, reason);
   for (const [reason, count] of Object.entries(requests.refusedThen)) more("refused at the time", count, reason);
-  const widths = [Math.max(...rows.map(({ what }) => what.length)), Math.max(...rows.map(({ count }) => count.length))] as const;
-  return rows.map(({ what, count, note }) => `${what.padEnd(widths[0])}  ${count.padStart(widths[1])}  ${note}`.trimEnd()).join("\n") + "\n";
+  const widths = [
+    Math.max(...rows.map(({ what }) => what.length)),
+    Math.max(...rows.map(({ count }) => count.length)),
+  ] as const;
+  return (
+    rows
+      .map(({ what, count, note }) => `${what.padEnd(widths[0])}  ${count.padStart(widths[1])}  ${note}`.trimEnd())
+      .join("\n") + "\n"
+  );
 }
 
 function limits({ limits: rows }: Report): string {
   if (rows.length === 0) return "No limit applies to any of these requests.\n";
   const about = rows.some(({ enough }) => !enough.exact) ? "~" : "";
   return table(rows, [
-    { title: "LIMIT", value: (row) => `${ownerText(row.owner)}: ${row.name}${row.mode === "shadow" ? " (shadow)" : ""}` },
+    {
+      title: "LIMIT",
+      value: (row) => `${ownerText(row.owner)}: ${row.name}${row.mode === "shadow" ? " (shadow)" : ""}`,
+    },
     { title: "IS", value: (row) => `${number(row.limit)} per ${row.per}` },
     { title: "COUNTS", value: ({ subject }) => subject },
-    { title: "LIMITED", value: ({ refused, paced }) => `${number(refused)}${paced > 0 ? ` (${number(paced)} by pace)` : ""}` },
+    {
+      title: "LIMITED",
+      value: ({ refused, paced }) => `${number(refused)}${paced > 0 ? ` (${number(paced)} by pace)` : ""}`,
+    },
     { title: "CALLERS", value: ({ callersRefused, callers }) => `${number(callersRefused)} of ${number(callers)}` },
     { title: "FIRST", value: ({ firstAt }) => firstAt },
     { title: "FOR 99 %", value: ({ enough }) => `${about}${number(enough.most)}${burst(enough.mostBurst)}` },
     { title: "FOR ALL", value: ({ enough }) => `${about}${number(enough.all)}${burst(enough.allBurst)}` },
-    { title: "HIGHEST", value: ({ worst }) => (worst === undefined ? undefined : `${windowText(worst)}, ${worst.caller}`) },
+    {
+      title: "HIGHEST",
+      value: ({ worst }) => (worst === undefined ? undefined : `${windowText(worst)}, ${worst.caller}`),
+    },
   ]);
 }
 
@@ -100,7 +142,9 @@ function timeline({ timeline: { seconds, slots }, requests }: Report): string {
     { title: `EACH ${lengthText(seconds)}`, value: ({ at }) => at },
     { title: "REQUESTS", value: (slot) => number(slot.requests) },
     { title: "LIMITED", value: (slot) => number(slot.limited) },
-    ...(requests.shadowed > 0 ? [{ title: "SHADOWED", value: (slot: { shadowed: number }) => number(slot.shadowed) }] : []),
+    ...(requests.shadowed > 0
+      ? [{ title: "SHADOWED", value: (slot: { shadowed: number }) => number(slot.shadowed) }]
+      : []),
     { title: "", value: (slot) => bar(slot, most) },
   ])}`;
 }
@@ -113,7 +157,12 @@ function bar({ requests, limited }: { requests: number; limited: number }, most:
 }
 
 function lengthText(seconds: number): string {
-  for (const [unit, size] of [["d", 86_400], ["h", 3600], ["min", 60]] as const) if (seconds % size === 0) return `${seconds / size} ${unit}`;
+  for (const [unit, size] of [
+    ["d", 86_400],
+    ["h", 3600],
+    ["min", 60],
+  ] as const)
+    if (seconds % size === 0) return `${seconds / size} ${unit}`;
   return `${seconds} s`;
 }
 

@@ -1,5 +1,14 @@
 /** What the admin API does to counters: reset, grant, look. Pure, as the lease decision is. */
-import { type Changes, type CounterId, counterId, type Facts, type HeadRow, isWanted, type Wanted, type WindowRow } from "./facts.ts";
+import {
+  type Changes,
+  type CounterId,
+  counterId,
+  type Facts,
+  type HeadRow,
+  isWanted,
+  type Wanted,
+  type WindowRow,
+} from "./facts.ts";
 import { newWindow, remainingOf } from "./decide.ts";
 import { Ledger } from "./ledger.ts";
 import type { CounterGeneration, CounterRef, CounterState, WindowState } from "./model.ts";
@@ -36,7 +45,12 @@ export function reset(facts: Facts, environment: string, counters: readonly Coun
 }
 
 /** The current window gets so much on top of its limit. With firstUse and no window open, the one that opens next gets it. */
-export function grant(facts: Facts, environment: string, counters: readonly CounterRef[], amount: number): OrWanted<Adjusted> {
+export function grant(
+  facts: Facts,
+  environment: string,
+  counters: readonly CounterRef[],
+  amount: number,
+): OrWanted<Adjusted> {
   const more = (extra: number) => Math.min(Number.MAX_SAFE_INTEGER, extra + amount);
   return adjust(facts, environment, counters, (ledger, counter, { limit }) => {
     const { current } = openWindows(ledger, counter, limit);
@@ -54,7 +68,8 @@ export function inspect(facts: Facts, environment: string, counters: readonly Co
     const counter = counterId(environment, limit.wireId, subject);
     const head = ledger.headOrNew(counter);
     const { current, next } = openWindows(ledger, counter, limit);
-    const first = current ?? (limit.firstUse ? undefined : newWindow(ledger, counter, limit, windowAt(limit, ledger.nowMs)));
+    const first =
+      current ?? (limit.firstUse ? undefined : newWindow(ledger, counter, limit, windowAt(limit, ledger.nowMs)));
     const rows = [first, next].filter((row) => row !== undefined);
     return {
       wireId: limit.wireId,
@@ -69,7 +84,12 @@ export function inspect(facts: Facts, environment: string, counters: readonly Co
 }
 
 /** `edit` changes windows and gives the counter's head, whose generation is raised. */
-function adjust(facts: Facts, environment: string, counters: readonly CounterRef[], edit: (ledger: Ledger, counter: CounterId, ref: CounterRef) => HeadRow): OrWanted<Adjusted> {
+function adjust(
+  facts: Facts,
+  environment: string,
+  counters: readonly CounterRef[],
+  edit: (ledger: Ledger, counter: CounterId, ref: CounterRef) => HeadRow,
+): OrWanted<Adjusted> {
   const ledger = new Ledger(facts);
   const generations = counters.map((ref): CounterGeneration => {
     const counter = counterId(environment, ref.limit.wireId, ref.subject);
@@ -78,7 +98,9 @@ function adjust(facts: Facts, environment: string, counters: readonly CounterRef
     ledger.putHead({ ...head, generation });
     return { wireId: counter.wireId, subject: counter.subject, generation };
   });
-  return isWanted(ledger.wanted) ? { kind: "wanted", wanted: ledger.wanted } : { kind: "decided", changes: ledger.changes(), generations };
+  return isWanted(ledger.wanted)
+    ? { kind: "wanted", wanted: ledger.wanted }
+    : { kind: "decided", changes: ledger.changes(), generations };
 }
 
 function windowState(ledger: Ledger, row: WindowRow, remaining: number): WindowState {
@@ -90,7 +112,12 @@ function windowState(ledger: Ledger, row: WindowRow, remaining: number): WindowS
     extra: row.extra,
     remaining,
     shares: sharesIn(ledger, row),
-    holdings: holders.map(({ lane, gateway, amount, lastMs }) => ({ lane, gateway, held: amount, lastContactMs: lastMs })),
+    holdings: holders.map(({ lane, gateway, amount, lastMs }) => ({
+      lane,
+      gateway,
+      held: amount,
+      lastContactMs: lastMs,
+    })),
   };
 }
 

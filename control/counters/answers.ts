@@ -29,8 +29,18 @@ export function decodeAnswer(text: string): Answered {
 }
 
 function unpack(fields: number[]): LeaseAnswer {
-  const [kind, generation, granted, windowStartMs, windowEndMs, leaseEndMs, remaining, untilMs, share, shareUntilMs] = fields as [
-    Verdict, number, number, number, number, number, number, number, number, number,
-  ];
-  return { verdict: kind, generation, granted, windowStartMs, windowEndMs, leaseEndMs, remaining, untilMs, share, shareUntilMs };
+  const [kind, generation, granted, windowStartMs, windowEndMs, leaseEndMs, remaining, untilMs, share, shareUntilMs] =
+    fields as [Verdict, number, number, number, number, number, number, number, number, number];
+  return {
+    verdict: kind,
+    generation,
+    granted,
+    windowStartMs,
+    windowEndMs,
+    leaseEndMs,
+    remaining,
+    untilMs,
+    share,
+    shareUntilMs,
+  };
 }

@@ -8,9 +8,32 @@
  * - Nobody reserves. Who needs more than remains waits while others hold some, whom a recall makes return it.
  */
 import { decodeAnswer, encodeAnswer } from "./answers.ts";
-import { aliveMs, type Changes, type CounterId, counterId, type Facts, isWanted, laneId, laneText, type Wanted, windowId, type WindowRow } from "./facts.ts";
+import {
+  aliveMs,
+  type Changes,
+  type CounterId,
+  counterId,
+  type Facts,
+  isWanted,
+  laneId,
+  laneText,
+  type Wanted,
+  windowId,
+  type WindowRow,
+} from "./facts.ts";
 import { Ledger } from "./ledger.ts";
-import { type CallAnswer, type CounterSettings, type LaneCall, type LeaseAnswer, leaseAction, type LeaseOp, type LimitShape, type LimitsOf, type Recall, verdict } from "./model.ts";
+import {
+  type CallAnswer,
+  type CounterSettings,
+  type LaneCall,
+  type LeaseAnswer,
+  leaseAction,
+  type LeaseOp,
+  type LimitShape,
+  type LimitsOf,
+  type Recall,
+  verdict,
+} from "./model.ts";
 import { chargedShares, openWindows, shareOf } from "./shares.ts";
 import { spanOf, type Window, windowAfter, windowAt, windowFrom } from "./windows.ts";
 
@@ -33,7 +56,12 @@ interface Decided {
 export type Decision = Decided | { kind: "wanted"; wanted: Wanted };
 
 /** Decides calls one after the other. `wanted`: nothing was decided, more must be loaded. */
-export function decide(facts: Facts, calls: readonly LaneCall[], limits: LimitsOf, settings: CounterSettings): Decision {
+export function decide(
+  facts: Facts,
+  calls: readonly LaneCall[],
+  limits: LimitsOf,
+  settings: CounterSettings,
+): Decision {
   const ledger = new Ledger(facts);
   const recalls = new Map<string, Recall>();
   const answers = calls.map((call) => answerCall(ledger, call, limits, settings, recalls));
@@ -51,7 +79,13 @@ interface Asker {
   recalls: Map<string, Recall>;
 }
 
-function answerCall(ledger: Ledger, call: LaneCall, limits: LimitsOf, settings: CounterSettings, recalls: Map<string, Recall>): CallAnswer {
+function answerCall(
+  ledger: Ledger,
+  call: LaneCall,
+  limits: LimitsOf,
+  settings: CounterSettings,
+  recalls: Map<string, Recall>,
+): CallAnswer {
   const { nowMs } = ledger;
   const { gateway, seq } = call;
   const id = laneId(call.environment, laneText(call.lane));
@@ -67,7 +101,13 @@ function answerCall(ledger: Ledger, call: LaneCall, limits: LimitsOf, settings: 
   }
   // Here already, so that a holder that calls in the same transaction counts as alive.
   ledger.putLane({ id, gateway, seq, answer: "", lastMs: nowMs });
-  const asker: Asker = { call, lane: id.lane, wasAlive: last !== null && last.lastMs > nowMs - aliveMs, settings, recalls };
+  const asker: Asker = {
+    call,
+    lane: id.lane,
+    wasAlive: last !== null && last.lastMs > nowMs - aliveMs,
+    settings,
+    recalls,
+  };
   const answers = call.ops.map((op) => answerOp(ledger, asker, op, limits(call.environment, op.wireId, call)));
   const answer = { kind: "answered", timeMs: nowMs, answers } as const;
   ledger.putLane({ id, gateway, seq, answer: encodeAnswer(answer), lastMs: nowMs });
@@ -101,7 +141,18 @@ function answerOp(ledger: Ledger, asker: Asker, op: LeaseOp, limit: LimitShape |
 }
 
 function blankAnswer(): LeaseAnswer {
-  return { verdict: verdict.noted, generation: 0, granted: 0, windowStartMs: 0, windowEndMs: 0, leaseEndMs: 0, remaining: 0, untilMs: 0, share: 0, shareUntilMs: 0 };
+  return {
+    verdict: verdict.noted,
+    generation: 0,
+    granted: 0,
+    windowStartMs: 0,
+    windowEndMs: 0,
+    leaseEndMs: 0,
+    remaining: 0,
+    untilMs: 0,
+    share: 0,
+    shareUntilMs: 0,
+  };
 }
 
 export function remainingOf(limit: LimitShape, { used, extra }: { used: number; extra: number }): number {
@@ -123,7 +174,14 @@ function report(ledger: Ledger, counter: CounterId, limit: LimitShape, lane: str
 }
 
 /** Fills the answer in. Gives the window that was asked for. */
-function ask(ledger: Ledger, asker: Asker, counter: CounterId, limit: LimitShape, op: LeaseOp, answer: LeaseAnswer): WindowRow {
+function ask(
+  ledger: Ledger,
+  asker: Asker,
+  counter: CounterId,
+  limit: LimitShape,
+  op: LeaseOp,
+  answer: LeaseAnswer,
+): WindowRow {
   const row = askedWindow(ledger, counter, limit, (op.actions & leaseAction.next) !== 0);
   const need = Math.max(1, op.need);
   const remaining = remainingOf(limit, row);
@@ -150,7 +208,8 @@ function ask(ledger: Ledger, asker: Asker, counter: CounterId, limit: LimitShape
 /** The row of the window that an ask is for; when it isn't there, as it would be made. */
 function askedWindow(ledger: Ledger, counter: CounterId, limit: LimitShape, next: boolean): WindowRow {
   const { nowMs } = ledger;
-  if (limit.firstUse) return openWindows(ledger, counter, limit).current ?? newWindow(ledger, counter, limit, windowAt(limit, nowMs));
+  if (limit.firstUse)
+    return openWindows(ledger, counter, limit).current ?? newWindow(ledger, counter, limit, windowAt(limit, nowMs));
   const window = next ? windowAfter(limit, nowMs) : windowAt(limit, nowMs);
   return ledger.window(windowId(counter, spanOf(limit, window))) ?? newWindow(ledger, counter, limit, window);
 }
@@ -159,7 +218,15 @@ function askedWindow(ledger: Ledger, counter: CounterId, limit: LimitShape, next
 export function newWindow(ledger: Ledger, counter: CounterId, limit: LimitShape, window: Window): WindowRow {
   const extra = limit.firstUse ? (ledger.head(counter)?.pendingExtra ?? 0) : 0;
   const used = chargedShares(ledger, counter, window.startMs);
-  return { id: windowId(counter, spanOf(limit, window)), startMs: window.startMs, endMs: window.endMs, used, extra, holders: 0, silentAskedMs: 0 };
+  return {
+    id: windowId(counter, spanOf(limit, window)),
+    startMs: window.startMs,
+    endMs: window.endMs,
+    used,
+    extra,
+    holders: 0,
+    silentAskedMs: 0,
+  };
 }
 
 function settlePendingExtra(ledger: Ledger, counter: CounterId, limit: LimitShape, { startMs }: WindowRow): void {
@@ -171,7 +238,14 @@ function settlePendingExtra(ledger: Ledger, counter: CounterId, limit: LimitShap
 type Refusal = Pick<LeaseAnswer, "verdict" | "untilMs">;
 
 /** Wait or spent: does anyone hold what could still come back? Whoever does is asked to return it. */
-function refusal(ledger: Ledger, asker: Asker, limit: LimitShape, row: WindowRow, need: number, remaining: number): Refusal {
+function refusal(
+  ledger: Ledger,
+  asker: Asker,
+  limit: LimitShape,
+  row: WindowRow,
+  need: number,
+  remaining: number,
+): Refusal {
   const { nowMs } = ledger;
   const spent: Refusal = { verdict: verdict.spent, untilMs: row.endMs };
   if (need > limit.limit + row.extra || row.holders === 0) return spent;
@@ -196,6 +270,7 @@ function recall(asker: Asker, { id, startMs }: WindowRow, holders: readonly { ga
   const { environment, wireId, subject } = id.counter;
   for (const { gateway } of holders) {
     const key = `${id.key}/${gateway}`;
-    if (!asker.recalls.has(key)) asker.recalls.set(key, { environment, gateway, wireId, subject, windowStartMs: startMs });
+    if (!asker.recalls.has(key))
+      asker.recalls.set(key, { environment, gateway, wireId, subject, windowStartMs: startMs });
   }
 }

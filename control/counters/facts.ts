@@ -148,11 +148,29 @@ export function windowId(counter: CounterId, span: string): WindowId {
 }
 
 export function noFacts(nowMs: number): Facts {
-  return { nowMs, lanes: new Map(), heads: new Map(), windows: new Map(), holdings: new Map(), holders: new Map(), shares: new Map(), lanesAlive: new Map() };
+  return {
+    nowMs,
+    lanes: new Map(),
+    heads: new Map(),
+    windows: new Map(),
+    holdings: new Map(),
+    holders: new Map(),
+    shares: new Map(),
+    lanesAlive: new Map(),
+  };
 }
 
 export function nothingWanted(): Wanted {
-  return { lanes: new Map(), answers: new Map(), heads: new Map(), windows: new Map(), holdings: new Map(), holders: new Map(), shares: new Map(), lanesAlive: new Set() };
+  return {
+    lanes: new Map(),
+    answers: new Map(),
+    heads: new Map(),
+    windows: new Map(),
+    holdings: new Map(),
+    holders: new Map(),
+    shares: new Map(),
+    lanesAlive: new Set(),
+  };
 }
 
 export function isWanted(wanted: Wanted): boolean {

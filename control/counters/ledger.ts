@@ -3,7 +3,22 @@
  * that a decision can be made again. A look at something that wasn't loaded finds nothing and is noted in `wanted`; the decision is then
  * worthless, and is made again once that was loaded.
  */
-import { type Changes, type CounterId, type Facts, type HeadRow, type Holder, type HoldingRow, type LaneId, laneId, type LaneRow, nothingWanted, type ShareRow, wantHolding, type WindowId, type WindowRow } from "./facts.ts";
+import {
+  type Changes,
+  type CounterId,
+  type Facts,
+  type HeadRow,
+  type Holder,
+  type HoldingRow,
+  type LaneId,
+  laneId,
+  type LaneRow,
+  nothingWanted,
+  type ShareRow,
+  wantHolding,
+  type WindowId,
+  type WindowRow,
+} from "./facts.ts";
 
 export class Ledger {
   readonly wanted = nothingWanted();
@@ -72,13 +87,27 @@ export class Ledger {
   }
 
   /** Notes what a lane holds, which was `before`, and what is used of the window then. Gives the window as it is then. */
-  putHeld({ id, startMs, endMs, extra, holders, silentAskedMs }: WindowRow, used: number, lane: string, before: number, amount: number): WindowRow {
+  putHeld(
+    { id, startMs, endMs, extra, holders, silentAskedMs }: WindowRow,
+    used: number,
+    lane: string,
+    before: number,
+    amount: number,
+  ): WindowRow {
     if (before !== amount) {
       let rows = this.holdings.get(id.key);
       if (rows === undefined) this.holdings.set(id.key, (rows = new Map()));
       rows.set(lane, { window: id, lane, startMs, endMs, amount });
     }
-    const changed = { id, startMs, endMs, used, extra, holders: holders + (amount === 0 ? 0 : 1) - (before === 0 ? 0 : 1), silentAskedMs };
+    const changed = {
+      id,
+      startMs,
+      endMs,
+      used,
+      extra,
+      holders: holders + (amount === 0 ? 0 : 1) - (before === 0 ? 0 : 1),
+      silentAskedMs,
+    };
     this.windows.set(id.key, changed);
     return changed;
   }
@@ -89,9 +118,14 @@ export class Ledger {
     if (loaded === undefined) this.wanted.holders.set(id.key, id);
     const changed = this.holdings.get(id.key);
     const { environment } = id.counter;
-    const kept = (loaded ?? []).filter((holder) => holder.startMs === startMs && changed?.has(holder.lane) !== true).map((holder) => this.withContact(environment, holder));
+    const kept = (loaded ?? [])
+      .filter((holder) => holder.startMs === startMs && changed?.has(holder.lane) !== true)
+      .map((holder) => this.withContact(environment, holder));
     for (const row of changed?.values() ?? []) {
-      if (row.startMs === startMs && row.amount > 0) kept.push(this.withContact(environment, { lane: row.lane, startMs, amount: row.amount, gateway: "", lastMs: 0 }));
+      if (row.startMs === startMs && row.amount > 0)
+        kept.push(
+          this.withContact(environment, { lane: row.lane, startMs, amount: row.amount, gateway: "", lastMs: 0 }),
+        );
     }
     return kept;
   }

@@ -1,8 +1,30 @@
 /** Counters in memory, for tests: nothing outlives the process. Everything it does is done at once, so `applyNow` needs no promise. */
 import { grant, inspect, reset } from "./adjust.ts";
 import { decide } from "./decide.ts";
-import { aliveMs, type Changes, type Facts, type HeadRow, type HoldingRow, laneId, type LaneRow, noFacts, noteHolding, type ShareRow, type Wanted, type WindowRow } from "./facts.ts";
-import { type CounterGeneration, type CounterRef, type CounterSettings, type CounterState, defaultLeaseMs, type LaneCall, type LimitsOf, type Recall } from "./model.ts";
+import {
+  aliveMs,
+  type Changes,
+  type Facts,
+  type HeadRow,
+  type HoldingRow,
+  laneId,
+  type LaneRow,
+  noFacts,
+  noteHolding,
+  type ShareRow,
+  type Wanted,
+  type WindowRow,
+} from "./facts.ts";
+import {
+  type CounterGeneration,
+  type CounterRef,
+  type CounterSettings,
+  type CounterState,
+  defaultLeaseMs,
+  type LaneCall,
+  type LimitsOf,
+  type Recall,
+} from "./model.ts";
 import { RecallPace } from "./recallPace.ts";
 import type { Judgement } from "./settle.ts";
 import { type Applied, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
@@ -94,17 +116,23 @@ export class MemoryCounterStore implements CounterStore {
     for (const key of wanted.lanes.keys()) facts.lanes.set(key, this.lanes.get(key) ?? null);
     for (const key of wanted.heads.keys()) facts.heads.set(key, this.heads.get(key) ?? null);
     for (const key of wanted.windows.keys()) facts.windows.set(key, this.windows.get(key) ?? null);
-    for (const [key, { window, lanes }] of wanted.holdings) for (const lane of lanes) noteHolding(facts, window, lane, this.holdings.get(key)?.get(lane) ?? null);
+    for (const [key, { window, lanes }] of wanted.holdings)
+      for (const lane of lanes) noteHolding(facts, window, lane, this.holdings.get(key)?.get(lane) ?? null);
     for (const [key, { counter }] of wanted.holders) {
       const rows = [...(this.holdings.get(key)?.values() ?? [])];
-      facts.holders.set(key, rows.map(({ lane, startMs, amount }) => {
-        const { gateway = "", lastMs = 0 } = this.lanes.get(laneId(counter.environment, lane).key) ?? {};
-        return { lane, startMs, amount, gateway, lastMs };
-      }));
+      facts.holders.set(
+        key,
+        rows.map(({ lane, startMs, amount }) => {
+          const { gateway = "", lastMs = 0 } = this.lanes.get(laneId(counter.environment, lane).key) ?? {};
+          return { lane, startMs, amount, gateway, lastMs };
+        }),
+      );
     }
     for (const key of wanted.shares.keys()) facts.shares.set(key, [...(this.shares.get(key)?.values() ?? [])]);
     for (const environment of wanted.lanesAlive) {
-      const alive = [...this.lanes.values()].filter(({ id, lastMs }) => id.environment === environment && lastMs > facts.nowMs - aliveMs);
+      const alive = [...this.lanes.values()].filter(
+        ({ id, lastMs }) => id.environment === environment && lastMs > facts.nowMs - aliveMs,
+      );
       facts.lanesAlive.set(environment, alive.length);
     }
   }

@@ -17,7 +17,10 @@ export interface OpenCounterOptions extends Partial<CounterSettings> {
 }
 
 /** The database stays its owner's to close, and must outlive the counters. Throws CountersUnavailable when Redis can't be reached. */
-export async function openCounters(database: SqlStore, { redisUrl, waitReplicas = 0, onLost, onGap = () => undefined, ...settings }: OpenCounterOptions): Promise<CounterStore> {
+export async function openCounters(
+  database: SqlStore,
+  { redisUrl, waitReplicas = 0, onLost, onGap = () => undefined, ...settings }: OpenCounterOptions,
+): Promise<CounterStore> {
   if (redisUrl === undefined) return new SqlCounterStore(database.dialect, settings);
   const store = await RedisCounterStore.open(redisUrl, onLost, { ...settings, waitReplicas });
   for (const sentence of await store.durabilityGaps()) onGap(sentence);

@@ -28,7 +28,12 @@ export class LeaseQueue {
   private running: Promise<void> | undefined;
 
   /** `limits` and `recalled` must not throw. */
-  constructor(store: Pick<CounterStore, "apply">, limits: LimitsOf, recalled: (recalls: Recall[]) => void, { opsMax = 512, waitingMax = 20_000 }: QueueOptions = {}) {
+  constructor(
+    store: Pick<CounterStore, "apply">,
+    limits: LimitsOf,
+    recalled: (recalls: Recall[]) => void,
+    { opsMax = 512, waitingMax = 20_000 }: QueueOptions = {},
+  ) {
     this.store = store;
     this.limits = limits;
     this.recalled = recalled;
@@ -38,7 +43,8 @@ export class LeaseQueue {
 
   /** The answer, once it's durable. Rejects with CountersUnavailable when the call should be sent again. */
   submit(call: LaneCall): Promise<CallAnswer> {
-    if (this.waiting.length >= this.waitingMax) return Promise.reject(new CountersUnavailable({ cause: new Error("Too many lane calls are waiting.") }));
+    if (this.waiting.length >= this.waitingMax)
+      return Promise.reject(new CountersUnavailable({ cause: new Error("Too many lane calls are waiting.") }));
     return new Promise((resolve, reject) => {
       this.waiting.push({ call, resolve, reject });
       this.running ??= this.run();
@@ -70,7 +76,10 @@ export class LeaseQueue {
 
   private async apply(group: Waiting[]): Promise<void> {
     try {
-      const { answers, recalls } = await this.store.apply(group.map(({ call }) => call), this.limits);
+      const { answers, recalls } = await this.store.apply(
+        group.map(({ call }) => call),
+        this.limits,
+      );
       if (recalls.length > 0) this.recalled(recalls);
       group.forEach(({ resolve }, index) => resolve(answers[index]!));
     } catch (error) {

@@ -34,5 +34,11 @@ export function unpackRecalls(receiver: string, text: string): Recall[] {
     return [];
   }
   if (!Array.isArray(parsed) || parsed[0] === receiver) return [];
-  return (parsed.slice(1) as Packed[]).map(([environment, gateway, wireId, subject, windowStartMs]) => ({ environment, gateway, wireId, subject, windowStartMs }));
+  return (parsed.slice(1) as Packed[]).map(([environment, gateway, wireId, subject, windowStartMs]) => ({
+    environment,
+    gateway,
+    wireId,
+    subject,
+    windowStartMs,
+  }));
 }

@@ -69,7 +69,11 @@ export class RedisCounterStore implements CounterStore {
     this.transactions = new RedisTransactions(redis, { nowMs, waitReplicas });
   }
 
-  static async open(url: string, onLost: (error: Error) => void, options?: RedisCounterOptions): Promise<RedisCounterStore> {
+  static async open(
+    url: string,
+    onLost: (error: Error) => void,
+    options?: RedisCounterOptions,
+  ): Promise<RedisCounterStore> {
     return new RedisCounterStore(await connectRedis(url, onLost), options);
   }
 
@@ -108,7 +112,12 @@ export class RedisCounterStore implements CounterStore {
   }
 
   async inspect(environment: string, counters: readonly CounterRef[]): Promise<CounterState[]> {
-    return this.inGroups(environment, counters, async (group, own) => (await this.transactions.look(group, { judge: (facts) => inspect(facts, environment, own) })).states);
+    return this.inGroups(
+      environment,
+      counters,
+      async (group, own) =>
+        (await this.transactions.look(group, { judge: (facts) => inspect(facts, environment, own) })).states,
+    );
   }
 
   /** All else ends by its time to live. */
@@ -116,7 +125,9 @@ export class RedisCounterStore implements CounterStore {
     for (const environment of this.environments) {
       const keys = [contactsName(environment), gatewaysName(environment)];
       const before = String(this.transactions.nowMs() - laneKeptMs);
-      while (Number(await this.redis.run(forgetLanesScript, keys, [before, String(forgottenAtOnce)])) === forgottenAtOnce);
+      while (
+        Number(await this.redis.run(forgetLanesScript, keys, [before, String(forgottenAtOnce)])) === forgottenAtOnce
+      );
     }
   }
 
@@ -136,13 +147,28 @@ export class RedisCounterStore implements CounterStore {
     const setting = async (name: string) => {
       const reply = await this.redis.send(contactsName(""), ["CONFIG", "GET", name]).catch(() => []);
       // A map in RESP3, a list before.
-      return (Array.isArray(reply) ? reply[1] : Object.values(reply as unknown as Record<string, string>)[0]) as string | undefined;
+      return (Array.isArray(reply) ? reply[1] : Object.values(reply as unknown as Record<string, string>)[0]) as
+        | string
+        | undefined;
     };
-    const [appendOnly, fsync, policy] = [await setting("appendonly"), await setting("appendfsync"), await setting("maxmemory-policy")];
+    const [appendOnly, fsync, policy] = [
+      await setting("appendonly"),
+      await setting("appendfsync"),
+      await setting("maxmemory-policy"),
+    ];
     const gaps: string[] = [];
-    if (appendOnly === "no") gaps.push("appendonly is no: a restart of Redis forgets counters, and limits may be exceeded; set appendonly yes and appendfsync always.");
-    else if (fsync !== undefined && fsync !== "always") gaps.push(`appendfsync is ${fsync}: a crash of Redis may forget its last second, and limits may be exceeded by what it granted then; set appendfsync always.`);
-    if (policy !== undefined && policy !== "noeviction") gaps.push(`maxmemory-policy is ${policy}: a full Redis forgets counters, and limits may be exceeded; set noeviction.`);
+    if (appendOnly === "no")
+      gaps.push(
+        "appendonly is no: a restart of Redis forgets counters, and limits may be exceeded; set appendonly yes and appendfsync always.",
+      );
+    else if (fsync !== undefined && fsync !== "always")
+      gaps.push(
+        `appendfsync is ${fsync}: a crash of Redis may forget its last second, and limits may be exceeded by what it granted then; set appendfsync always.`,
+      );
+    if (policy !== undefined && policy !== "noeviction")
+      gaps.push(
+        `maxmemory-policy is ${policy}: a full Redis forgets counters, and limits may be exceeded; set noeviction.`,
+      );
     return gaps;
   }
 
@@ -153,44 +179,65 @@ export class RedisCounterStore implements CounterStore {
   private async adjust(
     environment: string,
     counters: readonly CounterRef[],
-    judge: (facts: Facts, own: CounterRef[]) => Judgement<{ kind: "decided"; changes: Changes; generations: CounterGeneration[] }>,
+    judge: (
+      facts: Facts,
+      own: CounterRef[],
+    ) => Judgement<{ kind: "decided"; changes: Changes; generations: CounterGeneration[] }>,
   ): Promise<CounterGeneration[]> {
-    return this.inGroups(environment, counters, async (group, own) => (await this.transactions.change(group, { judge: (facts) => judge(facts, own) })).generations);
+    return this.inGroups(
+      environment,
+      counters,
+      async (group, own) =>
+        (await this.transactions.change(group, { judge: (facts) => judge(facts, own) })).generations,
+    );
   }
 
   /** Runs `use` on each group's counters. Gives the results in the order of the counters. */
-  private async inGroups<T>(environment: string, counters: readonly CounterRef[], use: (group: number, own: CounterRef[]) => Promise<T[]>): Promise<T[]> {
+  private async inGroups<T>(
+    environment: string,
+    counters: readonly CounterRef[],
+    use: (group: number, own: CounterRef[]) => Promise<T[]>,
+  ): Promise<T[]> {
     const groups = new Map<number, number[]>();
     counters.forEach(({ subject }, place) => {
       const group = groupOf(environment, subject);
       groups.set(group, [...(groups.get(group) ?? []), place]);
     });
     const results: T[] = [];
-    await Promise.all([...groups].map(async ([group, places]) => {
-      const own = await use(group, places.map((place) => counters[place]!));
-      places.forEach((place, index) => (results[place] = own[index]!));
-    }));
+    await Promise.all(
+      [...groups].map(async ([group, places]) => {
+        const own = await use(
+          group,
+          places.map((place) => counters[place]!),
+        );
+        places.forEach((place, index) => (results[place] = own[index]!));
+      }),
+    );
     return results;
   }
 
   /** Where recalls of what a lane holds are to go. It's outside the groups, as the contacts are: no decision's exactness hangs on either. */
   private async noteGateways(calls: readonly LaneCall[]): Promise<void> {
     const unknown = calls.filter((call) => !this.knownLanes.has(laneKey(call)));
-    await Promise.all([...byEnvironment(unknown)].map(async ([environment, own]) => {
-      const name = gatewaysName(environment);
-      await this.redis.send(name, ["HSET", name, ...own.flatMap((call) => [laneText(call.lane), call.gateway])]);
-    }));
+    await Promise.all(
+      [...byEnvironment(unknown)].map(async ([environment, own]) => {
+        const name = gatewaysName(environment);
+        await this.redis.send(name, ["HSET", name, ...own.flatMap((call) => [laneText(call.lane), call.gateway])]);
+      }),
+    );
     if (this.knownLanes.size > knownLanesMax) this.knownLanes.clear();
     for (const call of unknown) this.knownLanes.add(laneKey(call));
   }
 
   private async noteContacts(calls: readonly LaneCall[]): Promise<void> {
     const nowMs = String(this.transactions.nowMs());
-    await Promise.all([...byEnvironment(calls)].map(async ([environment, own]) => {
-      this.environments.add(environment);
-      const name = contactsName(environment);
-      await this.redis.send(name, ["ZADD", name, ...own.flatMap(({ lane }) => [nowMs, laneText(lane)])]);
-    }));
+    await Promise.all(
+      [...byEnvironment(calls)].map(async ([environment, own]) => {
+        this.environments.add(environment);
+        const name = contactsName(environment);
+        await this.redis.send(name, ["ZADD", name, ...own.flatMap(({ lane }) => [nowMs, laneText(lane)])]);
+      }),
+    );
   }
 }
 
@@ -249,4 +296,3 @@ function joined(parts: readonly CallAnswer[], answers: readonly (LeaseAnswer | u
   }
   return { kind: "answered", timeMs, answers: answers as LeaseAnswer[] };
 }
-

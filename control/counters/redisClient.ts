@@ -22,14 +22,22 @@ const commandsMost = 10_000;
 const reconnectMaxMs = 1000;
 
 /** Replies that say that it can't be done now: it starts, fails over, has no memory, can't write its file or has too few replicas. */
-const passingReply = /^(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|MOVED|ASK|BUSY|OOM|MISCONF|NOREPLICAS|UNKILLABLE)\b/;
+const passingReply =
+  /^(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|MOVED|ASK|BUSY|OOM|MISCONF|NOREPLICAS|UNKILLABLE)\b/;
 
 /**
  * Connects. `onLost` hears of lost connections, which heal by themselves. Throws when there's no server that answers. Commands are given
  * up after `timeoutMs`; the server may carry them out yet.
  */
-export async function connectRedis(url: string, onLost: (error: Error) => void, timeoutMs = commandTimeoutMs): Promise<RedisConnection> {
-  const socket = { connectTimeout: timeoutMs, reconnectStrategy: (retries: number) => Math.min(reconnectMaxMs, 50 * 2 ** Math.min(retries, 6)) };
+export async function connectRedis(
+  url: string,
+  onLost: (error: Error) => void,
+  timeoutMs = commandTimeoutMs,
+): Promise<RedisConnection> {
+  const socket = {
+    connectTimeout: timeoutMs,
+    reconnectStrategy: (retries: number) => Math.min(reconnectMaxMs, 50 * 2 ** Math.min(retries, 6)),
+  };
   // Nothing waits for a reconnection: the lane hears at once that it should send its call again.
   const settings = { disableOfflineQueue: true, commandsQueueMaxLength: commandsMost, commandOptions: { timeout: 0 } };
   const single = createClient({ url, socket: { ...socket, reconnectStrategy: false }, ...settings });
@@ -45,13 +53,25 @@ export async function connectRedis(url: string, onLost: (error: Error) => void, 
   } finally {
     await single.close();
   }
-  return cluster ? openCluster(url, socket, settings, onLost, timeoutMs) : openSingle(url, socket, settings, onLost, timeoutMs);
+  return cluster
+    ? openCluster(url, socket, settings, onLost, timeoutMs)
+    : openSingle(url, socket, settings, onLost, timeoutMs);
 }
 
 type SocketSettings = { connectTimeout: number; reconnectStrategy: (retries: number) => number };
-type ClientSettings = { disableOfflineQueue: boolean; commandsQueueMaxLength: number; commandOptions: { timeout: number } };
+type ClientSettings = {
+  disableOfflineQueue: boolean;
+  commandsQueueMaxLength: number;
+  commandOptions: { timeout: number };
+};
 
-async function openSingle(url: string, socket: SocketSettings, settings: ClientSettings, onLost: (error: Error) => void, timeoutMs: number): Promise<RedisConnection> {
+async function openSingle(
+  url: string,
+  socket: SocketSettings,
+  settings: ClientSettings,
+  onLost: (error: Error) => void,
+  timeoutMs: number,
+): Promise<RedisConnection> {
   const client = createClient({ url, socket, ...settings });
   client.on("error", onLost);
   await client.connect();
@@ -71,14 +91,23 @@ async function openSingle(url: string, socket: SocketSettings, settings: ClientS
   });
 }
 
-async function openCluster(url: string, socket: SocketSettings, settings: ClientSettings, onLost: (error: Error) => void, timeoutMs: number): Promise<RedisConnection> {
+async function openCluster(
+  url: string,
+  socket: SocketSettings,
+  settings: ClientSettings,
+  onLost: (error: Error) => void,
+  timeoutMs: number,
+): Promise<RedisConnection> {
   const { username, password, protocol } = new URL(url);
   const credentials = {
     ...(username === "" ? {} : { username: decodeURIComponent(username) }),
     ...(password === "" ? {} : { password: decodeURIComponent(password) }),
   };
   const tls = protocol === "rediss:" ? { tls: true as const } : {};
-  const cluster = createCluster({ rootNodes: [{ url }], defaults: { ...credentials, ...settings, socket: { ...socket, ...tls } } });
+  const cluster = createCluster({
+    rootNodes: [{ url }],
+    defaults: { ...credentials, ...settings, socket: { ...socket, ...tls } },
+  });
   cluster.on("error", onLost);
   cluster.on("node-error", onLost);
   await cluster.connect();
@@ -97,7 +126,12 @@ interface Others {
   close(): Promise<unknown>;
 }
 
-function connection(cluster: boolean, timeoutMs: number, raw: (key: string, args: string[]) => Promise<unknown>, others: Others): RedisConnection {
+function connection(
+  cluster: boolean,
+  timeoutMs: number,
+  raw: (key: string, args: string[]) => Promise<unknown>,
+  others: Others,
+): RedisConnection {
   const deadlines = new Deadlines(timeoutMs);
   const answered = async <T>(command: () => Promise<T>): Promise<T> => {
     try {

@@ -25,7 +25,8 @@ const headKeptMs = 400 * 86_400_000;
 /** A counter's group. All limits of a subject are in one, since a request asks for them together. */
 export function groupOf(environment: string, subject: string): number {
   let hash = 0x811c9dc5;
-  for (const text of [environment, subject]) for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  for (const text of [environment, subject])
+    for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   // The low bits of this hash are its weakest.
   return ((hash ^ (hash >>> 16)) >>> 0) % slotGroups;
 }
@@ -76,7 +77,14 @@ export function packWindow(row: WindowRow): string {
 }
 
 export function unpackWindow(id: WindowId, value: string): WindowRow {
-  const [startMs, endMs, used, extra, holders, silentAskedMs] = numbers(value.slice(0, -1)) as [number, number, number, number, number, number];
+  const [startMs, endMs, used, extra, holders, silentAskedMs] = numbers(value.slice(0, -1)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   return { id, startMs, endMs, used, extra, holders, silentAskedMs };
 }
 
@@ -94,7 +102,10 @@ export function packShares(rows: readonly ShareRow[]): string {
 }
 
 export function unpackShares(counter: CounterId, value: string): ShareRow[] {
-  const texts = value.slice(0, -1).split(" ").filter((text) => text !== "");
+  const texts = value
+    .slice(0, -1)
+    .split(" ")
+    .filter((text) => text !== "");
   return texts.map((text) => {
     const [lane, ...rest] = text.split(",") as [string, ...string[]];
     const [amount, fromMs, untilMs, keepMs] = rest.map(Number) as [number, number, number, number];

@@ -2,7 +2,18 @@
  * Changes of one slot group's rows in Redis: rows are read by one script, a decision is made on them, and one script writes what it changes,
  * but only if all that was read is still so; else it's decided again.
  */
-import { aliveMs, type Changes, type Facts, type Holder, type LaneId, noFacts, noteHolding, type ShareRow, type Wanted, type WindowId } from "./facts.ts";
+import {
+  aliveMs,
+  type Changes,
+  type Facts,
+  type Holder,
+  type LaneId,
+  noFacts,
+  noteHolding,
+  type ShareRow,
+  type Wanted,
+  type WindowId,
+} from "./facts.ts";
 import { LanesAlive } from "./lanesAlive.ts";
 import type { RedisConnection, Reply } from "./redisClient.ts";
 import {
@@ -79,7 +90,10 @@ export class RedisTransactions {
   }
 
   /** Decides, and writes the changes. What is decided hangs on nothing that has changed meanwhile. */
-  async change<D extends { kind: "decided"; changes: Changes }>(group: number, matter: Matter<D>): Promise<D & { nowMs: number }> {
+  async change<D extends { kind: "decided"; changes: Changes }>(
+    group: number,
+    matter: Matter<D>,
+  ): Promise<D & { nowMs: number }> {
     for (let tries = 0; tries < triesMax; tries++) {
       const read = this.newRead(group);
       const decided = await this.settle(read, matter);
@@ -94,7 +108,14 @@ export class RedisTransactions {
   }
 
   private newRead(group: number): Read {
-    return { group, facts: noFacts(this.nowMs()), lanes: new Map(), heads: new Map(), windows: new Map(), shares: new Map() };
+    return {
+      group,
+      facts: noFacts(this.nowMs()),
+      lanes: new Map(),
+      heads: new Map(),
+      windows: new Map(),
+      shares: new Map(),
+    };
   }
 
   private settle<D extends { kind: "decided" }>(read: Read, matter: Matter<D>): Promise<D> {
@@ -112,13 +133,25 @@ export class RedisTransactions {
         take(value);
       });
     };
-    const wantLane = (key: string, id: LaneId) => want(read.lanes, key, laneName(group, id), (value) => facts.lanes.set(key, value === null ? null : unpackLane(id, value)));
+    const wantLane = (key: string, id: LaneId) =>
+      want(read.lanes, key, laneName(group, id), (value) =>
+        facts.lanes.set(key, value === null ? null : unpackLane(id, value)),
+      );
     for (const [key, id] of wanted.lanes) wantLane(key, id);
     const short = names.length;
     for (const [key, id] of wanted.answers) wantLane(key, id);
-    for (const [key, id] of wanted.heads) want(read.heads, key, headName(group, id), (value) => facts.heads.set(key, value === null ? null : unpackHead(id, value)));
-    for (const [key, id] of wanted.windows) want(read.windows, key, windowName(group, id), (value) => facts.windows.set(key, value === null ? null : unpackWindow(id, value)));
-    for (const [key, id] of wanted.shares) want(read.shares, key, sharesName(group, id), (value) => facts.shares.set(key, value === null ? [] : unpackShares(id, value)));
+    for (const [key, id] of wanted.heads)
+      want(read.heads, key, headName(group, id), (value) =>
+        facts.heads.set(key, value === null ? null : unpackHead(id, value)),
+      );
+    for (const [key, id] of wanted.windows)
+      want(read.windows, key, windowName(group, id), (value) =>
+        facts.windows.set(key, value === null ? null : unpackWindow(id, value)),
+      );
+    for (const [key, id] of wanted.shares)
+      want(read.shares, key, sharesName(group, id), (value) =>
+        facts.shares.set(key, value === null ? [] : unpackShares(id, value)),
+      );
     const strings = names.length;
     const holdings = [...wanted.holdings.values()];
 
@@ -132,7 +165,12 @@ export class RedisTransactions {
         names.push(holdingsName(group, id));
         args.push("-1");
       }
-      const [seconds, micros, values, hashes] = (await this.redis.run(loadScript, names, args)) as [string, string, (string | null)[], (string | null)[][]];
+      const [seconds, micros, values, hashes] = (await this.redis.run(loadScript, names, args)) as [
+        string,
+        string,
+        (string | null)[],
+        (string | null)[][],
+      ];
       this.offsetMs = Number(seconds) * 1000 + Number(micros) / 1000 - performance.now();
       facts.nowMs = this.nowMs();
       arrived.forEach((take, index) => take(values[index] ?? null));
@@ -145,23 +183,46 @@ export class RedisTransactions {
           noteHolding(facts, window, lane, value === null ? null : unpackHolding(window, lane, value));
         }
       }
-      await Promise.all([...wanted.holders].map(async ([key, id]) => facts.holders.set(key, await this.holders(id, hashes[at++] as string[]))));
+      await Promise.all(
+        [...wanted.holders].map(async ([key, id]) =>
+          facts.holders.set(key, await this.holders(id, hashes[at++] as string[])),
+        ),
+      );
     }
     for (const environment of wanted.lanesAlive) {
-      const count = async () => Number(await this.redis.send(contactsName(environment), ["ZCOUNT", contactsName(environment), `(${facts.nowMs - aliveMs}`, "+inf"]));
+      const count = async () =>
+        Number(
+          await this.redis.send(contactsName(environment), [
+            "ZCOUNT",
+            contactsName(environment),
+            `(${facts.nowMs - aliveMs}`,
+            "+inf",
+          ]),
+        );
       facts.lanesAlive.set(environment, await this.lanesAlive.get(environment, facts.nowMs, count));
     }
   }
 
   /** Those who hold, with their gateways and last calls. */
   private async holders(id: WindowId, hash: string[]): Promise<Holder[]> {
-    const rows = Array.from({ length: hash.length / 2 }, (_, index) => unpackHolding(id, hash[index * 2]!, hash[index * 2 + 1]!));
+    const rows = Array.from({ length: hash.length / 2 }, (_, index) =>
+      unpackHolding(id, hash[index * 2]!, hash[index * 2 + 1]!),
+    );
     if (rows.length === 0) return [];
     const lanes = rows.map(({ lane }) => lane);
     const { environment } = id.counter;
     const [contacts, gateways] = [contactsName(environment), gatewaysName(environment)];
-    const [lastMs, names] = (await Promise.all([this.redis.send(contacts, ["ZMSCORE", contacts, ...lanes]), this.redis.send(gateways, ["HMGET", gateways, ...lanes])])) as [Reply[], (string | null)[]];
-    return rows.map(({ lane, startMs, amount }, index) => ({ lane, startMs, amount, gateway: names[index] ?? "", lastMs: Number(lastMs[index] ?? 0) }));
+    const [lastMs, names] = (await Promise.all([
+      this.redis.send(contacts, ["ZMSCORE", contacts, ...lanes]),
+      this.redis.send(gateways, ["HMGET", gateways, ...lanes]),
+    ])) as [Reply[], (string | null)[]];
+    return rows.map(({ lane, startMs, amount }, index) => ({
+      lane,
+      startMs,
+      amount,
+      gateway: names[index] ?? "",
+      lastMs: Number(lastMs[index] ?? 0),
+    }));
   }
 
   /** false: something has changed since it was read, and nothing was written. */
@@ -179,7 +240,8 @@ export class RedisTransactions {
     for (const row of changes.lanes) put(read.lanes, row.id.key, packLane(row), answerKeptMs);
     for (const row of changes.heads) put(read.heads, row.id.key, packHead(row), headTtlMs());
     for (const row of changes.windows) put(read.windows, row.id.key, packWindow(row), until(row.endMs + windowKeptMs));
-    for (const [key, rows] of sharesByCounter(facts, changes.shares)) put(read.shares, key, packShares(rows), until(Math.max(...rows.map(({ keepMs }) => keepMs))));
+    for (const [key, rows] of sharesByCounter(facts, changes.shares))
+      put(read.shares, key, packShares(rows), until(Math.max(...rows.map(({ keepMs }) => keepMs))));
     if (changed === 0) return true;
 
     const names: string[] = [];
@@ -195,7 +257,8 @@ export class RedisTransactions {
     for (const row of changes.holdings) {
       const { window } = row;
       let hash = hashes.get(window.key);
-      if (hash === undefined) hashes.set(window.key, (hash = { window, ttlMs: until(row.endMs + windowKeptMs), pairs: [] }));
+      if (hash === undefined)
+        hashes.set(window.key, (hash = { window, ttlMs: until(row.endMs + windowKeptMs), pairs: [] }));
       // Where there was a holding of the same window, the hash lives long enough.
       if (facts.holdings.get(window.key)?.get(row.lane)?.endMs === row.endMs) hash.ttlMs = 0;
       hash.pairs.push(row.lane, row.amount === 0 ? "" : packHolding(row));
@@ -212,7 +275,8 @@ export class RedisTransactions {
   private async confirmed(name: string): Promise<void> {
     const { waitReplicas } = this.options;
     const confirmed = Number(await this.redis.send(name, ["WAIT", String(waitReplicas), String(waitReplicasMs)]));
-    if (confirmed < waitReplicas) throw new CountersUnavailable({ cause: new Error(`Only ${confirmed} replicas have confirmed.`) });
+    if (confirmed < waitReplicas)
+      throw new CountersUnavailable({ cause: new Error(`Only ${confirmed} replicas have confirmed.`) });
   }
 }
 

@@ -12,7 +12,11 @@ export interface Matter<D extends { kind: "decided" }> {
   judge: (facts: Facts) => Judgement<D>;
 }
 
-export async function settle<D extends { kind: "decided" }>(facts: Facts, load: (wanted: Wanted, facts: Facts) => Promise<void>, { plan, judge }: Matter<D>): Promise<D> {
+export async function settle<D extends { kind: "decided" }>(
+  facts: Facts,
+  load: (wanted: Wanted, facts: Facts) => Promise<void>,
+  { plan, judge }: Matter<D>,
+): Promise<D> {
   if (plan !== undefined) await load(plan(facts.nowMs), facts);
   for (let round = 0; round < roundsMax; round++) {
     const outcome = judge(facts);

@@ -44,11 +44,18 @@ export function shareOf(ledger: Ledger, counter: CounterId, limit: LimitShape, l
   if (!ledger.sharesLoaded(counter)) return noShare;
   const { current, next } = openWindows(ledger, counter, limit);
   if (current === undefined) return own !== undefined && own.untilMs > nowMs ? told(own, nowMs) : noShare;
-  if (own !== undefined && covers({ ...own, fromMs: 0 }, current.startMs)) return told(prolonged(ledger, limit, own, next), current.startMs);
+  if (own !== undefined && covers({ ...own, fromMs: 0 }, current.startMs))
+    return told(prolonged(ledger, limit, own, next), current.startMs);
 
   const others = ledger.lanesAlive(counter.environment) + (wasAlive ? 0 : 1);
   const amount = Math.floor(limit.limit / (quarter * Math.max(1, others)));
-  const standing = ledger.shares(counter).reduce((sum, share) => (share.lane !== lane && current.startMs < share.untilMs + shareGraceMs ? sum + share.amount : sum), 0);
+  const standing = ledger
+    .shares(counter)
+    .reduce(
+      (sum, share) =>
+        share.lane !== lane && current.startMs < share.untilMs + shareGraceMs ? sum + share.amount : sum,
+      0,
+    );
   if (amount === 0 || standing + amount > limit.limit / half) return noShare;
   if (next !== undefined && !charge(ledger, limit, next, amount)) return noShare;
   const fromMs = charge(ledger, limit, current, amount) ? current.startMs : current.endMs;
@@ -63,17 +70,26 @@ export function shareOf(ledger: Ledger, counter: CounterId, limit: LimitShape, l
 }
 
 /** The rows of the current window and of the one after it, as far as they're there. */
-export function openWindows(ledger: Ledger, counter: CounterId, limit: LimitShape): { current: WindowRow | undefined; next: WindowRow | undefined } {
+export function openWindows(
+  ledger: Ledger,
+  counter: CounterId,
+  limit: LimitShape,
+): { current: WindowRow | undefined; next: WindowRow | undefined } {
   const row = ledger.window(windowId(counter, spanOf(limit, windowAt(limit, ledger.nowMs)))) ?? undefined;
-  if (limit.firstUse) return { current: row !== undefined && row.endMs > ledger.nowMs ? row : undefined, next: undefined };
-  return { current: row, next: ledger.window(windowId(counter, spanOf(limit, windowAfter(limit, ledger.nowMs)))) ?? undefined };
+  if (limit.firstUse)
+    return { current: row !== undefined && row.endMs > ledger.nowMs ? row : undefined, next: undefined };
+  return {
+    current: row,
+    next: ledger.window(windowId(counter, spanOf(limit, windowAfter(limit, ledger.nowMs)))) ?? undefined,
+  };
 }
 
 /** A share isn't prolonged once a lowered limit would no longer give it, nor when the next window has no room for it. */
 function prolonged(ledger: Ledger, limit: LimitShape, own: ShareRow, next: WindowRow | undefined): ShareRow {
   const untilMs = ledger.nowMs + shareTermMs;
   if (untilMs - own.untilMs < shareRenewMs || own.amount > Math.floor(limit.limit / quarter)) return own;
-  if (next !== undefined && next.startMs >= own.untilMs + shareGraceMs && !charge(ledger, limit, next, own.amount)) return own;
+  if (next !== undefined && next.startMs >= own.untilMs + shareGraceMs && !charge(ledger, limit, next, own.amount))
+    return own;
   const row = { ...own, untilMs, keepMs: Math.max(own.keepMs, keepMs(limit, untilMs)) };
   ledger.putShare(row);
   return row;

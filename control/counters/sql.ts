@@ -12,13 +12,29 @@ import { grant, inspect, reset } from "./adjust.ts";
 import { decide } from "./decide.ts";
 import { type Changes, type Facts, noFacts, type Wanted } from "./facts.ts";
 import { LanesAlive } from "./lanesAlive.ts";
-import { type CounterGeneration, type CounterRef, type CounterSettings, type CounterState, defaultLeaseMs, type LaneCall, type LimitsOf, type Recall } from "./model.ts";
+import {
+  type CounterGeneration,
+  type CounterRef,
+  type CounterSettings,
+  type CounterState,
+  defaultLeaseMs,
+  type LaneCall,
+  type LimitsOf,
+  type Recall,
+} from "./model.ts";
 import { plan } from "./plan.ts";
 import { packRecalls, unpackRecalls } from "./recallText.ts";
 import { RecallPace } from "./recallPace.ts";
 import { type Matter, settle } from "./settle.ts";
 import { countLanesAlive, loadRows, writeRows } from "./sqlRows.ts";
-import { type Applied, answerKeptMs, CountersUnavailable, type CounterStore, laneKeptMs, windowKeptMs } from "./store.ts";
+import {
+  type Applied,
+  answerKeptMs,
+  CountersUnavailable,
+  type CounterStore,
+  laneKeptMs,
+  windowKeptMs,
+} from "./store.ts";
 
 export interface SqlCounterOptions extends Partial<CounterSettings> {
   /** for tests, instead of the database's clock */
@@ -65,7 +81,8 @@ export class SqlCounterStore implements CounterStore {
   }
 
   async grant(environment: string, counters: readonly CounterRef[], amount: number): Promise<CounterGeneration[]> {
-    return (await this.change([environment], { judge: (facts) => grant(facts, environment, counters, amount) })).generations;
+    return (await this.change([environment], { judge: (facts) => grant(facts, environment, counters, amount) }))
+      .generations;
   }
 
   async inspect(environment: string, counters: readonly CounterRef[]): Promise<CounterState[]> {
@@ -73,7 +90,11 @@ export class SqlCounterStore implements CounterStore {
     return reachable(() =>
       dialect.snapshot(async (view) => {
         const facts = noFacts(this.nowMs?.() ?? (await dialect.clockMs(view)));
-        return (await settle(facts, (wanted) => this.load(view, wanted, facts), { judge: (known) => inspect(known, environment, counters) })).states;
+        return (
+          await settle(facts, (wanted) => this.load(view, wanted, facts), {
+            judge: (known) => inspect(known, environment, counters),
+          })
+        ).states;
       }),
     );
   }
@@ -87,8 +108,16 @@ export class SqlCounterStore implements CounterStore {
       await this.pruneShares(nowMs);
       if (nowMs - this.lanesPrunedMs < lanesPruneMs) return;
       this.lanesPrunedMs = nowMs;
-      await db.deleteFrom("counter_lanes").where("last_ms", "<", nowMs - laneKeptMs).execute();
-      await db.updateTable("counter_lanes").set({ answer: "" }).where("last_ms", "<", nowMs - answerKeptMs).where("answer", "<>", "").execute();
+      await db
+        .deleteFrom("counter_lanes")
+        .where("last_ms", "<", nowMs - laneKeptMs)
+        .execute();
+      await db
+        .updateTable("counter_lanes")
+        .set({ answer: "" })
+        .where("last_ms", "<", nowMs - answerKeptMs)
+        .where("answer", "<>", "")
+        .execute();
     });
   }
 
@@ -108,7 +137,10 @@ export class SqlCounterStore implements CounterStore {
   /** The database is its owner's to close. */
   async close(): Promise<void> {}
 
-  private async change<D extends { kind: "decided"; changes: Changes }>(environments: readonly string[], matter: Matter<D>): Promise<D & { nowMs: number }> {
+  private async change<D extends { kind: "decided"; changes: Changes }>(
+    environments: readonly string[],
+    matter: Matter<D>,
+  ): Promise<D & { nowMs: number }> {
     return this.inTransaction(async (trx) => {
       const clockMs = await this.dialect.lockCounters(trx, environments);
       const facts = noFacts(this.nowMs?.() ?? clockMs);
@@ -121,7 +153,10 @@ export class SqlCounterStore implements CounterStore {
   private async load(db: Kysely<Tables>, wanted: Wanted, facts: Facts): Promise<void> {
     await loadRows(db, this.dialect.bulk, wanted, facts);
     for (const environment of wanted.lanesAlive) {
-      facts.lanesAlive.set(environment, await this.lanesAlive.get(environment, facts.nowMs, () => countLanesAlive(db, environment, facts.nowMs)));
+      facts.lanesAlive.set(
+        environment,
+        await this.lanesAlive.get(environment, facts.nowMs, () => countLanesAlive(db, environment, facts.nowMs)),
+      );
     }
   }
 
@@ -152,14 +187,23 @@ export class SqlCounterStore implements CounterStore {
 
   private async pruneShares(nowMs: number): Promise<void> {
     const { db } = this.dialect;
-    const old = await db.selectFrom("counter_shares").select("environment").distinct().where("keep_ms", "<", nowMs).execute();
+    const old = await db
+      .selectFrom("counter_shares")
+      .select("environment")
+      .distinct()
+      .where("keep_ms", "<", nowMs)
+      .execute();
     for (const { environment } of old) {
       await this.inTransaction(async (trx) => {
         await this.dialect.lockCounters(trx, [environment]);
         await sql`update counters set shares = (select count(*) from counter_shares s where s.environment = counters.environment
           and s.limit_wire_id = counters.limit_wire_id and s.subject = counters.subject and s.keep_ms >= ${nowMs})
           where environment = ${environment} and shares > 0`.execute(trx);
-        await trx.deleteFrom("counter_shares").where("environment", "=", environment).where("keep_ms", "<", nowMs).execute();
+        await trx
+          .deleteFrom("counter_shares")
+          .where("environment", "=", environment)
+          .where("keep_ms", "<", nowMs)
+          .execute();
       });
     }
   }

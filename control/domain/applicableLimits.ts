@@ -34,7 +34,8 @@ export function applicableLimits({ tier, api, route, key }: LimitedRequest): App
   };
   if (tier !== undefined) add(tier.limits, { kind: "tier", tier: tier.id });
   if (api !== undefined) add(api.limits, { kind: "api", api: api.id });
-  if (api !== undefined && route !== undefined) add(route.limits, { kind: "route", api: api.id, route: routeName(route) });
+  if (api !== undefined && route !== undefined)
+    add(route.limits, { kind: "route", api: api.id, route: routeName(route) });
   if (key !== undefined) add(key.limits, { kind: "key", key: key.id });
   const all = [...byName.values()];
   return tier === undefined && key === undefined ? all.filter(({ limit }) => !countsCaller(limit.subject)) : all;

@@ -16,7 +16,11 @@ export function parseCidr(text: string): Cidr | undefined {
   const address = slash < 0 ? text : text.slice(0, slash);
   const bitsText = slash < 0 ? undefined : text.slice(slash + 1);
   if (bitsText !== undefined && !/^(0|[1-9]\d{0,2})$/.test(bitsText)) return undefined;
-  const bytes = isIPv4(address) ? ipv4Bytes(address) : isIPv6(address) && !address.includes("%") ? ipv6Bytes(address) : undefined;
+  const bytes = isIPv4(address)
+    ? ipv4Bytes(address)
+    : isIPv6(address) && !address.includes("%")
+      ? ipv6Bytes(address)
+      : undefined;
   if (bytes === undefined) return undefined;
   const prefixBits = bitsText === undefined ? bytes.length * 8 : Number(bitsText);
   if (prefixBits > bytes.length * 8) return undefined;
@@ -61,7 +65,9 @@ function isMapped(bytes: Uint8Array): boolean {
 }
 
 function ipv6Text(bytes: Uint8Array): string {
-  const groups = Array.from({ length: 8 }, (_, index) => ((bytes[index * 2]! << 8) | bytes[index * 2 + 1]!).toString(16));
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    ((bytes[index * 2]! << 8) | bytes[index * 2 + 1]!).toString(16),
+  );
   let best = { start: 0, length: 0 };
   for (let start = 0; start < 8; start++) {
     let length = 0;

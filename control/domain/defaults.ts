@@ -1,8 +1,32 @@
 /** Fills in what a file or a request body leaves out, and brings values to their one spelling. The input has passed its schema. */
 import { cidrText, parseCidr } from "./cidr.ts";
-import type { Api, Auth, AuthJwt, Consumer, Cors, EnvironmentSpec, InternalToken, Key, Limit, Route, Tier, TokenIssuer } from "./model.ts";
+import type {
+  Api,
+  Auth,
+  AuthJwt,
+  Consumer,
+  Cors,
+  EnvironmentSpec,
+  InternalToken,
+  Key,
+  Limit,
+  Route,
+  Tier,
+  TokenIssuer,
+} from "./model.ts";
 import { parsePeriod } from "./period.ts";
-import type { ApiInput, AuthJwtInput, ConsumerInput, CorsInput, FileInput, InternalTokenInput, KeyInput, LimitInput, RouteInput, TierInput } from "./schema.ts";
+import type {
+  ApiInput,
+  AuthJwtInput,
+  ConsumerInput,
+  CorsInput,
+  FileInput,
+  InternalTokenInput,
+  KeyInput,
+  LimitInput,
+  RouteInput,
+  TierInput,
+} from "./schema.ts";
 import { parseTime, timeText } from "./time.ts";
 import { fillTraffic } from "./traffic.ts";
 
@@ -31,7 +55,10 @@ export function fillLimit(input: LimitInput): Limit {
     subject: input.subject ?? "key",
     enforcement: input.enforcement ?? "global",
     mode: input.mode ?? "enforce",
-    smoothing: input.smoothing === undefined ? undefined : { perSecond: input.smoothing.perSecond, burst: input.smoothing.burst },
+    smoothing:
+      input.smoothing === undefined
+        ? undefined
+        : { perSecond: input.smoothing.perSecond, burst: input.smoothing.burst },
   });
 }
 
@@ -49,17 +76,28 @@ function fillCors(input: CorsInput): Cors {
 }
 
 function fillRoute(input: RouteInput): Route {
-  return { path: input.path, methods: upper(input.methods), scopes: input.scopes ?? [], cost: input.cost ?? 1, limits: fillLimits(input.limits) };
+  return {
+    path: input.path,
+    methods: upper(input.methods),
+    scopes: input.scopes ?? [],
+    cost: input.cost ?? 1,
+    limits: fillLimits(input.limits),
+  };
 }
 
 function fillAuth(input: ApiInput["auth"]): Auth {
-  return defined<Auth>({ mode: input?.mode ?? "key", jwt: input?.jwt === undefined ? undefined : fillAuthJwt(input.jwt) });
+  return defined<Auth>({
+    mode: input?.mode ?? "key",
+    jwt: input?.jwt === undefined ? undefined : fillAuthJwt(input.jwt),
+  });
 }
 
 /** Tokens with their defaults: the consumer by client_id, azp or sub, nobody unknown, and the token goes on to the upstream. */
 function fillAuthJwt(input: AuthJwtInput): AuthJwt {
   return defined<AuthJwt>({
-    issuers: input.issuers.map(({ issuer, jwksUri, jwks, audiences }) => defined<TokenIssuer>({ issuer, jwksUri, jwks, audiences: audiences ?? [] })),
+    issuers: input.issuers.map(({ issuer, jwksUri, jwks, audiences }) =>
+      defined<TokenIssuer>({ issuer, jwksUri, jwks, audiences: audiences ?? [] }),
+    ),
     consumerClaims: input.consumerClaims ?? [...standardConsumerClaims],
     tierClaim: input.tierClaim,
     scopeClaim: input.scopeClaim,
@@ -91,14 +129,27 @@ export function fillApi(input: ApiInput): Api {
 
 /** A tier with its defaults. */
 export function fillTier(input: TierInput): Tier {
-  return defined<Tier>({ id: input.id, name: input.name, scopes: input.scopes ?? [], apis: input.apis, limits: fillLimits(input.limits) });
+  return defined<Tier>({
+    id: input.id,
+    name: input.name,
+    scopes: input.scopes ?? [],
+    apis: input.apis,
+    limits: fillLimits(input.limits),
+  });
 }
 
 /** A consumer with its defaults; `suspended` left out keeps what is stored, since suspending is an act, not a setting. */
 export function fillConsumer(input: ConsumerInput, stored?: Consumer): Consumer {
   const claims = Object.fromEntries(Object.entries(input.claims ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)));
   const identities = input.identities === undefined || input.identities.length === 0 ? undefined : input.identities;
-  return defined<Consumer>({ id: input.id, name: input.name, tier: input.tier, claims, identities, suspended: input.suspended ?? stored?.suspended ?? false });
+  return defined<Consumer>({
+    id: input.id,
+    name: input.name,
+    tier: input.tier,
+    claims,
+    identities,
+    suspended: input.suspended ?? stored?.suspended ?? false,
+  });
 }
 
 /**
@@ -127,12 +178,21 @@ export function fillKey(input: KeyInput, stored?: Key): Key {
 }
 
 /** The internal token with its defaults: enabled, audience tollgate, five minutes. */
-function fillInternalToken({ enabled = true, issuer, audiences = ["tollgate"], lifetimeSeconds = 300 }: InternalTokenInput): InternalToken {
+function fillInternalToken({
+  enabled = true,
+  issuer,
+  audiences = ["tollgate"],
+  lifetimeSeconds = 300,
+}: InternalTokenInput): InternalToken {
   return { enabled, issuer, audiences: [...new Set(audiences)], lifetimeSeconds };
 }
 
 /** The whole file with its defaults, seen from what is stored. */
-export function fillEnvironment(input: FileInput, environment: string, stored?: Pick<EnvironmentSpec, "consumers" | "keys">): EnvironmentSpec {
+export function fillEnvironment(
+  input: FileInput,
+  environment: string,
+  stored?: Pick<EnvironmentSpec, "consumers" | "keys">,
+): EnvironmentSpec {
   const consumers = new Map(stored?.consumers.map((consumer) => [consumer.id, consumer]));
   const keys = new Map(stored?.keys.map((key) => [key.id, key]));
   return {

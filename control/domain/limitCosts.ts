@@ -9,7 +9,8 @@ interface Place {
 
 /** Warns of limits that can never let a route's call pass, because it costs more than they allow at once. `apis`: those that are stored too. */
 export function checkCosts(spec: EnvironmentSpec, apis: readonly Api[], report: Report): void {
-  const dear = (some: readonly Api[]): Place[] => some.flatMap((api) => api.routes.filter(({ cost }) => cost > 1).map((route) => ({ api, route })));
+  const dear = (some: readonly Api[]): Place[] =>
+    some.flatMap((api) => api.routes.filter(({ cost }) => cost > 1).map((route) => ({ api, route })));
   const keyed = dear(apis.filter((api) => api.auth.mode !== "none"));
   const check = (limits: readonly Limit[], at: ProblemPath, places: (limit: Limit) => readonly Place[]) =>
     limits.forEach((limit, index) => {
@@ -21,14 +22,19 @@ export function checkCosts(spec: EnvironmentSpec, apis: readonly Api[], report: 
 
   spec.tiers.forEach((tier, index) => {
     const allowed = keyed.filter(({ api }) => tier.apis?.includes(api.id) ?? true);
-    const applies = (limit: Limit, place: Place) => applicableLimits({ tier, ...place }).some((found) => found.limit === limit);
+    const applies = (limit: Limit, place: Place) =>
+      applicableLimits({ tier, ...place }).some((found) => found.limit === limit);
     check(tier.limits, ["tiers", index, "limits"], (limit) => allowed.filter((place) => applies(limit, place)));
   });
   spec.apis.forEach((api, index) => {
     const own = dear([api]);
-    check(api.limits, ["apis", index, "limits"], ({ name }) => own.filter(({ route }) => route.limits.every((limit) => limit.name !== name)));
+    check(api.limits, ["apis", index, "limits"], ({ name }) =>
+      own.filter(({ route }) => route.limits.every((limit) => limit.name !== name)),
+    );
     api.routes.forEach((route, routeIndex) => {
-      check(route.limits, ["apis", index, "routes", routeIndex, "limits"], () => own.filter((place) => place.route === route));
+      check(route.limits, ["apis", index, "routes", routeIndex, "limits"], () =>
+        own.filter((place) => place.route === route),
+      );
     });
   });
   spec.keys.forEach((key, index) => {

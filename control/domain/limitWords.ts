@@ -11,7 +11,9 @@ export function limitText(limit: Limit): string {
   const more = [
     limit.anchor === "firstUse" ? "from the first use" : undefined,
     limit.enforcement === "gateway" ? "in each gateway" : undefined,
-    limit.smoothing === undefined ? undefined : `paced at ${limit.smoothing.perSecond} per second, burst ${limit.smoothing.burst}`,
+    limit.smoothing === undefined
+      ? undefined
+      : `paced at ${limit.smoothing.perSecond} per second, burst ${limit.smoothing.burst}`,
     limit.mode === "shadow" ? "shadow" : undefined,
   ];
   return [`${limit.limit} per ${per} by ${limit.subject}`, ...more.filter((word) => word !== undefined)].join(", ");

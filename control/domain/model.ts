@@ -1,8 +1,16 @@
 /** What Tollgate knows: the records of an environment, as in `tollgate.yaml` and the admin API. Times are RFC 3339 strings. */
-import { type AuthMode, authMode, type FailureMode, type KeyState, type LegacyHeaders, type LimitKind, type Subject } from "../../protocol/enums.ts";
+import {
+  type AuthMode,
+  authMode,
+  type FailureMode,
+  type KeyState,
+  type LegacyHeaders,
+  type LimitKind,
+  type Subject,
+} from "../../protocol/enums.ts";
 import type { Traffic } from "./trafficSchema.ts";
 
-export type { AuthMode, FailureMode, KeyState,  Subject } from "../../protocol/enums.ts";
+export type { AuthMode, FailureMode, KeyState, Subject } from "../../protocol/enums.ts";
 
 /** A rate (N per fixed window) or a quota (N per period). */
 export interface Limit {

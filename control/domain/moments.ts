@@ -2,7 +2,15 @@
 import { latestMs, parseTime, timeText } from "./time.ts";
 
 /** Seconds of each unit, in order of size. A month is 30 days and a year 365, whenever they begin. */
-export const unitSeconds = { s: 1, m: 60, h: 3600, d: 86_400, w: 7 * 86_400, mo: 30 * 86_400, y: 365 * 86_400 } as const;
+export const unitSeconds = {
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86_400,
+  w: 7 * 86_400,
+  mo: 30 * 86_400,
+  y: 365 * 86_400,
+} as const;
 
 /** What may be written, for messages. */
 const lengthForms = "a whole number and a unit: s, m, h, d, w, mo (30 days) or y (365 days), such as 90d or 12h";
@@ -28,7 +36,8 @@ export function lengthSeconds(text: string): number {
 export function momentMs(text: string, direction: "from" | "before", nowMs: number): number {
   const ms = fixedMs(text);
   if (ms !== undefined) return ms;
-  if (secondsOf(text) === undefined) throw new MomentError(`Give ${momentForms}, or, ${direction} now, ${lengthForms}.`);
+  if (secondsOf(text) === undefined)
+    throw new MomentError(`Give ${momentForms}, or, ${direction} now, ${lengthForms}.`);
   const lengthMs = lengthSeconds(text) * 1000;
   if (direction === "before") return Math.max(0, nowMs - lengthMs);
   if (nowMs + lengthMs > latestMs) throw new MomentError("That is after the year 9999.");
@@ -45,7 +54,10 @@ export function timeOrDateMs(text: string): number {
 /** The moment in the future that a text names, in RFC 3339. Throws a MomentError, also for what has passed or begins now. */
 export function futureTime(text: string, nowMs: number): string {
   const ms = momentMs(text, "from", nowMs);
-  if (ms <= nowMs) throw new MomentError(`${timeText(ms)} isn't in the future: what expires then is never valid. Give a later time, or leave it out: then it never expires.`);
+  if (ms <= nowMs)
+    throw new MomentError(
+      `${timeText(ms)} isn't in the future: what expires then is never valid. Give a later time, or leave it out: then it never expires.`,
+    );
   return fixedMs(text) === undefined || isDate(text) ? timeText(ms) : text;
 }
 

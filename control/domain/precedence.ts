@@ -18,7 +18,11 @@ export interface HostPlace<T extends Placed> {
 
 /** Does this host of a definition take requests for the other one (a host, or all hosts of a pattern)? */
 export function hostCovers(pattern: string, host: string): boolean {
-  return pattern === "*" || pattern === host || (pattern.startsWith("*.") && host.endsWith(pattern.slice(1)) && host.length >= pattern.length);
+  return (
+    pattern === "*" ||
+    pattern === host ||
+    (pattern.startsWith("*.") && host.endsWith(pattern.slice(1)) && host.length >= pattern.length)
+  );
 }
 
 /** Orders hosts: exact ones, then the longest suffix, then `*`; hosts of the same kind and length by name. */

@@ -37,7 +37,11 @@ export function checkApi(api: Api, report: Report, path: ProblemPath = []): void
   });
   const keyless = api.auth.mode === "none";
   if (keyless && api.scopes.length > 0) {
-    report([...path, "scopes"], "A keyless API has no caller whose scopes could be checked.", "Remove `scopes`, or set `auth.mode` to key.");
+    report(
+      [...path, "scopes"],
+      "A keyless API has no caller whose scopes could be checked.",
+      "Remove `scopes`, or set `auth.mode` to key.",
+    );
   }
   checkAuth(api, report, [...path, "auth"]);
   api.routes.forEach((route, index) => {
@@ -45,16 +49,26 @@ export function checkApi(api: Api, report: Report, path: ProblemPath = []): void
     const fault = pathFault(route.path);
     if (fault !== undefined) report([...at, "path"], fault.message, fault.remedy);
     else if (!api.paths.some((prefix) => pathWithin(route.path, prefix))) {
-      report([...at, "path"], `Route path \`${route.path}\` is outside the API's paths (${api.paths.join(", ")}).`, "Give the whole path, or add a path to the API.");
+      report(
+        [...at, "path"],
+        `Route path \`${route.path}\` is outside the API's paths (${api.paths.join(", ")}).`,
+        "Give the whole path, or add a path to the API.",
+      );
     }
     for (const method of route.methods) {
       if (api.methods.length > 0 && !allows(api.methods, method)) {
-        report([...at, "methods"], `The API doesn't take ${method}.`, `Use some of ${api.methods.join(", ")}, or add it to the API's \`methods\`.`);
+        report(
+          [...at, "methods"],
+          `The API doesn't take ${method}.`,
+          `Use some of ${api.methods.join(", ")}, or add it to the API's \`methods\`.`,
+        );
       }
     }
     const twin = api.routes.findIndex((other) => other.path === route.path && overlap(other.methods, route.methods));
-    if (twin < index) report(at, `Same path and method as routes[${twin}].`, "Merge the two, or separate their methods.");
-    if (keyless && route.scopes.length > 0) report([...at, "scopes"], "A keyless API has no caller whose scopes could be checked.", "Remove `scopes`.");
+    if (twin < index)
+      report(at, `Same path and method as routes[${twin}].`, "Merge the two, or separate their methods.");
+    if (keyless && route.scopes.length > 0)
+      report([...at, "scopes"], "A keyless API has no caller whose scopes could be checked.", "Remove `scopes`.");
     checkLimits(route.limits, report, [...at, "limits"], keyless);
   });
   checkLimits(api.limits, report, [...path, "limits"], keyless);
@@ -85,15 +99,27 @@ export function checkKey(key: Key, known: KnownIds, report: Report, path: Proble
   const notBeforeMs = checkTime(key.notBefore, report, [...path, "notBefore"]);
   const expiresAtMs = checkTime(key.expiresAt, report, [...path, "expiresAt"]);
   if (notBeforeMs !== undefined && expiresAtMs !== undefined && expiresAtMs <= notBeforeMs) {
-    report([...path, "expiresAt"], "The key expires before it becomes valid.", "Make `expiresAt` later than `notBefore`.");
+    report(
+      [...path, "expiresAt"],
+      "The key expires before it becomes valid.",
+      "Make `expiresAt` later than `notBefore`.",
+    );
   }
   key.allowedCidrs.forEach((cidr, index) => {
     if (parseCidr(cidr) === undefined) {
-      report([...path, "allowedCidrs", index], `\`${cidr}\` is not a network.`, "Use a network such as 10.0.0.0/8 or 2001:db8::/32, or one address.");
+      report(
+        [...path, "allowedCidrs", index],
+        `\`${cidr}\` is not a network.`,
+        "Use a network such as 10.0.0.0/8 or 2001:db8::/32, or one address.",
+      );
     }
   });
   if (stored?.state === "revoked" && key.state !== "revoked" && key.sha256 === stored.sha256) {
-    report([...path, "state"], `Key \`${key.id}\` was revoked, and that is final.`, "Leave `state` out, or issue a new key.");
+    report(
+      [...path, "state"],
+      `Key \`${key.id}\` was revoked, and that is final.`,
+      "Leave `state` out, or issue a new key.",
+    );
   }
   checkLimits(key.limits, report, [...path, "limits"], false);
   checkSize(key, report, path);
@@ -110,9 +136,14 @@ export function checkApiPairs(apis: readonly Api[], report: Report, pathOf: (ind
         const others = owners.get(place) ?? [];
         for (const other of others) {
           const rival = apis[other]!;
-          if (rival.id === api.id || reported.has(`${other} ${index}`) || !overlap(api.methods, rival.methods)) continue;
+          if (rival.id === api.id || reported.has(`${other} ${index}`) || !overlap(api.methods, rival.methods))
+            continue;
           reported.add(`${other} ${index}`);
-          report(pathOf(index), `APIs \`${rival.id}\` and \`${api.id}\` both claim host \`${host}\`, path \`${prefix}\` and a common method.`, "Separate them by host, path or method.");
+          report(
+            pathOf(index),
+            `APIs \`${rival.id}\` and \`${api.id}\` both claim host \`${host}\`, path \`${prefix}\` and a common method.`,
+            "Separate them by host, path or method.",
+          );
         }
         owners.set(place, [...others, index]);
       }
@@ -150,13 +181,19 @@ export function checkEnvironment(spec: EnvironmentSpec, around: Surroundings = {
   spec.keys.forEach((key, index) => {
     checkKey(key, known, report, ["keys", index], around.keys?.get(key.id));
     const twin = digests.get(key.sha256.slice(0, 32));
-    if (twin !== undefined) report(["keys", index, "sha256"], `The digest is also that of key \`${twin}\`.`, "Give each key once.");
+    if (twin !== undefined)
+      report(["keys", index, "sha256"], `The digest is also that of key \`${twin}\`.`, "Give each key once.");
     digests.set(key.sha256.slice(0, 32), key.id);
   });
   for (const kind of ["apis", "tiers", "consumers", "keys"] as const) {
     const seen = new Set<string>();
     spec[kind].forEach(({ id }, index) => {
-      if (seen.has(id)) report([kind, index, "id"], `Another one of ${kind} has the id \`${id}\`.`, "Ids are unique among their kind: rename one.");
+      if (seen.has(id))
+        report(
+          [kind, index, "id"],
+          `Another one of ${kind} has the id \`${id}\`.`,
+          "Ids are unique among their kind: rename one.",
+        );
       seen.add(id);
     });
   }
@@ -172,32 +209,59 @@ function checkLimits(limits: readonly Limit[], report: Report, path: ProblemPath
     if (limit.kind === "rate") checkRate(limit, report, at);
     else checkQuota(limit, report, at);
     if (keyless && countsCaller(limit.subject)) {
-      report([...at, "subject"], `A keyless API has no callers to count by ${limit.subject}.`, "Set `subject` to ip or api.");
+      report(
+        [...at, "subject"],
+        `A keyless API has no callers to count by ${limit.subject}.`,
+        "Set `subject` to ip or api.",
+      );
     }
     if (limit.subject === "ip" && limit.enforcement === "global") {
       const remedy = "Set `enforcement: gateway` unless an address must be counted over all gateways together.";
-      report([...at, "enforcement"], "Every address that calls becomes a counter in control, and its first request waits for control's answer.", remedy, "warning");
+      report(
+        [...at, "enforcement"],
+        "Every address that calls becomes a counter in control, and its first request waits for control's answer.",
+        remedy,
+        "warning",
+      );
     }
   });
 }
 
 function checkRate(limit: Limit, report: Report, at: ProblemPath): void {
-  if (limit.windowSeconds === undefined) report(at, "A rate needs `windowSeconds`.", "Add it, such as `windowSeconds: 60`.");
-  if (limit.period !== undefined) report([...at, "period"], "`period` belongs to a quota.", "Use `windowSeconds`, or set `kind` to quota.");
-  if (limit.anchor === "firstUse") report([...at, "anchor"], "`anchor` belongs to a quota.", "Remove it, or set `kind` to quota.");
+  if (limit.windowSeconds === undefined)
+    report(at, "A rate needs `windowSeconds`.", "Add it, such as `windowSeconds: 60`.");
+  if (limit.period !== undefined)
+    report([...at, "period"], "`period` belongs to a quota.", "Use `windowSeconds`, or set `kind` to quota.");
+  if (limit.anchor === "firstUse")
+    report([...at, "anchor"], "`anchor` belongs to a quota.", "Remove it, or set `kind` to quota.");
 }
 
 function checkQuota(limit: Limit, report: Report, at: ProblemPath): void {
-  if (limit.windowSeconds !== undefined) report([...at, "windowSeconds"], "`windowSeconds` belongs to a rate.", "Use `period`, or set `kind` to rate.");
-  if (limit.smoothing !== undefined) report([...at, "smoothing"], "`smoothing` belongs to a rate.", "Remove it, or add a rate beside the quota.");
+  if (limit.windowSeconds !== undefined)
+    report([...at, "windowSeconds"], "`windowSeconds` belongs to a rate.", "Use `period`, or set `kind` to rate.");
+  if (limit.smoothing !== undefined)
+    report([...at, "smoothing"], "`smoothing` belongs to a rate.", "Remove it, or add a rate beside the quota.");
   if (limit.period === undefined) return report(at, "A quota needs `period`.", "Add it, such as `period: day`.");
   const period = parsePeriod(limit.period);
-  if (period === undefined) return report([...at, "period"], `\`${limit.period}\` is not a period.`, "Use day, week, month, or a length such as 12h or 30d (at most 366d).");
+  if (period === undefined)
+    return report(
+      [...at, "period"],
+      `\`${limit.period}\` is not a period.`,
+      "Use day, week, month, or a length such as 12h or 30d (at most 366d).",
+    );
   if ("seconds" in period && limit.anchor === "calendar") {
-    report([...at, "anchor"], `A period of \`${limit.period}\` has no place in the calendar.`, "Use `anchor: firstUse`, or the period day, week or month.");
+    report(
+      [...at, "anchor"],
+      `A period of \`${limit.period}\` has no place in the calendar.`,
+      "Use `anchor: firstUse`, or the period day, week or month.",
+    );
   }
   if ("named" in period && limit.anchor === "firstUse") {
-    report([...at, "anchor"], `A ${limit.period} is one of the calendar; it can't begin with the first use.`, "Use `anchor: calendar`, or a length such as 1d, 7d or 30d.");
+    report(
+      [...at, "anchor"],
+      `A ${limit.period} is one of the calendar; it can't begin with the first use.`,
+      "Use `anchor: calendar`, or a length such as 1d, 7d or 30d.",
+    );
   }
 }
 
@@ -207,7 +271,11 @@ function checkCors(cors: Cors, report: Report, path: ProblemPath): void {
     if (fault !== undefined) report([...path, "allowOrigins", index], fault.message, fault.remedy);
   });
   if (cors.allowCredentials && cors.allowOrigins.includes("*")) {
-    report([...path, "allowCredentials"], 'Credentials with origin "*" would let every site act for its visitors.', "Name the origins, or drop `allowCredentials`.");
+    report(
+      [...path, "allowCredentials"],
+      'Credentials with origin "*" would let every site act for its visitors.',
+      "Name the origins, or drop `allowCredentials`.",
+    );
   }
 }
 
@@ -221,13 +289,18 @@ function checkTime(text: string | undefined, report: Report, path: ProblemPath):
 
 function checkSize(record: object, report: Report, path: ProblemPath): void {
   const bytes = Buffer.byteLength(JSON.stringify(record));
-  if (bytes > recordMaxBytes) report(path, `The record has ${bytes} bytes; gateways take at most ${recordMaxBytes}.`, "Split it.");
+  if (bytes > recordMaxBytes)
+    report(path, `The record has ${bytes} bytes; gateways take at most ${recordMaxBytes}.`, "Split it.");
 }
 
 function reference(ids: KnownIds["apis"], what: string, id: string, report: Report, path: ProblemPath): void {
   if (ids.has(id)) return;
   const near = nearest(id, ids.ids());
-  report(path, `There is no ${what} \`${id}\`.`, near === undefined ? `Create it first, or name one that exists.` : `Did you mean \`${near}\`?`);
+  report(
+    path,
+    `There is no ${what} \`${id}\`.`,
+    near === undefined ? `Create it first, or name one that exists.` : `Did you mean \`${near}\`?`,
+  );
 }
 
 function repeats(values: readonly string[], what: string, report: Report, path: ProblemPath): void {

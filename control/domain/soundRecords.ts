@@ -11,7 +11,11 @@ type Section = (typeof sections)[number];
  * The problems of meaning in the records that no problem of structure touches. `references`: whether they have to be within the file, or may
  * be stored already.
  */
-export function soundRecordProblems(value: unknown, structural: readonly Problem[], references: "file" | "any"): Problem[] {
+export function soundRecordProblems(
+  value: unknown,
+  structural: readonly Problem[],
+  references: "file" | "any",
+): Problem[] {
   if (typeof value !== "object" || value === null) return [];
   const faulty = new Set(structural.map(({ path }) => `${path[0]} ${path[1]}`));
   const places = new Map<Section, number[]>();
@@ -23,7 +27,14 @@ export function soundRecordProblems(value: unknown, structural: readonly Problem
     const sound = records.flatMap((_record, index) => (faulty.has(`${section} ${index}`) ? [] : [index]));
     places.set(section, sound);
     input[section] = sound.map((index) => records[index] as unknown);
-    ids.set(section, new Set(records.map((record: unknown) => (record as { id?: unknown } | null)?.id).filter((id) => typeof id === "string")));
+    ids.set(
+      section,
+      new Set(
+        records
+          .map((record: unknown) => (record as { id?: unknown } | null)?.id)
+          .filter((id) => typeof id === "string"),
+      ),
+    );
   }
   const known = (section: Section): KnownIds["apis"] => {
     const named = ids.get(section) ?? new Set();

@@ -4,7 +4,14 @@ import { Ajv, type ErrorObject } from "ajv";
 import { nearest } from "./nearest.ts";
 import type { Problem, ProblemPath } from "./problem.ts";
 
-const ajv = new Ajv({ allErrors: true, verbose: true, strict: true, coerceTypes: false, removeAdditional: false, useDefaults: false });
+const ajv = new Ajv({
+  allErrors: true,
+  verbose: true,
+  strict: true,
+  coerceTypes: false,
+  removeAdditional: false,
+  useDefaults: false,
+});
 
 /** Compiles a schema into a function that gives the problems of a value; none: the value fits. */
 export function structureCheck(schema: TSchema): (value: unknown) => Problem[] {
@@ -25,48 +32,82 @@ function structureProblem(error: ErrorObject, value: unknown): Problem {
     case "additionalProperties": {
       const name = String(params["additionalProperty"]);
       const schema = error.parentSchema as { properties?: object } | undefined;
-      if (schema?.properties === undefined) return { severity: "error", path: [...path, name], at: "key", message: `\`${name}\` is not a valid name.`, remedy: description };
+      if (schema?.properties === undefined)
+        return {
+          severity: "error",
+          path: [...path, name],
+          at: "key",
+          message: `\`${name}\` is not a valid name.`,
+          remedy: description,
+        };
       const known = Object.keys(schema.properties);
       const near = nearest(name, known);
-      const remedy = near === undefined ? `Remove it; the fields here are ${known.join(", ")}.` : `Did you mean \`${near}\`?`;
+      const remedy =
+        near === undefined ? `Remove it; the fields here are ${known.join(", ")}.` : `Did you mean \`${near}\`?`;
       return { severity: "error", path: [...path, name], at: "key", message: `Unknown field \`${name}\`.`, remedy };
     }
     case "required":
-      return { severity: "error", path, message: `\`${String(params["missingProperty"])}\` is missing.`, remedy: missingRemedy(error, String(params["missingProperty"])) };
+      return {
+        severity: "error",
+        path,
+        message: `\`${String(params["missingProperty"])}\` is missing.`,
+        remedy: missingRemedy(error, String(params["missingProperty"])),
+      };
     case "type":
       return typeProblem(String(params["type"]), error.data, path, description);
     case "enum": {
       const allowed = (params["allowedValues"] as string[]) ?? [];
       const near = typeof error.data === "string" ? nearest(error.data, allowed) : undefined;
-      const remedy = near === undefined ? `Use one of ${allowed.join(", ")}.` : `Did you mean \`${near}\`? It is one of ${allowed.join(", ")}.`;
+      const remedy =
+        near === undefined
+          ? `Use one of ${allowed.join(", ")}.`
+          : `Did you mean \`${near}\`? It is one of ${allowed.join(", ")}.`;
       return { severity: "error", path, message: `${shown(error.data, path)} is not allowed here.`, remedy };
     }
     case "const":
-      return { severity: "error", path, message: `Must be ${JSON.stringify(params["allowedValue"])}, is ${shown(error.data, path)}.`, remedy: description };
+      return {
+        severity: "error",
+        path,
+        message: `Must be ${JSON.stringify(params["allowedValue"])}, is ${shown(error.data, path)}.`,
+        remedy: description,
+      };
     case "pattern":
       return { severity: "error", path, message: `${shown(error.data, path)} is not valid.`, remedy: description };
     default:
-      return { severity: "error", path, message: `${shown(error.data, path)} ${error.message ?? "is not valid"}.`, remedy: description };
+      return {
+        severity: "error",
+        path,
+        message: `${shown(error.data, path)} ${error.message ?? "is not valid"}.`,
+        remedy: description,
+      };
   }
 }
 
 function typeProblem(type: string, value: unknown, path: ProblemPath, description: string): Problem {
   const hint = retyped(type, value);
   const remedy = hint === undefined ? description : [hint, description].filter(Boolean).join(" ");
-  return { severity: "error", path, expected: type, message: `Must be ${article(type)}, is ${typeName(value, path)}.`, remedy };
+  return {
+    severity: "error",
+    path,
+    expected: type,
+    message: `Must be ${article(type)}, is ${typeName(value, path)}.`,
+    remedy,
+  };
 }
 
 /** What to write when the value only looks like the type. */
 function retyped(type: string, value: unknown): string | undefined {
   if (typeof value !== "string") return undefined;
-  if ((type === "integer" || type === "number") && /^-?\d{1,15}$/.test(value)) return `Write it without quotes: ${Number(value)}.`;
+  if ((type === "integer" || type === "number") && /^-?\d{1,15}$/.test(value))
+    return `Write it without quotes: ${Number(value)}.`;
   if (type === "boolean" && /^(?:true|yes|on|y)$/i.test(value)) return "Write it without quotes: true.";
   if (type === "boolean" && /^(?:false|no|off|n)$/i.test(value)) return "Write it without quotes: false.";
   return undefined;
 }
 
 function missingRemedy(error: ErrorObject, name: string): string {
-  const properties = (error.parentSchema as { properties?: Record<string, { description?: string }> } | undefined)?.properties;
+  const properties = (error.parentSchema as { properties?: Record<string, { description?: string }> } | undefined)
+    ?.properties;
   return properties?.[name]?.description ?? "Add it.";
 }
 

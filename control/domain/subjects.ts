@@ -28,7 +28,10 @@ export interface SubjectFacts {
 }
 
 /** The subject of a caller at an API, 32 hex digits. `ip` is not for this function: it needs an address. */
-export function subjectText(subject: Exclude<Subject, "ip">, { digest, consumer, api, routeKey }: SubjectFacts): string {
+export function subjectText(
+  subject: Exclude<Subject, "ip">,
+  { digest, consumer, api, routeKey }: SubjectFacts,
+): string {
   const bytes = Buffer.alloc(16);
   switch (subject) {
     case "key":

@@ -38,10 +38,34 @@ export function parseFile(text: string, references: "file" | "any" = "any"): Par
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { problems: [{ severity: "error", path: [], message: `${message}.`, remedy: "Write repeated parts out.", line: 1, column: 1 }], locate };
+    return {
+      problems: [
+        {
+          severity: "error",
+          path: [],
+          message: `${message}.`,
+          remedy: "Write repeated parts out.",
+          line: 1,
+          column: 1,
+        },
+      ],
+      locate,
+    };
   }
   if (value === null || value === undefined) {
-    return { problems: [{ severity: "error", path: [], message: "The file is empty.", remedy: "Begin with `version: 1`.", line: 1, column: 1 }], locate };
+    return {
+      problems: [
+        {
+          severity: "error",
+          path: [],
+          message: "The file is empty.",
+          remedy: "Begin with `version: 1`.",
+          line: 1,
+          column: 1,
+        },
+      ],
+      locate,
+    };
   }
   const structural = checkFile(value).map((problem) => withQuotes(problem, document));
   if (structural.length === 0) return { input: value as FileInput, problems: [], locate };
@@ -59,10 +83,24 @@ export interface ReadDocument {
 /** Parses YAML 1.2, or JSON, of any content. `merge`: whether `<<` merges maps, which YAML 1.2 leaves out and many still write. */
 export function readDocument(text: string, { merge = false } = {}): ReadDocument {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2", schema: "core", uniqueKeys: true, merge });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    version: "1.2",
+    schema: "core",
+    uniqueKeys: true,
+    merge,
+  });
   const syntax: LocatedProblem[] = [...document.errors, ...document.warnings].map((error) => {
     const { line, col } = lines.linePos(error.pos[0]);
-    return { severity: "error", path: [], message: syntaxMessage(error.code, error.message), remedy: syntaxRemedy(error.code), line: Math.max(1, line), column: Math.max(1, col) };
+    return {
+      severity: "error",
+      path: [],
+      message: syntaxMessage(error.code, error.message),
+      remedy: syntaxRemedy(error.code),
+      line: Math.max(1, line),
+      column: Math.max(1, col),
+    };
   });
   return {
     document,
@@ -80,7 +118,10 @@ export function loadFile(text: string, asked?: string): LoadedFile {
   if (file.input === undefined) return { problems: file.problems };
   const named = file.input.environment;
   const spec = fillEnvironment(file.input, named ?? asked ?? "default");
-  const problems = file.locate([...(asked !== undefined && named !== undefined && asked !== named ? [otherEnvironment(named, asked)] : []), ...checkEnvironment(spec)]);
+  const problems = file.locate([
+    ...(asked !== undefined && named !== undefined && asked !== named ? [otherEnvironment(named, asked)] : []),
+    ...checkEnvironment(spec),
+  ]);
   return problems.some(({ severity }) => severity === "error") ? { problems } : { spec, problems };
 }
 
@@ -88,11 +129,22 @@ export function loadFile(text: string, asked?: string): LoadedFile {
 function withQuotes(problem: Problem, document: Document): Problem {
   if (problem.expected !== "string") return problem;
   const node: unknown = document.getIn(problem.path, true);
-  if (!isScalar(node) || node.source === undefined || node.source === "" || !["number", "boolean"].includes(typeof node.value)) return problem;
+  if (
+    !isScalar(node) ||
+    node.source === undefined ||
+    node.source === "" ||
+    !["number", "boolean"].includes(typeof node.value)
+  )
+    return problem;
   const kind = typeof node.value === "boolean" ? "boolean" : "number";
-  if (secret(node.source, problem.path)) return { ...problem, message: `Must be a string, but YAML reads it as a ${kind}.`, remedy: "Write it in quotes." };
+  if (secret(node.source, problem.path))
+    return { ...problem, message: `Must be a string, but YAML reads it as a ${kind}.`, remedy: "Write it in quotes." };
   const read = String(node.value) === node.source ? `a ${kind}` : `the ${kind} ${String(node.value)}`;
-  return { ...problem, message: `Must be a string, but YAML reads \`${node.source}\` as ${read}.`, remedy: `Write it in quotes: "${node.source}".` };
+  return {
+    ...problem,
+    message: `Must be a string, but YAML reads \`${node.source}\` as ${read}.`,
+    remedy: `Write it in quotes: "${node.source}".`,
+  };
 }
 
 function otherEnvironment(named: string, asked: string): Problem {
@@ -110,13 +162,19 @@ function place(document: Document, lines: LineCounter, problem: Problem): { line
   let offset = offsetOf(node) ?? 0;
   problem.path.forEach((step, index) => {
     if (isMap(node)) {
-      const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === String(step));
+      const pair = node.items.find(
+        (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === String(step),
+      );
       const last = index === problem.path.length - 1;
-      const target = pair === undefined ? undefined : last && problem.at === "key" ? pair.key : (pair.value ?? pair.key);
+      const target =
+        pair === undefined ? undefined : last && problem.at === "key" ? pair.key : (pair.value ?? pair.key);
       offset = offsetOf(target) ?? offset;
       node = pair?.value;
     } else if (isNode(node)) {
-      node = document.contents === null ? undefined : (node as { get?: (key: unknown, keepScalar: boolean) => unknown }).get?.(step, true);
+      node =
+        document.contents === null
+          ? undefined
+          : (node as { get?: (key: unknown, keepScalar: boolean) => unknown }).get?.(step, true);
       offset = offsetOf(node) ?? offset;
     }
   });

@@ -26,7 +26,8 @@ export function requireAdmin(app: App, services: Services): void {
 async function actorOf(token: string, services: Services): Promise<string | undefined> {
   const digest = digestHex(token);
   const fixed = services.fixedAdminDigest;
-  if (fixed !== undefined && timingSafeEqual(Buffer.from(fixed, "hex"), Buffer.from(digest, "hex"))) return "environment";
+  if (fixed !== undefined && timingSafeEqual(Buffer.from(fixed, "hex"), Buffer.from(digest, "hex")))
+    return "environment";
   return (await services.store.adminToken(digest, services.nowMs()))?.name;
 }
 

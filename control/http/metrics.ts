@@ -6,7 +6,12 @@ import type { App } from "./typeProvider.ts";
 /** Counts and times requests by route. Gives the function that reads versions and gateways from the store, for each scrape. */
 export function installMetrics(app: App, services: Services): () => Promise<void> {
   const { store, registry } = services;
-  const requests = new Counter({ name: "tollgate_http_requests_total", help: "Requests to the admin API.", labelNames: ["method", "route", "status"], registers: [registry] });
+  const requests = new Counter({
+    name: "tollgate_http_requests_total",
+    help: "Requests to the admin API.",
+    labelNames: ["method", "route", "status"],
+    registers: [registry],
+  });
   const seconds = new Histogram({
     name: "tollgate_http_request_duration_seconds",
     help: "Time from a request's arrival to the end of its answer.",
@@ -20,10 +25,29 @@ export function installMetrics(app: App, services: Services): () => Promise<void
     seconds.observe({ method: request.method, route }, reply.elapsedTime / 1000);
   });
 
-  const version = new Gauge({ name: "tollgate_environment_version", help: "The newest version of an environment.", labelNames: ["environment"], registers: [registry] });
-  const gateways = new Gauge({ name: "tollgate_gateways", help: "Gateways by state: connected or lost.", labelNames: ["environment", "state"], registers: [registry] });
-  const lag = new Gauge({ name: "tollgate_gateway_lag_versions_max", help: "How far the connected gateway that is furthest behind is behind.", labelNames: ["environment"], registers: [registry] });
-  const waiting = new Gauge({ name: "tollgate_usage_waiting_entries", help: "Entries of usage that have arrived and aren't counted yet; up to half a minute's of them is normal.", registers: [registry] });
+  const version = new Gauge({
+    name: "tollgate_environment_version",
+    help: "The newest version of an environment.",
+    labelNames: ["environment"],
+    registers: [registry],
+  });
+  const gateways = new Gauge({
+    name: "tollgate_gateways",
+    help: "Gateways by state: connected or lost.",
+    labelNames: ["environment", "state"],
+    registers: [registry],
+  });
+  const lag = new Gauge({
+    name: "tollgate_gateway_lag_versions_max",
+    help: "How far the connected gateway that is furthest behind is behind.",
+    labelNames: ["environment"],
+    registers: [registry],
+  });
+  const waiting = new Gauge({
+    name: "tollgate_usage_waiting_entries",
+    help: "Entries of usage that have arrived and aren't counted yet; up to half a minute's of them is normal.",
+    registers: [registry],
+  });
   return async () => {
     waiting.set(await services.usage.waiting());
     for (const environment of await store.environments()) {
@@ -32,7 +56,10 @@ export function installMetrics(app: App, services: Services): () => Promise<void
       version.set({ environment: environment.id }, environment.version);
       gateways.set({ environment: environment.id, state: "connected" }, connected.length);
       gateways.set({ environment: environment.id, state: "lost" }, all.length - connected.length);
-      lag.set({ environment: environment.id }, connected.reduce((most, gateway) => Math.max(most, gatewayLag(gateway, environment.version)), 0));
+      lag.set(
+        { environment: environment.id },
+        connected.reduce((most, gateway) => Math.max(most, gatewayLag(gateway, environment.version)), 0),
+      );
     }
   };
 }

@@ -23,12 +23,24 @@ export const openApiDocument: FastifyDynamicSwaggerOptions = {
     info: {
       title: "Tollgate admin API",
       version: "1",
-      description: "Manage API keys, consumers, tiers and APIs of Tollgate. Errors are `application/problem+json` documents (RFC 9457) with a stable `code`.",
+      description:
+        "Manage API keys, consumers, tiers and APIs of Tollgate. Errors are `application/problem+json` documents (RFC 9457) with a stable `code`.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
-    components: { securitySchemes: { adminToken: { type: "http", scheme: "bearer", description: "Send an admin token as `Authorization: Bearer <admin token>`." } } },
+    components: {
+      securitySchemes: {
+        adminToken: {
+          type: "http",
+          scheme: "bearer",
+          description: "Send an admin token as `Authorization: Bearer <admin token>`.",
+        },
+      },
+    },
     security: [{ adminToken: [] }],
   },
-  refResolver: { buildLocalReference: (json, _baseUri, _fragment, index) => (typeof json["$id"] === "string" ? json["$id"] : `def-${index}`) },
+  refResolver: {
+    buildLocalReference: (json, _baseUri, _fragment, index) =>
+      typeof json["$id"] === "string" ? json["$id"] : `def-${index}`,
+  },
 };

@@ -10,7 +10,10 @@ import type { App } from "./typeProvider.ts";
 export function sendProblem(request: FastifyRequest, reply: FastifyReply, error: ControlError): FastifyReply {
   if (error.code === "unauthenticated") reply.header("www-authenticate", 'Bearer realm="tollgate admin"');
   if (error.status === 503) reply.header("retry-after", "1");
-  return reply.code(error.status).header("content-type", "application/problem+json; charset=utf-8").send(maskSecrets(JSON.stringify(problemBody(error, request.id))));
+  return reply
+    .code(error.status)
+    .header("content-type", "application/problem+json; charset=utf-8")
+    .send(maskSecrets(JSON.stringify(problemBody(error, request.id))));
 }
 
 /** Installs the handlers. Must come before the routes, whose methods it learns for 405. */
@@ -32,7 +35,9 @@ export function installProblems(app: App): void {
   app.setNotFoundHandler((request, reply) => {
     patterns ??= [...routes].map(([url, methods]) => ({ pattern: routePattern(url), methods }));
     const path = request.url.split("?", 1)[0]!;
-    const allowed = new Set(patterns.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => [...methods]));
+    const allowed = new Set(
+      patterns.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => [...methods]),
+    );
     if (allowed.size === 0) return sendProblem(request, reply, new ControlError("not_found"));
     reply.header("allow", [...allowed].sort().join(", "));
     return sendProblem(request, reply, new ControlError("method_not_allowed"));
@@ -48,7 +53,9 @@ export function databaseProblem(error: unknown): ControlError | undefined {
 /** As `databaseProblem`, of the counter store's error. */
 export function countersProblem(error: unknown): ControlError | undefined {
   if (!(error instanceof CountersUnavailable)) return undefined;
-  return error.cause instanceof StoreTrouble ? databaseProblem(error.cause) : new ControlError("not_ready", error.message);
+  return error.cause instanceof StoreTrouble
+    ? databaseProblem(error.cause)
+    : new ControlError("not_ready", error.message);
 }
 
 function asControlError(error: FastifyError | ControlError): ControlError {
@@ -66,7 +73,8 @@ function asControlError(error: FastifyError | ControlError): ControlError {
     case "FST_ERR_CTP_INVALID_CONTENT_LENGTH":
       return new ControlError("invalid_json", error.message);
     default:
-      if (error instanceof SyntaxError && error.statusCode === 400) return new ControlError("invalid_json", "The body is not well-formed JSON.");
+      if (error instanceof SyntaxError && error.statusCode === 400)
+        return new ControlError("invalid_json", "The body is not well-formed JSON.");
       return error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500
         ? new ControlError("invalid_request", error.message)
         : new ControlError("internal");
@@ -74,6 +82,8 @@ function asControlError(error: FastifyError | ControlError): ControlError {
 }
 
 function routePattern(url: string): RegExp {
-  const steps = url.split("/").map((step) => (step.startsWith(":") ? "[^/]+" : step.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")));
+  const steps = url
+    .split("/")
+    .map((step) => (step.startsWith(":") ? "[^/]+" : step.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")));
   return new RegExp(`^${steps.join("/")}$`);
 }

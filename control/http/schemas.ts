@@ -8,17 +8,26 @@ const closed = { additionalProperties: false } as const;
 export const environmentQuery = { environment: Type.Optional(Type.String({ ...EnvironmentId, default: "default" })) };
 
 export const pageQuery = {
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: "The maximum number of items, 1 to 1000." })),
-  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: "The `next` value of the previous page." })),
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: "The maximum number of items, 1 to 1000." }),
+  ),
+  cursor: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 200, description: "The `next` value of the previous page." }),
+  ),
 };
 
 export const query = <T extends TProperties>(properties: T) => Type.Object(properties, closed);
 export const EnvironmentQuery = query(environmentQuery);
 
-export const IdParams = Type.Object({ id: Type.String({ pattern: recordIdPattern, description: "The ID of the record." }) }, closed);
+export const IdParams = Type.Object(
+  { id: Type.String({ pattern: recordIdPattern, description: "The ID of the record." }) },
+  closed,
+);
 
 export const preconditions = Type.Object({
-  "if-match": Type.Optional(Type.String({ description: "The ETag of the record. The write fails with 412 if the record has changed since." })),
+  "if-match": Type.Optional(
+    Type.String({ description: "The ETag of the record. The write fails with 412 if the record has changed since." }),
+  ),
   "if-none-match": Type.Optional(Type.String({ description: "`*`: create the record, but never replace one." })),
 });
 
@@ -54,16 +63,27 @@ export const namedSchemas = { Problem, Api: ApiSchema, Tier: TierSchema, Consume
 export const named = (name: keyof typeof namedSchemas) => Type.Unsafe<unknown>({ $ref: `${name}#` });
 
 /** Returns the responses of a route: its own, and problems with 400, 401, 500, 503 and the given statuses. */
-export function answers(own: Record<number, TSchema | { description: string; content: Record<string, { schema: TSchema }> }>, ...problems: number[]): Record<string, object> {
+export function answers(
+  own: Record<number, TSchema | { description: string; content: Record<string, { schema: TSchema }> }>,
+  ...problems: number[]
+): Record<string, object> {
   return { ...own, ...problemAnswers(400, 401, 500, 503, ...problems) };
 }
 
 /** Returns problem responses with these statuses, for a route that needs no token and reads no input. */
 export function problemAnswers(...statuses: number[]): Record<string, object> {
-  const problem = (status: number) => [String(status), { description: STATUS_CODES[status]!, content: { "application/problem+json": { schema: named("Problem") } } }] as const;
+  const problem = (status: number) =>
+    [
+      String(status),
+      { description: STATUS_CODES[status]!, content: { "application/problem+json": { schema: named("Problem") } } },
+    ] as const;
   return Object.fromEntries(statuses.map(problem));
 }
 
-export const pageOf = (item: TSchema) => Type.Object({ items: Type.Array(item), next: Type.Optional(Type.String({ description: "The `cursor` of the next page. Absent on the last page." })) });
+export const pageOf = (item: TSchema) =>
+  Type.Object({
+    items: Type.Array(item),
+    next: Type.Optional(Type.String({ description: "The `cursor` of the next page. Absent on the last page." })),
+  });
 
 export const Empty = Type.Null({ description: "No Content" });

@@ -40,10 +40,13 @@ export async function createAdminServer(services: Services, logger: FastifyBaseL
     requestTimeout: requestTimeoutMs,
     forceCloseConnections: "idle",
     routerOptions: { ignoreTrailingSlash: false, maxParamLength: 200 },
-    frameworkErrors: (_error, request, reply) => sendProblem(request, reply, new ControlError("not_found", "The path has a bad escape or is too long.")),
+    frameworkErrors: (_error, request, reply) =>
+      sendProblem(request, reply, new ControlError("not_found", "The path has a bad escape or is too long.")),
     genReqId: (request) => {
       const given = request.headers["x-request-id"];
-      return typeof given === "string" && /^[\x21-\x7e]{1,128}$/.test(given) ? maskSecrets(given).replaceAll("…", "...") : randomUUID();
+      return typeof given === "string" && /^[\x21-\x7e]{1,128}$/.test(given)
+        ? maskSecrets(given).replaceAll("…", "...")
+        : randomUUID();
     },
   });
   app.setValidatorCompiler(validatorCompiler);
@@ -56,7 +59,16 @@ export async function createAdminServer(services: Services, logger: FastifyBaseL
   app.addHook("onRequest", async (request, reply) => void reply.header("x-request-id", request.id));
   app.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "unknown";
-    request.log.info({ method: request.method, route, status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime), actor: request.actor }, "request");
+    request.log.info(
+      {
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        milliseconds: Math.round(reply.elapsedTime),
+        actor: request.actor,
+      },
+      "request",
+    );
   });
   for (const [name, schema] of Object.entries(namedSchemas)) app.addSchema({ ...schema, $id: name });
   await app.register(swagger, openApiDocument);

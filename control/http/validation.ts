@@ -25,10 +25,15 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
 export function invalidRequest(problems: readonly Problem[], part?: string): ControlError {
   const errors = problems.map((problem): ErrorDetail => {
     const path = pathText(problem.path);
-    return { path: part === undefined ? path : [part, path].filter((step) => step !== "").join("."), message: problem.message, remedy: problem.remedy };
+    return {
+      path: part === undefined ? path : [part, path].filter((step) => step !== "").join("."),
+      message: problem.message,
+      remedy: problem.remedy,
+    };
   });
   const first = errors[0];
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
-  const detail = first === undefined ? undefined : `${first.path === "" ? "" : `${first.path}: `}${first.message}${more}`;
+  const detail =
+    first === undefined ? undefined : `${first.path === "" ? "" : `${first.path}: `}${first.message}${more}`;
   return new ControlError("invalid_request", detail, { errors });
 }

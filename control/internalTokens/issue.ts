@@ -36,14 +36,27 @@ function keyEndMs(key: { expiresAt?: string }): number {
 /** The scopes that the filter sends as a claim: the key's that the tier has, or the tier's. `narrowed`: in place of the key's. */
 export function scopesOf({ key, tier }: Caller, narrowed?: readonly string[]): string[] {
   const own = key?.scopes ?? narrowed;
-  return own === undefined ? tier.scopes : own.filter((scope) => tier.scopes.includes("*") || tier.scopes.includes(scope));
+  return own === undefined
+    ? tier.scopes
+    : own.filter((scope) => tier.scopes.includes("*") || tier.scopes.includes(scope));
 }
 
 /** Signs a caller's token. `undefined`: it would be too large for a header. `spread`: 0 to 1, when in its span it's renewed. */
-export function issue(environment: string, settings: InternalToken, signedBy: SigningKey, caller: Caller, scopes: readonly string[], nowMs: number, spread = Math.random()): Issued | undefined {
+export function issue(
+  environment: string,
+  settings: InternalToken,
+  signedBy: SigningKey,
+  caller: Caller,
+  scopes: readonly string[],
+  nowMs: number,
+  spread = Math.random(),
+): Issued | undefined {
   const { key, consumer, tier } = caller;
   const issuedAt = Math.floor(nowMs / 1000);
-  const expiresAt = Math.min(issuedAt + settings.lifetimeSeconds, key === undefined ? Infinity : Math.floor(keyEndMs(key) / 1000));
+  const expiresAt = Math.min(
+    issuedAt + settings.lifetimeSeconds,
+    key === undefined ? Infinity : Math.floor(keyEndMs(key) / 1000),
+  );
   const token = signed(signedBy, {
     iss: settings.issuer,
     aud: settings.audiences,
@@ -59,7 +72,11 @@ export function issue(environment: string, settings: InternalToken, signedBy: Si
   });
   if (token.length > tokenMostBytes) return undefined;
   const expiresAtMs = expiresAt * 1000;
-  return { token, expiresAtMs, refreshAtMs: Math.floor(nowMs + (expiresAtMs - nowMs) * (refreshFrom + refreshSpread * spread)) };
+  return {
+    token,
+    expiresAtMs,
+    refreshAtMs: Math.floor(nowMs + (expiresAtMs - nowMs) * (refreshFrom + refreshSpread * spread)),
+  };
 }
 
 /** A JWS in its compact form (RFC 7515). Node's own signing, in place: a fifth of what WebCrypto takes for it, and there are thousands a second. */

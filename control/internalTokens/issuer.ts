@@ -59,7 +59,11 @@ export class Issuer {
   }
 
   /** A token for each caller, in the order asked. A caller that isn't `allowed` is as unknown as one that there isn't. */
-  async issue(environment: string, asks: readonly TokenAsk[], allowed: (ask: TokenAsk, caller: Caller) => boolean = () => true): Promise<TokenAnswer[]> {
+  async issue(
+    environment: string,
+    asks: readonly TokenAsk[],
+    allowed: (ask: TokenAsk, caller: Caller) => boolean = () => true,
+  ): Promise<TokenAnswer[]> {
     const identity = await this.#identity(environment);
     const settings = identity?.settings;
     const nowMs = this.#now();
@@ -68,7 +72,8 @@ export class Issuer {
     if (settings?.enabled !== true || key === undefined) return asks.map(() => ({ verdict: "off" }));
     const callers = await this.#store.callers(environment, asks);
     return callers.map((caller, index): TokenAnswer => {
-      if (caller === undefined || !inForce(caller, nowMs) || !allowed(asks[index]!, caller)) return { verdict: "unknown" };
+      if (caller === undefined || !inForce(caller, nowMs) || !allowed(asks[index]!, caller))
+        return { verdict: "unknown" };
       const issued = issue(environment, settings, key, caller, scopesOf(caller, asks[index]!.scopes), nowMs);
       return issued === undefined ? { verdict: "tooLarge" } : { verdict: "granted", ...issued };
     });

@@ -9,13 +9,16 @@ const skewMs = 60_000;
 /** The key that signs now: of those whose time has come the latest. */
 export function signer(keys: readonly SigningKey[], nowMs: number): SigningKey | undefined {
   let latest: SigningKey | undefined;
-  for (const key of keys) if (key.signsFromMs <= nowMs && (latest === undefined || key.signsFromMs >= latest.signsFromMs)) latest = key;
+  for (const key of keys)
+    if (key.signsFromMs <= nowMs && (latest === undefined || key.signsFromMs >= latest.signsFromMs)) latest = key;
   return latest;
 }
 
 /** When a key stops to verify; undefined: no successor's time is known. */
 export function endsAtMs(key: SigningKey, keys: readonly SigningKey[]): number | undefined {
-  const successors = keys.filter((other) => other.kid !== key.kid && other.signsFromMs > key.signsFromMs).map(({ signsFromMs }) => signsFromMs);
+  const successors = keys
+    .filter((other) => other.kid !== key.kid && other.signsFromMs > key.signsFromMs)
+    .map(({ signsFromMs }) => signsFromMs);
   return successors.length === 0 ? undefined : Math.min(...successors) + lifetimeMostMs + skewMs;
 }
 

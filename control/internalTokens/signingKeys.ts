@@ -19,7 +19,11 @@ export function publicJwk({ kid, jwk: { kty, crv, x, y } }: SigningKey): JWK {
 }
 
 /** The first key of an environment that has none yet: it signs at once, since nobody has seen an older set. Gives all. */
-export async function ensureSigningKey(store: IdentityStore, environment: string, nowMs: number): Promise<SigningKey[]> {
+export async function ensureSigningKey(
+  store: IdentityStore,
+  environment: string,
+  nowMs: number,
+): Promise<SigningKey[]> {
   const made = await makeSigningKey(nowMs, nowMs);
   return (await store.changeSigningKeys(environment, (keys) => (keys.length > 0 ? keys : [made]))) ?? [];
 }
@@ -35,7 +39,12 @@ export interface Rotation {
  * Adds a key that will take over, and forgets those that are over. `pending`: a key that was added before doesn't sign yet; nothing is
  * changed then. `undefined`: no such environment.
  */
-export async function rotateSigningKeys(store: IdentityStore, environment: string, { publishMs, withdraw }: Rotation, context: ChangeContext): Promise<{ keys: SigningKey[]; pending?: SigningKey } | undefined> {
+export async function rotateSigningKeys(
+  store: IdentityStore,
+  environment: string,
+  { publishMs, withdraw }: Rotation,
+  context: ChangeContext,
+): Promise<{ keys: SigningKey[]; pending?: SigningKey } | undefined> {
   const { nowMs } = context;
   const known = await store.identity(environment);
   if (known === undefined) return undefined;
@@ -50,7 +59,11 @@ export async function rotateSigningKeys(store: IdentityStore, environment: strin
     if (keys.length === 0) return [{ ...made, signsFromMs: nowMs }];
     return raced === undefined ? published([...keys, made], nowMs) : keys;
   };
-  const keys = await store.changeSigningKeys(environment, edit, { context, action: withdraw ? "withdraw" : "rotate", id: made.kid });
+  const keys = await store.changeSigningKeys(environment, edit, {
+    context,
+    action: withdraw ? "withdraw" : "rotate",
+    id: made.kid,
+  });
   if (keys === undefined) return undefined;
   return raced === undefined ? { keys } : { keys, pending: raced };
 }

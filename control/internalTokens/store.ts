@@ -41,7 +41,11 @@ export interface IdentityStore {
    * Replaces the environment's signing keys by what `edit` makes of them, under the environment's lock. Writes an audit entry when one is
    * given. Gives the keys as they are then; `undefined`: no such environment.
    */
-  changeSigningKeys(environment: string, edit: (keys: SigningKey[]) => SigningKey[], audit?: { context: ChangeContext; action: string; id: string }): Promise<SigningKey[] | undefined>;
+  changeSigningKeys(
+    environment: string,
+    edit: (keys: SigningKey[]) => SigningKey[],
+    audit?: { context: ChangeContext; action: string; id: string },
+  ): Promise<SigningKey[] | undefined>;
   /** The records of callers, in the order asked; `undefined` for those of which one is missing. One consistent view. */
   callers(environment: string, asks: readonly CallerAsk[]): Promise<(Caller | undefined)[]>;
 }

@@ -33,7 +33,8 @@ export function placeText(tier: string, api: string, route: string): string {
 /** Limits that count the key, its consumer, or its consumer at an API; or, without a key, the last two. In the order of their names. */
 export function appliedLimits(facts: QuotaFacts): AppliedLimit[] {
   const wireIds = new Map<Limit, number>();
-  const note = (limits: readonly FeedLimit[] | undefined) => limits?.forEach(({ limit, wireId }) => wireIds.set(limit, wireId));
+  const note = (limits: readonly FeedLimit[] | undefined) =>
+    limits?.forEach(({ limit, wireId }) => wireIds.set(limit, wireId));
   for (const { limits } of [...facts.apis, ...facts.tiers]) note(limits);
   for (const { limited } of facts.callers) note(limited?.limits);
 
@@ -44,7 +45,8 @@ export function appliedLimits(facts: QuotaFacts): AppliedLimit[] {
       for (const { limit, owner } of found) {
         // Those of other keys of the consumer only matter for what is counted against the limits of this one.
         const { subject } = limit;
-        if (subject === "ip" || !countsCaller(subject) || (countsKey(subject) && (facts.key === undefined || !own))) continue;
+        if (subject === "ip" || !countsCaller(subject) || (countsKey(subject) && (facts.key === undefined || !own)))
+          continue;
         const wireId = wireIds.get(limit)!;
         const parts = subjectParts(subject);
         const perRoute = parts.includes("route");
@@ -52,7 +54,15 @@ export function appliedLimits(facts: QuotaFacts): AppliedLimit[] {
         const id = [wireId, ...(perApi ? [api.wireId] : []), ...(perRoute ? [routeKey] : [])].join(" ");
         let one = applied.get(id);
         if (one === undefined) {
-          const counter = { limit: shapeOf({ wireId, limit }), subject: subjectText(subject, { digest: facts.key?.digest, consumer: facts.consumer.wireId, api: api.wireId, routeKey }) };
+          const counter = {
+            limit: shapeOf({ wireId, limit }),
+            subject: subjectText(subject, {
+              digest: facts.key?.digest,
+              consumer: facts.consumer.wireId,
+              api: api.wireId,
+              routeKey,
+            }),
+          };
           one = { limit, owner, apis: [], places: new Set(), except: [] };
           if (limit.enforcement === "global") one.counter = counter;
           if (perApi) one.countsApi = api.api.id;
@@ -67,11 +77,18 @@ export function appliedLimits(facts: QuotaFacts): AppliedLimit[] {
   const limited = facts.callers.flatMap(({ limited: key }) => (key === undefined ? [] : [key]));
   for (const one of applied.values()) {
     if (one.owner.kind === "key" || countsKey(one.limit.subject)) continue;
-    one.except = limited.filter((key) => key.limits!.some(({ limit }) => limit.name === one.limit.name)).map(({ id }) => id);
+    one.except = limited
+      .filter((key) => key.limits!.some(({ limit }) => limit.name === one.limit.name))
+      .map(({ id }) => id);
   }
   // Those that apply to other keys of the consumer alone are left out.
   const own = [...applied.values()].filter(({ apis }) => apis.length > 0);
-  return own.sort((a, b) => compare(a.limit.name, b.limit.name) || compare(a.countsApi ?? "", b.countsApi ?? "") || compare(a.countsRoute ?? "", b.countsRoute ?? ""));
+  return own.sort(
+    (a, b) =>
+      compare(a.limit.name, b.limit.name) ||
+      compare(a.countsApi ?? "", b.countsApi ?? "") ||
+      compare(a.countsRoute ?? "", b.countsRoute ?? ""),
+  );
 }
 
 interface AppliedPlace {
@@ -88,14 +105,23 @@ interface AppliedPlace {
 function* placesOf(facts: QuotaFacts, caller: Caller): Generator<AppliedPlace> {
   const tier = facts.tiers.find(({ wireId }) => wireId === (caller.tier ?? facts.consumer.tierWireId));
   if (tier === undefined) return;
-  const key = caller.limited === undefined ? undefined : { id: caller.limited.id, limits: caller.limited.limits!.map(({ limit }) => limit) };
+  const key =
+    caller.limited === undefined
+      ? undefined
+      : { id: caller.limited.id, limits: caller.limited.limits!.map(({ limit }) => limit) };
   for (const api of facts.apis) {
     const allowed = [tier.apiWireIds, caller.apis].every((ids) => ids === undefined || ids.includes(api.wireId));
     if (!allowed || api.api.auth.mode === "none") continue;
     const keys = [0, ...routeKeys(api.api.routes)];
     for (const [index, route] of [undefined, ...api.api.routes].entries()) {
       const name = route === undefined ? "" : routeName(route);
-      yield { place: placeText(tier.tier.id, api.api.id, name), api, route: name, routeKey: keys[index]!, found: applicableLimits({ tier: tier.tier, api: api.api, route, key }) };
+      yield {
+        place: placeText(tier.tier.id, api.api.id, name),
+        api,
+        route: name,
+        routeKey: keys[index]!,
+        found: applicableLimits({ tier: tier.tier, api: api.api, route, key }),
+      };
     }
   }
 }

@@ -49,10 +49,15 @@ export class Counted {
     return sum;
   }
 
-  private async cost({ owner, places, countsApi, countsRoute }: AppliedLimit, window: Window, filter: UsageQuery["filter"]): Promise<number | undefined> {
+  private async cost(
+    { owner, places, countsApi, countsRoute }: AppliedLimit,
+    window: Window,
+    filter: UsageQuery["filter"],
+  ): Promise<number | undefined> {
     const rows = await this.rows(window, filter);
     // A limit that isn't the tier's counts on when the key moves to another tier.
-    const anyTier = owner.kind === "tier" ? undefined : new Set([...places].map((place) => place.slice(place.indexOf("\n"))));
+    const anyTier =
+      owner.kind === "tier" ? undefined : new Set([...places].map((place) => place.slice(place.indexOf("\n"))));
     return rows?.reduce((sum, { names: [tier, api, route], counts }) => {
       if (countsApi !== undefined && api !== countsApi) return sum;
       if (countsRoute !== undefined && route !== countsRoute) return sum;
@@ -68,7 +73,15 @@ export class Counted {
     const name = `${fromMs} ${toMs} ${filter.consumer ?? ""} ${filter.key ?? ""}`;
     let rows = this.read.get(name);
     if (rows === undefined) {
-      const query: UsageQuery = { environment: this.environment, fromMs, toMs, interval: "total", group: ["tier", "api", "route"], filter, rowsMax };
+      const query: UsageQuery = {
+        environment: this.environment,
+        fromMs,
+        toMs,
+        interval: "total",
+        group: ["tier", "api", "route"],
+        filter,
+        rowsMax,
+      };
       rows = this.usage.read(query).then(
         (result) => result.rows,
         (error: unknown) => {

@@ -51,11 +51,18 @@ export class QuotaSource {
       const reader = new SqlFeedReader(view, this.dialect.lines, row);
       const key = holder.kind === "key" ? await reader.keyById(holder.id) : undefined;
       if (holder.kind === "key" && key === undefined) return undefined;
-      const consumer = await reader.consumerById(key === undefined ? holder.id : await consumerId(view, environment, key.consumerWireId));
+      const consumer = await reader.consumerById(
+        key === undefined ? holder.id : await consumerId(view, environment, key.consumerWireId),
+      );
       if (consumer === undefined) return undefined;
       const limited = await limitedCallers(view, environment, consumer.wireId, reader);
       const callers = [...(await plainCallers(view, environment, consumer.wireId)), ...limited];
-      const facts = { apis: await reader.apis(), tiers: await reader.tiers(), consumer, partial: limited.length === limitedKeysMax };
+      const facts = {
+        apis: await reader.apis(),
+        tiers: await reader.tiers(),
+        consumer,
+        partial: limited.length === limitedKeysMax,
+      };
       if (key === undefined) return { ...facts, callers };
       const self = callerOf(key);
       return { ...facts, callers: [self, ...callers.filter(({ limited }) => limited?.id !== key.id)], key, self };
@@ -72,7 +79,14 @@ function callerOf({ tierWireId, apiWireIds, ...key }: FeedKey): Caller {
 }
 
 async function consumerId(view: Kysely<Tables>, environment: string, wireId: number): Promise<string> {
-  return (await view.selectFrom("consumers").select("id").where("environment", "=", environment).where("wire_id", "=", wireId).executeTakeFirstOrThrow()).id;
+  return (
+    await view
+      .selectFrom("consumers")
+      .select("id")
+      .where("environment", "=", environment)
+      .where("wire_id", "=", wireId)
+      .executeTakeFirstOrThrow()
+  ).id;
 }
 
 async function plainCallers(view: Kysely<Tables>, environment: string, consumerWireId: number): Promise<Caller[]> {
@@ -85,10 +99,18 @@ async function plainCallers(view: Kysely<Tables>, environment: string, consumerW
     .where("limits", "is", null)
     .where("state", "<>", revoked)
     .execute();
-  return rows.map(({ tier_wire_id: tier, apis }) => ({ ...(tier === null ? {} : { tier }), ...(apis === null ? {} : { apis: parseList<number>(apis)! }) }));
+  return rows.map(({ tier_wire_id: tier, apis }) => ({
+    ...(tier === null ? {} : { tier }),
+    ...(apis === null ? {} : { apis: parseList<number>(apis)! }),
+  }));
 }
 
-async function limitedCallers(view: Kysely<Tables>, environment: string, consumerWireId: number, reader: SqlFeedReader): Promise<Caller[]> {
+async function limitedCallers(
+  view: Kysely<Tables>,
+  environment: string,
+  consumerWireId: number,
+  reader: SqlFeedReader,
+): Promise<Caller[]> {
   const rows = await view
     .selectFrom("keys")
     .select("id")

@@ -44,7 +44,8 @@ export interface WindowReport {
   holders: HolderReport[];
 }
 
-export interface LimitReport extends Pick<Limit, "name" | "kind" | "limit" | "windowSeconds" | "period" | "subject" | "enforcement" | "mode"> {
+export interface LimitReport
+  extends Pick<Limit, "name" | "kind" | "limit" | "windowSeconds" | "period" | "subject" | "enforcement" | "mode"> {
   owner: LimitOwner;
   /** where each API is counted apart, the API */
   api?: string;
@@ -81,29 +82,47 @@ export interface Contacts {
   lostMs: number;
 }
 
-export async function quotaReport({ counters, usage, nowMs }: QuotaServices, environment: string, facts: QuotaFacts, contacts: Contacts): Promise<QuotaReport> {
+export async function quotaReport(
+  { counters, usage, nowMs }: QuotaServices,
+  environment: string,
+  facts: QuotaFacts,
+  contacts: Contacts,
+): Promise<QuotaReport> {
   const applied = appliedLimits(facts);
   await usage.settle();
   const counted = applied.flatMap(({ counter }) => (counter === undefined ? [] : [counter]));
   const states = await counters.inspect(environment, counted);
   const time = nowMs();
   const usageOf = new Counted(usage, environment, facts, time);
-  const isSilent: IsSilent = ({ gateway, lastContactMs }) => time - Math.max(lastContactMs, contacts.lastMs.get(gateway) ?? 0) > contacts.lostMs;
+  const isSilent: IsSilent = ({ gateway, lastContactMs }) =>
+    time - Math.max(lastContactMs, contacts.lastMs.get(gateway) ?? 0) > contacts.lostMs;
   const limits: LimitReport[] = [];
   for (const one of applied) {
     const state = one.counter === undefined ? undefined : states[counted.indexOf(one.counter)];
     limits.push(await limitReport(one, state, usageOf, isSilent));
   }
   const { key, consumer, partial } = facts;
-  return { time: timeText(time), ...(key === undefined ? {} : { key: key.id }), consumer: consumer.consumer.id, partial, limits };
+  return {
+    time: timeText(time),
+    ...(key === undefined ? {} : { key: key.id }),
+    consumer: consumer.consumer.id,
+    partial,
+    limits,
+  };
 }
 
 type IsSilent = (holding: HoldingState) => boolean;
 
-async function limitReport(applied: AppliedLimit, state: CounterState | undefined, counted: Counted, isSilent: IsSilent): Promise<LimitReport> {
+async function limitReport(
+  applied: AppliedLimit,
+  state: CounterState | undefined,
+  counted: Counted,
+  isSilent: IsSilent,
+): Promise<LimitReport> {
   const { limit, owner, apis, countsApi, countsRoute } = applied;
   const windows: WindowReport[] = [];
-  for (const window of state?.windows ?? []) windows.push(windowReport(limit.limit, window, await counted.against(applied, window), isSilent));
+  for (const window of state?.windows ?? [])
+    windows.push(windowReport(limit.limit, window, await counted.against(applied, window), isSilent));
   const { name, kind, windowSeconds, period, subject, enforcement, mode } = limit;
   return {
     name,
@@ -123,7 +142,12 @@ async function limitReport(applied: AppliedLimit, state: CounterState | undefine
   };
 }
 
-function windowReport(limit: number, window: WindowState, counted: number | undefined, isSilent: IsSilent): WindowReport {
+function windowReport(
+  limit: number,
+  window: WindowState,
+  counted: number | undefined,
+  isSilent: IsSilent,
+): WindowReport {
   const { startMs, endMs, used, extra, remaining, shares, holdings } = window;
   const holders = holdings.map((holding): HolderReport => {
     const { gateway, lane, held, lastContactMs } = holding;

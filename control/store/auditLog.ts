@@ -7,7 +7,11 @@ import type { AuditTable, Tables } from "./tables.ts";
 export async function insertAudit(
   trx: Transaction<Tables>,
   context: ChangeContext,
-  entry: Pick<Insertable<AuditTable>, "environment" | "action" | "kind" | "id"> & { version?: number; before?: string; after?: string },
+  entry: Pick<Insertable<AuditTable>, "environment" | "action" | "kind" | "id"> & {
+    version?: number;
+    before?: string;
+    after?: string;
+  },
 ): Promise<void> {
   const values = { version: null, after: null, before: null, ...entry };
   await trx
@@ -23,7 +27,10 @@ export async function readAudit(db: Kysely<Tables>, page: PageRequest, filter: A
     if (filter[name] !== undefined) query = query.where(name, "=", filter[name]);
   }
   if (page.after !== undefined) query = query.where("row_id", "<", Number(page.after));
-  const rows = await query.orderBy("row_id", "desc").limit(page.limit + 1).execute();
+  const rows = await query
+    .orderBy("row_id", "desc")
+    .limit(page.limit + 1)
+    .execute();
   const items = rows.slice(0, page.limit).map(auditEntryOf);
   return rows.length > page.limit ? { items, next: String(items.at(-1)!.rowId) } : { items };
 }

@@ -3,7 +3,18 @@ import { type Kysely, type Selectable, sql } from "kysely";
 import type { Api, Tier } from "../domain/model.ts";
 import { feedKeyColumns, type FeedKeyRow } from "./dialect.ts";
 import { type LineSql, readKeyLines } from "./keyLines.ts";
-import type { CallingConsumer, CallingKey, FeedApi, FeedChange, FeedConsumer, FeedKey, FeedKeyLimit, FeedLimit, FeedReader, FeedTier } from "./feedSource.ts";
+import type {
+  CallingConsumer,
+  CallingKey,
+  FeedApi,
+  FeedChange,
+  FeedConsumer,
+  FeedKey,
+  FeedKeyLimit,
+  FeedLimit,
+  FeedReader,
+  FeedTier,
+} from "./feedSource.ts";
 import { bufferOf, chunks, keyStateOf, parseList, plainLimit, specOf, type StoredLimit } from "./records.ts";
 import { type ChangesTable, type EnvironmentsTable, keyStates, type Tables } from "./tables.ts";
 import { namedLimits } from "./writer.ts";
@@ -90,7 +101,12 @@ export class SqlFeedReader implements FeedReader {
   async consumersByIds(ids: readonly string[]): Promise<Map<string, FeedConsumer>> {
     const found = new Map<string, FeedConsumer>();
     for (const some of chunks(ids, queryIds)) {
-      const rows = await this.db.selectFrom("consumers").select(["wire_id", "tier_wire_id", "spec"]).where("environment", "=", this.environment).where("id", "in", some).execute();
+      const rows = await this.db
+        .selectFrom("consumers")
+        .select(["wire_id", "tier_wire_id", "spec"])
+        .where("environment", "=", this.environment)
+        .where("id", "in", some)
+        .execute();
       for (const row of rows.map(feedConsumer)) found.set(row.consumer.id, row);
     }
     return found;
@@ -99,18 +115,36 @@ export class SqlFeedReader implements FeedReader {
   async keysByIds(ids: readonly string[]): Promise<Map<string, FeedKey>> {
     const found = new Map<string, FeedKey>();
     for (const some of chunks(ids, queryIds)) {
-      const rows = await this.db.selectFrom("keys").select(feedKeyColumns).where("environment", "=", this.environment).where("id", "in", some).execute();
+      const rows = await this.db
+        .selectFrom("keys")
+        .select(feedKeyColumns)
+        .where("environment", "=", this.environment)
+        .where("id", "in", some)
+        .execute();
       for (const row of rows) {
-        found.set(row.id, feedKey(feedKeyColumns.map((column) => (column === "digest" ? bufferOf(row.digest) : row[column])) as FeedKeyRow));
+        found.set(
+          row.id,
+          feedKey(
+            feedKeyColumns.map((column) => (column === "digest" ? bufferOf(row.digest) : row[column])) as FeedKeyRow,
+          ),
+        );
       }
     }
     return found;
   }
 
   async keyLimits(): Promise<FeedKeyLimit[]> {
-    const rows = await this.db.selectFrom("keys").select(["digest", "limits"]).where("environment", "=", this.environment).where("limits", "is not", null).execute();
+    const rows = await this.db
+      .selectFrom("keys")
+      .select(["digest", "limits"])
+      .where("environment", "=", this.environment)
+      .where("limits", "is not", null)
+      .execute();
     return rows.flatMap(({ digest, limits }) =>
-      parseList<StoredLimit>(limits)!.map((limit) => ({ limit: { wireId: limit.wireId, limit: plainLimit(limit) }, digest: bufferOf(digest).toString("hex", 0, 16) })),
+      parseList<StoredLimit>(limits)!.map((limit) => ({
+        limit: { wireId: limit.wireId, limit: plainLimit(limit) },
+        digest: bufferOf(digest).toString("hex", 0, 16),
+      })),
     );
   }
 
@@ -121,7 +155,11 @@ export class SqlFeedReader implements FeedReader {
         .selectFrom("keys")
         .select(["digest", "consumer_wire_id", "tier_wire_id", "apis"])
         .where("environment", "=", this.environment)
-        .where(sql<Buffer>`substr(digest, 1, 16)`, "in", some.map((digest) => Buffer.from(digest, "hex")))
+        .where(
+          sql<Buffer>`substr(digest, 1, 16)`,
+          "in",
+          some.map((digest) => Buffer.from(digest, "hex")),
+        )
         .execute();
       for (const { digest, consumer_wire_id: consumerWireId, tier_wire_id: tier, apis } of rows) {
         found.set(bufferOf(digest).toString("hex", 0, 16), {
@@ -137,7 +175,12 @@ export class SqlFeedReader implements FeedReader {
   async callingConsumers(wireIds: readonly number[]): Promise<Map<number, CallingConsumer>> {
     const found = new Map<number, CallingConsumer>();
     for (const some of chunks(wireIds, queryIds)) {
-      const rows = await this.db.selectFrom("consumers").select(["wire_id", "tier_wire_id"]).where("environment", "=", this.environment).where("wire_id", "in", some).execute();
+      const rows = await this.db
+        .selectFrom("consumers")
+        .select(["wire_id", "tier_wire_id"])
+        .where("environment", "=", this.environment)
+        .where("wire_id", "in", some)
+        .execute();
       for (const row of rows) found.set(row.wire_id, { tierWireId: row.tier_wire_id ?? 0, keyApis: [] });
       const keys = await this.db
         .selectFrom("keys")
@@ -147,7 +190,8 @@ export class SqlFeedReader implements FeedReader {
         .where("consumer_wire_id", "in", some)
         .where("state", "<>", revoked)
         .execute();
-      for (const { consumer_wire_id: consumer, apis } of keys) found.get(consumer)?.keyApis.push(apis === null ? undefined : parseList<number>(apis)!);
+      for (const { consumer_wire_id: consumer, apis } of keys)
+        found.get(consumer)?.keyApis.push(apis === null ? undefined : parseList<number>(apis)!);
     }
     return found;
   }
@@ -182,16 +226,30 @@ export class SqlFeedReader implements FeedReader {
     if (id !== undefined) query = query.where("id", "=", id);
     const rows = await query.orderBy("wire_id").execute();
     const ids = await this.limitIds("tier");
-    const apis = new Map((await this.db.selectFrom("apis").select(["id", "wire_id"]).where("environment", "=", this.environment).execute()).map((row) => [row.id, row.wire_id]));
+    const apis = new Map(
+      (
+        await this.db.selectFrom("apis").select(["id", "wire_id"]).where("environment", "=", this.environment).execute()
+      ).map((row) => [row.id, row.wire_id]),
+    );
     return rows.map((row) => {
       const tier = specOf("tier", row.spec);
       const limits = limitsOf(tier, row.wire_id, ids);
-      return { wireId: row.wire_id, tier, limits, ...(tier.apis === undefined ? {} : { apiWireIds: tier.apis.map((api) => apis.get(api)!) }) };
+      return {
+        wireId: row.wire_id,
+        tier,
+        limits,
+        ...(tier.apis === undefined ? {} : { apiWireIds: tier.apis.map((api) => apis.get(api)!) }),
+      };
     });
   }
 
   private async limitIds(kind: "api" | "tier"): Promise<Map<string, number>> {
-    const rows = await this.db.selectFrom("limit_ids").select(["owner", "name", "wire_id"]).where("environment", "=", this.environment).where("owner_kind", "=", kind).execute();
+    const rows = await this.db
+      .selectFrom("limit_ids")
+      .select(["owner", "name", "wire_id"])
+      .where("environment", "=", this.environment)
+      .where("owner_kind", "=", kind)
+      .execute();
     return new Map(rows.map((row) => [`${row.owner} ${row.name}`, row.wire_id]));
   }
 }
@@ -208,7 +266,20 @@ function feedConsumer(row: { wire_id: number; tier_wire_id: number | null; spec:
   return { wireId: row.wire_id, tierWireId: row.tier_wire_id ?? 0, consumer: specOf("consumer", row.spec) };
 }
 
-function feedKey([rowId, id, digest, consumerWireId, state, notBeforeMs, expiresAtMs, tierWireId, cidrs, apis, scopes, limits]: FeedKeyRow): FeedKey {
+function feedKey([
+  rowId,
+  id,
+  digest,
+  consumerWireId,
+  state,
+  notBeforeMs,
+  expiresAtMs,
+  tierWireId,
+  cidrs,
+  apis,
+  scopes,
+  limits,
+]: FeedKeyRow): FeedKey {
   const key: FeedKey = { rowId, id, digest, consumerWireId, state: keyStateOf(state) };
   if (notBeforeMs !== null) key.notBeforeMs = notBeforeMs;
   if (expiresAtMs !== null) key.expiresAtMs = expiresAtMs;
@@ -216,7 +287,8 @@ function feedKey([rowId, id, digest, consumerWireId, state, notBeforeMs, expires
   if (cidrs !== null) key.cidrs = parseList<string>(cidrs)!;
   if (apis !== null) key.apiWireIds = parseList<number>(apis)!;
   if (scopes !== null) key.scopes = parseList<string>(scopes)!;
-  if (limits !== null) key.limits = parseList<StoredLimit>(limits)!.map((limit) => ({ wireId: limit.wireId, limit: plainLimit(limit) }));
+  if (limits !== null)
+    key.limits = parseList<StoredLimit>(limits)!.map((limit) => ({ wireId: limit.wireId, limit: plainLimit(limit) }));
   return key;
 }
 
@@ -226,7 +298,12 @@ function feedKey([rowId, id, digest, consumerWireId, state, notBeforeMs, expires
  */
 function inTableOrder(rows: readonly Selectable<ChangesTable>[]): FeedChange[] {
   const freed = new Map<string, FeedChange>();
-  const written = { api: new Map<string, FeedChange>(), tier: new Map<string, FeedChange>(), consumer: new Map<string, FeedChange>(), key: new Map<string, FeedChange>() };
+  const written = {
+    api: new Map<string, FeedChange>(),
+    tier: new Map<string, FeedChange>(),
+    consumer: new Map<string, FeedChange>(),
+    key: new Map<string, FeedChange>(),
+  };
   const told = new Map<string, FeedChange>();
   const gone = { api: [] as FeedChange[], tier: [] as FeedChange[], consumer: [] as FeedChange[] };
   for (const row of rows) {
@@ -237,7 +314,14 @@ function inTableOrder(rows: readonly Selectable<ChangesTable>[]): FeedChange[] {
       freed.set(`limit ${row.wire_id}`, { version, kind, wireId: row.wire_id!, deleted: true });
     } else if (kind === "counter") {
       const subject = bufferOf(row.digest!).toString("hex");
-      told.set(`${row.wire_id} ${subject}`, { version, kind, wireId: row.wire_id!, subject, generation: Number(row.id), deleted: false });
+      told.set(`${row.wire_id} ${subject}`, {
+        version,
+        kind,
+        wireId: row.wire_id!,
+        subject,
+        generation: Number(row.id),
+        deleted: false,
+      });
     } else if (kind === "key") {
       const digest = bufferOf(row.digest!);
       written.key.delete(row.id);
@@ -250,6 +334,8 @@ function inTableOrder(rows: readonly Selectable<ChangesTable>[]): FeedChange[] {
       else written[kind].set(row.id, change);
     }
   }
-  const upserts = [written.api, written.tier, written.consumer, written.key].flatMap((changes) => [...changes.values()]);
+  const upserts = [written.api, written.tier, written.consumer, written.key].flatMap((changes) => [
+    ...changes.values(),
+  ]);
   return [...freed.values(), ...upserts, ...told.values(), ...gone.consumer, ...gone.tier, ...gone.api];
 }

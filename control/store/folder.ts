@@ -22,6 +22,7 @@ export function makeFolder(folder: string): void {
  */
 export function keepPrivate(path: string): void {
   const entry = lstatSync(path, { throwIfNoEntry: false });
-  if (entry === undefined || entry.isSymbolicLink() || (entry.mode & 0o077) === 0 || entry.uid !== process.getuid?.()) return;
+  if (entry === undefined || entry.isSymbolicLink() || (entry.mode & 0o077) === 0 || entry.uid !== process.getuid?.())
+    return;
   chmodSync(path, entry.mode & 0o700);
 }

@@ -33,9 +33,28 @@ export class GatewayRows {
         .executeTakeFirstOrThrow();
       if (Number(count) >= most) return "full";
       const values = { token_id: tokenId, held_until_ms: heldUntilMs };
-      const before = await trx.updateTable("gateways").set(values).where("environment", "=", environment).where("group_name", "=", group).where("id", "=", id).returning("id").executeTakeFirst();
+      const before = await trx
+        .updateTable("gateways")
+        .set(values)
+        .where("environment", "=", environment)
+        .where("group_name", "=", group)
+        .where("id", "=", id)
+        .returning("id")
+        .executeTakeFirst();
       if (before !== undefined) return "claimed";
-      await trx.insertInto("gateways").values({ environment, group_name: group, id, ...values, version: 0, applied: 0, workers: 0, last_contact_ms: nowMs }).execute();
+      await trx
+        .insertInto("gateways")
+        .values({
+          environment,
+          group_name: group,
+          id,
+          ...values,
+          version: 0,
+          applied: 0,
+          workers: 0,
+          last_contact_ms: nowMs,
+        })
+        .execute();
       await this.makeRoom(trx, environment, group, most * rowsKeptTimes);
       return "claimed";
     });
@@ -58,20 +77,41 @@ export class GatewayRows {
       .execute();
     if (report.lastContactMs - this.prunedMs < pruneEveryMs) return;
     this.prunedMs = report.lastContactMs;
-    await db.deleteFrom("gateways").where("last_contact_ms", "<", report.lastContactMs - keptMs).execute();
+    await db
+      .deleteFrom("gateways")
+      .where("last_contact_ms", "<", report.lastContactMs - keptMs)
+      .execute();
   }
 
   /** By id, then by group. */
   async list(environment: string): Promise<Gateway[]> {
-    const rows = await this.dialect.snapshot((db) => db.selectFrom("gateways").selectAll().where("environment", "=", environment).orderBy("id").orderBy("group_name").execute());
+    const rows = await this.dialect.snapshot((db) =>
+      db
+        .selectFrom("gateways")
+        .selectAll()
+        .where("environment", "=", environment)
+        .orderBy("id")
+        .orderBy("group_name")
+        .execute(),
+    );
     return rows.map(gatewayOfRow);
   }
 
   private async makeRoom(db: Kysely<Tables>, environment: string, group: string, kept: number): Promise<void> {
     const ofGroup = db.selectFrom("gateways").where("environment", "=", environment).where("group_name", "=", group);
-    const first = await ofGroup.select("last_contact_ms").orderBy("last_contact_ms", "desc").limit(1).offset(kept).executeTakeFirst();
+    const first = await ofGroup
+      .select("last_contact_ms")
+      .orderBy("last_contact_ms", "desc")
+      .limit(1)
+      .offset(kept)
+      .executeTakeFirst();
     if (first === undefined) return;
-    await db.deleteFrom("gateways").where("environment", "=", environment).where("group_name", "=", group).where("last_contact_ms", "<=", first.last_contact_ms).execute();
+    await db
+      .deleteFrom("gateways")
+      .where("environment", "=", environment)
+      .where("group_name", "=", group)
+      .where("last_contact_ms", "<=", first.last_contact_ms)
+      .execute();
   }
 }
 

@@ -22,12 +22,23 @@ export class Identities {
     return this.dialect.snapshot(async (db) => {
       const known = await db.selectFrom("environments").select("id").where("id", "=", environment).executeTakeFirst();
       if (known === undefined) return undefined;
-      const row = await db.selectFrom("internal_tokens").select("spec").where("environment", "=", environment).executeTakeFirst();
-      return { keys: await keysOf(db, environment), ...(row === undefined ? {} : { settings: JSON.parse(row.spec) as InternalToken }) };
+      const row = await db
+        .selectFrom("internal_tokens")
+        .select("spec")
+        .where("environment", "=", environment)
+        .executeTakeFirst();
+      return {
+        keys: await keysOf(db, environment),
+        ...(row === undefined ? {} : { settings: JSON.parse(row.spec) as InternalToken }),
+      };
     });
   }
 
-  async changeKeys(environment: string, edit: (keys: SigningKey[]) => SigningKey[], audit?: { context: ChangeContext; action: string; id: string }): Promise<SigningKey[] | undefined> {
+  async changeKeys(
+    environment: string,
+    edit: (keys: SigningKey[]) => SigningKey[],
+    audit?: { context: ChangeContext; action: string; id: string },
+  ): Promise<SigningKey[] | undefined> {
     return this.dialect.db.transaction().execute(async (trx) => {
       if ((await lockEnvironment(trx, environment)) === undefined) return undefined;
       const before = await keysOf(trx, environment);
@@ -35,15 +46,36 @@ export class Identities {
       const kept = new Set(after.map(({ kid }) => kid));
       const had = new Set(before.map(({ kid }) => kid));
       const gone = before.filter(({ kid }) => !kept.has(kid));
-      if (gone.length > 0) await trx.deleteFrom("signing_keys").where("environment", "=", environment).where("kid", "in", gone.map(({ kid }) => kid)).execute();
+      if (gone.length > 0)
+        await trx
+          .deleteFrom("signing_keys")
+          .where("environment", "=", environment)
+          .where(
+            "kid",
+            "in",
+            gone.map(({ kid }) => kid),
+          )
+          .execute();
       const added = after.filter(({ kid }) => !had.has(kid));
       if (added.length > 0) {
-        const rows = added.map(({ kid, jwk, createdAtMs, signsFromMs }) => ({ environment, kid, jwk: JSON.stringify(jwk), created_ms: createdAtMs, signs_from_ms: signsFromMs }));
+        const rows = added.map(({ kid, jwk, createdAtMs, signsFromMs }) => ({
+          environment,
+          kid,
+          jwk: JSON.stringify(jwk),
+          created_ms: createdAtMs,
+          signs_from_ms: signsFromMs,
+        }));
         await trx.insertInto("signing_keys").values(rows).execute();
       }
       if (audit !== undefined) {
         const after = JSON.stringify({ added: added.map(({ kid }) => kid), removed: gone.map(({ kid }) => kid) });
-        await insertAudit(trx, audit.context, { environment, action: audit.action, kind: "token-key", id: audit.id, after });
+        await insertAudit(trx, audit.context, {
+          environment,
+          action: audit.action,
+          kind: "token-key",
+          id: audit.id,
+          after,
+        });
       }
       return keysOf(trx, environment);
     });
@@ -53,11 +85,22 @@ export class Identities {
     return this.dialect.snapshot(async (db) => {
       const digests = asks.flatMap((ask) => (ask.kind === "key" ? [Buffer.from(ask.digest, "hex")] : []));
       const rows = await keyRows(db, environment, digests);
-      const keys = new Map((await new SqlReader(db, environment).keys(rows)).map(({ record }) => [record.sha256.slice(0, 32), record]));
+      const keys = new Map(
+        (await new SqlReader(db, environment).keys(rows)).map(({ record }) => [record.sha256.slice(0, 32), record]),
+      );
       const rowOf = new Map(rows.map((row) => [bufferOf(row.digest).toString("hex", 0, 16), row]));
-      const consumers = await consumersOf(db, environment, asks.flatMap((ask) => (ask.kind === "key" ? (rowOf.get(ask.digest)?.consumer_wire_id ?? []) : [ask.consumer])));
-      const tierIds = asks.flatMap((ask) => (ask.kind === "key" ? (rowOf.get(ask.digest)?.tier_wire_id ?? []) : [ask.tier]));
-      const tiers = await tiersOf(db, environment, [...tierIds, ...[...consumers.values()].flatMap(({ tierWireId }) => tierWireId ?? [])]);
+      const consumers = await consumersOf(
+        db,
+        environment,
+        asks.flatMap((ask) => (ask.kind === "key" ? (rowOf.get(ask.digest)?.consumer_wire_id ?? []) : [ask.consumer])),
+      );
+      const tierIds = asks.flatMap((ask) =>
+        ask.kind === "key" ? (rowOf.get(ask.digest)?.tier_wire_id ?? []) : [ask.tier],
+      );
+      const tiers = await tiersOf(db, environment, [
+        ...tierIds,
+        ...[...consumers.values()].flatMap(({ tierWireId }) => tierWireId ?? []),
+      ]);
       return asks.map((ask) => {
         const row = ask.kind === "key" ? rowOf.get(ask.digest) : undefined;
         const consumer = consumers.get(ask.kind === "key" ? (row?.consumer_wire_id ?? 0) : ask.consumer);
@@ -70,7 +113,13 @@ export class Identities {
 }
 
 async function keysOf(db: Kysely<Tables>, environment: string): Promise<SigningKey[]> {
-  const rows = await db.selectFrom("signing_keys").selectAll().where("environment", "=", environment).orderBy("signs_from_ms").orderBy("kid").execute();
+  const rows = await db
+    .selectFrom("signing_keys")
+    .selectAll()
+    .where("environment", "=", environment)
+    .orderBy("signs_from_ms")
+    .orderBy("kid")
+    .execute();
   return rows.map(signingKeyOf);
 }
 
@@ -80,17 +129,42 @@ function signingKeyOf(row: Selectable<SigningKeysTable>): SigningKey {
 
 async function keyRows(db: Kysely<Tables>, environment: string, digests: readonly Buffer[]): Promise<KeyRow[]> {
   if (digests.length === 0) return [];
-  return db.selectFrom("keys").selectAll().where("environment", "=", environment).where(sql<Buffer>`substr(digest, 1, 16)`, "in", digests).execute();
+  return db
+    .selectFrom("keys")
+    .selectAll()
+    .where("environment", "=", environment)
+    .where(sql<Buffer>`substr(digest, 1, 16)`, "in", digests)
+    .execute();
 }
 
-async function consumersOf(db: Kysely<Tables>, environment: string, wireIds: readonly number[]): Promise<Map<number, { consumer: Consumer; tierWireId: number | null }>> {
+async function consumersOf(
+  db: Kysely<Tables>,
+  environment: string,
+  wireIds: readonly number[],
+): Promise<Map<number, { consumer: Consumer; tierWireId: number | null }>> {
   if (wireIds.length === 0) return new Map();
-  const rows = await db.selectFrom("consumers").select(["wire_id", "tier_wire_id", "spec"]).where("environment", "=", environment).where("wire_id", "in", [...new Set(wireIds)]).execute();
-  return new Map(rows.map((row) => [row.wire_id, { consumer: specOf("consumer", row.spec), tierWireId: row.tier_wire_id }]));
+  const rows = await db
+    .selectFrom("consumers")
+    .select(["wire_id", "tier_wire_id", "spec"])
+    .where("environment", "=", environment)
+    .where("wire_id", "in", [...new Set(wireIds)])
+    .execute();
+  return new Map(
+    rows.map((row) => [row.wire_id, { consumer: specOf("consumer", row.spec), tierWireId: row.tier_wire_id }]),
+  );
 }
 
-async function tiersOf(db: Kysely<Tables>, environment: string, wireIds: readonly number[]): Promise<Map<number, Tier>> {
+async function tiersOf(
+  db: Kysely<Tables>,
+  environment: string,
+  wireIds: readonly number[],
+): Promise<Map<number, Tier>> {
   if (wireIds.length === 0) return new Map();
-  const rows = await db.selectFrom("tiers").select(["wire_id", "spec"]).where("environment", "=", environment).where("wire_id", "in", [...new Set(wireIds)]).execute();
+  const rows = await db
+    .selectFrom("tiers")
+    .select(["wire_id", "spec"])
+    .where("environment", "=", environment)
+    .where("wire_id", "in", [...new Set(wireIds)])
+    .execute();
   return new Map(rows.map((row) => [row.wire_id, specOf("tier", row.spec)]));
 }

@@ -13,10 +13,20 @@ export interface LineSql {
   joinLines: RawBuilder<unknown>;
 }
 
-const rare = sql.join(["not_before_ms", "expires_at_ms", "tier_wire_id", "cidrs", "apis", "scopes", "limits"].map((column) => sql.ref(column)));
+const rare = sql.join(
+  ["not_before_ms", "expires_at_ms", "tier_wire_id", "cidrs", "apis", "scopes", "limits"].map((column) =>
+    sql.ref(column),
+  ),
+);
 
 /** At most `count` keys above `afterRowId`, ascending. */
-export async function readKeyLines(db: Kysely<Tables>, { hexDigest, jsonList, joinLines }: LineSql, environment: string, afterRowId: number, count: number): Promise<FeedKeyRow[]> {
+export async function readKeyLines(
+  db: Kysely<Tables>,
+  { hexDigest, jsonList, joinLines }: LineSql,
+  environment: string,
+  afterRowId: number,
+  count: number,
+): Promise<FeedKeyRow[]> {
   const line = sql`row_id || ${sql.lit("\t")} || id || ${sql.lit("\t")} || ${hexDigest} || ${sql.lit("\t")} || consumer_wire_id || ${sql.lit("\t")} || state
     || case when coalesce(not_before_ms, expires_at_ms, tier_wire_id) is null and coalesce(cidrs, apis, scopes, limits) is null
        then '' else ${sql.lit("\t")} || ${jsonList}(${rare}) end`;
@@ -27,9 +37,18 @@ export async function readKeyLines(db: Kysely<Tables>, { hexDigest, jsonList, jo
 }
 
 function parseLine(line: string): FeedKeyRow {
-  const [rowId, id, digest, consumerWireId, state, others] = line.split("\t") as [string, string, string, string, string, string?];
+  const [rowId, id, digest, consumerWireId, state, others] = line.split("\t") as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string?,
+  ];
   const row = [Number(rowId), id, Buffer.from(digest, "hex"), Number(consumerWireId), Number(state)] as const;
-  return others === undefined ? [...row, null, null, null, null, null, null, null] : [...row, ...(JSON.parse(others) as Rare)];
+  return others === undefined
+    ? [...row, null, null, null, null, null, null, null]
+    : [...row, ...(JSON.parse(others) as Rare)];
 }
 
 type Rare = FeedKeyRow extends [unknown, unknown, unknown, unknown, unknown, ...infer R] ? R : never;

@@ -10,8 +10,14 @@ export interface OpenOptions extends StoreOptions, Pick<SqliteOptions, "lockWait
  * Opens the store that a URL names, `file:…` (SQLite) or `postgres://…`, and brings its tables up to date. `onLost` hears when a connection
  * was lost or the database began to refuse writes; either is tried again. Throws StoreTrouble when the database can't be used.
  */
-export async function openStore(url: string, onLost: (error: Error) => void, options: OpenOptions = {}): Promise<SqlStore> {
-  const dialect = url.startsWith("file:") ? await openSqlite(filePath(url), { ...options, onTrouble: onLost }) : openPostgres(url, onLost);
+export async function openStore(
+  url: string,
+  onLost: (error: Error) => void,
+  options: OpenOptions = {},
+): Promise<SqlStore> {
+  const dialect = url.startsWith("file:")
+    ? await openSqlite(filePath(url), { ...options, onTrouble: onLost })
+    : openPostgres(url, onLost);
   const store = new SqlStore(dialect, options);
   try {
     await store.migrate();

@@ -20,7 +20,12 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
   const types = new pg.TypeOverrides();
   // Every int8 of ours stays below 2^53.
   types.setTypeParser(int8Oid, Number);
-  const settings = { connectionString: url, types, connectionTimeoutMillis: connectTimeoutMs, application_name: "tollgate" };
+  const settings = {
+    connectionString: url,
+    types,
+    connectionTimeoutMillis: connectTimeoutMs,
+    application_name: "tollgate",
+  };
   const pool = new pg.Pool({ ...settings, max: poolSize });
   let closed = false;
   // pool.end() is over before its connections are: what happens to those is nobody's loss.
@@ -77,7 +82,11 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
       // Room in each page for new versions of its rows, so that no index has to change with them.
       busyTable: sql`with (fillfactor = 70)`,
     },
-    lines: { hexDigest: sql`encode(digest, 'hex')`, jsonList: sql`json_build_array`, joinLines: sql`string_agg(line, chr(10) order by row_id)` },
+    lines: {
+      hexDigest: sql`encode(digest, 'hex')`,
+      jsonList: sql`json_build_array`,
+      joinLines: sql`string_agg(line, chr(10) order by row_id)`,
+    },
     bulk: {
       value(place, type) {
         const text = sql`(item ->> ${sql.lit(place)})`;
@@ -87,11 +96,7 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
     },
     db,
     async snapshot(use) {
-      return db
-        .transaction()
-        .setIsolationLevel("repeatable read")
-        .setAccessMode("read only")
-        .execute(use);
+      return db.transaction().setIsolationLevel("repeatable read").setAccessMode("read only").execute(use);
     },
     async announce(trx, environment, version) {
       await sql`select pg_notify(${channel}, ${`${environment} ${version}`})`.execute(trx);
@@ -102,15 +107,31 @@ export function openPostgres(url: string, onLost: (error: Error) => void): SqlDi
       return rows[0]!.now;
     },
     async lockCounters(trx, environments) {
-      await sql.raw(`set local lock_timeout = ${countersLockMs}; set local idle_in_transaction_session_timeout = ${countersLockMs}`).execute(trx);
+      await sql
+        .raw(
+          `set local lock_timeout = ${countersLockMs}; set local idle_in_transaction_session_timeout = ${countersLockMs}`,
+        )
+        .execute(trx);
       // In one order everywhere, so that no two wait for each other. The clock is read after the last lock was had.
       const keys = sql`select hashtextextended('tollgate counters ' || item, 0) as key from json_array_elements_text(${JSON.stringify(environments)}::json) as item order by 1`;
-      const { rows } = await sql<{ now: number }>`select max(${clock}) as now from (select pg_advisory_xact_lock(key) from (${keys}) as keys offset 0) as locks`.execute(trx);
+      const { rows } = await sql<{
+        now: number;
+      }>`select max(${clock}) as now from (select pg_advisory_xact_lock(key) from (${keys}) as keys offset 0) as locks`.execute(
+        trx,
+      );
       return rows[0]!.now;
     },
     async lockUsage(trx) {
-      await sql.raw(`set local lock_timeout = ${countersLockMs}; set local idle_in_transaction_session_timeout = ${countersLockMs}`).execute(trx);
-      const { rows } = await sql<{ now: number }>`select max(${clock}) as now from (select pg_advisory_xact_lock(hashtextextended('tollgate usage', 0)) offset 0) as locks`.execute(trx);
+      await sql
+        .raw(
+          `set local lock_timeout = ${countersLockMs}; set local idle_in_transaction_session_timeout = ${countersLockMs}`,
+        )
+        .execute(trx);
+      const { rows } = await sql<{
+        now: number;
+      }>`select max(${clock}) as now from (select pg_advisory_xact_lock(hashtextextended('tollgate usage', 0)) offset 0) as locks`.execute(
+        trx,
+      );
       return rows[0]!.now;
     },
     async broadcast(text) {

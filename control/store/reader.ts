@@ -3,7 +3,17 @@ import { type Kysely, sql } from "kysely";
 import { type Kind, type Records, sectionOf } from "../domain/diff.ts";
 import type { InternalToken, Key } from "../domain/model.ts";
 import { timeText } from "../domain/time.ts";
-import { bufferOf, chunks, type KeyRow, keyStateOf, parseList, plainLimit, specOf, type StoredLimit, withoutUndefined } from "./records.ts";
+import {
+  bufferOf,
+  chunks,
+  type KeyRow,
+  keyStateOf,
+  parseList,
+  plainLimit,
+  specOf,
+  type StoredLimit,
+  withoutUndefined,
+} from "./records.ts";
 import type { KeyFilter, Page, PageRequest, RecordReader, Reference, Stored } from "./store.ts";
 import { keyStates, type Tables } from "./tables.ts";
 
@@ -32,14 +42,24 @@ export class SqlReader implements RecordReader {
   }
 
   async ids(kind: Kind): Promise<string[]> {
-    const rows = await this.db.selectFrom(sectionOf[kind]).select("id").where("environment", "=", this.environment).orderBy("id").execute();
+    const rows = await this.db
+      .selectFrom(sectionOf[kind])
+      .select("id")
+      .where("environment", "=", this.environment)
+      .orderBy("id")
+      .execute();
     return rows.map((row) => row.id);
   }
 
   async existing(kind: Kind, ids: readonly string[]): Promise<Set<string>> {
     const found = new Set<string>();
     for (const some of chunks([...new Set(ids)], queryIds)) {
-      const rows = await this.db.selectFrom(sectionOf[kind]).select("id").where("environment", "=", this.environment).where("id", "in", some).execute();
+      const rows = await this.db
+        .selectFrom(sectionOf[kind])
+        .select("id")
+        .where("environment", "=", this.environment)
+        .where("id", "in", some)
+        .execute();
       for (const row of rows) found.add(row.id);
     }
     return found;
@@ -47,22 +67,44 @@ export class SqlReader implements RecordReader {
 
   async all<K extends Kind>(kind: K): Promise<Records[K][]> {
     if (kind === "key") {
-      const rows = await this.db.selectFrom("keys").selectAll().where("environment", "=", this.environment).orderBy("row_id").execute();
+      const rows = await this.db
+        .selectFrom("keys")
+        .selectAll()
+        .where("environment", "=", this.environment)
+        .orderBy("row_id")
+        .execute();
       return (await this.keys(rows)).map((stored) => stored.record) as Records[K][];
     }
-    const rows = await this.db.selectFrom(this.table(kind)).select("spec").where("environment", "=", this.environment).orderBy("id").execute();
+    const rows = await this.db
+      .selectFrom(this.table(kind))
+      .select("spec")
+      .where("environment", "=", this.environment)
+      .orderBy("id")
+      .execute();
     return rows.map((row) => specOf(kind, row.spec));
   }
 
   async keysPage(after: string, count: number): Promise<Key[]> {
-    const rows = await this.db.selectFrom("keys").selectAll().where("environment", "=", this.environment).where("id", ">", after).orderBy("id").limit(count).execute();
+    const rows = await this.db
+      .selectFrom("keys")
+      .selectAll()
+      .where("environment", "=", this.environment)
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(count)
+      .execute();
     return (await this.keys(rows)).map(({ record }) => record);
   }
 
   async keysNamed(ids: readonly string[]): Promise<Stored<Key>[]> {
     const found: Stored<Key>[] = [];
     for (const some of chunks(ids, queryIds)) {
-      const rows = await this.db.selectFrom("keys").selectAll().where("environment", "=", this.environment).where("id", "in", some).execute();
+      const rows = await this.db
+        .selectFrom("keys")
+        .selectAll()
+        .where("environment", "=", this.environment)
+        .where("id", "in", some)
+        .execute();
       found.push(...(await this.keys(rows)));
     }
     return found;
@@ -80,9 +122,15 @@ export class SqlReader implements RecordReader {
 
   async list<K extends Kind>(kind: K, page: PageRequest, filter: KeyFilter = {}): Promise<Page<Stored<Records[K]>>> {
     if (kind === "key") return (await this.listKeys(page, filter)) as Page<Stored<Records[K]>>;
-    let query = this.db.selectFrom(this.table(kind)).select(["id", "spec", "version"]).where("environment", "=", this.environment);
+    let query = this.db
+      .selectFrom(this.table(kind))
+      .select(["id", "spec", "version"])
+      .where("environment", "=", this.environment);
     if (page.after !== undefined) query = query.where("id", ">", page.after);
-    const rows = await query.orderBy("id").limit(page.limit + 1).execute();
+    const rows = await query
+      .orderBy("id")
+      .limit(page.limit + 1)
+      .execute();
     const shown = rows.slice(0, page.limit);
     const items = shown.map((row) => ({ record: specOf(kind, row.spec), version: row.version }));
     return rows.length > page.limit ? { items, next: shown.at(-1)!.id } : { items };
@@ -97,7 +145,10 @@ export class SqlReader implements RecordReader {
       if (wireId === undefined) return { items: [] };
       query = query.where("consumer_wire_id", "=", wireId);
     }
-    const rows = await query.orderBy("row_id").limit(page.limit + 1).execute();
+    const rows = await query
+      .orderBy("row_id")
+      .limit(page.limit + 1)
+      .execute();
     const shown = rows.slice(0, page.limit);
     const items = await this.keys(shown);
     return rows.length > page.limit ? { items, next: String(shown.at(-1)!.row_id) } : { items };
@@ -108,7 +159,8 @@ export class SqlReader implements RecordReader {
     const wireId = (await this.wireIds(kind, [id])).get(id);
     if (wireId === undefined) return [];
     const keys = this.db.selectFrom("keys").where("environment", "=", this.environment).orderBy("row_id");
-    const named = (of: Kind, rows: readonly { id: string }[]) => rows.map((row): Reference => ({ kind: of, id: row.id }));
+    const named = (of: Kind, rows: readonly { id: string }[]) =>
+      rows.map((row): Reference => ({ kind: of, id: row.id }));
     switch (kind) {
       case "consumer":
         return named("key", await keys.select("id").where("consumer_wire_id", "=", wireId).limit(limit).execute());
@@ -121,14 +173,28 @@ export class SqlReader implements RecordReader {
       }
       default: {
         const tiers = (await this.all("tier")).filter((tier) => tier.apis?.includes(id));
-        const candidates = await keys.select(["id", "apis"]).where("apis", "is not", null).where("apis", "like", `%${wireId}%`).execute();
-        return [...named("tier", tiers), ...named("key", candidates.filter((row) => parseList<number>(row.apis)!.includes(wireId)))].slice(0, limit);
+        const candidates = await keys
+          .select(["id", "apis"])
+          .where("apis", "is not", null)
+          .where("apis", "like", `%${wireId}%`)
+          .execute();
+        return [
+          ...named("tier", tiers),
+          ...named(
+            "key",
+            candidates.filter((row) => parseList<number>(row.apis)!.includes(wireId)),
+          ),
+        ].slice(0, limit);
       }
     }
   }
 
   async internalToken(): Promise<InternalToken | undefined> {
-    const row = await this.db.selectFrom("internal_tokens").select("spec").where("environment", "=", this.environment).executeTakeFirst();
+    const row = await this.db
+      .selectFrom("internal_tokens")
+      .select("spec")
+      .where("environment", "=", this.environment)
+      .executeTakeFirst();
     return row === undefined ? undefined : (JSON.parse(row.spec) as InternalToken);
   }
 
@@ -136,7 +202,12 @@ export class SqlReader implements RecordReader {
   async wireIds(kind: SpecKind, ids: readonly string[]): Promise<Map<string, number>> {
     const found = new Map<string, number>();
     for (const some of chunks([...new Set(ids)], queryIds)) {
-      const rows = await this.db.selectFrom(this.table(kind)).select(["id", "wire_id"]).where("environment", "=", this.environment).where("id", "in", some).execute();
+      const rows = await this.db
+        .selectFrom(this.table(kind))
+        .select(["id", "wire_id"])
+        .where("environment", "=", this.environment)
+        .where("id", "in", some)
+        .execute();
       for (const row of rows) found.set(row.id, row.wire_id);
     }
     return found;
@@ -144,9 +215,18 @@ export class SqlReader implements RecordReader {
 
   /** Rows of keys as records, with the names of what they refer to. */
   async keys(rows: readonly KeyRow[]): Promise<Stored<Key>[]> {
-    const consumers = await this.names("consumer", rows.map((row) => row.consumer_wire_id));
-    const tiers = await this.names("tier", rows.flatMap((row) => (row.tier_wire_id === null ? [] : [row.tier_wire_id])));
-    const apis = await this.names("api", rows.flatMap((row) => parseList<number>(row.apis) ?? []));
+    const consumers = await this.names(
+      "consumer",
+      rows.map((row) => row.consumer_wire_id),
+    );
+    const tiers = await this.names(
+      "tier",
+      rows.flatMap((row) => (row.tier_wire_id === null ? [] : [row.tier_wire_id])),
+    );
+    const apis = await this.names(
+      "api",
+      rows.flatMap((row) => parseList<number>(row.apis) ?? []),
+    );
     return rows.map((row) => ({
       version: row.version,
       record: withoutUndefined<Key>({
@@ -171,7 +251,12 @@ export class SqlReader implements RecordReader {
   private async names(kind: SpecKind, wireIds: readonly number[]): Promise<Map<number, string>> {
     const found = new Map<number, string>();
     for (const some of chunks([...new Set(wireIds)], queryIds)) {
-      const rows = await this.db.selectFrom(this.table(kind)).select(["id", "wire_id"]).where("environment", "=", this.environment).where("wire_id", "in", some).execute();
+      const rows = await this.db
+        .selectFrom(this.table(kind))
+        .select(["id", "wire_id"])
+        .where("environment", "=", this.environment)
+        .where("wire_id", "in", some)
+        .execute();
       for (const row of rows) found.set(row.wire_id, row.id);
     }
     return found;

@@ -21,7 +21,11 @@ export function specOf<K extends Kind>(kind: K, json: string): Records[K] {
   const record = JSON.parse(json) as Records[K];
   if (kind !== "api") return record;
   const api = record as Api;
-  return { ...api, rateLimitHeaders: api.rateLimitHeaders ?? true, legacyHeaders: api.legacyHeaders ?? "off" } as Records[K];
+  return {
+    ...api,
+    rateLimitHeaders: api.rateLimitHeaders ?? true,
+    legacyHeaders: api.legacyHeaders ?? "off",
+  } as Records[K];
 }
 
 /** JSON, or null for what is absent. */

@@ -7,7 +7,14 @@ import type { Caller, CallerAsk, Identity, SigningKey } from "../internalTokens/
 import { insertAudit, readAudit } from "./auditLog.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { SqlFeedReader } from "./feedReader.ts";
-import type { ClaimOutcome, EnvironmentState, FeedReader, GatewayClaim, GatewayGrant, GatewayReport } from "./feedSource.ts";
+import type {
+  ClaimOutcome,
+  EnvironmentState,
+  FeedReader,
+  GatewayClaim,
+  GatewayGrant,
+  GatewayReport,
+} from "./feedSource.ts";
 import { GatewayRows } from "./gatewayRows.ts";
 import { Identities } from "./identities.ts";
 import { internalTokenOf } from "./internalToken.ts";
@@ -127,10 +134,17 @@ export class SqlStore implements Store {
   // records
 
   async read<T>(environment: string, use: (reader: RecordReader) => Promise<T>): Promise<T | undefined> {
-    return this.view(async (db) => ((await environmentRow(db, environment)) === undefined ? undefined : use(new SqlReader(db, environment))));
+    return this.view(async (db) =>
+      (await environmentRow(db, environment)) === undefined ? undefined : use(new SqlReader(db, environment)),
+    );
   }
 
-  async list<K extends Kind>(environment: string, kind: K, page: PageRequest, filter: KeyFilter = {}): Promise<Page<Stored<Records[K]>>> {
+  async list<K extends Kind>(
+    environment: string,
+    kind: K,
+    page: PageRequest,
+    filter: KeyFilter = {},
+  ): Promise<Page<Stored<Records[K]>>> {
     return this.view((db) => new SqlReader(db, environment).list(kind, page, filter));
   }
 
@@ -146,7 +160,11 @@ export class SqlStore implements Store {
     }));
   }
 
-  async change<T>(environment: string, context: ChangeContext, edit: (writer: RecordWriter) => Promise<T>): Promise<{ version: number; result: T } | undefined> {
+  async change<T>(
+    environment: string,
+    context: ChangeContext,
+    edit: (writer: RecordWriter) => Promise<T>,
+  ): Promise<{ version: number; result: T } | undefined> {
     const done = await this.write(async (trx) => {
       const row = await lockEnvironment(trx, environment);
       if (row === undefined) return undefined;
@@ -238,7 +256,11 @@ export class SqlStore implements Store {
     return this.identities.identity(environment);
   }
 
-  async changeSigningKeys(environment: string, edit: (keys: SigningKey[]) => SigningKey[], audit?: { context: ChangeContext; action: string; id: string }): Promise<SigningKey[] | undefined> {
+  async changeSigningKeys(
+    environment: string,
+    edit: (keys: SigningKey[]) => SigningKey[],
+    audit?: { context: ChangeContext; action: string; id: string },
+  ): Promise<SigningKey[] | undefined> {
     return this.identities.changeKeys(environment, edit, audit);
   }
 
@@ -285,7 +307,11 @@ export class SqlStore implements Store {
       .offset(this.changeRowsKept)
       .executeTakeFirst();
     if (oldest === undefined) return;
-    await trx.deleteFrom("changes").where("environment", "=", environment).where("version", "<=", oldest.version).execute();
+    await trx
+      .deleteFrom("changes")
+      .where("environment", "=", environment)
+      .where("version", "<=", oldest.version)
+      .execute();
     await trx.updateTable("environments").set({ log_from: oldest.version }).where("id", "=", environment).execute();
   }
 }

@@ -29,7 +29,10 @@ const defaultLockWaitMs = 5000;
 const probeWaitMs = 250;
 
 /** Opens (and creates) the database file. Throws StoreTrouble when it can't be used. */
-export async function openSqlite(path: string, { lockWaitMs = defaultLockWaitMs, onTrouble = () => undefined, onRecovered = () => undefined }: SqliteOptions = {}): Promise<SqlDialect> {
+export async function openSqlite(
+  path: string,
+  { lockWaitMs = defaultLockWaitMs, onTrouble = () => undefined, onRecovered = () => undefined }: SqliteOptions = {},
+): Promise<SqlDialect> {
   const explain = (error: unknown) => explained(error, path);
   let writer: Database.Database;
   let file: SqliteFile;
@@ -56,7 +59,14 @@ export async function openSqlite(path: string, { lockWaitMs = defaultLockWaitMs,
     onRecovered();
   };
   const db = new Kysely<Tables>({
-    dialect: sqliteDialect(writer, { explain, lockWaitMs, begin: ["begin immediate"], beforeWrite: () => file.check(), wrote: recovered, failed }),
+    dialect: sqliteDialect(writer, {
+      explain,
+      lockWaitMs,
+      begin: ["begin immediate"],
+      beforeWrite: () => file.check(),
+      wrote: recovered,
+      failed,
+    }),
   });
   // Reading something takes the snapshot, and what may have to be waited for.
   const reading: ConnectionRules = { explain, lockWaitMs, begin: ["begin", "select 1 from sqlite_schema limit 1"] };
@@ -83,10 +93,18 @@ export async function openSqlite(path: string, { lockWaitMs = defaultLockWaitMs,
   let closed = false;
 
   return {
-    types: { id: "text", int64: "integer", blob: "blob", rowId: "integer", rowIdColumn: (column) => column.primaryKey().autoIncrement(), busyTable: sql`without rowid` },
+    types: {
+      id: "text",
+      int64: "integer",
+      blob: "blob",
+      rowId: "integer",
+      rowIdColumn: (column) => column.primaryKey().autoIncrement(),
+      busyTable: sql`without rowid`,
+    },
     lines: { hexDigest: sql`hex(digest)`, jsonList: sql`json_array`, joinLines: sql`group_concat(line, char(10))` },
     bulk: {
-      value: (place, type) => (type === "hex" ? sql`unhex(value ->> ${sql.lit(place)})` : sql`value ->> ${sql.lit(place)}`),
+      value: (place, type) =>
+        type === "hex" ? sql`unhex(value ->> ${sql.lit(place)})` : sql`value ->> ${sql.lit(place)}`,
       source: (json) => sql`json_each(${json})`,
     },
     db,
@@ -116,7 +134,9 @@ export async function openSqlite(path: string, { lockWaitMs = defaultLockWaitMs,
         throw error;
       }
       if (trouble !== undefined && !trouble.lasting) {
-        probing ??= probe().catch(() => undefined).finally(() => (probing = undefined));
+        probing ??= probe()
+          .catch(() => undefined)
+          .finally(() => (probing = undefined));
         await Promise.race([probing, sleep(probeWaitMs, undefined, { ref: false })]);
       }
       if (trouble !== undefined) throw trouble;
@@ -169,7 +189,12 @@ function connect(path: string): Database.Database {
 /** SQLite's reason, and where that is vague, the file system's. */
 function explained(error: unknown, path: string): StoreTrouble | undefined {
   const trouble = troubleOf(error, path);
-  const better = trouble?.kind === "io" && noRoom(path) ? "disk_full" : trouble?.kind === "cannot_open" && readOnly(path) ? "read_only" : undefined;
+  const better =
+    trouble?.kind === "io" && noRoom(path)
+      ? "disk_full"
+      : trouble?.kind === "cannot_open" && readOnly(path)
+        ? "read_only"
+        : undefined;
   return better === undefined ? trouble : new StoreTrouble(better, path, { cause: error });
 }
 

@@ -3,7 +3,17 @@
  * that another process holds is asked for again and again, between which everything else goes on.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { CompiledQuery, type DatabaseConnection, type Driver, type QueryResult, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, type Dialect, type TransactionSettings } from "kysely";
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  type QueryResult,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type Dialect,
+  type TransactionSettings,
+} from "kysely";
 import type Database from "libsql";
 import { StoreTrouble } from "./trouble.ts";
 
@@ -118,7 +128,8 @@ class SqliteConnection implements DatabaseConnection {
     this.#ended = undefined;
     this.#changed = false;
     try {
-      for (const statement of this.#rules.begin) await this.#unlocked(() => this.#guarded(() => this.#handle.exec(statement)));
+      for (const statement of this.#rules.begin)
+        await this.#unlocked(() => this.#guarded(() => this.#handle.exec(statement)));
       this.#inTransaction = true;
     } catch (error) {
       this.rollback();
@@ -127,10 +138,12 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   async commit(): Promise<void> {
-    await this.#unlocked(() => this.#guarded(() => {
-      this.#rules.beforeWrite?.();
-      this.#handle.exec("commit");
-    }));
+    await this.#unlocked(() =>
+      this.#guarded(() => {
+        this.#rules.beforeWrite?.();
+        this.#handle.exec("commit");
+      }),
+    );
     this.#inTransaction = false;
     if (this.#changed) this.#rules.wrote?.();
   }
@@ -156,7 +169,10 @@ class SqliteConnection implements DatabaseConnection {
       this.#changed ||= rows.length > 0 && !/^\s*(select|with|pragma|explain)\b/i.test(sql);
       return { rows };
     }
-    const { changes, lastInsertRowid } = statement.run(parameters) as { changes: number; lastInsertRowid: number | bigint };
+    const { changes, lastInsertRowid } = statement.run(parameters) as {
+      changes: number;
+      lastInsertRowid: number | bigint;
+    };
     this.#changed ||= changes > 0;
     return { numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid), rows: [] };
   }

@@ -23,7 +23,8 @@ export class SqliteFile {
   check(): void {
     for (const { path, dev, ino } of this.#named) {
       const now = look(path);
-      if (now?.ino !== ino || now.dev !== dev) throw new StoreTrouble("file_replaced", now === undefined ? `${path} is gone` : `${path} is another file`);
+      if (now?.ino !== ino || now.dev !== dev)
+        throw new StoreTrouble("file_replaced", now === undefined ? `${path} is gone` : `${path} is another file`);
     }
   }
 

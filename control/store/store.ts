@@ -82,7 +82,10 @@ export interface RecordWriter extends RecordReader {
    * Tells the gateways that counters were reset or granted extra, after the counter store has done so. No record changes; the audit log
    * has `action` on the record that it was asked for, with what it was.
    */
-  tellCounters(counters: readonly CounterGeneration[], audit: { action: string; kind: Kind; id: string; details: object }): void;
+  tellCounters(
+    counters: readonly CounterGeneration[],
+    audit: { action: string; kind: Kind; id: string; details: object },
+  ): void;
 }
 
 export interface AuditEntry {
@@ -163,14 +166,23 @@ export interface Store extends FeedSource, IdentityStore {
 
   /** One consistent view for reading. */
   read<T>(environment: string, use: (reader: RecordReader) => Promise<T>): Promise<T | undefined>;
-  list<K extends Kind>(environment: string, kind: K, page: PageRequest, filter?: KeyFilter): Promise<Page<Stored<Records[K]>>>;
+  list<K extends Kind>(
+    environment: string,
+    kind: K,
+    page: PageRequest,
+    filter?: KeyFilter,
+  ): Promise<Page<Stored<Records[K]>>>;
   /** the whole environment, one consistent view */
   spec(environment: string): Promise<EnvironmentSpec | undefined>;
   /**
    * One transaction that holds the environment's lock: what `edit` writes, the next version, its change rows and audit entries; nothing of
    * it when `edit` throws. `version` is the one reached: the old one when nothing changed.
    */
-  change<T>(environment: string, context: ChangeContext, edit: (writer: RecordWriter) => Promise<T>): Promise<{ version: number; result: T } | undefined>;
+  change<T>(
+    environment: string,
+    context: ChangeContext,
+    edit: (writer: RecordWriter) => Promise<T>,
+  ): Promise<{ version: number; result: T } | undefined>;
 
   audit(page: PageRequest, filter: AuditFilter): Promise<Page<AuditEntry>>;
 

@@ -25,7 +25,9 @@ export class Tokens {
   }
 
   async admin(digestHex: string, nowMs: number): Promise<AdminToken | undefined> {
-    const row = await this.view((db) => db.selectFrom("admin_tokens").selectAll().where("digest", "=", digestHex).executeTakeFirst());
+    const row = await this.view((db) =>
+      db.selectFrom("admin_tokens").selectAll().where("digest", "=", digestHex).executeTakeFirst(),
+    );
     if (row === undefined || !valid(row, nowMs)) return undefined;
     await this.noteUse("admin_tokens", row, nowMs);
     return tokenOf(row);
@@ -40,11 +42,19 @@ export class Tokens {
     return this.write(async (trx) => {
       const made = await trx
         .insertInto("admin_tokens")
-        .values({ id: token.id, name: token.name, digest: token.digest, created_ms: context.nowMs, expires_ms: token.expiresAtMs, last_used_ms: null })
+        .values({
+          id: token.id,
+          name: token.name,
+          digest: token.digest,
+          created_ms: context.nowMs,
+          expires_ms: token.expiresAtMs,
+          last_used_ms: null,
+        })
         .onConflict((conflict) => conflict.doNothing())
         .returning("id")
         .executeTakeFirst();
-      if (made !== undefined) await insertAudit(trx, context, { environment: null, action: "create", kind: "admin-token", id: token.id });
+      if (made !== undefined)
+        await insertAudit(trx, context, { environment: null, action: "create", kind: "admin-token", id: token.id });
       return made !== undefined;
     });
   }
@@ -52,28 +62,48 @@ export class Tokens {
   async deleteAdmin(id: string, context: ChangeContext): Promise<boolean> {
     return this.write(async (trx) => {
       const gone = await trx.deleteFrom("admin_tokens").where("id", "=", id).returning("id").executeTakeFirst();
-      if (gone !== undefined) await insertAudit(trx, context, { environment: null, action: "delete", kind: "admin-token", id });
+      if (gone !== undefined)
+        await insertAudit(trx, context, { environment: null, action: "delete", kind: "admin-token", id });
       return gone !== undefined;
     });
   }
 
   async gateway(digestHex: string, nowMs: number): Promise<GatewayGrant | undefined> {
-    const row = await this.view((db) => db.selectFrom("gateway_tokens").selectAll().where("digest", "=", digestHex).executeTakeFirst());
+    const row = await this.view((db) =>
+      db.selectFrom("gateway_tokens").selectAll().where("digest", "=", digestHex).executeTakeFirst(),
+    );
     if (row === undefined || !valid(row, nowMs)) return undefined;
     await this.noteUse("gateway_tokens", row, nowMs);
-    return { tokenId: row.id, group: row.group_name, environment: row.environment, apis: parseList<string>(row.apis) ?? null };
+    return {
+      tokenId: row.id,
+      group: row.group_name,
+      environment: row.environment,
+      apis: parseList<string>(row.apis) ?? null,
+    };
   }
 
   async listGateway(environment: string): Promise<GatewayToken[]> {
-    const rows = await this.view((db) => db.selectFrom("gateway_tokens").selectAll().where("environment", "=", environment).orderBy("id").execute());
-    return rows.map((row) => ({ ...tokenOf(row), environment: row.environment, group: row.group_name, apis: parseList<string>(row.apis) ?? null }));
+    const rows = await this.view((db) =>
+      db.selectFrom("gateway_tokens").selectAll().where("environment", "=", environment).orderBy("id").execute(),
+    );
+    return rows.map((row) => ({
+      ...tokenOf(row),
+      environment: row.environment,
+      group: row.group_name,
+      apis: parseList<string>(row.apis) ?? null,
+    }));
   }
 
   async addGateway(token: NewGatewayToken, maxValid: number, context: ChangeContext): Promise<boolean> {
     return this.write(async (trx) => {
       // The environment's lock also orders those who count the group's tokens.
       if ((await lockEnvironment(trx, token.environment)) === undefined) return false;
-      const group = await trx.selectFrom("gateway_tokens").selectAll().where("environment", "=", token.environment).where("group_name", "=", token.group).execute();
+      const group = await trx
+        .selectFrom("gateway_tokens")
+        .selectAll()
+        .where("environment", "=", token.environment)
+        .where("group_name", "=", token.group)
+        .execute();
       if (group.filter((row) => valid(row, context.nowMs)).length >= maxValid) return false;
       const made = await trx
         .insertInto("gateway_tokens")
@@ -93,15 +123,27 @@ export class Tokens {
         .executeTakeFirst();
       if (made === undefined) return false;
       const after = JSON.stringify({ group: token.group, apis: token.apis });
-      await insertAudit(trx, context, { environment: token.environment, action: "create", kind: "gateway-token", id: token.id, after });
+      await insertAudit(trx, context, {
+        environment: token.environment,
+        action: "create",
+        kind: "gateway-token",
+        id: token.id,
+        after,
+      });
       return true;
     });
   }
 
   async deleteGateway(environment: string, id: string, context: ChangeContext): Promise<boolean> {
     return this.write(async (trx) => {
-      const gone = await trx.deleteFrom("gateway_tokens").where("environment", "=", environment).where("id", "=", id).returning("id").executeTakeFirst();
-      if (gone !== undefined) await insertAudit(trx, context, { environment, action: "delete", kind: "gateway-token", id });
+      const gone = await trx
+        .deleteFrom("gateway_tokens")
+        .where("environment", "=", environment)
+        .where("id", "=", id)
+        .returning("id")
+        .executeTakeFirst();
+      if (gone !== undefined)
+        await insertAudit(trx, context, { environment, action: "delete", kind: "gateway-token", id });
       return gone !== undefined;
     });
   }
@@ -114,7 +156,11 @@ export class Tokens {
     return this.dialect.db.transaction().execute(use);
   }
 
-  private async noteUse(table: "admin_tokens" | "gateway_tokens", row: { digest: string; last_used_ms: number | null }, nowMs: number): Promise<void> {
+  private async noteUse(
+    table: "admin_tokens" | "gateway_tokens",
+    row: { digest: string; last_used_ms: number | null },
+    nowMs: number,
+  ): Promise<void> {
     if ((row.last_used_ms !== null && nowMs - row.last_used_ms < lastUseGrainMs) || this.noting.has(row.digest)) return;
     this.noting.add(row.digest);
     const noted = this.dialect.db
@@ -137,5 +183,11 @@ function valid(token: { expires_ms: number | null }, nowMs: number): boolean {
 }
 
 function tokenOf(row: AdminTokensTable | GatewayTokensTable): AdminToken {
-  return { id: row.id, name: row.name, createdAtMs: row.created_ms, expiresAtMs: row.expires_ms, lastUsedAtMs: row.last_used_ms };
+  return {
+    id: row.id,
+    name: row.name,
+    createdAtMs: row.created_ms,
+    expiresAtMs: row.expires_ms,
+    lastUsedAtMs: row.last_used_ms,
+  };
 }

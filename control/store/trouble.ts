@@ -12,7 +12,8 @@ interface TroubleKind {
 const kinds = {
   file_replaced: {
     detail: "The open database file is not the one at its path: it was deleted, moved or replaced.",
-    remedy: "Put the file back together with its -wal and -shm files, or restart the control plane to use what is at the path now.",
+    remedy:
+      "Put the file back together with its -wal and -shm files, or restart the control plane to use what is at the path now.",
   },
   disk_full: {
     detail: "Disk full: the database has no room to write.",
@@ -21,17 +22,20 @@ const kinds = {
   },
   locked: {
     detail: "Another process holds the database's write lock.",
-    remedy: "End what holds it: for a file a sqlite3 shell, a backup or a second control plane; for PostgreSQL see pg_locks.",
+    remedy:
+      "End what holds it: for a file a sqlite3 shell, a backup or a second control plane; for PostgreSQL see pg_locks.",
     codes: /^(SQLITE_BUSY|SQLITE_LOCKED|55P03$)/,
   },
   read_only: {
     detail: "The database can't be written: it is read-only.",
-    remedy: "Let this user write the database file and its folder, and mount the disk writable; for PostgreSQL, connect to the primary.",
+    remedy:
+      "Let this user write the database file and its folder, and mount the disk writable; for PostgreSQL, connect to the primary.",
     codes: /^(SQLITE_READONLY|SQLITE_PERM|EROFS$|EACCES$|EPERM$|25006$)/,
   },
   damaged: {
     detail: "The database file is damaged.",
-    remedy: "Stop the control plane and restore the file from a backup, without the -wal and -shm files that lie beside it now.",
+    remedy:
+      "Stop the control plane and restore the file from a backup, without the -wal and -shm files that lie beside it now.",
     codes: /^SQLITE_CORRUPT/,
     lasting: true,
   },
@@ -97,15 +101,25 @@ export class StoreTrouble extends Error {
 /** Whatever hinders a connection, from a refusal to a name that isn't found. */
 const connectingCalls = new Set(["connect", "getaddrinfo"]);
 /** pg gives these without a code. */
-const lostMessage = /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect)/;
+const lostMessage =
+  /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect)/;
 /** libsql gives errors of opening a file without a code, but with SQLite's number at the end. */
-const openingNumber: Record<string, string> = { "5": "SQLITE_BUSY", "8": "SQLITE_READONLY", "10": "SQLITE_IOERR", "11": "SQLITE_CORRUPT", "13": "SQLITE_FULL", "14": "SQLITE_CANTOPEN", "26": "SQLITE_NOTADB" };
+const openingNumber: Record<string, string> = {
+  "5": "SQLITE_BUSY",
+  "8": "SQLITE_READONLY",
+  "10": "SQLITE_IOERR",
+  "11": "SQLITE_CORRUPT",
+  "13": "SQLITE_FULL",
+  "14": "SQLITE_CANTOPEN",
+  "26": "SQLITE_NOTADB",
+};
 
 /** What the error of a driver says about the database, or `undefined` for one that isn't the database's condition. */
 export function troubleOf(error: unknown, subject?: string): StoreTrouble | undefined {
   if (error instanceof StoreTrouble) return error;
   if (!(error instanceof Error)) return undefined;
-  if (error instanceof AggregateError) return error.errors.map((one) => troubleOf(one, subject)).find((trouble) => trouble !== undefined);
+  if (error instanceof AggregateError)
+    return error.errors.map((one) => troubleOf(one, subject)).find((trouble) => trouble !== undefined);
   const kind = kindOf(error);
   return kind === undefined ? undefined : new StoreTrouble(kind, subject, { cause: error });
 }

@@ -31,7 +31,14 @@ export class Base {
   readonly #counts: Counts;
   readonly #heads = new Map<string, Head>();
 
-  private constructor(reader: FeedReader, nowMs: number, shared: Buffer[], apis: FeedApi[], tiers: FeedTier[], counts: Counts) {
+  private constructor(
+    reader: FeedReader,
+    nowMs: number,
+    shared: Buffer[],
+    apis: FeedApi[],
+    tiers: FeedTier[],
+    counts: Counts,
+  ) {
     this.epoch = reader.epoch;
     this.version = reader.version;
     this.madeMs = nowMs;
@@ -76,7 +83,10 @@ export class Base {
 
   /** `current`: the version that a gateway must have reached before it decides by this snapshot. */
   manifest(view: View, current: bigint, timeMs: number): Buffer {
-    return manifestFrame({ epoch: view.epoch(this.epoch), version: this.version, current, timeMs }, this.#head(view).counts);
+    return manifestFrame(
+      { epoch: view.epoch(this.epoch), version: this.version, current, timeMs },
+      this.#head(view).counts,
+    );
   }
 
   /** Header and payload of a page frame; undefined when there is no such page. */
@@ -86,7 +96,18 @@ export class Base {
     if (page === undefined) return undefined;
     const header = Buffer.allocUnsafe(HEADER_BYTES);
     const payload = page.subarray(HEADER_BYTES);
-    writeHeader(header, { type: "page", epoch: view.epoch(this.epoch), version: this.version, timeMs: this.madeMs, index, pageCount: head.counts.pageCount }, payload);
+    writeHeader(
+      header,
+      {
+        type: "page",
+        epoch: view.epoch(this.epoch),
+        version: this.version,
+        timeMs: this.madeMs,
+        index,
+        pageCount: head.counts.pageCount,
+      },
+      payload,
+    );
     return [header, payload];
   }
 

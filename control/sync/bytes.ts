@@ -143,6 +143,7 @@ export function u32(page: Buffer, at: number, value: number): number {
 }
 
 export function u64(page: Buffer, at: number, value: number, owner: Labelled): number {
-  if (!Number.isSafeInteger(value) || value < 0) throw new EncodeError(`${label(owner)}: ${value} is no whole number from 0 to 2^53 - 1`);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new EncodeError(`${label(owner)}: ${value} is no whole number from 0 to 2^53 - 1`);
   return u32(page, u32(page, at, value % 0x100000000), Math.floor(value / 0x100000000));
 }

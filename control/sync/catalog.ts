@@ -4,7 +4,18 @@
  */
 import type { LimitShape } from "../counters/model.ts";
 import { type Api, type Subject, takesTokens } from "../domain/model.ts";
-import type { CallingConsumer, CallingKey, FeedApi, FeedChange, FeedKey, FeedKeyLimit, FeedLimit, FeedReader, FeedSource, FeedTier } from "../store/feedSource.ts";
+import type {
+  CallingConsumer,
+  CallingKey,
+  FeedApi,
+  FeedChange,
+  FeedKey,
+  FeedKeyLimit,
+  FeedLimit,
+  FeedReader,
+  FeedSource,
+  FeedTier,
+} from "../store/feedSource.ts";
 import { shapeOf } from "../counters/limitShape.ts";
 import type { View } from "./view.ts";
 
@@ -154,7 +165,9 @@ export class Catalog {
       if (missingKeys.length + missingConsumers.length === 0) return;
       const read = await this.#source.snapshotRead(this.#environment, async (reader) => {
         const keys = await reader.callingKeys(missingKeys);
-        const more = [...keys.values()].map(({ consumerWireId }) => consumerWireId).filter((wireId) => !this.#consumers.has(wireId));
+        const more = [...keys.values()]
+          .map(({ consumerWireId }) => consumerWireId)
+          .filter((wireId) => !this.#consumers.has(wireId));
         const ids = [...new Set([...missingConsumers, ...more])];
         return { version: reader.version, keys, ids, consumers: await reader.callingConsumers(ids) };
       });
@@ -188,7 +201,16 @@ export class Catalog {
       const { epoch, version } = reader;
       const changes = epoch === this.#epoch ? await reader.changesSince(this.#version, mostChanges) : undefined;
       if (changes !== undefined) return { epoch, version, whole: false, changes, ...(await changed(reader, changes)) };
-      return { epoch, version, whole: true, changes: [], apis: await reader.apis(), tiers: await reader.tiers(), keys: [], keyLimits: await reader.keyLimits() };
+      return {
+        epoch,
+        version,
+        whole: true,
+        changes: [],
+        apis: await reader.apis(),
+        tiers: await reader.tiers(),
+        keys: [],
+        keyLimits: await reader.keyLimits(),
+      };
     });
     if (news === undefined) throw new Error(`there is no environment "${this.#environment}"`);
     this.#take(news);
@@ -212,10 +234,22 @@ export class Catalog {
       this.#apis.set(api.wireId, known);
       this.#maxCost = Math.max(this.#maxCost, known.maxCost);
     }
-    for (const { wireId, apiWireIds } of tiers) this.#tiers.set(wireId, apiWireIds === undefined ? undefined : new Set(apiWireIds));
+    for (const { wireId, apiWireIds } of tiers)
+      this.#tiers.set(wireId, apiWireIds === undefined ? undefined : new Set(apiWireIds));
     for (const { consumerWireId } of keys) this.#consumers.delete(consumerWireId);
-    for (const owned of [...apis.flatMap(ofApi), ...tiers.flatMap(ofTier), ...keys.flatMap(ofKey), ...keyLimits.map(ofKeyLimit)]) this.#keep(owned);
-    if (!whole && apis.length + tiers.length === 0 && changes.every(({ kind }) => kind === "consumer" || kind === "counter" || kind === "key")) return;
+    for (const owned of [
+      ...apis.flatMap(ofApi),
+      ...tiers.flatMap(ofTier),
+      ...keys.flatMap(ofKey),
+      ...keyLimits.map(ofKeyLimit),
+    ])
+      this.#keep(owned);
+    if (
+      !whole &&
+      apis.length + tiers.length === 0 &&
+      changes.every(({ kind }) => kind === "consumer" || kind === "counter" || kind === "key")
+    )
+      return;
     this.#places.clear();
     this.#visible.clear();
   }
@@ -232,15 +266,22 @@ export class Catalog {
   }
 
   #keep({ limit, owner }: Owned): void {
-    const { wireId, limit: { name, subject, enforcement } } = limit;
+    const {
+      wireId,
+      limit: { name, subject, enforcement },
+    } = limit;
     if (enforcement === "global") this.#limits.set(wireId, { shape: shapeOf(limit), name, subject, owner });
     else this.#limits.delete(wireId);
   }
 }
 
 /** Records change with their owner; limits that are gone are in the log by themselves. */
-async function changed(reader: FeedReader, changes: readonly FeedChange[]): Promise<Pick<News, "apis" | "tiers" | "keys" | "keyLimits">> {
-  const ids = (kind: "api" | "tier" | "key"): string[] => changes.flatMap((change) => (change.kind === kind && !change.deleted ? [change.id] : []));
+async function changed(
+  reader: FeedReader,
+  changes: readonly FeedChange[],
+): Promise<Pick<News, "apis" | "tiers" | "keys" | "keyLimits">> {
+  const ids = (kind: "api" | "tier" | "key"): string[] =>
+    changes.flatMap((change) => (change.kind === kind && !change.deleted ? [change.id] : []));
   const [apiIds, tierIds, keyIds] = [ids("api"), ids("tier"), ids("key")];
   return {
     apis: apiIds.length === 0 ? [] : await reader.apis(),

@@ -30,7 +30,15 @@ export function compileSnapshot(spec: EnvironmentSpec): Buffer {
   const stamp: Stamp = { epoch: contentEpoch(pages), version: 1n, timeMs: 0 };
   pages.forEach((page, index) => sealFrame(page, { ...stamp, type: "page", index, pageCount: pages.length }));
   const totalBytes = pages.reduce((sum, page) => sum + page.length, 0);
-  const manifest = manifestFrame(stamp, { pageCount: pages.length, totalBytes, keyCount: spec.keys.length, consumerCount: spec.consumers.length, tierCount: spec.tiers.length, apiCount: spec.apis.length, limitCount: snapshot.limitCount });
+  const manifest = manifestFrame(stamp, {
+    pageCount: pages.length,
+    totalBytes,
+    keyCount: spec.keys.length,
+    consumerCount: spec.consumers.length,
+    tierCount: spec.tiers.length,
+    apiCount: spec.apis.length,
+    limitCount: snapshot.limitCount,
+  });
   const compiled = Buffer.concat([manifest, ...pages]);
   if (compiled.length > MAX_COMPILED_BYTES) throw new CompileError(tooLarge(compiled.length, spec));
   return compiled;
@@ -41,21 +49,41 @@ function recordsOf(spec: EnvironmentSpec): { records: WireRecord[]; limitCount: 
   const tierIds = numbered(spec.tiers);
   const consumerIds = numbered(spec.consumers);
   let limitCount = 0;
-  const limitsOf = (limits: Limit[], routeIndex?: number): FeedLimit[] => limits.map((limit) => ({ wireId: ++limitCount, limit, ...(routeIndex === undefined ? {} : { routeIndex }) }));
-  const apis = spec.apis.map((api, i): FeedApi => ({ wireId: i + 1, api, limits: [...limitsOf(api.limits), ...api.routes.flatMap((route, index) => limitsOf(route.limits, index))] }));
-  const tiers = spec.tiers.map((tier, i): FeedTier => ({
-    wireId: i + 1,
-    tier,
-    limits: limitsOf(tier.limits),
-    ...(tier.apis === undefined ? {} : { apiWireIds: tier.apis.map((id) => find(apiIds, id, `tier "${tier.id}"`, "API")) }),
-  }));
+  const limitsOf = (limits: Limit[], routeIndex?: number): FeedLimit[] =>
+    limits.map((limit) => ({ wireId: ++limitCount, limit, ...(routeIndex === undefined ? {} : { routeIndex }) }));
+  const apis = spec.apis.map(
+    (api, i): FeedApi => ({
+      wireId: i + 1,
+      api,
+      limits: [...limitsOf(api.limits), ...api.routes.flatMap((route, index) => limitsOf(route.limits, index))],
+    }),
+  );
+  const tiers = spec.tiers.map(
+    (tier, i): FeedTier => ({
+      wireId: i + 1,
+      tier,
+      limits: limitsOf(tier.limits),
+      ...(tier.apis === undefined
+        ? {}
+        : { apiWireIds: tier.apis.map((id) => find(apiIds, id, `tier "${tier.id}"`, "API")) }),
+    }),
+  );
   const consumers = spec.consumers.map((consumer, i) => {
-    const tierWireId = consumer.tier === undefined ? 0 : find(tierIds, consumer.tier, `consumer "${consumer.id}"`, "tier");
+    const tierWireId =
+      consumer.tier === undefined ? 0 : find(tierIds, consumer.tier, `consumer "${consumer.id}"`, "tier");
     return consumerRecord({ wireId: i + 1, tierWireId, consumer });
   });
   const keys = spec.keys.map((key, i): FeedKey => {
     const owner = `key "${key.id}"`;
-    const feedKey: FeedKey = { rowId: i + 1, id: key.id, digest: Buffer.from(key.sha256, "hex"), consumerWireId: find(consumerIds, key.consumer, owner, "consumer"), state: key.state, cidrs: key.allowedCidrs, limits: limitsOf(key.limits) };
+    const feedKey: FeedKey = {
+      rowId: i + 1,
+      id: key.id,
+      digest: Buffer.from(key.sha256, "hex"),
+      consumerWireId: find(consumerIds, key.consumer, owner, "consumer"),
+      state: key.state,
+      cidrs: key.allowedCidrs,
+      limits: limitsOf(key.limits),
+    };
     if (key.notBefore !== undefined) feedKey.notBeforeMs = timeOf(key.notBefore, owner);
     if (key.expiresAt !== undefined) feedKey.expiresAtMs = timeOf(key.expiresAt, owner);
     if (key.tier !== undefined) feedKey.tierWireId = find(tierIds, key.tier, owner, "tier");
@@ -63,7 +91,12 @@ function recordsOf(spec: EnvironmentSpec): { records: WireRecord[]; limitCount: 
     if (key.scopes !== undefined) feedKey.scopes = key.scopes;
     return feedKey;
   });
-  const records = [...apis.flatMap(apiRecords), ...tiers.flatMap(tierRecords), ...consumers, ...keys.flatMap((key) => [keyRecord(key), ...keyLimitRecords(key)])];
+  const records = [
+    ...apis.flatMap(apiRecords),
+    ...tiers.flatMap(tierRecords),
+    ...consumers,
+    ...keys.flatMap((key) => [keyRecord(key), ...keyLimitRecords(key)]),
+  ];
   return { records, limitCount };
 }
 
@@ -73,7 +106,8 @@ function numbered(items: { id: string }[]): Map<string, number> {
 
 function find(ids: Map<string, number>, id: string, owner: string, what: string): number {
   const wireId = ids.get(id);
-  if (wireId === undefined) throw new CompileError(`${owner} names the ${what} "${id}", which is not there; add it or correct the name`);
+  if (wireId === undefined)
+    throw new CompileError(`${owner} names the ${what} "${id}", which is not there; add it or correct the name`);
   return wireId;
 }
 

@@ -27,7 +27,13 @@ export interface DeltaBounds {
  * Gives the delta from `base` to the reader's version. Undefined when a snapshot is due: the log doesn't reach back to `base`, or the
  * delta is over its bounds.
  */
-export async function readDelta(reader: FeedReader, view: View, base: bigint, bounds: DeltaBounds, nowMs: number): Promise<Delta | undefined> {
+export async function readDelta(
+  reader: FeedReader,
+  view: View,
+  base: bigint,
+  bounds: DeltaBounds,
+  nowMs: number,
+): Promise<Delta | undefined> {
   const { epoch, version } = reader;
   if (version === base) return { epoch, version, bytes: Buffer.alloc(0), records: 0 };
   const changes = await reader.changesSince(base, bounds.maxRecords);
@@ -57,7 +63,8 @@ interface Owners {
 /** APIs and tiers that changed: one by one, or all at once when it's several, since either costs one reading of all limits. */
 async function ownersOf(reader: FeedReader, changes: readonly FeedChange[]): Promise<Owners> {
   const owners: Owners = { apis: new Map(), tiers: new Map() };
-  const ids = (kind: "api" | "tier"): string[] => changes.flatMap((change) => (change.kind === kind && !change.deleted ? [change.id] : []));
+  const ids = (kind: "api" | "tier"): string[] =>
+    changes.flatMap((change) => (change.kind === kind && !change.deleted ? [change.id] : []));
   const apiIds = ids("api");
   const tierIds = ids("tier");
   const apis = apiIds.length > 2 ? await reader.apis() : await Promise.all(apiIds.map((id) => reader.apiById(id)));
@@ -67,8 +74,15 @@ async function ownersOf(reader: FeedReader, changes: readonly FeedChange[]): Pro
   return owners;
 }
 
-async function writeChanges(reader: FeedReader, changes: readonly FeedChange[], owners: Owners, view: View, writer: RecordWriter): Promise<void> {
-  const ids = (kind: "consumer" | "key"): string[] => changes.flatMap((change) => (change.kind === kind && !change.deleted ? [change.id] : []));
+async function writeChanges(
+  reader: FeedReader,
+  changes: readonly FeedChange[],
+  owners: Owners,
+  view: View,
+  writer: RecordWriter,
+): Promise<void> {
+  const ids = (kind: "consumer" | "key"): string[] =>
+    changes.flatMap((change) => (change.kind === kind && !change.deleted ? [change.id] : []));
   const consumerIds = ids("consumer");
   const keyIds = ids("key");
   const consumers = consumerIds.length === 0 ? new Map() : await reader.consumersByIds(consumerIds);
@@ -76,7 +90,8 @@ async function writeChanges(reader: FeedReader, changes: readonly FeedChange[], 
   const write = (records: WireRecord[]): void => records.forEach((record) => writer.write(record));
   for (const change of changes) {
     if (change.kind === "api" && !view.sees(change.id)) continue;
-    if (change.kind === "counter") write([{ type: "counter", wireId: change.wireId, generation: change.generation, subject: change.subject }]);
+    if (change.kind === "counter")
+      write([{ type: "counter", wireId: change.wireId, generation: change.generation, subject: change.subject }]);
     else if (change.deleted) write([deletion(change)]);
     else if (change.kind === "api") write(apiRecords(present(owners.apis.get(change.id), change)));
     else if (change.kind === "tier") write(tierRecords(present(owners.tiers.get(change.id), change)));
@@ -89,10 +104,13 @@ async function writeChanges(reader: FeedReader, changes: readonly FeedChange[], 
 }
 
 function deletion(change: Exclude<FeedChange, { kind: "counter" }>): DeleteRecord {
-  return change.kind === "key" ? { type: "delete", kind: "key", digest: change.digest } : { type: "delete", kind: change.kind, wireId: change.wireId };
+  return change.kind === "key"
+    ? { type: "delete", kind: "key", digest: change.digest }
+    : { type: "delete", kind: change.kind, wireId: change.wireId };
 }
 
 function present<T>(record: T | undefined, change: FeedChange): T {
-  if (record === undefined) throw new Error(`the log has ${change.kind} of version ${change.version}, the store has no such record`);
+  if (record === undefined)
+    throw new Error(`the log has ${change.kind} of version ${change.version}, the store has no such record`);
   return record;
 }

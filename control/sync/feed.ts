@@ -68,7 +68,13 @@ export class EnvironmentFeed {
   #deltas = new Map<string, Promise<Delta | undefined>>();
   #deltaBytes = 0;
 
-  constructor(source: FeedSource, environment: string, events: FeedEvents, bounds: FeedBounds = feedBounds, now: () => number = Date.now) {
+  constructor(
+    source: FeedSource,
+    environment: string,
+    events: FeedEvents,
+    bounds: FeedBounds = feedBounds,
+    now: () => number = Date.now,
+  ) {
     this.#source = source;
     this.environment = environment;
     this.#events = events;
@@ -135,13 +141,21 @@ export class EnvironmentFeed {
   /** Nothing new but recalls. */
   recall(view: View, recalls: readonly Recall[]): Answer {
     const { epoch, version } = this.#mustKnow();
-    return { kind: "recall", bytes: recallFrame({ epoch: view.epoch(epoch), version, timeMs: this.#now() }, recalls), version };
+    return {
+      kind: "recall",
+      bytes: recallFrame({ epoch: view.epoch(epoch), version, timeMs: this.#now() }, recalls),
+      version,
+    };
   }
 
   /** Nothing new. */
   heartbeat(view: View): Answer {
     const { epoch, version } = this.#mustKnow();
-    return { kind: "heartbeat", bytes: heartbeatFrame({ epoch: view.epoch(epoch), version, timeMs: this.#now() }), version };
+    return {
+      kind: "heartbeat",
+      bytes: heartbeatFrame({ epoch: view.epoch(epoch), version, timeMs: this.#now() }),
+      version,
+    };
   }
 
   /** Header and payload of a page frame. Throws SyncProblem: the snapshot is gone, or never had the page. */
@@ -165,10 +179,17 @@ export class EnvironmentFeed {
   /** Lets go of what is no longer used, and begins a new base when the log since this one has grown long. Call about once a second. */
   async tidy(): Promise<void> {
     const nowMs = this.#now();
-    if (this.#previous !== undefined && nowMs - this.#previous.usedMs > this.#bounds.retireAfterMs) this.#previous = undefined;
+    if (this.#previous !== undefined && nowMs - this.#previous.usedMs > this.#bounds.retireAfterMs)
+      this.#previous = undefined;
     const base = this.#base;
     const known = this.#known;
-    if (base === undefined || known === undefined || this.#building !== undefined || nowMs - this.#checkedMs < this.#bounds.rebuildEveryMs) return;
+    if (
+      base === undefined ||
+      known === undefined ||
+      this.#building !== undefined ||
+      nowMs - this.#checkedMs < this.#bounds.rebuildEveryMs
+    )
+      return;
     this.#checkedMs = nowMs;
     if (!this.#rebuildWanted && known.version !== this.#checkedVersion) {
       this.#checkedVersion = known.version;
@@ -204,7 +225,11 @@ export class EnvironmentFeed {
   /** Takes note of a state that was read. Versions only grow, so an older reading counts for nothing. */
   #observe(state: EnvironmentState): void {
     const known = this.#known;
-    if (known !== undefined && (state.version < known.version || (state.version === known.version && state.epoch === known.epoch))) return;
+    if (
+      known !== undefined &&
+      (state.version < known.version || (state.version === known.version && state.epoch === known.epoch))
+    )
+      return;
     this.#known = { epoch: state.epoch, version: state.version > this.#heard ? state.version : this.#heard };
     this.#deltas = new Map();
     this.#deltaBytes = 0;
@@ -221,16 +246,25 @@ export class EnvironmentFeed {
   /** The newest version known; a gateway that starts from `base` must reach it before it decides. */
   #current(base: Base): bigint {
     const known = this.#known;
-    return known !== undefined && known.epoch === base.epoch && known.version > base.version ? known.version : base.version;
+    return known !== undefined && known.epoch === base.epoch && known.version > base.version
+      ? known.version
+      : base.version;
   }
 
   /** The base, renewed when it is older than `least`, or of another epoch, or when no delta leads on from it. */
   async #baseFrom(least: bigint, view?: View): Promise<Base> {
     for (let builds = 0; ; builds++) {
       const base = this.#base;
-      if (base !== undefined && base.epoch === this.#known?.epoch && base.version >= least && (view === undefined || (await this.#leadsOn(base, view)))) return base;
+      if (
+        base !== undefined &&
+        base.epoch === this.#known?.epoch &&
+        base.version >= least &&
+        (view === undefined || (await this.#leadsOn(base, view)))
+      )
+        return base;
       // a build that was under way may have begun too early; two after it can't have
-      if (builds === 3) throw new SyncProblem("not_ready", "the environment changes faster than it can be read; try again soon");
+      if (builds === 3)
+        throw new SyncProblem("not_ready", "the environment changes faster than it can be read; try again soon");
       await this.#build();
     }
   }
@@ -250,7 +284,9 @@ export class EnvironmentFeed {
 
   async #read(): Promise<Base> {
     const startedMs = performance.now();
-    const base = await this.#source.snapshotRead(this.environment, (reader) => Base.read(reader, this.#now(), this.#stopped.signal));
+    const base = await this.#source.snapshotRead(this.environment, (reader) =>
+      Base.read(reader, this.#now(), this.#stopped.signal),
+    );
     if (base === undefined) throw new SyncProblem("not_ready", `there is no environment "${this.environment}"`);
     this.#previous = this.#base;
     this.#base = base;
@@ -278,7 +314,9 @@ export class EnvironmentFeed {
   async #encode(view: View, since: bigint): Promise<Delta | undefined> {
     const startedMs = performance.now();
     const deltas = this.#deltas;
-    const delta = await this.#source.snapshotRead(this.environment, (reader) => readDelta(reader, view, since, this.#bounds.delta, this.#now()));
+    const delta = await this.#source.snapshotRead(this.environment, (reader) =>
+      readDelta(reader, view, since, this.#bounds.delta, this.#now()),
+    );
     if (delta === undefined) return undefined;
     this.#events.encoded(delta, performance.now() - startedMs);
     if (deltas === this.#deltas) {
@@ -290,14 +328,18 @@ export class EnvironmentFeed {
     }
     const base = this.#base;
     const { maxBytes, maxRecords } = this.#bounds.rebuild;
-    if (since === base?.version && (delta.bytes.length > maxBytes || delta.records > maxRecords)) this.#rebuildWanted = true;
+    if (since === base?.version && (delta.bytes.length > maxBytes || delta.records > maxRecords))
+      this.#rebuildWanted = true;
     this.#observe(delta);
     return delta;
   }
 
   async #logIsLong(base: Base): Promise<boolean> {
     const short = await this.#source.snapshotRead(this.environment, async (reader) => {
-      return reader.epoch === base.epoch && (await reader.changesSince(base.version, this.#bounds.rebuild.maxRecords)) !== undefined;
+      return (
+        reader.epoch === base.epoch &&
+        (await reader.changesSince(base.version, this.#bounds.rebuild.maxRecords)) !== undefined
+      );
     });
     return short !== true;
   }

@@ -111,7 +111,10 @@ export class Fields {
   code<T extends string>(table: Readonly<Record<T, number>>): T {
     const names = Object.keys(table) as T[];
     const code = this.u8();
-    return this.pick(names.findIndex((name) => table[name] === code), names);
+    return this.pick(
+      names.findIndex((name) => table[name] === code),
+      names,
+    );
   }
 
   /** Flags, of which those in `known` may be set. */
@@ -200,7 +203,8 @@ export class Fields {
   }
 
   #take(count: number): number {
-    if (count > this.left) throw new Refused(this.pos, "field_bounds", `a field of ${count} bytes, ${this.left} are left`);
+    if (count > this.left)
+      throw new Refused(this.pos, "field_bounds", `a field of ${count} bytes, ${this.left} are left`);
     const at = this.pos;
     this.pos += count;
     return at;
@@ -217,7 +221,8 @@ export function readColumns<T>(fields: Fields, row: (first: string, second: stri
   const first = fields.strings();
   const at = fields.pos;
   const second = fields.list((list) => list.strings());
-  if (second.length !== first.length) throw new Refused(at, "value", `a list of ${first.length}, but one of ${second.length} beside it`);
+  if (second.length !== first.length)
+    throw new Refused(at, "value", `a list of ${first.length}, but one of ${second.length} beside it`);
   return first.map((item, index) => row(item, second[index]!));
 }
 
@@ -233,6 +238,7 @@ function readAddress(fields: Fields): string {
   if (family !== 4 && family !== 6) return fields.stop();
   const bytes = fields.raw(family === 4 ? 4 : 16);
   if (prefixBits > bytes.length * 8) throw new Refused(at, "value", `a prefix of ${prefixBits} bits`);
-  if (bytes.some((byte, i) => (byte & (0xff >> Math.min(8, Math.max(0, prefixBits - i * 8)))) !== 0)) throw new Refused(at, "value", "host bits are set");
+  if (bytes.some((byte, i) => (byte & (0xff >> Math.min(8, Math.max(0, prefixBits - i * 8)))) !== 0))
+    throw new Refused(at, "value", "host bits are set");
   return cidrText({ family, prefixBits, bytes });
 }

@@ -33,7 +33,8 @@ export type FrameHeader = Stamp &
 
 /** Writes the header, checksum included, to the first 48 bytes of `target`; `payload` is what follows it on the wire. */
 export function writeHeader(target: Buffer, header: FrameHeader, payload: Uint8Array): void {
-  if (payload.length + HEADER_BYTES > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${payload.length + HEADER_BYTES} bytes is over ${MAX_FRAME_BYTES}`);
+  if (payload.length + HEADER_BYTES > MAX_FRAME_BYTES)
+    throw new RangeError(`a frame of ${payload.length + HEADER_BYTES} bytes is over ${MAX_FRAME_BYTES}`);
   target.writeUInt32LE(MAGIC, 0);
   target.writeUInt16LE(FORMAT, 4);
   target[6] = frameCodes[header.type];
@@ -80,7 +81,9 @@ export function heartbeatFrame(stamp: Stamp): Buffer {
 export function manifestFrame(stamp: Stamp & { current?: bigint }, counts: ManifestCounts): Buffer {
   const frame = Buffer.alloc(HEADER_BYTES + MANIFEST_BYTES);
   const { pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount } = counts;
-  [pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount].forEach((count, i) => frame.writeUInt32LE(count, HEADER_BYTES + i * 4));
+  [pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount].forEach((count, i) =>
+    frame.writeUInt32LE(count, HEADER_BYTES + i * 4),
+  );
   frame.writeBigUInt64LE(BigInt(counts.totalBytes), HEADER_BYTES + 24);
   return sealFrame(frame, { ...stamp, type: "manifest" });
 }

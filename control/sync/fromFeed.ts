@@ -11,7 +11,13 @@ type Owner = Pick<LimitRecord, "ownerKind" | "owner" | "digest">;
 export function apiRecords({ wireId, api, limits }: FeedApi): WireRecord[] {
   const { id, hosts, paths, methods, scopes, failureMode } = api;
   const keys = routeKeys(api.routes);
-  const routes = api.routes.map(({ path, methods, scopes, cost }, index) => ({ path, methods, scopes, cost, key: keys[index]! }));
+  const routes = api.routes.map(({ path, methods, scopes, cost }, index) => ({
+    path,
+    methods,
+    scopes,
+    cost,
+    key: keys[index]!,
+  }));
   return [
     {
       type: "api",
@@ -29,7 +35,9 @@ export function apiRecords({ wireId, api, limits }: FeedApi): WireRecord[] {
       ...(api.cors === undefined ? {} : { cors: api.cors }),
       ...(api.auth.jwt === undefined ? {} : { jwt: wireJwt(api.auth.jwt) }),
     },
-    ...limits.map((limit) => limitRecord(limit, { ownerKind: limit.routeIndex === undefined ? "api" : "route", owner: wireId })),
+    ...limits.map((limit) =>
+      limitRecord(limit, { ownerKind: limit.routeIndex === undefined ? "api" : "route", owner: wireId }),
+    ),
   ];
 }
 
@@ -46,17 +54,37 @@ function wireJwt({ issuers, consumerClaims, tierClaim, scopeClaim, unknownConsum
 /** The tier, then its limits. It may name APIs that the gateway can't see. */
 export function tierRecords({ wireId, tier, apiWireIds, limits }: FeedTier): WireRecord[] {
   return [
-    { type: "tier", wireId, id: tier.id, scopes: tier.scopes, ...(apiWireIds === undefined ? {} : { apis: apiWireIds }) },
+    {
+      type: "tier",
+      wireId,
+      id: tier.id,
+      scopes: tier.scopes,
+      ...(apiWireIds === undefined ? {} : { apis: apiWireIds }),
+    },
     ...limits.map((limit) => limitRecord(limit, { ownerKind: "tier", owner: wireId })),
   ];
 }
 
 export function consumerRecord({ wireId, tierWireId, consumer }: FeedConsumer): ConsumerRecord {
-  return { type: "consumer", wireId, id: consumer.id, tier: tierWireId, suspended: consumer.suspended, claims: consumer.claims, ...(consumer.identities === undefined ? {} : { identities: consumer.identities }) };
+  return {
+    type: "consumer",
+    wireId,
+    id: consumer.id,
+    tier: tierWireId,
+    suspended: consumer.suspended,
+    claims: consumer.claims,
+    ...(consumer.identities === undefined ? {} : { identities: consumer.identities }),
+  };
 }
 
 export function keyRecord(key: FeedKey): KeyRecord {
-  const record: KeyRecord = { type: "key", id: key.id, digest: key.digest, consumer: key.consumerWireId, state: key.state };
+  const record: KeyRecord = {
+    type: "key",
+    id: key.id,
+    digest: key.digest,
+    consumer: key.consumerWireId,
+    state: key.state,
+  };
   if (key.notBeforeMs !== undefined) record.notBeforeMs = key.notBeforeMs;
   if (key.expiresAtMs !== undefined) record.expiresAtMs = key.expiresAtMs;
   if (key.tierWireId !== undefined) record.tier = key.tierWireId;
@@ -75,7 +103,8 @@ export function keyLimitRecords(key: FeedKey): LimitRecord[] {
 
 function limitRecord({ wireId, routeIndex, limit }: FeedLimit, owner: Owner): LimitRecord {
   const period = limit.period === undefined ? undefined : parsePeriod(limit.period);
-  if (limit.period !== undefined && period === undefined) throw new RangeError(`limit "${limit.name}": "${limit.period}" is no period`);
+  if (limit.period !== undefined && period === undefined)
+    throw new RangeError(`limit "${limit.name}": "${limit.period}" is no period`);
   return {
     type: "limit",
     wireId,

@@ -49,14 +49,23 @@ export class Gateways {
     const entry = this.#entries.get(key);
     if (entry !== undefined && entry.report.tokenId === grant.tokenId && nowMs < entry.report.heldUntilMs) return;
     let claim = this.#claims.get(key);
-    if (claim === undefined) this.#claims.set(key, (claim = this.#claim(grant, id, nowMs).finally(() => this.#claims.delete(key))));
+    if (claim === undefined)
+      this.#claims.set(key, (claim = this.#claim(grant, id, nowMs).finally(() => this.#claims.delete(key))));
     await claim;
   }
 
   /** An admitted gateway says how far it is. The first contact is written at once, later ones at most once a second. */
   contact({ environment, group, tokenId }: Grant, id: string, progress: GatewayProgress, nowMs: number): void {
     const key = keyOf({ environment, group }, id);
-    const report = { id, group, environment, tokenId, ...progress, lastContactMs: nowMs, heldUntilMs: nowMs + connectedMs };
+    const report = {
+      id,
+      group,
+      environment,
+      tokenId,
+      ...progress,
+      lastContactMs: nowMs,
+      heldUntilMs: nowMs + connectedMs,
+    };
     const entry = this.#entries.get(key) ?? { report, writtenMs: 0, dirty: true };
     this.#entries.set(key, entry);
     entry.report = report;
@@ -81,9 +90,17 @@ export class Gateways {
   }
 
   counts(environment: string, nowMs: number): GatewayCounts {
-    const connected = [...this.#entries.values()].map((entry) => entry.report).filter((report) => report.environment === environment && nowMs - report.lastContactMs < connectedMs);
+    const connected = [...this.#entries.values()]
+      .map((entry) => entry.report)
+      .filter((report) => report.environment === environment && nowMs - report.lastContactMs < connectedMs);
     const applied = connected.filter((report) => report.workers > 0).map((report) => report.applied);
-    return { connected: connected.length, leastApplied: applied.reduce<bigint | undefined>((least, version) => (least === undefined || version < least ? version : least), undefined) };
+    return {
+      connected: connected.length,
+      leastApplied: applied.reduce<bigint | undefined>(
+        (least, version) => (least === undefined || version < least ? version : least),
+        undefined,
+      ),
+    };
   }
 
   /** Writes all that is outstanding and waits for it. */
@@ -93,10 +110,25 @@ export class Gateways {
   }
 
   async #claim({ environment, group, tokenId }: Grant, id: string, nowMs: number): Promise<void> {
-    const outcome = await this.#source.claimGateway({ environment, group, id, tokenId, nowMs, heldUntilMs: nowMs + connectedMs, most: this.#perToken });
-    if (outcome === "held") throw new SyncProblem("gateway_held", `a gateway of another group has the id "${id}"; ids are free again ${connectedMs / 1000} s after their gateway's last call`);
+    const outcome = await this.#source.claimGateway({
+      environment,
+      group,
+      id,
+      tokenId,
+      nowMs,
+      heldUntilMs: nowMs + connectedMs,
+      most: this.#perToken,
+    });
+    if (outcome === "held")
+      throw new SyncProblem(
+        "gateway_held",
+        `a gateway of another group has the id "${id}"; ids are free again ${connectedMs / 1000} s after their gateway's last call`,
+      );
     if (outcome === "full") {
-      throw new SyncProblem("gateways_exhausted", `token "${tokenId}" has ${this.#perToken} gateways already; raise TOLLGATE_GATEWAYS_PER_TOKEN, or delete the token if some of them aren't yours (tollgate gateways)`);
+      throw new SyncProblem(
+        "gateways_exhausted",
+        `token "${tokenId}" has ${this.#perToken} gateways already; raise TOLLGATE_GATEWAYS_PER_TOKEN, or delete the token if some of them aren't yours (tollgate gateways)`,
+      );
     }
   }
 

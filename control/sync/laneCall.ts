@@ -12,11 +12,15 @@ export interface NumberedCall {
 }
 
 /** The one frame that a call consists of. Throws SyncProblem parameter_invalid. */
-export function readCall<T extends "leases" | "usage" | "tokens">(body: Uint8Array, type: T): Extract<DecodedFrame, { type: T }> {
+export function readCall<T extends "leases" | "usage" | "tokens">(
+  body: Uint8Array,
+  type: T,
+): Extract<DecodedFrame, { type: T }> {
   const decoded = decodeFrames(body);
   if (!decoded.ok) throw broken(`at byte ${decoded.error.offset}: ${decoded.error.detail}`);
   const [frame] = decoded.frames;
-  if (decoded.frames.length !== 1 || frame?.type !== type || !("lane" in frame)) throw broken(`it must be one frame of type ${type}`);
+  if (decoded.frames.length !== 1 || frame?.type !== type || !("lane" in frame))
+    throw broken(`it must be one frame of type ${type}`);
   if (frame.version === 0n || frame.lane === 0n) throw broken("lanes and their calls are numbered from 1");
   return frame as Extract<DecodedFrame, { type: T }>;
 }

@@ -20,6 +20,10 @@ export function leasesFrame({ epoch, seq, lane, ops }: LeasesCall): Buffer {
 }
 
 /** The answer to a call: one for each op, in order. */
-export function leasesAnswerFrame({ epoch, seq, lane }: NumberedCall, timeMs: number, answers: readonly LeaseAnswer[]): Buffer {
+export function leasesAnswerFrame(
+  { epoch, seq, lane }: NumberedCall,
+  timeMs: number,
+  answers: readonly LeaseAnswer[],
+): Buffer {
   return sealFrame(answersFrame(HEADER_BYTES, answers), { type: "leasesAnswer", epoch, version: seq, lane, timeMs });
 }

@@ -17,7 +17,8 @@ export function readCount(payload: Fields, max: number, entryBytes: number): num
   const count = payload.u32();
   payload.u32();
   if (count > max) throw new Refused(at, "payload", `${count} entries, at most ${max}`);
-  if (left !== COUNT_BYTES + count * entryBytes) throw new Refused(at, "payload", `${left} bytes, ${count} entries take ${COUNT_BYTES + count * entryBytes}`);
+  if (left !== COUNT_BYTES + count * entryBytes)
+    throw new Refused(at, "payload", `${left} bytes, ${count} entries take ${COUNT_BYTES + count * entryBytes}`);
   return count;
 }
 

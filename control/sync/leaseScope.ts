@@ -71,17 +71,25 @@ function countsThere(catalog: Catalog, limit: KnownLimit, places: Places, subjec
   if (subjectParts(limit.subject).includes("route")) {
     // Only requests at that API meet the counter, whoever sends them.
     const { api, digestStart } = routeSubject(subject);
-    return places.apis.has(api) && (owner.kind !== "key" || (owner.digest.startsWith(digestStart) && keyCallsAt(catalog, owner.digest, places)));
+    return (
+      places.apis.has(api) &&
+      (owner.kind !== "key" || (owner.digest.startsWith(digestStart) && keyCallsAt(catalog, owner.digest, places)))
+    );
   }
   const numbered = numberedSubject(subject);
   if (limit.subject === "api" || limit.subject === "consumer+api") {
     // Of a caller without a record, the API is mixed into what tells the caller apart.
-    if (numbered === undefined) return limit.subject === "consumer+api" && (places.keylessCallers || owner.kind === "api");
+    if (numbered === undefined)
+      return limit.subject === "consumer+api" && (places.keylessCallers || owner.kind === "api");
     if (!places.apis.has(numbered.api)) return false;
   }
   if (owner.kind === "api") return true;
-  if (owner.kind === "key") return (limit.subject !== "key" || subject === owner.digest) && keyCallsAt(catalog, owner.digest, places);
-  if (limit.subject === "key") return catalog.key(subject) === undefined ? places.keylessCallers : meets(catalog.key(subject)!.apiWireIds, places.apis);
+  if (owner.kind === "key")
+    return (limit.subject !== "key" || subject === owner.digest) && keyCallsAt(catalog, owner.digest, places);
+  if (limit.subject === "key")
+    return catalog.key(subject) === undefined
+      ? places.keylessCallers
+      : meets(catalog.key(subject)!.apiWireIds, places.apis);
   if (limit.subject !== "consumer" && limit.subject !== "consumer+api") return true;
   if (numbered === undefined) return places.keylessCallers;
   const consumer = catalog.consumer(numbered.consumer);

@@ -30,7 +30,13 @@ export class Leases {
   /** by environment, group, lane and number */
   readonly #deciding = new Map<string, Deciding>();
 
-  constructor(store: CounterStore, catalogs: Catalogs, metrics: SyncMetrics, refusals: Refusals, recalled: (recalls: Recall[]) => void) {
+  constructor(
+    store: CounterStore,
+    catalogs: Catalogs,
+    metrics: SyncMetrics,
+    refusals: Refusals,
+    recalled: (recalls: Recall[]) => void,
+  ) {
     this.#catalogs = catalogs;
     this.#metrics = metrics;
     this.#refusals = refusals;
@@ -42,11 +48,19 @@ export class Leases {
   async answer(body: Buffer, gateway: string, grant: Grant, feed: EnvironmentFeed): Promise<Buffer> {
     const startedMs = performance.now();
     const call = readLeasesCall(body);
-    if (!(await feed.isCurrent(grant.view, call.epoch))) throw new SyncProblem("epoch_changed", "wire ids of that epoch mean nothing any more: load the snapshot and begin a new lane");
+    if (!(await feed.isCurrent(grant.view, call.epoch)))
+      throw new SyncProblem(
+        "epoch_changed",
+        "wire ids of that epoch mean nothing any more: load the snapshot and begin a new lane",
+      );
     const catalog = this.#catalogs.of(grant.environment);
     await catalog.reach(feed.state?.version ?? 0n);
     const decided = await this.#decide(call, body, gateway, grant);
-    if (decided.kind === "outdated") throw new SyncProblem("call_outdated", `lane ${call.lane.toString(16)} has had a later call than ${call.seq} answered`);
+    if (decided.kind === "outdated")
+      throw new SyncProblem(
+        "call_outdated",
+        `lane ${call.lane.toString(16)} has had a later call than ${call.seq} answered`,
+      );
     for (const { verdict } of decided.answers) this.#metrics.leases.inc({ verdict: verdictNames[verdict]! });
     const granted = decided.answers.reduce((sum, answer) => sum + answer.granted, 0);
     if (granted > 0) this.#metrics.granted.inc({ environment: grant.environment, group: grant.group }, granted);
@@ -79,7 +93,9 @@ export class Leases {
 }
 
 function rethrow(error: unknown): never {
-  throw error instanceof CountersUnavailable ? new SyncProblem("not_ready", "the counter store doesn't answer; send the call again as it was", { cause: error }) : error;
+  throw error instanceof CountersUnavailable
+    ? new SyncProblem("not_ready", "the counter store doesn't answer; send the call again as it was", { cause: error })
+    : error;
 }
 
 /** The part of a store that decides, with a look at the clock around it. */

@@ -12,7 +12,12 @@ const version = Type.String({ pattern: "^[0-9]{1,15}$" });
 const workers = Type.Integer({ minimum: 0, maximum: 65_535, default: 0 });
 
 const identity = { environment, gateway, epoch, version };
-export const watchQuery = Type.Object({ ...identity, waitMs: Type.Integer({ minimum: 0, maximum: maxWaitMs, default: 25_000 }), applied: Type.Optional(version), workers });
+export const watchQuery = Type.Object({
+  ...identity,
+  waitMs: Type.Integer({ minimum: 0, maximum: maxWaitMs, default: 25_000 }),
+  applied: Type.Optional(version),
+  workers,
+});
 export const pageQuery = Type.Object(identity);
 export const pageParams = Type.Object({ index: Type.Integer({ minimum: 0, maximum: 0xffffffff }) });
 export const reportQuery = Type.Object({ ...identity, applied: version, workers });

@@ -70,8 +70,13 @@ export class Polls {
   /** Answers as soon as there is something newer. Throws SyncProblem when too many wait already. */
   park(request: PollRequest): Poll {
     const ofToken = this.#byToken.get(request.tokenDigest) ?? 0;
-    if (this.#waiting.size >= this.#bounds.overall) throw new SyncProblem("polls_exhausted", `${this.#bounds.overall} calls wait already; run more replicas`);
-    if (ofToken >= this.#bounds.perToken) throw new SyncProblem("polls_exhausted", `${this.#bounds.perToken} calls of this token wait already; give groups of gateways tokens of their own`);
+    if (this.#waiting.size >= this.#bounds.overall)
+      throw new SyncProblem("polls_exhausted", `${this.#bounds.overall} calls wait already; run more replicas`);
+    if (ofToken >= this.#bounds.perToken)
+      throw new SyncProblem(
+        "polls_exhausted",
+        `${this.#bounds.perToken} calls of this token wait already; give groups of gateways tokens of their own`,
+      );
     let poll!: Waiting;
     const answer = new Promise<PollAnswer | undefined>((resolve, reject) => {
       poll = { ...request, resolve, reject, looking: false, lookAgain: false, wokenMs: performance.now() };
@@ -119,7 +124,8 @@ export class Polls {
   granted(tokenDigest: string, grant: Grant | undefined): void {
     for (const poll of this.#waiting) {
       if (poll.tokenDigest !== tokenDigest) continue;
-      if (grant === undefined || grant.environment !== poll.grant.environment) this.#fail(poll, new SyncProblem("token_unknown", "the token is no longer valid"));
+      if (grant === undefined || grant.environment !== poll.grant.environment)
+        this.#fail(poll, new SyncProblem("token_unknown", "the token is no longer valid"));
       else if (grant.view.key !== poll.grant.view.key) {
         poll.grant = grant;
         void this.#look(poll);

@@ -49,7 +49,8 @@ export function decodeFrames(bytes: Uint8Array): Decoded {
     }
     return { ok: true, frames };
   } catch (error) {
-    if (error instanceof Refused) return { ok: false, frames, error: { offset: error.offset, reason: error.reason, detail: error.message } };
+    if (error instanceof Refused)
+      return { ok: false, frames, error: { offset: error.offset, reason: error.reason, detail: error.message } };
     throw error;
   }
 }
@@ -65,13 +66,15 @@ function decodeFrame(bytes: Uint8Array, start: number): DecodedFrame {
   const flags = head.u8();
   const payloadBytes = head.u32();
   const frameBytes = HEADER_BYTES + payloadBytes;
-  if (frameBytes > MAX_FRAME_BYTES) throw new Refused(start + 8, "frame_bytes", `a frame of ${frameBytes} bytes, at most ${MAX_FRAME_BYTES}`);
+  if (frameBytes > MAX_FRAME_BYTES)
+    throw new Refused(start + 8, "frame_bytes", `a frame of ${frameBytes} bytes, at most ${MAX_FRAME_BYTES}`);
   if (frameBytes > left) throw new Refused(start + 8, "truncated", `a frame of ${frameBytes} bytes, ${left} are left`);
   const payloadStart = start + HEADER_BYTES;
   const end = start + frameBytes;
   const expected = head.u32();
   const actual = checksum(bytes.subarray(start, payloadStart), bytes.subarray(payloadStart, end));
-  if (actual !== expected) throw new Refused(start + 12, "checksum", `checksum ${hex32(expected)}, the bytes give ${hex32(actual)}`);
+  if (actual !== expected)
+    throw new Refused(start + 12, "checksum", `checksum ${hex32(expected)}, the bytes give ${hex32(actual)}`);
   const epoch = head.bigU64();
   const version = head.bigU64();
   const base = head.bigU64();
@@ -83,7 +86,13 @@ function decodeFrame(bytes: Uint8Array, start: number): DecodedFrame {
     case "manifest":
       return { ...stamp, type, current: base, counts: readManifest(payload, payloadBytes) };
     case "page":
-      return { ...stamp, type, index: Number(base & 0xffffffffn), pageCount: Number(base >> 32n), records: readRecords(payload, false) };
+      return {
+        ...stamp,
+        type,
+        index: Number(base & 0xffffffffn),
+        pageCount: Number(base >> 32n),
+        records: readRecords(payload, false),
+      };
     case "delta":
       return { ...stamp, type, base, more: (flags & FLAG_MORE) !== 0, records: readRecords(payload, true) };
     case "heartbeat":
@@ -108,8 +117,16 @@ function decodeFrame(bytes: Uint8Array, start: number): DecodedFrame {
 }
 
 function readManifest(fields: Fields, payloadBytes: number): ManifestCounts {
-  if (payloadBytes < MANIFEST_BYTES) throw new Refused(fields.pos, "payload", `${payloadBytes} bytes, a manifest has ${MANIFEST_BYTES}`);
-  const [pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount] = [fields.u32(), fields.u32(), fields.u32(), fields.u32(), fields.u32(), fields.u32()];
+  if (payloadBytes < MANIFEST_BYTES)
+    throw new Refused(fields.pos, "payload", `${payloadBytes} bytes, a manifest has ${MANIFEST_BYTES}`);
+  const [pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount] = [
+    fields.u32(),
+    fields.u32(),
+    fields.u32(),
+    fields.u32(),
+    fields.u32(),
+    fields.u32(),
+  ];
   return { pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount, totalBytes: fields.u64() };
 }
 
@@ -119,12 +136,14 @@ function readRecords(payload: Fields, deletesAllowed: boolean): WireRecord[] {
     const at = payload.pos;
     const code = payload.bytes[payload.pos++]!;
     const bodyBytes = readVarint(payload, at);
-    if (bodyBytes > payload.left) throw new Refused(at, "record_bounds", `a record of ${bodyBytes} bytes, ${payload.left} are left`);
+    if (bodyBytes > payload.left)
+      throw new Refused(at, "record_bounds", `a record of ${bodyBytes} bytes, ${payload.left} are left`);
     const body = new Fields(payload.bytes, payload.pos, payload.pos + bodyBytes);
     payload.pos += bodyBytes;
     const record = readBody(code, body);
     if (record === undefined) throw new Refused(at, "record_type", `record type ${code}, of a newer format`);
-    if ((record.type === "delete" || record.type === "counter") && !deletesAllowed) throw new Refused(at, "value", `a ${record.type.toUpperCase()} in a snapshot`);
+    if ((record.type === "delete" || record.type === "counter") && !deletesAllowed)
+      throw new Refused(at, "value", `a ${record.type.toUpperCase()} in a snapshot`);
     records.push(record);
   }
   return records;

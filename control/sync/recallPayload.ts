@@ -12,7 +12,11 @@ const ENTRY_BYTES = 28;
 export const maxRecalls = 4096;
 
 export function readRecalls(payload: Fields): RecalledCounter[] {
-  return Array.from({ length: readCount(payload, maxRecalls, ENTRY_BYTES) }, () => ({ wireId: payload.u32(), subject: payload.hex(16), windowStartMs: payload.u64() }));
+  return Array.from({ length: readCount(payload, maxRecalls, ENTRY_BYTES) }, () => ({
+    wireId: payload.u32(),
+    subject: payload.hex(16),
+    windowStartMs: payload.u64(),
+  }));
 }
 
 /** A frame's bytes with the counters in their place and room for the header. */

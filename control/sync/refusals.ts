@@ -31,7 +31,12 @@ export class Refusals {
   }
 
   /** `counts`: entries by reason. */
-  note(call: RefusedCall, { environment, group, tokenId }: Grant, gateway: string, counts: Readonly<Record<string, number>>): void {
+  note(
+    call: RefusedCall,
+    { environment, group, tokenId }: Grant,
+    gateway: string,
+    counts: Readonly<Record<string, number>>,
+  ): void {
     for (const [reason, count] of Object.entries(counts)) {
       if (count === 0) continue;
       this.#metrics.refused.inc({ environment, group, call, reason }, count);
@@ -40,7 +45,10 @@ export class Refusals {
       if (nowMs - (this.#saidMs.get(name) ?? -Infinity) < saidEveryMs) continue;
       if (this.#saidMs.size >= saidMost) this.#saidMs.clear();
       this.#saidMs.set(name, nowMs);
-      this.#log.warn({ environment, group, token: tokenId, gateway, call, reason, count }, `refused what a gateway sent: ${meanings[reason] ?? reason}`);
+      this.#log.warn(
+        { environment, group, token: tokenId, gateway, call, reason, count },
+        `refused what a gateway sent: ${meanings[reason] ?? reason}`,
+      );
     }
   }
 }

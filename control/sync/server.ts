@@ -1,7 +1,13 @@
 /** The sync port: gateways watch, fetch pages and report; their lanes lease allowance and tell usage (docs/internals/protocol.md). */
 import type { Server as HttpsServer } from "node:https";
 import { Readable } from "node:stream";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from "fastify";
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from "fastify";
 import type { Registry } from "prom-client";
 import type { Recall } from "../counters/model.ts";
 import type { CounterStore } from "../counters/store.ts";
@@ -15,7 +21,21 @@ import { gatewayName } from "../store/gatewayName.ts";
 import { Gateways } from "./gateways.ts";
 import { Leases } from "./leases.ts";
 import { syncMetrics, type SyncMetrics } from "./metrics.ts";
-import { epochOf, exchangeQuery, type ExchangeQuery, jwksParams, type JwksParams, pageParams, type PageParams, pageQuery, type PageQuery, reportQuery, type ReportQuery, watchQuery, type WatchQuery } from "./parameters.ts";
+import {
+  epochOf,
+  exchangeQuery,
+  type ExchangeQuery,
+  jwksParams,
+  type JwksParams,
+  pageParams,
+  type PageParams,
+  pageQuery,
+  type PageQuery,
+  reportQuery,
+  type ReportQuery,
+  watchQuery,
+  type WatchQuery,
+} from "./parameters.ts";
 import { type PollBounds, Polls } from "./polls.ts";
 import { SyncProblem } from "./problems.ts";
 import { RecallPost } from "./recallPost.ts";
@@ -102,14 +122,23 @@ class Server implements SyncServer {
     this.#options = options;
     this.#log = options.logger;
     this.#tokens = new Tokens(options.source);
-    this.#gateways = new Gateways(options.source, options.gatewaysPerToken ?? defaultGatewaysPerToken, (error) => this.#log.warn({ err: error }, "a gateway's report could not be stored; it is tried again"));
+    this.#gateways = new Gateways(options.source, options.gatewaysPerToken ?? defaultGatewaysPerToken, (error) =>
+      this.#log.warn({ err: error }, "a gateway's report could not be stored; it is tried again"),
+    );
     this.#polls = new Polls(options.polls ?? { overall: 10_000, perToken: 5000 });
-    this.#metrics = syncMetrics(options.registry, { parked: () => this.#polls.size, environments: () => this.#readings() });
-    this.#recallPost = new RecallPost(options.counters, (error) => this.#log.warn({ err: error }, "other replicas could not be told of recalls; gateways ask again"));
+    this.#metrics = syncMetrics(options.registry, {
+      parked: () => this.#polls.size,
+      environments: () => this.#readings(),
+    });
+    this.#recallPost = new RecallPost(options.counters, (error) =>
+      this.#log.warn({ err: error }, "other replicas could not be told of recalls; gateways ask again"),
+    );
     this.#refusals = new Refusals(this.#metrics, this.#log);
     this.#catalogs = new Catalogs(options.source);
     this.#leases = new Leases(options.counters, this.#catalogs, this.#metrics, this.#refusals, (recalls) => {
-      this.#recallPost.send(recalls.filter(({ environment, gateway }) => !this.#polls.has(gatewayKey(environment, gateway))));
+      this.#recallPost.send(
+        recalls.filter(({ environment, gateway }) => !this.#polls.has(gatewayKey(environment, gateway))),
+      );
       this.#recall(recalls);
     });
     this.#usage = new UsageCalls(options.usage, this.#catalogs, this.#metrics, this.#refusals);
@@ -165,7 +194,10 @@ class Server implements SyncServer {
       https: tls === undefined ? null : { cert: tls.cert, key: tls.key },
       ajv: { customOptions: { coerceTypes: true, useDefaults: true, removeAdditional: false } },
     }) as unknown as FastifyInstance;
-    if (tls?.files !== undefined) this.#unfollowTls = followTls(tls.files, app.server as HttpsServer, (error) => this.#log.error({ err: error }, "the renewed certificate can't be used; the old one stays"));
+    if (tls?.files !== undefined)
+      this.#unfollowTls = followTls(tls.files, app.server as HttpsServer, (error) =>
+        this.#log.error({ err: error }, "the renewed certificate can't be used; the old one stays"),
+      );
     app.addHook("onRequest", async (_request, reply) => {
       this.#underWay++;
       // unlike onResponse, this comes for aborted calls as well
@@ -176,24 +208,45 @@ class Server implements SyncServer {
       throw new SyncProblem("not_ready", "control is stopping; call again");
     });
     app.setNotFoundHandler(() => {
-      throw new SyncProblem("not_found", "the calls are /sync/v1/watch, /sync/v1/pages/{index}, /sync/v1/report, /sync/v1/leases, /sync/v1/usage, /sync/v1/tokens and /.well-known/tollgate/{environment}/jwks.json");
+      throw new SyncProblem(
+        "not_found",
+        "the calls are /sync/v1/watch, /sync/v1/pages/{index}, /sync/v1/report, /sync/v1/leases, /sync/v1/usage, /sync/v1/tokens and /.well-known/tollgate/{environment}/jwks.json",
+      );
     });
     app.setErrorHandler((error, _request, reply) => this.#refuse(error, reply));
-    app.get<{ Querystring: WatchQuery }>("/sync/v1/watch", { schema: { querystring: watchQuery }, attachValidation: true }, (request, reply) => this.#watch(request, reply));
-    app.get<{ Querystring: PageQuery; Params: PageParams }>("/sync/v1/pages/:index", { schema: { querystring: pageQuery, params: pageParams }, attachValidation: true }, (request, reply) => this.#page(request, reply));
-    app.get<{ Querystring: ReportQuery }>("/sync/v1/report", { schema: { querystring: reportQuery }, attachValidation: true }, async (request, reply) => {
-      const { grant } = await this.#authorize(request);
-      await this.#contact(grant, request.query, request.query.applied);
-      this.#metrics.answers.inc({ kind: "report" });
-      return reply.code(204).send();
-    });
-    app.addContentTypeParser(CONTENT_TYPE, { parseAs: "buffer", bodyLimit: MAX_FRAME_BYTES }, (_request, body, done) => done(null, body));
+    app.get<{ Querystring: WatchQuery }>(
+      "/sync/v1/watch",
+      { schema: { querystring: watchQuery }, attachValidation: true },
+      (request, reply) => this.#watch(request, reply),
+    );
+    app.get<{ Querystring: PageQuery; Params: PageParams }>(
+      "/sync/v1/pages/:index",
+      { schema: { querystring: pageQuery, params: pageParams }, attachValidation: true },
+      (request, reply) => this.#page(request, reply),
+    );
+    app.get<{ Querystring: ReportQuery }>(
+      "/sync/v1/report",
+      { schema: { querystring: reportQuery }, attachValidation: true },
+      async (request, reply) => {
+        const { grant } = await this.#authorize(request);
+        await this.#contact(grant, request.query, request.query.applied);
+        this.#metrics.answers.inc({ kind: "report" });
+        return reply.code(204).send();
+      },
+    );
+    app.addContentTypeParser(CONTENT_TYPE, { parseAs: "buffer", bodyLimit: MAX_FRAME_BYTES }, (_request, body, done) =>
+      done(null, body),
+    );
     this.#exchange(app, "leases", this.#leases);
     this.#exchange(app, "usage", this.#usage);
     const { issuer } = this.#options;
     if (issuer !== undefined) {
       this.#exchange(app, "tokens", new TokenCalls(issuer, this.#catalogs, this.#metrics, this.#refusals));
-      app.get<{ Params: JwksParams }>("/.well-known/tollgate/:environment/jwks.json", { schema: { params: jwksParams } }, (request, reply) => this.#jwks(issuer, request.params.environment, reply));
+      app.get<{ Params: JwksParams }>(
+        "/.well-known/tollgate/:environment/jwks.json",
+        { schema: { params: jwksParams } },
+        (request, reply) => this.#jwks(issuer, request.params.environment, reply),
+      );
     }
     return app;
   }
@@ -202,15 +255,24 @@ class Server implements SyncServer {
   #exchange(app: FastifyInstance, kind: string, answerer: Pick<Leases | UsageCalls | TokenCalls, "answer">): void {
     // Who may not call is refused before a body is taken in.
     const onRequest = async (request: FastifyRequest): Promise<void> => void (await this.#authorize(request));
-    app.post<{ Querystring: ExchangeQuery; Body: unknown }>(`/sync/v1/${kind}`, { onRequest, schema: { querystring: exchangeQuery }, attachValidation: true }, async (request, reply) => {
-      const { grant } = await this.#authorize(request);
-      const { body } = request;
-      if (!Buffer.isBuffer(body)) throw new SyncProblem("parameter_invalid", `send one frame as ${CONTENT_TYPE}`);
-      const frame = await answerer.answer(body, request.query.gateway, grant, await this.#followed(grant.environment));
-      this.#count(kind, frame.length);
-      if (this.#stopping) reply.header("connection", "close");
-      return reply.type(CONTENT_TYPE).send(frame);
-    });
+    app.post<{ Querystring: ExchangeQuery; Body: unknown }>(
+      `/sync/v1/${kind}`,
+      { onRequest, schema: { querystring: exchangeQuery }, attachValidation: true },
+      async (request, reply) => {
+        const { grant } = await this.#authorize(request);
+        const { body } = request;
+        if (!Buffer.isBuffer(body)) throw new SyncProblem("parameter_invalid", `send one frame as ${CONTENT_TYPE}`);
+        const frame = await answerer.answer(
+          body,
+          request.query.gateway,
+          grant,
+          await this.#followed(grant.environment),
+        );
+        this.#count(kind, frame.length);
+        if (this.#stopping) reply.header("connection", "close");
+        return reply.type(CONTENT_TYPE).send(frame);
+      },
+    );
   }
 
   /** What is public of the signing keys: services verify internal tokens by it, without a gateway token. */
@@ -250,24 +312,44 @@ class Server implements SyncServer {
     const recalled = this.#missedRecalls(feed, grant, query.gateway);
     if (recalled !== undefined) return this.#send(reply, recalled);
     if (query.waitMs === 0 || this.#stopping) return this.#send(reply, feed.heartbeat(grant.view));
-    const poll = this.#polls.park({ feed, tokenDigest, gateway: gatewayName(grant.group, query.gateway), grant, epoch, version, deadlineMs: Date.now() + query.waitMs });
+    const poll = this.#polls.park({
+      feed,
+      tokenDigest,
+      gateway: gatewayName(grant.group, query.gateway),
+      grant,
+      epoch,
+      version,
+      deadlineMs: Date.now() + query.waitMs,
+    });
     reply.raw.once("close", () => poll.drop());
     const answer = await poll.answer;
     if (answer === undefined) {
-      if (!this.#polls.has(gatewayKey(grant.environment, gatewayName(grant.group, query.gateway)))) this.#gateways.release(grant, query.gateway, Date.now());
+      if (!this.#polls.has(gatewayKey(grant.environment, gatewayName(grant.group, query.gateway))))
+        this.#gateways.release(grant, query.gateway, Date.now());
       return reply.hijack();
     }
     if (answer.wokenMs !== undefined) this.#metrics.wakeSeconds.observe((performance.now() - answer.wokenMs) / 1000);
     return this.#send(reply, answer);
   }
 
-  async #page(request: FastifyRequest<{ Querystring: PageQuery; Params: PageParams }>, reply: FastifyReply): Promise<FastifyReply> {
+  async #page(
+    request: FastifyRequest<{ Querystring: PageQuery; Params: PageParams }>,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
     const { grant } = await this.#authorize(request);
     const feed = await this.#feed(grant.environment);
-    const [header, payload] = feed.page(grant.view, epochOf(request.query.epoch), BigInt(request.query.version), request.params.index);
+    const [header, payload] = feed.page(
+      grant.view,
+      epochOf(request.query.epoch),
+      BigInt(request.query.version),
+      request.params.index,
+    );
     const bytes = header.length + payload.length;
     this.#count("page", bytes);
-    return reply.type(CONTENT_TYPE).header("content-length", bytes).send(Readable.from([header, payload]));
+    return reply
+      .type(CONTENT_TYPE)
+      .header("content-length", bytes)
+      .send(Readable.from([header, payload]));
   }
 
   #send(reply: FastifyReply, answer: Answer): FastifyReply {
@@ -284,19 +366,27 @@ class Server implements SyncServer {
   /** First who calls, then for which environment, then whether the parameters are right. */
   async #authorize(request: FastifyRequest): Promise<{ grant: Grant; tokenDigest: string }> {
     const tokenDigest = Tokens.digestOf(request.headers.authorization);
-    if (tokenDigest === undefined) throw new SyncProblem("token_unknown", "send `authorization: Bearer <gateway token>`");
+    if (tokenDigest === undefined)
+      throw new SyncProblem("token_unknown", "send `authorization: Bearer <gateway token>`");
     const grant = await this.#tokens.grant(tokenDigest);
     if (grant === undefined) throw new SyncProblem("token_unknown", "the token is unknown, has expired or was deleted");
     const { environment } = request.query as { environment?: string };
-    if (environment !== undefined && environment !== grant.environment) throw new SyncProblem("token_of_other_environment", `the token is of another environment than "${environment}"`);
-    if (request.validationError !== undefined) throw new SyncProblem("parameter_invalid", request.validationError.message);
+    if (environment !== undefined && environment !== grant.environment)
+      throw new SyncProblem("token_of_other_environment", `the token is of another environment than "${environment}"`);
+    if (request.validationError !== undefined)
+      throw new SyncProblem("parameter_invalid", request.validationError.message);
     return { grant, tokenDigest };
   }
 
   async #contact(grant: Grant, query: ReportQuery | WatchQuery, applied: string): Promise<void> {
     const nowMs = Date.now();
     await this.#gateways.admit(grant, query.gateway, nowMs);
-    this.#gateways.contact(grant, query.gateway, { version: BigInt(query.version), applied: BigInt(applied), workers: query.workers }, nowMs);
+    this.#gateways.contact(
+      grant,
+      query.gateway,
+      { version: BigInt(query.version), applied: BigInt(applied), workers: query.workers },
+      nowMs,
+    );
   }
 
   /** The environment's feed, started. */
@@ -321,7 +411,8 @@ class Server implements SyncServer {
 
   #entry(environment: string): FeedEntry {
     let entry = this.#feeds.get(environment);
-    if (entry === undefined) this.#feeds.set(environment, (entry = { feed: this.#makeFeed(environment), starting: undefined }));
+    if (entry === undefined)
+      this.#feeds.set(environment, (entry = { feed: this.#makeFeed(environment), starting: undefined }));
     return entry;
   }
 
@@ -333,7 +424,10 @@ class Server implements SyncServer {
         moved: () => this.#polls.moved(feed),
         built: (base, tookMs) => {
           this.#metrics.baseSeconds.observe({ environment }, tookMs / 1000);
-          this.#log.info({ environment, version: base.version.toString(), bytes: base.sharedBytes, tookMs: Math.round(tookMs) }, "snapshot encoded");
+          this.#log.info(
+            { environment, version: base.version.toString(), bytes: base.sharedBytes, tookMs: Math.round(tookMs) },
+            "snapshot encoded",
+          );
         },
         encoded: (_delta, tookMs) => this.#metrics.deltaSeconds.observe({ environment }, tookMs / 1000),
       },
@@ -379,7 +473,10 @@ class Server implements SyncServer {
     this.#metrics.problems.inc({ code: problem.code });
     if (problem.status === 503) reply.header("retry-after", "1");
     if (problem.status === 401) reply.header("www-authenticate", "Bearer");
-    return reply.code(problem.status).type("application/problem+json").send(Buffer.from(maskSecrets(JSON.stringify(problem.body()))));
+    return reply
+      .code(problem.status)
+      .type("application/problem+json")
+      .send(Buffer.from(maskSecrets(JSON.stringify(problem.body()))));
   }
 
   #readings() {
@@ -403,8 +500,11 @@ function problemOf(error: unknown): SyncProblem {
   if (error instanceof SyncProblem) return error;
   const { statusCode, message } = error as { statusCode?: number; message?: string };
   // Fastify's own refusals, such as a URL that can't be decoded
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new SyncProblem("parameter_invalid", message ?? "the request is not valid", { cause: error });
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new SyncProblem("parameter_invalid", message ?? "the request is not valid", { cause: error });
   // what the codec and the code itself throw; all else comes from the store
   const own = error instanceof RangeError || error instanceof TypeError;
-  return own ? new SyncProblem("internal", "control could not answer; its log says why", { cause: error }) : new SyncProblem("not_ready", "the store doesn't answer; try again soon", { cause: error });
+  return own
+    ? new SyncProblem("internal", "control could not answer; its log says why", { cause: error })
+    : new SyncProblem("not_ready", "the store doesn't answer; try again soon", { cause: error });
 }

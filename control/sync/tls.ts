@@ -18,7 +18,12 @@ export interface Tls {
 const everyMs = 30_000;
 
 /** Uses renewed files for new connections; a pair that doesn't fit is told to `failed`, and the old one stays. Gives the function that ends it. */
-export function followTls(files: TlsFiles, server: Server, failed: (error: unknown) => void, lookEveryMs: number = everyMs): () => void {
+export function followTls(
+  files: TlsFiles,
+  server: Server,
+  failed: (error: unknown) => void,
+  lookEveryMs: number = everyMs,
+): () => void {
   const renew = (): void => {
     try {
       server.setSecureContext({ cert: readFileSync(files.certFile), key: readFileSync(files.keyFile) });

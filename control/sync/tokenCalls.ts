@@ -27,16 +27,32 @@ export class TokenCalls {
   /** The answer's frame. Throws SyncProblem, and what the store throws: the call is to be sent again then. */
   async answer(body: Buffer, gateway: string, grant: Grant, feed: EnvironmentFeed): Promise<Buffer> {
     const call = readTokensCall(body);
-    if (!(await feed.isCurrent(grant.view, call.epoch))) throw new SyncProblem("epoch_changed", "wire ids of that epoch mean nothing any more: load the snapshot and ask again");
+    if (!(await feed.isCurrent(grant.view, call.epoch)))
+      throw new SyncProblem(
+        "epoch_changed",
+        "wire ids of that epoch mean nothing any more: load the snapshot and ask again",
+      );
     const asks = call.asks.map(askOf);
-    const issued = await this.#issuer.issue(grant.environment, asks.filter((ask) => ask !== undefined), await this.#allowed(gateway, grant, feed));
+    const issued = await this.#issuer.issue(
+      grant.environment,
+      asks.filter((ask) => ask !== undefined),
+      await this.#allowed(gateway, grant, feed),
+    );
     const answers = asks.map((ask): TokenAnswer => (ask === undefined ? { verdict: "unknown" } : issued.shift()!));
     for (const { verdict } of answers) this.#metrics.tokens.inc({ verdict });
-    return tokensAnswerFrame(call, Date.now(), answers.map((answer, index) => answerOf(call.asks[index]!.id, answer)));
+    return tokensAnswerFrame(
+      call,
+      Date.now(),
+      answers.map((answer, index) => answerOf(call.asks[index]!.id, answer)),
+    );
   }
 
   /** Whether a caller's token is given out under this grant. */
-  async #allowed(gateway: string, grant: Grant, feed: EnvironmentFeed): Promise<(ask: TokenAsk, caller: Caller) => boolean> {
+  async #allowed(
+    gateway: string,
+    grant: Grant,
+    feed: EnvironmentFeed,
+  ): Promise<(ask: TokenAsk, caller: Caller) => boolean> {
     if (grant.view.seesAll) return () => true;
     const catalog = this.#catalogs.of(grant.environment);
     await catalog.reach(feed.state?.version ?? 0n);

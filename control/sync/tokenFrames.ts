@@ -19,6 +19,16 @@ export function tokensFrame({ epoch, seq, lane, asks }: TokensCall): Buffer {
 }
 
 /** The answer to a call: one for each ask, in order. `timeMs`: control's clock, by which the answers' times are meant. */
-export function tokensAnswerFrame({ epoch, seq, lane }: NumberedCall, timeMs: number, answers: readonly WireTokenAnswer[]): Buffer {
-  return sealFrame(tokenAnswersFrame(HEADER_BYTES, answers), { type: "tokensAnswer", epoch, version: seq, lane, timeMs });
+export function tokensAnswerFrame(
+  { epoch, seq, lane }: NumberedCall,
+  timeMs: number,
+  answers: readonly WireTokenAnswer[],
+): Buffer {
+  return sealFrame(tokenAnswersFrame(HEADER_BYTES, answers), {
+    type: "tokensAnswer",
+    epoch,
+    version: seq,
+    lane,
+    timeMs,
+  });
 }

@@ -56,30 +56,36 @@ export function readTokenAnswers(payload: Fields): WireTokenAnswer[] {
 
 /** A frame's bytes with the asks in their place and room for the header. */
 export function tokenAsksFrame(headerBytes: number, asks: readonly WireTokenAsk[]): Buffer {
-  return entriesFrame(headerBytes, asks.map(({ id, kind, consumer, tier, scopes }) => {
-    const head = Buffer.alloc(ASK_BYTES);
-    const text = Buffer.from(scopes?.join(" ") ?? "");
-    head.write(id, 0, "hex");
-    head.writeUInt32LE(consumer, 16);
-    head.writeUInt32LE(tier, 20);
-    head.writeUInt8(callerKinds.indexOf(kind!), 24);
-    head.writeUInt8(scopes === undefined ? 0 : SCOPES_FOLLOW, 25);
-    head.writeUInt16LE(text.length, 26);
-    return Buffer.concat([head, text]);
-  }));
+  return entriesFrame(
+    headerBytes,
+    asks.map(({ id, kind, consumer, tier, scopes }) => {
+      const head = Buffer.alloc(ASK_BYTES);
+      const text = Buffer.from(scopes?.join(" ") ?? "");
+      head.write(id, 0, "hex");
+      head.writeUInt32LE(consumer, 16);
+      head.writeUInt32LE(tier, 20);
+      head.writeUInt8(callerKinds.indexOf(kind!), 24);
+      head.writeUInt8(scopes === undefined ? 0 : SCOPES_FOLLOW, 25);
+      head.writeUInt16LE(text.length, 26);
+      return Buffer.concat([head, text]);
+    }),
+  );
 }
 
 /** A frame's bytes with the answers in their place and room for the header. */
 export function tokenAnswersFrame(headerBytes: number, answers: readonly WireTokenAnswer[]): Buffer {
-  return entriesFrame(headerBytes, answers.map(({ id, verdict, refreshAtMs, expiresAtMs, token }) => {
-    const head = Buffer.alloc(ANSWER_BYTES);
-    head.write(id, 0, "hex");
-    writeAmount(head, 16, refreshAtMs);
-    writeAmount(head, 24, expiresAtMs);
-    head.writeUInt8(tokenVerdicts.indexOf(verdict), 32);
-    head.writeUInt16LE(token.length, 34);
-    return Buffer.concat([head, Buffer.from(token, "latin1")]);
-  }));
+  return entriesFrame(
+    headerBytes,
+    answers.map(({ id, verdict, refreshAtMs, expiresAtMs, token }) => {
+      const head = Buffer.alloc(ANSWER_BYTES);
+      head.write(id, 0, "hex");
+      writeAmount(head, 16, refreshAtMs);
+      writeAmount(head, 24, expiresAtMs);
+      head.writeUInt8(tokenVerdicts.indexOf(verdict), 32);
+      head.writeUInt16LE(token.length, 34);
+      return Buffer.concat([head, Buffer.from(token, "latin1")]);
+    }),
+  );
 }
 
 function entriesFrame(headerBytes: number, entries: readonly Buffer[]): Buffer {

@@ -41,7 +41,9 @@ export class Tokens {
   /** As `grant`, but asks the store now. */
   ask(digest: string): Promise<Grant | undefined> {
     const askedMs = this.#now();
-    const grant = this.#source.gatewayToken(digest, askedMs).then((found) => (found === undefined ? undefined : { ...found, view: new View(found.apis) }));
+    const grant = this.#source
+      .gatewayToken(digest, askedMs)
+      .then((found) => (found === undefined ? undefined : { ...found, view: new View(found.apis) }));
     if (this.#entries.size >= rememberedMax) this.#entries.clear();
     const entry = { askedMs, grant };
     this.#entries.set(digest, entry);

@@ -35,11 +35,22 @@ export class UsageCalls {
     const current = await feed.isCurrent(view, call.epoch);
     const catalog = this.#catalogs.of(environment);
     await catalog.reach(feed.state?.version ?? 0n);
-    const { taken, refused, cost } = this.#scope.entries(catalog, current, view, gatewayKey(environment, gatewayName(group, gateway)), call.entries);
+    const { taken, refused, cost } = this.#scope.entries(
+      catalog,
+      current,
+      view,
+      gatewayKey(environment, gatewayName(group, gateway)),
+      call.entries,
+    );
     this.#refusals.note("usage", grant, gateway, { ...refused });
     if (taken.length === 0 && call.entries.length > 0) {
-      const of = Object.entries(refused).flatMap(([reason, count]) => (count === 0 ? [] : [`${count} for its ${reason}`]));
-      throw new SyncProblem("usage_refused", `no entry of the batch can be taken (${of.join(", ")}): docs/internals/protocol.md says which are`);
+      const of = Object.entries(refused).flatMap(([reason, count]) =>
+        count === 0 ? [] : [`${count} for its ${reason}`],
+      );
+      throw new SyncProblem(
+        "usage_refused",
+        `no entry of the batch can be taken (${of.join(", ")}): docs/internals/protocol.md says which are`,
+      );
     }
     const outcome = await this.#sink.record(environment, gateway, call.lane, call.seq, taken);
     this.#metrics.usageBatches.inc({ outcome });

@@ -12,7 +12,8 @@ export function readEntries(payload: Fields): UsageEntry[] {
   if (payload.left < COUNT_BYTES) throw new Refused(at, "payload", "the payload has no count");
   const count = payload.u32();
   payload.u32();
-  if (count * ENTRY_LEAST_BYTES > payload.left) throw new Refused(at, "payload", `${count} entries in ${payload.left} bytes`);
+  if (count * ENTRY_LEAST_BYTES > payload.left)
+    throw new Refused(at, "payload", `${count} entries in ${payload.left} bytes`);
   const entries = Array.from({ length: count }, () => readEntry(payload));
   if (payload.left > 0) throw new Refused(payload.pos, "payload", `${payload.left} bytes follow the last entry`);
   return entries;

@@ -45,12 +45,21 @@ export class UsageScope {
   }
 
   /** The entries of a batch that are taken. `gateway` names it among all groups and environments. `current`: its wire ids are of this epoch. */
-  entries(catalog: Catalog, current: boolean, view: View, gateway: string, entries: readonly UsageEntry[]): ScopedEntries {
+  entries(
+    catalog: Catalog,
+    current: boolean,
+    view: View,
+    gateway: string,
+    entries: readonly UsageEntry[],
+  ): ScopedEntries {
     const scoped: ScopedEntries = { taken: [], refused: { api: 0, minute: 0, count: 0 }, cost: 0 };
     const nowMinute = Math.floor(this.#now() / 60_000);
     for (const entry of entries) {
       const known = current ? catalog.api(entry.api) : undefined;
-      const fault = known !== undefined && !view.sees(known.api.id) ? "api" : this.#fault(entry, known?.maxCost ?? catalog.maxCost, gateway, nowMinute);
+      const fault =
+        known !== undefined && !view.sees(known.api.id)
+          ? "api"
+          : this.#fault(entry, known?.maxCost ?? catalog.maxCost, gateway, nowMinute);
       if (fault !== undefined) {
         scoped.refused[fault]++;
         continue;
@@ -72,7 +81,10 @@ export class UsageScope {
       return metric === shadowed ? workerMinuteMost * limitsMost : workerMinuteMost;
     };
     for (const [metric, count] of sums) if (count > most(metric)) return "count";
-    const requests = [...sums].reduce((sum, [metric, count]) => (metric === admitted || metric >= refusedFrom ? sum + count : sum), 0);
+    const requests = [...sums].reduce(
+      (sum, [metric, count]) => (metric === admitted || metric >= refusedFrom ? sum + count : sum),
+      0,
+    );
     return this.#fits(`${gateway} ${minute}`, requests) ? undefined : "count";
   }
 

@@ -23,8 +23,19 @@ interface Arrival {
   reject(error: unknown): void;
 }
 
-const laneColumns: BulkColumns<"usage_lanes"> = [["environment", "text"], ["lane", "text"], ["gateway", "text"], ["seq", "text"], ["last_ms", "int"]];
-const inboxColumns: BulkColumns<"usage_inbox"> = [["environment", "text"], ["entry_count", "int"], ["part", "int"], ["entries", "text"]];
+const laneColumns: BulkColumns<"usage_lanes"> = [
+  ["environment", "text"],
+  ["lane", "text"],
+  ["gateway", "text"],
+  ["seq", "text"],
+  ["last_ms", "int"],
+];
+const inboxColumns: BulkColumns<"usage_inbox"> = [
+  ["environment", "text"],
+  ["entry_count", "int"],
+  ["part", "int"],
+  ["entries", "text"],
+];
 /** An inbox row is counted as a whole. */
 const rowEntries = 100;
 /** A transaction takes further batches only up to so many entries. */
@@ -46,7 +57,13 @@ export class Arrivals {
   }
 
   /** Resolves once the batch is durable. Rejects when nothing of it was taken. */
-  add(environment: string, gateway: string, lane: bigint, seq: bigint, entries: readonly UsageEntry[]): Promise<Outcome> {
+  add(
+    environment: string,
+    gateway: string,
+    lane: bigint,
+    seq: bigint,
+    entries: readonly UsageEntry[],
+  ): Promise<Outcome> {
     if (this.waiting.length >= waitingMax) return Promise.reject(new Error("Too many batches of usage are waiting."));
     return new Promise((resolve, reject) => {
       this.waiting.push({ environment, gateway, lane: u64Text(lane), seq: u64Text(seq), entries, resolve, reject });
@@ -96,8 +113,12 @@ export class Arrivals {
     const moved = await this.moveLanes(trx, group);
     const arrived = group.filter((arrival) => moved.has(laneKey(arrival)));
     const rows = [...new Set(arrived.map(({ environment }) => environment))].flatMap((environment) => {
-      const entries = arrived.filter((arrival) => arrival.environment === environment).flatMap((arrival) => arrival.entries);
-      return [...inParts(entries)].flatMap(([part, all]) => [...chunks(all, rowEntries)].map((some) => [environment, some.length, part, packEntries(some)]));
+      const entries = arrived
+        .filter((arrival) => arrival.environment === environment)
+        .flatMap((arrival) => arrival.entries);
+      return [...inParts(entries)].flatMap(([part, all]) =>
+        [...chunks(all, rowEntries)].map((some) => [environment, some.length, part, packEntries(some)]),
+      );
     });
     if (rows.length > 0) await bulkInsert(trx, this.dialect.bulk, "usage_inbox", inboxColumns, rows);
     return moved;

@@ -22,7 +22,14 @@ const plain = ["admitted", "cost", "overshoot", "shadowed", "local"] as const;
 const statusColumns = statusClasses.map((_, index) => `status_${index + 1}` as CountColumn);
 export const latencyColumns = Array.from({ length: latencyBuckets }, (_, index) => `latency_${index}` as CountColumn);
 /** In the order in which rows hold them. */
-export const countColumns: readonly CountColumn[] = [...plain, "refused", "observed", ...statusColumns, ...latencyColumns, "unsampled"];
+export const countColumns: readonly CountColumn[] = [
+  ...plain,
+  "refused",
+  "observed",
+  ...statusColumns,
+  ...latencyColumns,
+  "unsampled",
+];
 
 export const refusedPlace = countColumns.indexOf("refused");
 export const observedPlace = countColumns.indexOf("observed");
@@ -34,7 +41,9 @@ const latencyPlace = countColumns.indexOf("latency_0");
 export type Metric = { place: number } | { reason: number; observed: boolean };
 
 function describe(code: number): Metric | undefined {
-  const name = (Object.keys(metrics) as (keyof typeof metrics)[]).find((each) => code >= metrics[each].code && code < metrics[each].code + metrics[each].count);
+  const name = (Object.keys(metrics) as (keyof typeof metrics)[]).find(
+    (each) => code >= metrics[each].code && code < metrics[each].code + metrics[each].count,
+  );
   if (name === undefined) return undefined;
   const index = code - metrics[name].code;
   switch (name) {

@@ -36,7 +36,10 @@ export class Fold {
 
   /** Counts some of a part. Gives whether there may be more of it. */
   async step(part: number): Promise<boolean> {
-    const { remember, more } = await this.dialect.db.transaction().setIsolationLevel("read committed").execute((trx) => this.count(trx, part));
+    const { remember, more } = await this.dialect.db
+      .transaction()
+      .setIsolationLevel("read committed")
+      .execute((trx) => this.count(trx, part));
     remember();
     return more;
   }
@@ -62,7 +65,13 @@ export class Fold {
 
 /** Takes the oldest rows of a part out of the inbox, and adds their entries up. */
 async function takeRows(trx: Transaction<Tables>, part: number): Promise<{ merged: Merged; more: boolean }> {
-  const oldest = await trx.selectFrom("usage_inbox").select(["row_id", "environment", "entries"]).where("part", "=", part).orderBy("row_id").limit(stepRows).execute();
+  const oldest = await trx
+    .selectFrom("usage_inbox")
+    .select(["row_id", "environment", "entries"])
+    .where("part", "=", part)
+    .orderBy("row_id")
+    .limit(stepRows)
+    .execute();
   const merged = new Merged();
   const ids: number[] = [];
   for (const row of oldest) {

@@ -99,6 +99,7 @@ export class Folding {
   /** So long; where somebody waits, only `leastMs`. */
   private async pause(leastMs: number, ms: number): Promise<void> {
     await sleep(leastMs);
-    if (ms > leastMs) await sleep(ms - leastMs, undefined, { signal: this.hurry.signal, ref: false }).catch(() => undefined);
+    if (ms > leastMs)
+      await sleep(ms - leastMs, undefined, { signal: this.hurry.signal, ref: false }).catch(() => undefined);
   }
 }

@@ -5,7 +5,14 @@ const noRoute = -1;
 type Line = [minute: number, api: number, route: number, consumer: number, digest: string, ...counts: number[]];
 
 export function packEntries(entries: readonly UsageEntry[]): string {
-  const line = ({ minute, api, route, consumer, digest, counts }: UsageEntry): Line => [minute, api, route ?? noRoute, consumer, digest, ...counts.flat()];
+  const line = ({ minute, api, route, consumer, digest, counts }: UsageEntry): Line => [
+    minute,
+    api,
+    route ?? noRoute,
+    consumer,
+    digest,
+    ...counts.flat(),
+  ];
   return JSON.stringify(entries.map(line));
 }
 

@@ -24,6 +24,7 @@ export class Merged {
 
   /** The sums of each environment. */
   *[Symbol.iterator](): Generator<[environment: string, entries: UsageEntry[]]> {
-    for (const [environment, merged] of this.byEnvironment) yield [environment, [...merged.values()].map(({ entry, sums }) => ({ ...entry, counts: [...sums] }))];
+    for (const [environment, merged] of this.byEnvironment)
+      yield [environment, [...merged.values()].map(({ entry, sums }) => ({ ...entry, counts: [...sums] }))];
   }
 }

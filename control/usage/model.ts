@@ -17,5 +17,11 @@ export interface UsageEntry {
 /** Where usage goes. A batch is applied once, whatever is sent again. */
 export interface UsageSink {
   /** `lane` and `seq` name the batch. Resolves once it's durable. */
-  record(environment: string, gateway: string, lane: bigint, seq: bigint, entries: readonly UsageEntry[]): Promise<"applied" | "repeated">;
+  record(
+    environment: string,
+    gateway: string,
+    lane: bigint,
+    seq: bigint,
+    entries: readonly UsageEntry[],
+  ): Promise<"applied" | "repeated">;
 }

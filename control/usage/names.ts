@@ -67,7 +67,11 @@ export class Names {
 
   /** What is remembered, without what has changed since. */
   private async current(db: Kysely<Tables>, environment: string): Promise<Known> {
-    const row = await db.selectFrom("environments").select(["version", "log_from"]).where("id", "=", environment).executeTakeFirst();
+    const row = await db
+      .selectFrom("environments")
+      .select(["version", "log_from"])
+      .where("id", "=", environment)
+      .executeTakeFirst();
     const version = row?.version ?? 0;
     const known = this.environments.get(environment);
     if (known?.version === version) return known;
@@ -83,35 +87,79 @@ export class Names {
     return known;
   }
 
-  private async load(db: Kysely<Tables>, environment: string, known: Known, entries: readonly UsageEntry[]): Promise<void> {
+  private async load(
+    db: Kysely<Tables>,
+    environment: string,
+    known: Known,
+    entries: readonly UsageEntry[],
+  ): Promise<void> {
     const { bulk } = this.dialect;
     const wireIds = (ids: Iterable<number>, map: Map<number, unknown>) => {
       const missing = [...new Set(ids)].filter((id) => id !== 0 && !map.has(id));
       return missing.map((id) => [environment, id]);
     };
-    const byWireId = [["environment", "text"], ["wire_id", "int"]] as const;
+    const byWireId = [
+      ["environment", "text"],
+      ["wire_id", "int"],
+    ] as const;
 
-    const apis = wireIds(entries.map(({ api }) => api), known.apis);
-    for (const row of await bulkSelect<{ wire_id: number; id: string; spec: string }, "apis">(db, bulk, "apis", byWireId, sql`wire_id, apis.id, spec`, apis)) {
+    const apis = wireIds(
+      entries.map(({ api }) => api),
+      known.apis,
+    );
+    for (const row of await bulkSelect<{ wire_id: number; id: string; spec: string }, "apis">(
+      db,
+      bulk,
+      "apis",
+      byWireId,
+      sql`wire_id, apis.id, spec`,
+      apis,
+    )) {
       known.apis.set(row.wire_id, { id: row.id, routes: (JSON.parse(row.spec) as Api).routes.map(routeName) });
     }
 
     if (known.keys.size > rememberedMax) known.keys.clear();
-    const digests = [...new Set(entries.map(({ digest }) => digest))].filter((digest) => digest !== noDigest && !known.keys.has(digest));
-    for (const { digest, id, consumer_wire_id: consumer, tier_wire_id: tier } of await this.keysOf(db, environment, digests)) {
+    const digests = [...new Set(entries.map(({ digest }) => digest))].filter(
+      (digest) => digest !== noDigest && !known.keys.has(digest),
+    );
+    for (const { digest, id, consumer_wire_id: consumer, tier_wire_id: tier } of await this.keysOf(
+      db,
+      environment,
+      digests,
+    )) {
       known.keys.set(digestText(digest), { id, consumer, tier });
     }
 
     if (known.consumers.size > rememberedMax) known.consumers.clear();
-    const consumers = wireIds(entries.map((entry) => consumerOf(entry, known)), known.consumers);
+    const consumers = wireIds(
+      entries.map((entry) => consumerOf(entry, known)),
+      known.consumers,
+    );
     type ConsumerRow = { wire_id: number; id: string; tier_wire_id: number | null };
-    for (const row of await bulkSelect<ConsumerRow, "consumers">(db, bulk, "consumers", byWireId, sql`wire_id, consumers.id, tier_wire_id`, consumers)) {
+    for (const row of await bulkSelect<ConsumerRow, "consumers">(
+      db,
+      bulk,
+      "consumers",
+      byWireId,
+      sql`wire_id, consumers.id, tier_wire_id`,
+      consumers,
+    )) {
       known.consumers.set(row.wire_id, { id: row.id, tier: row.tier_wire_id });
     }
 
-    const callers = entries.flatMap((entry) => [known.consumers.get(consumerOf(entry, known))?.tier ?? 0, known.keys.get(entry.digest)?.tier ?? 0]);
+    const callers = entries.flatMap((entry) => [
+      known.consumers.get(consumerOf(entry, known))?.tier ?? 0,
+      known.keys.get(entry.digest)?.tier ?? 0,
+    ]);
     const tiers = wireIds(callers, known.tiers);
-    for (const row of await bulkSelect<{ wire_id: number; id: string }, "tiers">(db, bulk, "tiers", byWireId, sql`wire_id, tiers.id`, tiers)) {
+    for (const row of await bulkSelect<{ wire_id: number; id: string }, "tiers">(
+      db,
+      bulk,
+      "tiers",
+      byWireId,
+      sql`wire_id, tiers.id`,
+      tiers,
+    )) {
       known.tiers.set(row.wire_id, row.id);
     }
   }
@@ -121,7 +169,9 @@ export class Names {
     const { bulk } = this.dialect;
     const source = bulk.source(JSON.stringify(digests.map((digest) => [digest])));
     const { rows } = await sql<KeyRow>`select digest, id, consumer_wire_id, tier_wire_id from keys
-      where environment = ${environment} and substr(digest, 1, 16) in (select ${bulk.value(0, "hex")} from ${source})`.execute(db);
+      where environment = ${environment} and substr(digest, 1, 16) in (select ${bulk.value(0, "hex")} from ${source})`.execute(
+      db,
+    );
     return rows;
   }
 }

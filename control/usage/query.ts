@@ -79,7 +79,12 @@ const deadlineMs = 20_000;
 const seriesSoughtMax = 100;
 const spansSoughtMax = 3000;
 
-export async function readUsage(dialect: SqlDialect, query: UsageQuery, nowMs: number, minutesKept: number): Promise<UsageResult> {
+export async function readUsage(
+  dialect: SqlDialect,
+  query: UsageQuery,
+  nowMs: number,
+  minutesKept: number,
+): Promise<UsageResult> {
   const oldestMinute = Math.floor(nowMs / minuteMs) - minutesKept;
   const asked = { from: Math.floor(query.fromMs / minuteMs), to: Math.ceil(query.toMs / minuteMs) };
   if (query.interval === "minute" && asked.from < oldestMinute) throw new MinutesGone(oldestMinute * minuteMs);
@@ -100,11 +105,20 @@ export async function readUsage(dialect: SqlDialect, query: UsageQuery, nowMs: n
 async function readSlice(reading: Reading, slice: Slice): Promise<void> {
   const { view, series, deadline } = reading;
   let spans = series === undefined ? firstSpans : spansSoughtMax;
-  const { seriesMax } = await view.selectFrom("usage_series").select((eb) => eb.fn.max("row_id").as("seriesMax")).executeTakeFirstOrThrow();
+  const { seriesMax } = await view
+    .selectFrom("usage_series")
+    .select((eb) => eb.fn.max("row_id").as("seriesMax"))
+    .executeTakeFirstOrThrow();
   let width = Math.max(1, Number(seriesMax ?? 0));
   const all = width;
   for (let from = slice.from; from < slice.to; ) {
-    const part: Part = { span: slice.span, from, to: Math.min(slice.to, from + spans * slice.span), after: 0, upTo: all };
+    const part: Part = {
+      span: slice.span,
+      from,
+      to: Math.min(slice.to, from + spans * slice.span),
+      after: 0,
+      upTo: all,
+    };
     for (let after = 0; after < all; ) {
       part.after = after;
       part.upTo = Math.min(all, after + width);
@@ -118,7 +132,8 @@ async function readSlice(reading: Reading, slice: Slice): Promise<void> {
         if (width < all) width = Math.min(all, width * 2);
         else if (spans < spansSoughtMax) spans *= 2;
       }
-      if (performance.now() > deadline) throw new UsageTooLarge(`There is too much usage to be read within ${deadlineMs / 1000} seconds.`);
+      if (performance.now() > deadline)
+        throw new UsageTooLarge(`There is too much usage to be read within ${deadlineMs / 1000} seconds.`);
       after = part.upTo;
       await breathe();
     }
@@ -132,7 +147,12 @@ async function readPart({ bulk, view, query, series, cells }: Reading, part: Par
   const names = group.map((dimension) => sql.ref(`s.${dimension}`));
   const conditions = [sql`c.span = ${part.span}`];
   if (series === undefined) {
-    conditions.push(sql`c.at >= ${part.from}`, sql`c.at < ${part.to}`, sql`c.series > ${part.after}`, sql`c.series <= ${part.upTo}`);
+    conditions.push(
+      sql`c.at >= ${part.from}`,
+      sql`c.at < ${part.to}`,
+      sql`c.series > ${part.after}`,
+      sql`c.series <= ${part.upTo}`,
+    );
     conditions.push(sql`s.environment = ${environment}`);
     for (const [dimension, id] of Object.entries(filter)) conditions.push(sql`${sql.ref(`s.${dimension}`)} = ${id}`);
   } else {
@@ -144,14 +164,25 @@ async function readPart({ bulk, view, query, series, cells }: Reading, part: Par
     sql`select ${bucket} as at, ${sql.join([...names.map((name, index) => sql`${name} as ${sql.ref(`n${index}`)}`), what])}
       from ${sql.table(table)} c join usage_series s on s.row_id = c.series where ${sql.join(conditions, sql` and `)} group by ${sql.join([grouped, ...more])}`;
 
-  const sums = sql.join(countColumns.map((name) => sql`cast(sum(${sql.ref(`c.${name}`)}) as bigint) as ${sql.ref(name)}`));
+  const sums = sql.join(
+    countColumns.map((name) => sql`cast(sum(${sql.ref(`c.${name}`)}) as bigint) as ${sql.ref(name)}`),
+  );
   for (const row of (await from("usage_counts", sums).execute(view)).rows as Record<string, number | string>[]) {
-    const cell = cells.cell(row["at"] as number, group.map((_, index) => row[`n${index}`] as string));
+    const cell = cells.cell(
+      row["at"] as number,
+      group.map((_, index) => row[`n${index}`] as string),
+    );
     countColumns.forEach((name, place) => (cell.counts[place]! += row[name] as number));
   }
-  const reasons = from("usage_refusals", sql`c.reason, c.observed, cast(sum(c.requests) as bigint) as requests`, [sql`c.reason`, sql`c.observed`]);
+  const reasons = from("usage_refusals", sql`c.reason, c.observed, cast(sum(c.requests) as bigint) as requests`, [
+    sql`c.reason`,
+    sql`c.observed`,
+  ]);
   for (const row of (await reasons.execute(view)).rows as Record<string, number | string>[]) {
-    const cell = cells.cell(row["at"] as number, group.map((_, index) => row[`n${index}`] as string));
+    const cell = cells.cell(
+      row["at"] as number,
+      group.map((_, index) => row[`n${index}`] as string),
+    );
     const map = row["observed"] === 1 ? cell.observed : cell.refused;
     map.set(row["reason"] as number, (map.get(row["reason"] as number) ?? 0) + (row["requests"] as number));
   }
@@ -180,4 +211,3 @@ async function soughtSeries(view: Kysely<Tables>, { environment, filter }: Usage
   const found = await rows.limit(seriesSoughtMax + 1).execute();
   return found.length > seriesSoughtMax ? undefined : found.map((row) => row.row_id);
 }
-

@@ -4,10 +4,20 @@ import type { Tables } from "../store/tables.ts";
 import { countColumns } from "./columns.ts";
 import { hourSpan, minuteSpan, type RolledUp } from "./tally.ts";
 
-export const countRow: BulkColumns<"usage_counts"> = [["span", "int"], ["at", "int"], ["series", "int"], ...countColumns.map((name) => [name, "int"] as const)];
+export const countRow: BulkColumns<"usage_counts"> = [
+  ["span", "int"],
+  ["at", "int"],
+  ["series", "int"],
+  ...countColumns.map((name) => [name, "int"] as const),
+];
 export const countKeyColumns = 3;
 export const refusalRow: BulkColumns<"usage_refusals"> = [
-  ["span", "int"], ["at", "int"], ["series", "int"], ["reason", "int"], ["observed", "int"], ["requests", "int"],
+  ["span", "int"],
+  ["at", "int"],
+  ["series", "int"],
+  ["reason", "int"],
+  ["observed", "int"],
+  ["requests", "int"],
 ];
 export const refusalKeyColumns = 5;
 

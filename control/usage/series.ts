@@ -6,7 +6,13 @@ import type { Tables } from "../store/tables.ts";
 import type { SeriesNames } from "./names.ts";
 
 const columns: BulkColumns<"usage_series"> = [
-  ["environment", "text"], ["key", "text"], ["consumer", "text"], ["api", "text"], ["route", "text"], ["tier", "text"], ["used_day", "int"],
+  ["environment", "text"],
+  ["key", "text"],
+  ["consumer", "text"],
+  ["api", "text"],
+  ["route", "text"],
+  ["tier", "text"],
+  ["used_day", "int"],
 ];
 const rememberedMax = 200_000;
 
@@ -26,7 +32,11 @@ export class SeriesIds {
   }
 
   /** Finds or makes the rows. Each is marked as used once a day, and made anew if it was pruned meanwhile. */
-  async of(db: Kysely<Tables>, wanted: readonly { environment: string; names: SeriesNames }[], day: number): Promise<SeriesOf> {
+  async of(
+    db: Kysely<Tables>,
+    wanted: readonly { environment: string; names: SeriesNames }[],
+    day: number,
+  ): Promise<SeriesOf> {
     const texts = wanted.map(({ environment, names }) => textOf(environment, names));
     const found = new Map<string, number>();
     const missing = new Map<string, (string | number)[]>();
@@ -38,7 +48,8 @@ export class SeriesIds {
     });
     const made = new Map<string, number>();
     if (missing.size > 0) {
-      for (const { row_id: id, environment, ...names } of await this.upsert(db, [...missing.values()])) made.set(textOf(environment, names), id);
+      for (const { row_id: id, environment, ...names } of await this.upsert(db, [...missing.values()]))
+        made.set(textOf(environment, names), id);
     }
     return {
       ids: texts.map((text) => found.get(text) ?? made.get(text)!),
@@ -49,11 +60,16 @@ export class SeriesIds {
     };
   }
 
-  private async upsert(db: Kysely<Tables>, rows: readonly (string | number)[][]): Promise<({ row_id: number; environment: string } & SeriesNames)[]> {
+  private async upsert(
+    db: Kysely<Tables>,
+    rows: readonly (string | number)[][],
+  ): Promise<({ row_id: number; environment: string } & SeriesNames)[]> {
     const { bulk } = this.dialect;
     const names = columns.map(([name]) => sql.ref(name));
     const values = sql.join(columns.map(([, type], place) => bulk.value(place, type)));
-    const result = await sql<{ row_id: number; environment: string } & SeriesNames>`insert into usage_series (${sql.join(names)})
+    const result = await sql<
+      { row_id: number; environment: string } & SeriesNames
+    >`insert into usage_series (${sql.join(names)})
       select ${values} from ${bulk.source(JSON.stringify(rows))} where true
       on conflict (${sql.join(names.slice(0, -1))}) do update set used_day = excluded.used_day
       returning row_id, environment, key, consumer, api, route, tier`.execute(db);

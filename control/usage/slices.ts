@@ -16,7 +16,12 @@ export interface Slice extends Stretch {
 }
 
 /** An interval's length in minutes; of `total`, none. */
-export const intervalSpan: Record<Interval, Span | undefined> = { minute: minuteSpan, hour: hourSpan, day: daySpan, total: undefined };
+export const intervalSpan: Record<Interval, Span | undefined> = {
+  minute: minuteSpan,
+  hour: hourSpan,
+  day: daySpan,
+  total: undefined,
+};
 
 /** The stretch widened to whole intervals; to whole hours where minutes are kept no longer. */
 export function widened({ from, to }: Stretch, interval: Interval, oldestMinute: number): Stretch {
@@ -27,9 +32,17 @@ export function widened({ from, to }: Stretch, interval: Interval, oldestMinute:
 }
 
 /** In the order of time. */
-export function slicesOf(stretch: Stretch, interval: Interval, rolledUp: Record<typeof minuteSpan | typeof hourSpan, RolledUp>): Slice[] {
+export function slicesOf(
+  stretch: Stretch,
+  interval: Interval,
+  rolledUp: Record<typeof minuteSpan | typeof hourSpan, RolledUp>,
+): Slice[] {
   const longest = intervalSpan[interval] ?? daySpan;
-  const completeUntil = { [minuteSpan]: Number.MAX_SAFE_INTEGER, [hourSpan]: rolledUp[minuteSpan].at, [daySpan]: rolledUp[hourSpan].at };
+  const completeUntil = {
+    [minuteSpan]: Number.MAX_SAFE_INTEGER,
+    [hourSpan]: rolledUp[minuteSpan].at,
+    [daySpan]: rolledUp[hourSpan].at,
+  };
   const cut = ({ from, to }: Stretch, spans: readonly Span[]): Slice[] => {
     if (from >= to) return [];
     const [span, ...shorter] = spans;
@@ -39,7 +52,14 @@ export function slicesOf(stretch: Stretch, interval: Interval, rolledUp: Record<
     const wholeFrom = Math.ceil(from / span) * span;
     const wholeTo = Math.floor(end / span) * span;
     if (wholeFrom >= wholeTo) return cut({ from, to }, shorter);
-    return [...cut({ from, to: wholeFrom }, shorter), { span, from: wholeFrom, to: wholeTo }, ...cut({ from: wholeTo, to }, shorter)];
+    return [
+      ...cut({ from, to: wholeFrom }, shorter),
+      { span, from: wholeFrom, to: wholeTo },
+      ...cut({ from: wholeTo, to }, shorter),
+    ];
   };
-  return cut(stretch, ([daySpan, hourSpan, minuteSpan] as const).filter((span) => span <= longest));
+  return cut(
+    stretch,
+    ([daySpan, hourSpan, minuteSpan] as const).filter((span) => span <= longest),
+  );
 }

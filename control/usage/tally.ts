@@ -33,12 +33,16 @@ export class Tally {
 
   add(entry: UsageEntry, series: number): void {
     const { nowMinute } = this;
-    const minute = entry.minute > nowMinute + aheadMinutes || entry.minute < nowMinute - keptDays * dayMinutes ? nowMinute : entry.minute;
+    const minute =
+      entry.minute > nowMinute + aheadMinutes || entry.minute < nowMinute - keptDays * dayMinutes
+        ? nowMinute
+        : entry.minute;
     this.addAt(minuteSpan, minute, series, entry.counts);
     if (!isRolledUp(this.rolledUp[minuteSpan], minute, series)) return;
     const hour = minute - (minute % hourSpan);
     this.addAt(hourSpan, hour, series, entry.counts);
-    if (isRolledUp(this.rolledUp[hourSpan], hour, series)) this.addAt(daySpan, minute - (minute % daySpan), series, entry.counts);
+    if (isRolledUp(this.rolledUp[hourSpan], hour, series))
+      this.addAt(daySpan, minute - (minute % daySpan), series, entry.counts);
   }
 
   /** Rows of `usage_counts`. */
@@ -66,7 +70,8 @@ export class Tally {
       add(metric.observed ? observedPlace : refusedPlace, count);
       const reasonKey = `${key} ${code}`;
       const reason = this.reasons.get(reasonKey);
-      if (reason === undefined) this.reasons.set(reasonKey, [span, at, series, metric.reason, metric.observed ? 1 : 0, count]);
+      if (reason === undefined)
+        this.reasons.set(reasonKey, [span, at, series, metric.reason, metric.observed ? 1 : 0, count]);
       else reason[5] = reason[5]! + count;
     }
   }

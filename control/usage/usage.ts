@@ -53,10 +53,19 @@ export class SqlUsage implements UsageStore {
   /** Begins with what an earlier process left, and keeps the tables small from now on. */
   start(): void {
     this.folding.later();
-    this.timers.push(setInterval(() => this.keep(() => this.rollUp()), rollUpMs).unref(), setInterval(() => this.keep(() => this.prune()), pruneMs).unref());
+    this.timers.push(
+      setInterval(() => this.keep(() => this.rollUp()), rollUpMs).unref(),
+      setInterval(() => this.keep(() => this.prune()), pruneMs).unref(),
+    );
   }
 
-  async record(environment: string, gateway: string, lane: bigint, seq: bigint, entries: readonly UsageEntry[]): Promise<"applied" | "repeated"> {
+  async record(
+    environment: string,
+    gateway: string,
+    lane: bigint,
+    seq: bigint,
+    entries: readonly UsageEntry[],
+  ): Promise<"applied" | "repeated"> {
     return this.arrivals.add(environment, gateway, lane, seq, entries);
   }
 
@@ -71,14 +80,18 @@ export class SqlUsage implements UsageStore {
 
   async waiting(): Promise<number> {
     return this.dialect.snapshot(async (view) => {
-      const { entries } = await view.selectFrom("usage_inbox").select((eb) => eb.fn.sum("entry_count").as("entries")).executeTakeFirstOrThrow();
+      const { entries } = await view
+        .selectFrom("usage_inbox")
+        .select((eb) => eb.fn.sum("entry_count").as("entries"))
+        .executeTakeFirstOrThrow();
       return Number(entries ?? 0);
     });
   }
 
   /** Rolls up all that is due. */
   async rollUp(): Promise<void> {
-    for (const span of [minuteSpan, hourSpan] as const) while (!this.closed && (await rollUpStep(this.dialect, span, this.options.nowMs))) await breathe();
+    for (const span of [minuteSpan, hourSpan] as const)
+      while (!this.closed && (await rollUpStep(this.dialect, span, this.options.nowMs))) await breathe();
   }
 
   /** Deletes all that is kept no longer. */

@@ -27,7 +27,10 @@ export async function findEnvoy(options: InstallOptions = {}): Promise<EnvoyBina
     try {
       return await describe(named, "TOLLGATE_ENVOY");
     } catch (error) {
-      throw new StartError(`TOLLGATE_ENVOY is ${named}, which can't be used: ${(error as Error).message}`, "Point TOLLGATE_ENVOY to an Envoy binary, or unset it and one is found or installed.");
+      throw new StartError(
+        `TOLLGATE_ENVOY is ${named}, which can't be used: ${(error as Error).message}`,
+        "Point TOLLGATE_ENVOY to an Envoy binary, or unset it and one is found or installed.",
+      );
     }
   }
 

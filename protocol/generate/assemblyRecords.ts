@@ -12,12 +12,25 @@ interface Where {
 
 /** More steps than these are a call. */
 const INLINE_DEPTH = 3;
-const fixedBytes = { u8: 1, u16: 2, u32: 4, u64: 8, wireId: 4, choice: 1, codes: 1, bool: 1, digest: 16, lengthOf: 1, route: 4 } as const;
+const fixedBytes = {
+  u8: 1,
+  u16: 2,
+  u32: 4,
+  u64: 8,
+  wireId: 4,
+  choice: 1,
+  codes: 1,
+  bool: 1,
+  digest: 16,
+  lengthOf: 1,
+  route: 4,
+} as const;
 const DELETE_BYTES = { kind: 1, wireId: 4, digest: 16 };
 
 const capital = (text: string): string => text[0]!.toUpperCase() + text.slice(1);
 const address = ({ base, plus }: Where): string => (plus === 0 ? base : `${base} + ${plus}`);
-const loadAt = (type: string, { base, plus }: Where): string => (plus === 0 ? `load<${type}>(${base})` : `load<${type}>(${base}, ${plus})`);
+const loadAt = (type: string, { base, plus }: Where): string =>
+  plus === 0 ? `load<${type}>(${base})` : `load<${type}>(${base}, ${plus})`;
 const inlined = "// @ts-ignore: decorator\n@inline\n";
 const uint = (bytes: number): string => `u${bytes * 8}`;
 
@@ -54,7 +67,9 @@ class Accessors {
   }
 
   #emit(name: string, type: string, body: string, meaning: string, depth: number): void {
-    this.text.push(`${doc(meaning)}${depth > INLINE_DEPTH ? "" : inlined}export function ${name}(${this.#param}: usize): ${type} { return ${body}; }`);
+    this.text.push(
+      `${doc(meaning)}${depth > INLINE_DEPTH ? "" : inlined}export function ${name}(${this.#param}: usize): ${type} { return ${body}; }`,
+    );
   }
 
   #name(field: { name: string; as?: string }): string {
@@ -68,10 +83,13 @@ class Accessors {
       this.#emit("deleteKind", "u32", loadAt("u8", this.#where), "", 0);
       this.#emit("deleteWhat", "usize", `${this.#param} + ${DELETE_BYTES.kind}`, field.meaning, 0);
     } else if (field.kind === "group") {
-      field.members.forEach((member, index) => this.#emit(member.as, "u32", loadAt("u32", { ...this.#where, plus: this.#where.plus + index * 4 }), "", 0));
+      field.members.forEach((member, index) =>
+        this.#emit(member.as, "u32", loadAt("u32", { ...this.#where, plus: this.#where.plus + index * 4 }), "", 0),
+      );
     } else if ("when" in field && field.when !== undefined) this.#optionalField(field);
     else if (field.kind !== "zero") this.#plain(field);
-    if (size !== undefined && !("when" in field && field.kind !== "group")) this.#where = { ...this.#where, plus: this.#where.plus + size };
+    if (size !== undefined && !("when" in field && field.kind !== "group"))
+      this.#where = { ...this.#where, plus: this.#where.plus + size };
   }
 
   #plain(field: Exclude<Field, { kind: "zero" | "flags" | "variant" | "group" }>): void {
@@ -107,9 +125,17 @@ class Accessors {
         return;
       }
       case "columns": {
-        const [first, second] = field.columns.map((column) => this.#param + capital(column === "issuer" ? "issuers" : column)) as [string, string];
+        const [first, second] = field.columns.map(
+          (column) => this.#param + capital(column === "issuer" ? "issuers" : column),
+        ) as [string, string];
         this.#emit(first, "usize", address(at), "", at.depth);
-        this.#emit(second, "usize", `afterTexts(${first}(${this.#param}))`, "a list of lists, one for each of the list before it", at.depth + 1);
+        this.#emit(
+          second,
+          "usize",
+          `afterTexts(${first}(${this.#param}))`,
+          "a list of lists, one for each of the list before it",
+          at.depth + 1,
+        );
         this.#where = { base: `afterLists(${second}(${this.#param}))`, plus: 0, depth: INLINE_DEPTH + 1 };
         return;
       }
@@ -125,12 +151,22 @@ class Accessors {
     const at = this.#where;
     const owner = this.#param;
     for (const bit of bits) {
-      this.text.push(`${doc(bit.meaning)}export const ${bitName(owner, bit)}: u32 = ${bit.choice === undefined ? 1 << bit.bit : ((1 << bit.choice.bits) - 1) << bit.bit};`);
+      this.text.push(
+        `${doc(bit.meaning)}export const ${bitName(owner, bit)}: u32 = ${bit.choice === undefined ? 1 << bit.bit : ((1 << bit.choice.bits) - 1) << bit.bit};`,
+      );
     }
     this.#emit(`${owner}Flags`, "u32", loadAt(uint(bytes), at), "", at.depth);
     for (const bit of bits) {
-      if (bit.choice !== undefined && bit.bit > 0) this.#emit(owner + capital(bit.name), "u32", `${loadAt(uint(bytes), at)} >> ${bit.bit} & ${(1 << bit.choice.bits) - 1}`, "", at.depth);
-      else if (bit.as !== undefined && bit.as !== bit.as.toUpperCase()) this.#emit(bit.as, "bool", `(${loadAt(uint(bytes), at)} & ${bitName(owner, bit)}) != 0`, bit.meaning, at.depth);
+      if (bit.choice !== undefined && bit.bit > 0)
+        this.#emit(
+          owner + capital(bit.name),
+          "u32",
+          `${loadAt(uint(bytes), at)} >> ${bit.bit} & ${(1 << bit.choice.bits) - 1}`,
+          "",
+          at.depth,
+        );
+      else if (bit.as !== undefined && bit.as !== bit.as.toUpperCase())
+        this.#emit(bit.as, "bool", `(${loadAt(uint(bytes), at)} & ${bitName(owner, bit)}) != 0`, bit.meaning, at.depth);
     }
   }
 
@@ -141,8 +177,13 @@ class Accessors {
     const constant = bitName(owner, bits.find(({ name }) => name === field.when)!);
     const name = owner + capital(field.name);
     const steps = this.#optional.map((one) => `  if (flags & ${one.constant}) at = ${one.after("at")};\n`).join("");
-    const body = steps === "" ? `  return (${owner}Flags(${owner}) & ${constant}) == 0 ? 0 : ${address(this.#where)};\n` : `  const flags = ${owner}Flags(${owner});\n  if ((flags & ${constant}) == 0) return 0;\n  let at: usize = ${address(this.#where)};\n${steps}  return at;\n`;
-    this.text.push(`/** ${capital(field.meaning === "" ? `the ${field.name} part` : field.meaning)}; 0: there is none. */\nexport function ${name}(${owner}: usize): usize {\n${body}}`);
+    const body =
+      steps === ""
+        ? `  return (${owner}Flags(${owner}) & ${constant}) == 0 ? 0 : ${address(this.#where)};\n`
+        : `  const flags = ${owner}Flags(${owner});\n  if ((flags & ${constant}) == 0) return 0;\n  let at: usize = ${address(this.#where)};\n${steps}  return at;\n`;
+    this.text.push(
+      `/** ${capital(field.meaning === "" ? `the ${field.name} part` : field.meaning)}; 0: there is none. */\nexport function ${name}(${owner}: usize): usize {\n${body}}`,
+    );
     this.#optional.push({ constant, after: (at) => stepOver(field, at) });
   }
 }
@@ -185,16 +226,42 @@ function importsOf(text: string, modules: Readonly<Record<string, readonly strin
 }
 
 const lists = ["afterAddresses", "afterClaims", "afterIds", "afterLists", "afterTexts", "count", "first", "next"];
-const enumNames = (text: string): string[] => [...new Set([...text.matchAll(/\b(?:AUTH|FAILURE|LEGACY|STATE|KIND|SUBJECT|PERIOD|OWNER)_(?:LAST|KINDS|NONE)\b|\b(?:API|TIER|CONSUMER|KEY|DELETE|LIMIT|COUNTER|DELETE_KINDS)\b/g)].map(([name]) => name))].sort();
+const enumNames = (text: string): string[] =>
+  [
+    ...new Set(
+      [
+        ...text.matchAll(
+          /\b(?:AUTH|FAILURE|LEGACY|STATE|KIND|SUBJECT|PERIOD|OWNER)_(?:LAST|KINDS|NONE)\b|\b(?:API|TIER|CONSUMER|KEY|DELETE|LIMIT|COUNTER|DELETE_KINDS)\b/g,
+        ),
+      ].map(([name]) => name),
+    ),
+  ].sort();
 
 export function assemblyRecords(): string {
   const blocks = [...structs, ...recordLayouts].map((owner) => {
     const closed = "closed" in owner ? (owner as RecordLayout).closed : undefined;
-    const constant = closed === undefined ? [] : [`/** Of a record that has a value which this build doesn't know. It ${closed.meaning}. */\nexport const ${closed.constant[0]}: u32 = ${closed.constant[1]};`];
-    return [`// ---- ${owner.name === "delete" ? "DELETE" : owner.type}: ${owner.meaning}`, ...constant, ...new Accessors(owner).text].join("\n");
+    const constant =
+      closed === undefined
+        ? []
+        : [
+            `/** Of a record that has a value which this build doesn't know. It ${closed.meaning}. */\nexport const ${closed.constant[0]}: u32 = ${closed.constant[1]};`,
+          ];
+    return [
+      `// ---- ${owner.name === "delete" ? "DELETE" : owner.type}: ${owner.meaning}`,
+      ...constant,
+      ...new Accessors(owner).text,
+    ].join("\n");
   });
   const loops = structs.flatMap((struct) =>
-    recordLayouts.flatMap(({ fields }) => fields.flatMap((field) => (field.kind === "list" && field.item === struct ? [`/** What follows a list of these. */\nexport function after${capital(field.name)}(list: usize): usize {\n  let item = first(list);\n  for (let n = count(list); n > 0; n--) item = ${struct.name}End(item);\n  return item;\n}`] : []))),
+    recordLayouts.flatMap(({ fields }) =>
+      fields.flatMap((field) =>
+        field.kind === "list" && field.item === struct
+          ? [
+              `/** What follows a list of these. */\nexport function after${capital(field.name)}(list: usize): usize {\n  let item = first(list);\n  for (let n = count(list); n > 0; n--) item = ${struct.name}End(item);\n  return item;\n}`,
+            ]
+          : [],
+      ),
+    ),
   );
   const body = [...blocks, ...loops].join("\n\n");
   return `/**\n * Generated by \`npm run generate\` from protocol/records.ts: what lies where in records. They are validated once, when they are read, and from\n * then on used where they lie: the request path walks the bytes without checks.\n */\n${importsOf(body, { "./lists": lists })}\n${body}\n`;
@@ -208,7 +275,10 @@ export function assemblyOpened(): string {
   const owner = recordLayouts.find(({ opened }) => opened !== undefined)!;
   const { meaning, standIn } = owner.opened!;
   const bits = owner.fields.flatMap((field) => (field.kind === "flags" ? field.bits : []));
-  const fields = owner.fields.filter((field): field is Field & { name: string; meaning: string; as: string; when: string } => "when" in field && field.when !== undefined);
+  const fields = owner.fields.filter(
+    (field): field is Field & { name: string; meaning: string; as: string; when: string } =>
+      "when" in field && field.when !== undefined,
+  );
   const constant = (field: { when: string }) => bitName(owner.name, bits.find(({ name }) => name === field.when)!);
   const typeOf = (field: Field) => openedTypes[field.kind] ?? "usize";
   const reads = fields.map((field, index) => {
@@ -260,7 +330,8 @@ function steps(owner: Struct): string[] {
       continue;
     }
     flush();
-    const before = when === undefined ? "" : `if (flags & ${bitName(owner.name, bits.find(({ name }) => name === when)!)}) `;
+    const before =
+      when === undefined ? "" : `if (flags & ${bitName(owner.name, bits.find(({ name }) => name === when)!)}) `;
     if (field.kind === "addresses") lines.push(`${before}{\n    skipAddresses();\n    if (stopped) return;\n  }`);
     else lines.push(before + skipOf(field, owner, offsets));
   }
@@ -293,7 +364,9 @@ function skipOf(field: Field, owner: Struct, offsets: ReadonlyMap<string, number
     case "struct":
       return `check${capital(field.of.name)}();`;
     case "text": {
-      const length = owner.fields.find((each) => each.kind === "lengthOf" && each.of === field.name) as Field & { name: string };
+      const length = owner.fields.find((each) => each.kind === "lengthOf" && each.of === field.name) as Field & {
+        name: string;
+      };
       return `skip(load<u8>(body, ${offsets.get(length.name)!}));`;
     }
     default:
@@ -351,17 +424,28 @@ function unknowns(owner: Struct, at: string): string[] {
 }
 
 export function assemblyValidate(): string {
-  const checks = structs.map((struct) => `function check${capital(struct.name)}(): void {\n${steps(struct).map((line) => `  ${line}`).join("\n")}\n}`);
+  const checks = structs.map(
+    (struct) =>
+      `function check${capital(struct.name)}(): void {\n${steps(struct)
+        .map((line) => `  ${line}`)
+        .join("\n")}\n}`,
+  );
   const kept = recordLayouts.filter(({ name }) => name !== "delete");
   const valid = kept.map((owner) => {
     const offsets = offsetsOf(owner);
     const least = offsets.get("*")!;
-    const ids = owner.fields.flatMap((field) => (field.kind === "wireId" && offsets.has(field.name) && !("when" in field) ? [`load<u32>(body${offsets.get(field.name) === 0 ? "" : `, ${offsets.get(field.name)}`}) == 0`] : []));
+    const ids = owner.fields.flatMap((field) =>
+      field.kind === "wireId" && offsets.has(field.name) && !("when" in field)
+        ? [`load<u32>(body${offsets.get(field.name) === 0 ? "" : `, ${offsets.get(field.name)}`}) == 0`]
+        : [],
+    );
     const conditions = [...ids, ...(owner.broken === undefined ? [] : [owner.broken])];
     return `/** ${owner.type} */
 function check${capital(owner.name)}(body: usize, bytes: usize): void {
   if (bytes < ${least}${conditions.map((each) => ` || (${each})`).join("")}) { refuse(); return; }
-${steps(owner).map((line) => `  ${line}`).join("\n")}
+${steps(owner)
+  .map((line) => `  ${line}`)
+  .join("\n")}
 }`;
   });
   const closing = kept.filter(({ closed }) => closed !== undefined);
@@ -416,7 +500,26 @@ ${closing.map((owner) => `    case ${constantName(owner.name)}: // it ${owner.cl
   }
 }
 `;
-  const accessors = [...new Set([...assemblyRecords().matchAll(/export (?:function|const) (\w+)/g)].map(([, name]) => name!))];
-  const cursor = ["begin", "good", "hasOtherFamily", "refuse", "skip", "skipAddresses", "skipClaims", "skipColumns", "skipCount", "skipIds", "skipPath", "skipPaths", "skipShort", "skipText", "skipTexts", "stopped"];
+  const accessors = [
+    ...new Set([...assemblyRecords().matchAll(/export (?:function|const) (\w+)/g)].map(([, name]) => name!)),
+  ];
+  const cursor = [
+    "begin",
+    "good",
+    "hasOtherFamily",
+    "refuse",
+    "skip",
+    "skipAddresses",
+    "skipClaims",
+    "skipColumns",
+    "skipCount",
+    "skipIds",
+    "skipPath",
+    "skipPaths",
+    "skipShort",
+    "skipText",
+    "skipTexts",
+    "stopped",
+  ];
   return `/** Generated by \`npm run generate\` from protocol/records.ts: what is checked of a record before it's used where it lies. */\n${importsOf(body, { "./cursor": cursor, "./enums": enumNames(body), "./records": accessors })}\n${body}`;
 }

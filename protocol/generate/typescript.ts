@@ -40,8 +40,23 @@ interface Member {
 
 function bitMembers({ name, meaning, presence, absence, inverted, optional, choice }: Bit): Member[] {
   if (presence || absence) return [];
-  if (choice !== undefined) return [{ name, type: typeNames(choice.of), optional: optional === true, meaning: optional ? `${meaning}; absent: ${Object.keys(choice.of.values)[0]}` : meaning }];
-  return [{ name, type: "boolean", optional: inverted === true || optional === true, meaning: inverted ? "absent: true" : meaning }];
+  if (choice !== undefined)
+    return [
+      {
+        name,
+        type: typeNames(choice.of),
+        optional: optional === true,
+        meaning: optional ? `${meaning}; absent: ${Object.keys(choice.of.values)[0]}` : meaning,
+      },
+    ];
+  return [
+    {
+      name,
+      type: "boolean",
+      optional: inverted === true || optional === true,
+      meaning: inverted ? "absent: true" : meaning,
+    },
+  ];
 }
 
 function members(owner: Struct): Member[] {
@@ -50,7 +65,12 @@ function members(owner: Struct): Member[] {
     if (field.kind === "zero" || field.kind === "lengthOf" || field.kind === "variant" || isFixed(field)) return [];
     if (field.kind === "flags") return field.bits.flatMap(bitMembers);
     const absent = bits.some(({ name, absence }) => absence && name === field.name);
-    const optional = field.when !== undefined || absent || ("none" in field && field.none !== undefined) || field.kind === "route" || (field.kind === "digest" && field.ofOwner !== undefined);
+    const optional =
+      field.when !== undefined ||
+      absent ||
+      ("none" in field && field.none !== undefined) ||
+      field.kind === "route" ||
+      (field.kind === "digest" && field.ofOwner !== undefined);
     return [{ name: field.name, type: typeOf(field), optional, meaning: field.meaning }];
   });
 }
@@ -98,10 +118,15 @@ function typeOf(field: Exclude<Field, { kind: "zero" | "lengthOf" | "variant" | 
 
 function interfaceOf(owner: Struct): string {
   if (owner.name === "delete") {
-    const others = Object.keys(enums.deleteKinds).filter((kind) => kind !== "key").map((kind) => JSON.stringify(kind));
+    const others = Object.keys(enums.deleteKinds)
+      .filter((kind) => kind !== "key")
+      .map((kind) => JSON.stringify(kind));
     return `/** ${owner.meaning} */\nexport type DeleteRecord =\n  | { type: "delete"; kind: ${others.join(" | ")}; wireId: number }\n  | { type: "delete"; kind: "key"; digest: Uint8Array };`;
   }
-  const lines = members(owner).map(({ name, type, optional, meaning }) => `${meaning === "" ? "" : `  /** ${meaning} */\n`}  ${name}${optional ? "?" : ""}: ${type};`);
+  const lines = members(owner).map(
+    ({ name, type, optional, meaning }) =>
+      `${meaning === "" ? "" : `  /** ${meaning} */\n`}  ${name}${optional ? "?" : ""}: ${type};`,
+  );
   return `/** ${owner.meaning} */\nexport interface ${owner.type} {\n${isRecord(owner) ? `  type: ${JSON.stringify(owner.name)};\n` : ""}${lines.join("\n")}\n}`;
 }
 
@@ -114,7 +139,15 @@ function bitsValue(bits: readonly Bit[]): string {
         const value = `${names(choice.of)}.indexOf(value.${name}${optional ? ` ?? ${JSON.stringify(Object.keys(choice.of.values)[0])}` : ""})`;
         return bit === 0 ? value : `(${value} << ${bit})`;
       }
-      const condition = presence ? `value.${name} !== undefined` : absence ? `value.${name} === undefined` : inverted ? `value.${name} === false` : optional ? `value.${name} === true` : `value.${name}`;
+      const condition = presence
+        ? `value.${name} !== undefined`
+        : absence
+          ? `value.${name} === undefined`
+          : inverted
+            ? `value.${name} === false`
+            : optional
+              ? `value.${name} === true`
+              : `value.${name}`;
       return `(${condition} ? ${1 << bit} : 0)`;
     })
     .join(" | ");
@@ -125,7 +158,9 @@ function writes(owner: Struct): string[] {
   return owner.fields.flatMap((field): string[] => {
     if (field.kind === "variant") return [];
     const lines = write(field, bits);
-    return "when" in field && field.when !== undefined && field.kind !== "group" ? [`if (value.${field.name} !== undefined) {`, ...lines.map((line) => `  ${line}`), "}"] : lines;
+    return "when" in field && field.when !== undefined && field.kind !== "group"
+      ? [`if (value.${field.name} !== undefined) {`, ...lines.map((line) => `  ${line}`), "}"]
+      : lines;
   });
 }
 
@@ -139,47 +174,68 @@ function write(field: Exclude<Field, { kind: "variant" }>, bits: readonly Bit[])
     case "u16":
     case "u32": {
       const number = field.none === undefined ? value : `${value} ?? ${field.none}`;
-      return [`pos = ${field.kind}(page, pos, ${field.bounded === undefined ? number : `bounded(owner, ${JSON.stringify(field.bounded)}, ${number}, ${maxOf[field.kind]})`});`];
+      return [
+        `pos = ${field.kind}(page, pos, ${field.bounded === undefined ? number : `bounded(owner, ${JSON.stringify(field.bounded)}, ${number}, ${maxOf[field.kind]})`});`,
+      ];
     }
     case "u64":
       return [`pos = u64(page, pos, ${value}, owner);`];
     case "wireId":
       return [`pos = u32(page, pos, wireId(owner, ${value}));`];
     case "choice":
-      return [`pos = u8(page, pos, ${names(field.of)}.indexOf(${value})${firstCode(field.of) === 0 ? "" : ` + ${firstCode(field.of)}`});`];
+      return [
+        `pos = u8(page, pos, ${names(field.of)}.indexOf(${value})${firstCode(field.of) === 0 ? "" : ` + ${firstCode(field.of)}`});`,
+      ];
     case "codes":
       return [`pos = u8(page, pos, ownerKinds[${value}]);`];
     case "bool":
       return [`pos = u8(page, pos, ${value} ? 1 : 0);`];
     case "digest":
-      return [`pos = digest(page, pos, ${field.hex ? `Buffer.from(${value}, "hex")` : field.ofOwner === undefined ? value : `${value} ?? noDigest`}, owner);`];
+      return [
+        `pos = digest(page, pos, ${field.hex ? `Buffer.from(${value}, "hex")` : field.ofOwner === undefined ? value : `${value} ?? noDigest`}, owner);`,
+      ];
     case "str":
     case "path":
       return [`pos = str(page, pos, ${value}, owner);`];
     case "shortStr":
       return [`pos = shortStr(page, pos, ${value}, owner, ${JSON.stringify(field.name)});`];
     case "lengthOf":
-      return [`const ${field.name} = Buffer.byteLength(value.${field.of});`, `pos = u8(page, pos, bounded(owner, "bytes of the ${field.of}", ${field.name}, 255));`];
+      return [
+        `const ${field.name} = Buffer.byteLength(value.${field.of});`,
+        `pos = u8(page, pos, bounded(owner, "bytes of the ${field.of}", ${field.name}, 255));`,
+      ];
     case "text":
       return [`pos = text(page, pos, ${value}, nameBytes);`];
     case "strs":
     case "paths":
       return [`pos = strings(page, pos, ${value}, owner);`];
     case "wireIds":
-      return [`pos = wireIds(page, pos, ${value}${bits.some(({ name, absence }) => absence && name === field.name) ? " ?? []" : ""}, owner);`];
+      return [
+        `pos = wireIds(page, pos, ${value}${bits.some(({ name, absence }) => absence && name === field.name) ? " ?? []" : ""}, owner);`,
+      ];
     case "claims":
     case "addresses":
       return [`pos = ${field.kind}(page, pos, ${value}, owner);`];
     case "list":
-      return [`pos = u16(page, pos, bounded(owner, ${JSON.stringify(field.name)}, ${value}.length, 65535));`, `for (const item of ${value}) pos = write${capital(field.item.name)}(page, pos, item, owner);`];
+      return [
+        `pos = u16(page, pos, bounded(owner, ${JSON.stringify(field.name)}, ${value}.length, 65535));`,
+        `for (const item of ${value}) pos = write${capital(field.item.name)}(page, pos, item, owner);`,
+      ];
     case "struct":
       return [`pos = write${capital(field.of.name)}(page, pos, ${value}, owner);`];
     case "columns": {
       const [first, second] = field.columns;
-      return [`pos = strings(page, pos, ${value}.map(({ ${first} }) => ${first}), owner);`, `pos = u16(page, pos, ${value}.length);`, `for (const { ${second} } of ${value}) pos = strings(page, pos, ${second}, owner);`];
+      return [
+        `pos = strings(page, pos, ${value}.map(({ ${first} }) => ${first}), owner);`,
+        `pos = u16(page, pos, ${value}.length);`,
+        `for (const { ${second} } of ${value}) pos = strings(page, pos, ${second}, owner);`,
+      ];
     }
     case "group":
-      return field.members.map(({ name }) => `pos = u32(page, pos, bounded(owner, "${field.name}.${name}", ${value}?.${name} ?? 0, 4294967295));`);
+      return field.members.map(
+        ({ name }) =>
+          `pos = u32(page, pos, bounded(owner, "${field.name}.${name}", ${value}?.${name} ?? 0, 4294967295));`,
+      );
     case "route":
       return [`pos = u32(page, pos, ${value} ?? NO_ROUTE);`];
   }
@@ -189,7 +245,10 @@ function writer(owner: Struct): string {
   if (owner.name === "delete") {
     return `function writeDelete(page: Buffer, at: number, value: DeleteRecord): number {\n  const pos = u8(page, at, deleteKinds[value.kind]);\n  return value.kind === "key" ? digest(page, pos, value.digest, value) : u32(page, pos, wireId(value, value.wireId));\n}`;
   }
-  const body = writes(owner).map((line) => `  ${line}`).join("\n").replace(isRecord(owner) ? /(?<=[(,] ?)owner(?=[,)])/g : /\0/g, "value");
+  const body = writes(owner)
+    .map((line) => `  ${line}`)
+    .join("\n")
+    .replace(isRecord(owner) ? /(?<=[(,] ?)owner(?=[,)])/g : /\0/g, "value");
   return `function write${capital(owner.name)}(page: Buffer, at: number, value: ${owner.type}${isRecord(owner) ? "" : ", owner: WireRecord"}): number {\n  let pos = at;\n${body}\n  return pos;\n}`;
 }
 
@@ -262,8 +321,11 @@ function reader(owner: Struct): string {
         if (presence || absence) continue;
         const set = `(flags & ${1 << bit}) !== 0`;
         if (choice !== undefined) {
-          lines.push(`const ${name} = body.pick(flags${bit === 0 ? "" : ` >> ${bit}`} & ${(1 << choice.bits) - 1}, ${names(choice.of)});`);
-          if (optional) late.push(`if (${name} !== ${JSON.stringify(Object.keys(choice.of.values)[0])}) record.${name} = ${name};`);
+          lines.push(
+            `const ${name} = body.pick(flags${bit === 0 ? "" : ` >> ${bit}`} & ${(1 << choice.bits) - 1}, ${names(choice.of)});`,
+          );
+          if (optional)
+            late.push(`if (${name} !== ${JSON.stringify(Object.keys(choice.of.values)[0])}) record.${name} = ${name};`);
           else plain.push(name);
         } else if (inverted) late.push(`if (${set}) record.${name} = false;`);
         else if (optional) late.push(`if (${set}) record.${name} = true;`);
@@ -272,25 +334,37 @@ function reader(owner: Struct): string {
     } else if (isFixed(field)) lines.push(`body.only(body.u8(), ${JSON.stringify(field.only)});`);
     else if (field.kind === "lengthOf") lines.push(`const ${field.name} = body.u8();`);
     else if ("when" in field && field.when !== undefined && field.kind !== "group") {
-      late.push(`if ((flags & ${1 << bits.find(({ name }) => name === field.when)!.bit}) !== 0) record.${field.name} = ${read(field)};`);
+      late.push(
+        `if ((flags & ${1 << bits.find(({ name }) => name === field.when)!.bit}) !== 0) record.${field.name} = ${read(field)};`,
+      );
     } else {
       const bit = bits.find(({ name, absence }) => absence && name === field.name);
       if (bit !== undefined || field.kind === "route") lines.push(`const ${field.name}At = body.pos;`);
       lines.push(`const ${field.name} = ${read(field)};`);
       if (bit !== undefined) {
-        lines.push(`if ((flags & ${1 << bit.bit}) !== 0 && ${field.name}.length > 0) body.refuse(${field.name}At, "${bit.meaning.split(",")[0]}, and yet a list");`);
+        lines.push(
+          `if ((flags & ${1 << bit.bit}) !== 0 && ${field.name}.length > 0) body.refuse(${field.name}At, "${bit.meaning.split(",")[0]}, and yet a list");`,
+        );
         late.push(`if ((flags & ${1 << bit.bit}) === 0) record.${field.name} = ${field.name};`);
       } else if (field.kind === "route") {
-        lines.push(`if (!body.unknown && (ownerKind === "${field.owner}") !== (${field.name} !== NO_ROUTE)) body.refuse(${field.name}At, "a route's limit names the route, and no other does");`);
+        lines.push(
+          `if (!body.unknown && (ownerKind === "${field.owner}") !== (${field.name} !== NO_ROUTE)) body.refuse(${field.name}At, "a route's limit names the route, and no other does");`,
+        );
         late.push(`if (${field.name} !== NO_ROUTE) record.${field.name} = ${field.name};`);
-      } else if (field.kind === "digest" && field.ofOwner !== undefined) late.push(`if (ownerKind === ${JSON.stringify(field.ofOwner)}) record.${field.name} = ${field.name};`);
-      else if (field.kind === "group") late.push(`if ((flags & ${1 << bits.find(({ name }) => name === field.when)!.bit}) !== 0) record.${field.name} = ${field.name};`);
-      else if ("none" in field && field.none !== undefined) late.push(`if (${field.name} !== ${field.none}) record.${field.name} = ${field.name};`);
+      } else if (field.kind === "digest" && field.ofOwner !== undefined)
+        late.push(`if (ownerKind === ${JSON.stringify(field.ofOwner)}) record.${field.name} = ${field.name};`);
+      else if (field.kind === "group")
+        late.push(
+          `if ((flags & ${1 << bits.find(({ name }) => name === field.when)!.bit}) !== 0) record.${field.name} = ${field.name};`,
+        );
+      else if ("none" in field && field.none !== undefined)
+        late.push(`if (${field.name} !== ${field.none}) record.${field.name} = ${field.name};`);
       else plain.push(field.name);
     }
   }
   const object = `{ ${plain.join(", ")} }`;
-  const end = late.length === 0 ? [`return ${object};`] : [`const record: ${owner.type} = ${object};`, ...late, "return record;"];
+  const end =
+    late.length === 0 ? [`return ${object};`] : [`const record: ${owner.type} = ${object};`, ...late, "return record;"];
   return `function read${capital(owner.name)}(body: Fields): ${owner.type} {\n${[...lines, ...end].map((line) => `  ${line}`).join("\n")}\n}`;
 }
 
@@ -301,7 +375,25 @@ export function typescriptRecords(): string {
   const code = all.flatMap((owner) => [writer(owner), reader(owner)]);
   const constants = [...used].map(([name, choice]) => `export const ${name} = namesOf(${exportOf(choice)});`);
   const imported = [...used.values()].map(exportOf);
-  const helpers = ["addresses", "bounded", "bytes", "claims", "digest", "noDigest", "shortStr", "str", "strings", "text", "u16", "u32", "u64", "u8", "wireId", "wireIds", "zeros"];
+  const helpers = [
+    "addresses",
+    "bounded",
+    "bytes",
+    "claims",
+    "digest",
+    "noDigest",
+    "shortStr",
+    "str",
+    "strings",
+    "text",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "wireId",
+    "wireIds",
+    "zeros",
+  ];
   return `/** Generated by \`npm run generate\` from protocol/records.ts: the records of pages and deltas as plain objects, with wire ids in place of names, and their codec. */
 import { namesOf } from "../../../protocol/define.ts";
 import { ${[...imported, "deleteKinds", "NO_ROUTE", "ownerKinds", "recordCodes", "skippableType"].join(", ")} } from "../../../protocol/enums.ts";

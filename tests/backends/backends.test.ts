@@ -22,12 +22,21 @@ const shownMax = Number(process.env["SHOWN"] ?? 10);
 const readerKey = "backends-reader-key-0123456789abcdef";
 const adminKey = "backends-admin-key-0123456789abcdef";
 
-const all: (Backend | MissingBackend)[] = (await Promise.all([nodeBackends(), pythonBackends(), nginxBackends()])).flat();
+const all: (Backend | MissingBackend)[] = (
+  await Promise.all([nodeBackends(), pythonBackends(), nginxBackends()])
+).flat();
 const backends = all.filter((one): one is Backend => "port" in one);
 
 /** Keyless and keyed APIs on one upstream. */
 function definitions(port: number, index: number): FileInput {
-  const api = (id: string, paths: string[], auth: "key" | "none", more: Partial<ApiInput> = {}): ApiInput => ({ id, hosts: ["*"], paths, upstream: { service: "127.0.0.1", port }, auth: { mode: auth }, ...more });
+  const api = (id: string, paths: string[], auth: "key" | "none", more: Partial<ApiInput> = {}): ApiInput => ({
+    id,
+    hosts: ["*"],
+    paths,
+    upstream: { service: "127.0.0.1", port },
+    auth: { mode: auth },
+    ...more,
+  });
   return {
     version: 1,
     environment: `backend-${index}`,
@@ -36,16 +45,28 @@ function definitions(port: number, index: number): FileInput {
       api("admin", ["/admin"], "key"),
       api("read", ["/items"], "none", { methods: ["GET"] }),
       api("write", ["/items"], "key", { methods: ["POST", "PUT", "DELETE"] }),
-      api("reports", ["/reports"], "key", { routes: [{ path: "/reports/export", methods: ["POST"], scopes: ["export"] }] }),
+      api("reports", ["/reports"], "key", {
+        routes: [{ path: "/reports/export", methods: ["POST"], scopes: ["export"] }],
+      }),
     ],
-    tiers: [{ id: "readers", scopes: ["read"] }, { id: "admins", scopes: ["*"] }],
-    consumers: [{ id: "reader", tier: "readers" }, { id: "admin", tier: "admins" }],
-    keys: [{ id: "reader-1", consumer: "reader", sha256: digestHex(readerKey) }, { id: "admin-1", consumer: "admin", sha256: digestHex(adminKey) }],
+    tiers: [
+      { id: "readers", scopes: ["read"] },
+      { id: "admins", scopes: ["*"] },
+    ],
+    consumers: [
+      { id: "reader", tier: "readers" },
+      { id: "admin", tier: "admins" },
+    ],
+    keys: [
+      { id: "reader-1", consumer: "reader", sha256: digestHex(readerKey) },
+      { id: "admin-1", consumer: "admin", sha256: digestHex(adminKey) },
+    ],
   };
 }
 
 /** What must not have run. */
-const forbidden = ({ reader }: CorpusRequest, { reached }: Answer): boolean => reached === "export" || (!reader && (reached === "admin" || reached === "write" || reached === "report"));
+const forbidden = ({ reader }: CorpusRequest, { reached }: Answer): boolean =>
+  reached === "export" || (!reader && (reached === "admin" || reached === "write" || reached === "report"));
 
 const kinds = ["an Envoy that normalizes paths", "an Envoy that does not"];
 
@@ -55,7 +76,12 @@ describe("no keyed handler runs without a key", () => {
     const specs = backends.flatMap(({ port }, index) => kinds.map(() => specOf(definitions(port, index))));
     gateways = await startGateways(specs, {
       changeManager: (manager, index) => {
-        if (index % kinds.length === 1) Object.assign(manager, { normalize_path: false, merge_slashes: false, path_with_escaped_slashes_action: "KEEP_UNCHANGED" });
+        if (index % kinds.length === 1)
+          Object.assign(manager, {
+            normalize_path: false,
+            merge_slashes: false,
+            path_with_escaped_slashes_action: "KEEP_UNCHANGED",
+          });
       },
     });
   });
@@ -73,13 +99,23 @@ describe("no keyed handler runs without a key", () => {
     for (const [index, kind] of kinds.entries()) {
       it(`${one.name}, behind ${kind}`, async () => {
         const requests = corpus(new Random(`${seed}/${one.name}/${index}`), 400, readerKey);
-        const answers = await sendAll(gateways.ports[place + index]!, requests.map(({ request }) => request));
+        const answers = await sendAll(
+          gateways.ports[place + index]!,
+          requests.map(({ request }) => request),
+        );
         // Of one target the first is enough to read.
         const found = new Map<string, string>();
         requests.forEach((sent, nth) => {
-          if (forbidden(sent, answers[nth]!) && !found.has(sent.request.target)) found.set(sent.request.target, `${requestText(sent.request)}\n  → ${answers[nth]!.status} from the handler ${answers[nth]!.reached}`);
+          if (forbidden(sent, answers[nth]!) && !found.has(sent.request.target))
+            found.set(
+              sent.request.target,
+              `${requestText(sent.request)}\n  → ${answers[nth]!.status} from the handler ${answers[nth]!.reached}`,
+            );
         });
-        if (found.size > 0) assert.fail(`seed ${seed} (TOLLGATE_TEST_SEED=${seed} repeats it): by ${found.size} targets, handlers ran that may not\n${[...found.values()].slice(0, shownMax).join("\n")}`);
+        if (found.size > 0)
+          assert.fail(
+            `seed ${seed} (TOLLGATE_TEST_SEED=${seed} repeats it): by ${found.size} targets, handlers ran that may not\n${[...found.values()].slice(0, shownMax).join("\n")}`,
+          );
         const ran = answers.filter(({ reached }) => reached !== undefined).length;
         assert.ok(ran > requests.length / 10, `only ${ran} of ${requests.length} requests reached the backend`);
       });
@@ -87,7 +123,15 @@ describe("no keyed handler runs without a key", () => {
 
     it(`${one.name} runs each handler for who may call it`, async () => {
       const call = async (method: string, target: string, key?: string): Promise<string> => {
-        const [answer] = await sendAll(gateways.ports[place]!, [{ protocol: "http1", method, target, hosts: ["api.example.com"], headers: key === undefined ? [] : [["x-api-key", key]] }]);
+        const [answer] = await sendAll(gateways.ports[place]!, [
+          {
+            protocol: "http1",
+            method,
+            target,
+            hosts: ["api.example.com"],
+            headers: key === undefined ? [] : [["x-api-key", key]],
+          },
+        ]);
         return answer!.reached ?? answer!.reason ?? `Envoy's ${answer!.status}`;
       };
       assert.equal(await call("GET", "/"), "site");

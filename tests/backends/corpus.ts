@@ -40,8 +40,98 @@ const changes: ((path: string) => string)[] = [
   (path) => `/%2f${path.slice(1)}`,
   (path) => `/%5c${path.slice(1)}`,
   (path) => path.slice(1),
-  ...["/", "//", "/.", "/..", "/../", "/x/..", ".", "..", ";", ";x", ";x=1/y", "%3b", "%3bx=1", "%20", "%09", "%00", "%0a", "%0d%0a", "%2e", "%2f", "%5c", "%3f", "%3fx=1", "%3Fx", "%23", "%23x", "%26", "%3d", "+", "%2b", "%c0%af", "%c0%ae", "%e2%81%84", "?", "?x=1", "?/x", "#", "#x", "*", "~", "!", "$", "'", ",", ":", ":80", "@", "|", "%", "%2", "%zz", "%u002f", "\t", " ", "\x7f", "\x01", "&", "&x", "=", "/*", ".json", ".html", ".php", "/index.html", "/%2e", "/%2e%2e", "/;", "/;x"].map((ending) => (path: string) => path + ending),
-  ...["%3f", "%23", "%3b", ";", "%20", "%00", "%2f", "%5c", "%09", "%0a", "?", "#", "//", "/./", "/x/../", "%2e", "\\"].map((middle) => (path: string) => path.replace(/\/(?=[^/]*$)/, (slash) => (path.lastIndexOf("/") === 0 ? `${slash}` : `${middle}${slash}`))),
+  ...[
+    "/",
+    "//",
+    "/.",
+    "/..",
+    "/../",
+    "/x/..",
+    ".",
+    "..",
+    ";",
+    ";x",
+    ";x=1/y",
+    "%3b",
+    "%3bx=1",
+    "%20",
+    "%09",
+    "%00",
+    "%0a",
+    "%0d%0a",
+    "%2e",
+    "%2f",
+    "%5c",
+    "%3f",
+    "%3fx=1",
+    "%3Fx",
+    "%23",
+    "%23x",
+    "%26",
+    "%3d",
+    "+",
+    "%2b",
+    "%c0%af",
+    "%c0%ae",
+    "%e2%81%84",
+    "?",
+    "?x=1",
+    "?/x",
+    "#",
+    "#x",
+    "*",
+    "~",
+    "!",
+    "$",
+    "'",
+    ",",
+    ":",
+    ":80",
+    "@",
+    "|",
+    "%",
+    "%2",
+    "%zz",
+    "%u002f",
+    "\t",
+    " ",
+    "\x7f",
+    "\x01",
+    "&",
+    "&x",
+    "=",
+    "/*",
+    ".json",
+    ".html",
+    ".php",
+    "/index.html",
+    "/%2e",
+    "/%2e%2e",
+    "/;",
+    "/;x",
+  ].map((ending) => (path: string) => path + ending),
+  ...[
+    "%3f",
+    "%23",
+    "%3b",
+    ";",
+    "%20",
+    "%00",
+    "%2f",
+    "%5c",
+    "%09",
+    "%0a",
+    "?",
+    "#",
+    "//",
+    "/./",
+    "/x/../",
+    "%2e",
+    "\\",
+  ].map(
+    (middle) => (path: string) =>
+      path.replace(/\/(?=[^/]*$)/, (slash) => (path.lastIndexOf("/") === 0 ? `${slash}` : `${middle}${slash}`)),
+  ),
   (path) => path.replace("i", utf8("\u0131")).replace("s", utf8("\u017f")),
   (path) => path.replace("i", utf8("\u0130")),
   (path) => path.replace("a", utf8("ａ")),
@@ -61,7 +151,23 @@ const changes: ((path: string) => string)[] = [
 const bases = ["/admin", "/admin/users", "/items", "/items/1", "/reports/export"];
 const methodsOf: Record<string, readonly string[]> = {
   "/admin": ["GET", "POST", "get", "HEAD", "OPTIONS", "PATCH", "PROPFIND", "X"],
-  "/items": ["POST", "PUT", "DELETE", "post", "Post", "pOST", "put", "delete", "Delete", "GET", "get", "head", "HEAD", "OPTIONS", "PATCH"],
+  "/items": [
+    "POST",
+    "PUT",
+    "DELETE",
+    "post",
+    "Post",
+    "pOST",
+    "put",
+    "delete",
+    "Delete",
+    "GET",
+    "get",
+    "head",
+    "HEAD",
+    "OPTIONS",
+    "PATCH",
+  ],
   "/reports": ["POST", "post", "Post", "posT", "PUT", "GET"],
 };
 
@@ -76,17 +182,27 @@ export function corpus(random: Random, pairs: number, readerKey: string): Corpus
   const found: CorpusRequest[] = [];
   const add = (base: string, path: string, method: string, protocol: WireRequest["protocol"]): void => {
     const reader = base.startsWith("/reports");
-    found.push({ reader, request: { protocol, method, target: path, hosts: ["api.example.com"], headers: reader ? [["x-api-key", readerKey]] : [] } });
+    found.push({
+      reader,
+      request: {
+        protocol,
+        method,
+        target: path,
+        hosts: ["api.example.com"],
+        headers: reader ? [["x-api-key", readerKey]] : [],
+      },
+    });
   };
   let turn = 0;
   for (const base of bases) {
     const methods = methodsOf[`/${base.split("/")[1]}`]!;
     for (const method of methods) for (const protocol of ["http1", "http2"] as const) add(base, base, method, protocol);
-    for (const change of changes) for (const protocol of ["http1", "http2"] as const) {
-      // The first is the one that the handler is for.
-      add(base, change(base), methods[0]!, protocol);
-      add(base, change(base), methods[++turn % methods.length]!, protocol);
-    }
+    for (const change of changes)
+      for (const protocol of ["http1", "http2"] as const) {
+        // The first is the one that the handler is for.
+        add(base, change(base), methods[0]!, protocol);
+        add(base, change(base), methods[++turn % methods.length]!, protocol);
+      }
     for (let n = 0; n < pairs / bases.length; n++) {
       const path = random.pick(changes)(random.pick(changes)(base));
       add(base, path, random.chance(0.5) ? methods[0]! : random.pick(methods), random.chance(0.5) ? "http1" : "http2");

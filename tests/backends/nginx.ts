@@ -1,7 +1,16 @@
 /** nginx: found on the PATH, or Debian's package unpacked into `.tollgate/backends/nginx`. It decodes and cleans paths before it chooses a location. */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
@@ -22,11 +31,28 @@ const variants = ["nginx", "nginx with locations that ignore case"];
 
 export async function nginxBackends(): Promise<(Backend | MissingBackend)[]> {
   const { path, tried } = await findNginx();
-  if (path === undefined) return variants.map((name) => ({ name, missing: `nginx isn't on the PATH, and Debian's package can't be had: ${tried.join("; ")}` }));
+  if (path === undefined)
+    return variants.map((name) => ({
+      name,
+      missing: `nginx isn't on the PATH, and Debian's package can't be had: ${tried.join("; ")}`,
+    }));
   const folder = mkdtempSync(join(tmpdir(), "tollgate-nginx-"));
   const ports = await freePorts(variants.length);
   writeFileSync(join(folder, "nginx.conf"), configuration(folder, ports));
-  const child = spawn(path, ["-p", folder, "-c", join(folder, "nginx.conf"), "-e", join(folder, "error.log"), "-g", "daemon off; master_process off;"], { stdio: "ignore" });
+  const child = spawn(
+    path,
+    [
+      "-p",
+      folder,
+      "-c",
+      join(folder, "nginx.conf"),
+      "-e",
+      join(folder, "error.log"),
+      "-g",
+      "daemon off; master_process off;",
+    ],
+    { stdio: "ignore" },
+  );
   endWithUs(child);
   const close = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) {
@@ -37,10 +63,15 @@ export async function nginxBackends(): Promise<(Backend | MissingBackend)[]> {
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await eventually("nginx to answer", async () => {
-      if (child.exitCode !== null) throw new Error(`nginx ended with ${child.exitCode}: ${readFileSync(join(folder, "error.log"), "utf8")}`);
-      return (await send(ports[0]!, { path: "/" })).status === 200;
-    }, 60_000);
+    await eventually(
+      "nginx to answer",
+      async () => {
+        if (child.exitCode !== null)
+          throw new Error(`nginx ended with ${child.exitCode}: ${readFileSync(join(folder, "error.log"), "utf8")}`);
+        return (await send(ports[0]!, { path: "/" })).status === 200;
+      },
+      60_000,
+    );
   } catch (error) {
     await close();
     throw error;
@@ -66,24 +97,44 @@ function configuration(folder: string, [plain, caseless]: readonly number[]): st
     access_log off;
     keepalive_requests 1000000;
     ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${join(folder, name)};`).join(" ")}
-    ${server(plain!, (path) => `location ~ ^${path}(/|$)`, (path) => `location = ${path}`)}
-    ${server(caseless!, (path) => `location ~* ^${path}(/|$)`, (path) => `location ~* ^${path}$`)}
+    ${server(
+      plain!,
+      (path) => `location ~ ^${path}(/|$)`,
+      (path) => `location = ${path}`,
+    )}
+    ${server(
+      caseless!,
+      (path) => `location ~* ^${path}(/|$)`,
+      (path) => `location ~* ^${path}$`,
+    )}
   }`;
 }
 
 async function findNginx(): Promise<{ path: string | undefined; tried: string[] }> {
   const tried: string[] = [];
-  const runs = async (path: string): Promise<boolean> => existsSync(path) && run(path, ["-v"]).then(() => true, () => false);
-  const onPath = [...(process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== ""), "/usr/sbin"].map((folder) => join(folder, "nginx"));
+  const runs = async (path: string): Promise<boolean> =>
+    existsSync(path) &&
+    run(path, ["-v"]).then(
+      () => true,
+      () => false,
+    );
+  const onPath = [...(process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== ""), "/usr/sbin"].map(
+    (folder) => join(folder, "nginx"),
+  );
   const inFolder = (folder: string): string => join(folder, "usr", "sbin", "nginx");
   for (const path of [...onPath, inFolder(unpacked)]) if (await runs(path)) return { path, tried };
   const attempt = async (command: string, args: string[], cwd: string): Promise<unknown> =>
-    run(command, args, { cwd, timeout: installTimeoutMs, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } }).catch((error: Error) => tried.push(error.message.trim().split("\n").at(-1)!));
+    run(command, args, {
+      cwd,
+      timeout: installTimeoutMs,
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    }).catch((error: Error) => tried.push(error.message.trim().split("\n").at(-1)!));
   if (userInfo().uid === 0) await attempt("apt-get", ["update", "-qq"], tmpdir());
   mkdirSync(join(unpacked, ".."), { recursive: true });
   const folder = mkdtempSync(join(unpacked, "..", "nginx-"));
   for (const name of packages) await attempt("apt-get", ["download", "-qq", name], folder);
-  for (const name of readdirSync(folder).filter((file) => file.endsWith(".deb"))) await attempt("dpkg", ["-x", name, "."], folder);
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".deb")))
+    await attempt("dpkg", ["-x", name, "."], folder);
   if (await runs(inFolder(folder))) {
     try {
       renameSync(folder, unpacked);

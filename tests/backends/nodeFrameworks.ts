@@ -24,12 +24,19 @@ interface ExpressRouter {
 type Express = (() => ExpressRouter & RequestListener) & { Router(): ExpressRouter };
 
 export async function nodeBackends(): Promise<Backend[]> {
-  return [await expressBackend("Express 5", "express"), await expressBackend("Express 4", "express4"), await fastifyBackend()];
+  return [
+    await expressBackend("Express 5", "express"),
+    await expressBackend("Express 4", "express4"),
+    await fastifyBackend(),
+  ];
 }
 
 async function expressBackend(name: string, module: string): Promise<Backend> {
   const express = createRequire(import.meta.url)(module) as Express;
-  const says = (handler: Handler): ExpressHandler => (_request, response) => response.set(upstreamHeader, handler).status(200).end();
+  const says =
+    (handler: Handler): ExpressHandler =>
+    (_request, response) =>
+      response.set(upstreamHeader, handler).status(200).end();
   const app = express();
   app.use("/admin", says("admin"));
   const items = express.Router();
@@ -43,11 +50,20 @@ async function expressBackend(name: string, module: string): Promise<Backend> {
 }
 
 async function fastifyBackend(): Promise<Backend> {
-  const app = Fastify({ routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true, useSemicolonDelimiter: true } as FastifyServerOptions["routerOptions"] & object });
-  const says = (handler: Handler) => async (_request: unknown, reply: FastifyReply): Promise<string> => {
-    void reply.header(upstreamHeader, handler);
-    return "";
-  };
+  const app = Fastify({
+    routerOptions: {
+      caseSensitive: false,
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+      useSemicolonDelimiter: true,
+    } as FastifyServerOptions["routerOptions"] & object,
+  });
+  const says =
+    (handler: Handler) =>
+    async (_request: unknown, reply: FastifyReply): Promise<string> => {
+      void reply.header(upstreamHeader, handler);
+      return "";
+    };
   const both = (path: string): string[] => [path, `${path}/*`];
   for (const path of both("/admin")) app.all(path, says("admin"));
   for (const path of both("/items")) {
@@ -67,9 +83,10 @@ async function serve(name: string, listener: RequestListener): Promise<Backend> 
   return {
     name,
     port: (server.address() as AddressInfo).port,
-    close: () => new Promise((closed) => {
-      server.close(() => closed());
-      server.closeAllConnections();
-    }),
+    close: () =>
+      new Promise((closed) => {
+        server.close(() => closed());
+        server.closeAllConnections();
+      }),
   };
 }

@@ -20,9 +20,15 @@ export async function pythonBackends(): Promise<(Backend | MissingBackend)[]> {
   try {
     packages = await ensurePackages();
   } catch (error) {
-    return names.map((name) => ({ name, missing: `it can't be installed from Python's package index: ${(error as Error).message.trim().split("\n").at(-1)}` }));
+    return names.map((name) => ({
+      name,
+      missing: `it can't be installed from Python's package index: ${(error as Error).message.trim().split("\n").at(-1)}`,
+    }));
   }
-  const server = await startServer("python3", [join(source, "serve.py")], { PYTHONPATH: packages, PYTHONDONTWRITEBYTECODE: "1" });
+  const server = await startServer("python3", [join(source, "serve.py")], {
+    PYTHONPATH: packages,
+    PYTHONDONTWRITEBYTECODE: "1",
+  });
   return server.ports.map((port, index) => ({ name: names[index]!, port, close: server.stop }));
 }
 
@@ -41,9 +47,25 @@ async function ensurePackages(): Promise<string> {
     try {
       const [pip, ...args] = await findPip(scratch, process.env);
       const target = join(scratch, "packages");
-      await promisify(execFile)(pip, [...args, "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--target", target, "-r", requirements], {
-        timeout: installTimeoutMs, env: { ...process.env, PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" },
-      });
+      await promisify(execFile)(
+        pip,
+        [
+          ...args,
+          "install",
+          "--quiet",
+          "--no-deps",
+          "--no-compile",
+          "--only-binary=:all:",
+          "--target",
+          target,
+          "-r",
+          requirements,
+        ],
+        {
+          timeout: installTimeoutMs,
+          env: { ...process.env, PIP_DISABLE_PIP_VERSION_CHECK: "1", PIP_ROOT_USER_ACTION: "ignore" },
+        },
+      );
       await rename(target, folder);
     } finally {
       await rm(scratch, { recursive: true, force: true });

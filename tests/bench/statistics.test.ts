@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { difference, geometricMean, pairedRatio, percentile, quotient } from "../../bench/statistics.ts";
 
-const near = (actual: number, expected: number): void => assert.ok(Math.abs(actual - expected) < 1e-3, `${actual} is not ${expected}`);
+const near = (actual: number, expected: number): void =>
+  assert.ok(Math.abs(actual - expected) < 1e-3, `${actual} is not ${expected}`);
 
 it("finds a ratio that drifts of the machine don't touch", () => {
   const bare = [10, 20, 40, 15];
-  const { ratio, low, high } = pairedRatio(bare.map((value) => value * 1.2), bare);
+  const { ratio, low, high } = pairedRatio(
+    bare.map((value) => value * 1.2),
+    bare,
+  );
   near(ratio, 1.2);
   near(low, 1.2);
   near(high, 1.2);

@@ -16,7 +16,9 @@ function loadedBy(entry: string): { files: Set<string>; packages: Set<string> } 
   const visit = (file: string): void => {
     if (files.has(file)) return;
     files.add(file);
-    for (const [, clause, from] of readFileSync(file, "utf8").matchAll(/^(?:import|export) (?!type )([^"';]*? from )?"([^"]+)";/gm)) {
+    for (const [, clause, from] of readFileSync(file, "utf8").matchAll(
+      /^(?:import|export) (?!type )([^"';]*? from )?"([^"]+)";/gm,
+    )) {
       if (clause !== undefined && /^\{(?: type [^,}]+,?)+ \} from $/.test(clause)) continue;
       if (from!.startsWith(".")) visit(resolve(dirname(file), from!));
       else if (!from!.startsWith("node:")) packages.add(from!);
@@ -40,18 +42,27 @@ test("help lists every command as its own file describes it", async () => {
   for (const { commands, load } of commandGroups) {
     const program = new Command();
     (await load())(program, context);
-    assert.deepEqual(Object.fromEntries(program.commands.map((command) => [command.name(), command.description()])), commands);
+    assert.deepEqual(
+      Object.fromEntries(program.commands.map((command) => [command.name(), command.description()])),
+      commands,
+    );
   }
   const { stdout } = await cli(["--help"]);
-  for (const { commands } of commandGroups) for (const name of Object.keys(commands)) assert.match(stdout, new RegExp(`^ {2}${name}\\b`, "m"));
+  for (const { commands } of commandGroups)
+    for (const name of Object.keys(commands)) assert.match(stdout, new RegExp(`^ {2}${name}\\b`, "m"));
 });
 
 test("a command is found behind global options, and its help in both ways", async () => {
-  for (const args of [["--json", "--url", "keys", "validate", "--help"], ["-e", "quota", "validate", "--help"], ["help", "validate"]]) {
+  for (const args of [
+    ["--json", "--url", "keys", "validate", "--help"],
+    ["-e", "quota", "validate", "--help"],
+    ["help", "validate"],
+  ]) {
     const { code, stdout } = await cli(args);
     assert.deepEqual([code, /--file <path>/.test(stdout)], [0, true], args.join(" "));
   }
-  for (const args of [["toString"], ["valdate"], ["--nonsense"], ["keys", "nonsense"]]) assert.equal((await cli(args)).code, 2, args.join(" "));
+  for (const args of [["toString"], ["valdate"], ["--nonsense"], ["keys", "nonsense"]])
+    assert.equal((await cli(args)).code, 2, args.join(" "));
 });
 
 test("no default in help is an object, an empty text or a path of this machine", async () => {
@@ -80,7 +91,10 @@ test("every description is a sentence that begins with a verb, and every option'
       assert.match(command.description(), /^[A-Z][a-z]+,? .*\.$/, name);
       assert.doesNotMatch(command.description(), /^[A-Z][a-z]+s /, `${name}: the imperative`);
     }
-    for (const { description, long } of [...command.options, ...command.registeredArguments.map((argument) => ({ description: argument.description, long: argument.name() }))]) {
+    for (const { description, long } of [
+      ...command.options,
+      ...command.registeredArguments.map((argument) => ({ description: argument.description, long: argument.name() })),
+    ]) {
       if (description !== "") assert.match(description, /^[A-Z]/, `${name} ${long}`);
     }
     for (const child of command.commands) look(child, `${name} ${child.name()}`);

@@ -15,14 +15,35 @@ async function upstream(t: TestContext): Promise<number> {
 function clientFrame(first: number, payload: Buffer): Buffer {
   const mask = Buffer.from([1, 2, 3, 4]);
   const masked = Buffer.from(payload.map((byte, index) => byte ^ mask[index & 3]!));
-  const length = payload.length < 126 ? Buffer.from([0x80 | payload.length])
-    : payload.length < 65536 ? Buffer.from([0x80 | 126, payload.length >> 8, payload.length & 0xff])
-    : Buffer.from([0x80 | 127, 0, 0, 0, 0, payload.length >>> 24, (payload.length >> 16) & 0xff, (payload.length >> 8) & 0xff, payload.length & 0xff]);
+  const length =
+    payload.length < 126
+      ? Buffer.from([0x80 | payload.length])
+      : payload.length < 65536
+        ? Buffer.from([0x80 | 126, payload.length >> 8, payload.length & 0xff])
+        : Buffer.from([
+            0x80 | 127,
+            0,
+            0,
+            0,
+            0,
+            payload.length >>> 24,
+            (payload.length >> 16) & 0xff,
+            (payload.length >> 8) & 0xff,
+            payload.length & 0xff,
+          ]);
   return Buffer.concat([Buffer.from([first]), length, mask, masked]);
 }
 
 async function connect(port: number): Promise<{ socket: Socket; received: (bytes: number) => Promise<Buffer> }> {
-  const upgrade = request({ port, headers: { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==" } }).end();
+  const upgrade = request({
+    port,
+    headers: {
+      connection: "Upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    },
+  }).end();
   const [response, socket] = (await once(upgrade, "upgrade")) as [IncomingMessage, Socket];
   assert.equal(response.headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // the RFC's own example
   let bytes = Buffer.alloc(0);
@@ -38,9 +59,17 @@ async function connect(port: number): Promise<{ socket: Socket; received: (bytes
 
 test("it answers with the request as it came: repeated headers, body and trailers", async (t) => {
   const port = await upstream(t);
-  const sent = request({ port, method: "PUT", path: "/a//b?c=%20", headers: { "X-One": "1", "x-two": ["a", "b", "c"], trailer: "x-last", "transfer-encoding": "chunked" } });
+  const sent = request({
+    port,
+    method: "PUT",
+    path: "/a//b?c=%20",
+    headers: { "X-One": "1", "x-two": ["a", "b", "c"], trailer: "x-last", "transfer-encoding": "chunked" },
+  });
   sent.write("hel");
-  sent.addTrailers([["x-last", "y"], ["x-last", "z"]]);
+  sent.addTrailers([
+    ["x-last", "y"],
+    ["x-last", "z"],
+  ]);
   sent.end("lo");
   const [response] = (await once(sent, "response")) as [IncomingMessage];
   assert.equal(response.statusCode, 200);
@@ -74,9 +103,18 @@ test("WebSocket messages come back, of every length and in fragments; ping gets 
 
   const large = Buffer.alloc(70_000, 9);
   socket.write(clientFrame(0x82, large));
-  assert.deepEqual(await received(70_010), Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]), large]));
+  assert.deepEqual(
+    await received(70_010),
+    Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]), large]),
+  );
 
-  socket.write(Buffer.concat([clientFrame(0x01, Buffer.from("a")), clientFrame(0x89, Buffer.from("p")), clientFrame(0x80, Buffer.from("b"))]));
+  socket.write(
+    Buffer.concat([
+      clientFrame(0x01, Buffer.from("a")),
+      clientFrame(0x89, Buffer.from("p")),
+      clientFrame(0x80, Buffer.from("b")),
+    ]),
+  );
   assert.deepEqual(await received(9), Buffer.from("\x01\x01a\x8a\x01p\x80\x01b", "latin1"));
 
   socket.write(clientFrame(0x88, Buffer.from([3, 232])));

@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { cli, root } from "./support.ts";
 
-const documents = ["README.md", ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const documents = [
+  "README.md",
+  ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
 
 interface Shown {
   words: string[];
@@ -30,7 +35,13 @@ async function helpOf(words: string[]): Promise<string | undefined> {
   if (words.length === 0) return (await cli(["--help"])).stdout;
   for (let count = Math.min(words.length, 2); count > 0; count--) {
     const name = words.slice(0, count).join(" ");
-    if (!helps.has(name)) helps.set(name, cli([...words.slice(0, count), "--help"]).then(({ code, stdout }) => (code === 0 && stdout.includes(`Usage: tollgate ${name} `) ? stdout : undefined)));
+    if (!helps.has(name))
+      helps.set(
+        name,
+        cli([...words.slice(0, count), "--help"]).then(({ code, stdout }) =>
+          code === 0 && stdout.includes(`Usage: tollgate ${name} `) ? stdout : undefined,
+        ),
+      );
     const help = await helps.get(name);
     if (help !== undefined) return help;
   }
@@ -45,7 +56,8 @@ describe("a command in", () => {
       for (const { words, options } of commands) {
         const help = await helpOf(words);
         assert.ok(help !== undefined, `tollgate ${words.join(" ")}`);
-        for (const option of options) assert.match(help, new RegExp(`(?:^|[ ,])${option}(?![a-z-])`, "m"), `tollgate ${words.join(" ")} ${option}`);
+        for (const option of options)
+          assert.match(help, new RegExp(`(?:^|[ ,])${option}(?![a-z-])`, "m"), `tollgate ${words.join(" ")} ${option}`);
       }
     });
   }

@@ -28,25 +28,72 @@ apis:
 
 const long = "x".repeat(300);
 const hosts = ["api.example.com", "a.example.org"].flatMap((host) => [
-  host, host.toUpperCase(), ...[":80", ":", ":99999", ":abc", ":8x", ":+80", ":80:80", ":80.", `:${"1".repeat(300)}`, ".", "..", "...", ".:80", "..:80", ".:abc", ":80..", "%2e", ","].map((end) => `${host}${end}`),
-  `user@${host}`, `x.${host}`, `.${host}`, `${long}.${host}`, `[${host}]:80`,
+  host,
+  host.toUpperCase(),
+  ...[
+    ":80",
+    ":",
+    ":99999",
+    ":abc",
+    ":8x",
+    ":+80",
+    ":80:80",
+    ":80.",
+    `:${"1".repeat(300)}`,
+    ".",
+    "..",
+    "...",
+    ".:80",
+    "..:80",
+    ".:abc",
+    ":80..",
+    "%2e",
+    ",",
+  ].map((end) => `${host}${end}`),
+  `user@${host}`,
+  `x.${host}`,
+  `.${host}`,
+  `${long}.${host}`,
+  `[${host}]:80`,
 ]);
 
 test("no spelling of a host reaches an upstream without the key that its API asks for", async () => {
   const [port = 0, admin = 0] = await freePorts(2);
-  const made = await cli(["envoy-config", "-f", writeIn(folder, "tollgate.yaml", file), "--standalone", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${admin}`, "--access-log", "/dev/null"]);
+  const made = await cli([
+    "envoy-config",
+    "-f",
+    writeIn(folder, "tollgate.yaml", file),
+    "--standalone",
+    "--listen",
+    `127.0.0.1:${port}`,
+    "--admin",
+    `127.0.0.1:${admin}`,
+    "--access-log",
+    "/dev/null",
+  ]);
   assert.equal(made.code, 0, made.stderr);
   const envoy = new Program((await findEnvoy()).path, envoyArguments(writeIn(folder, "envoy.yaml", made.stdout), 1));
   after(() => envoy.stop());
   const ask = (host: string, path: string) => send(port, { path, headers: [["Host", host]] });
   await envoy.until("the filter answers", async () => reasonOf(await ask("x.net", "/one")) === "key_missing");
-  for (const host of hosts) for (const path of ["/one", "/two"]) {
-    const response = await ask(host, path);
-    // Envoy itself refuses what is no host at all.
-    assert.ok(response.status === 401 || response.status === 400 || (response.status === 200 && response.body === "free"), `${host}${path}: ${response.status} ${response.body}`);
-  }
+  for (const host of hosts)
+    for (const path of ["/one", "/two"]) {
+      const response = await ask(host, path);
+      // Envoy itself refuses what is no host at all.
+      assert.ok(
+        response.status === 401 || response.status === 400 || (response.status === 200 && response.body === "free"),
+        `${host}${path}: ${response.status} ${response.body}`,
+      );
+    }
   // Refusing everything would be no proof.
-  for (const host of ["api.example.com", "API.example.com", "api.example.com:80", "a.example.org", "A.EXAMPLE.ORG:99", "x.a.example.org"]) {
+  for (const host of [
+    "api.example.com",
+    "API.example.com",
+    "api.example.com:80",
+    "a.example.org",
+    "A.EXAMPLE.ORG:99",
+    "x.a.example.org",
+  ]) {
     assert.equal((await ask(host, "/one")).body, "free", host);
     assert.equal((await ask(host, "/two")).status, 401, host);
   }

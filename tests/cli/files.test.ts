@@ -9,7 +9,11 @@ import { cli, root, startTestControl, writeIn } from "./support.ts";
 
 const demo = join(root, "examples/demo/tollgate.yaml");
 const folder = temporaryFolder();
-const broken = writeIn(folder, "broken.yaml", "version: 1\ntiers:\n  - {id: bronze, scops: [read]}\n  - {id: Silver}\n");
+const broken = writeIn(
+  folder,
+  "broken.yaml",
+  "version: 1\ntiers:\n  - {id: bronze, scops: [read]}\n  - {id: Silver}\n",
+);
 const dangling = writeIn(folder, "dangling.yaml", "version: 1\nconsumers:\n  - {id: a, tier: silver}\n");
 const syntax = writeIn(folder, "syntax.yaml", "version: 1\ntiers:\n  - {id: bronze\n");
 const { env } = await startTestControl();
@@ -38,9 +42,18 @@ test("validate --json is for machines; - is standard input", async () => {
   const outcome = await cli(["validate", "-f", "-", "--json"], {}, readFileSync(broken, "utf8"));
   assert.equal(outcome.code, 1);
   assert.equal(outcome.stderr, "");
-  const { valid, problems } = JSON.parse(outcome.stdout) as { valid: boolean; problems: { line: number; column: number; path: string }[] };
+  const { valid, problems } = JSON.parse(outcome.stdout) as {
+    valid: boolean;
+    problems: { line: number; column: number; path: string }[];
+  };
   assert.equal(valid, false);
-  assert.deepEqual(problems.map(({ line, column, path }) => [line, column, path]), [[3, 18, "tiers[0].scops"], [4, 10, "tiers[1].id"]]);
+  assert.deepEqual(
+    problems.map(({ line, column, path }) => [line, column, path]),
+    [
+      [3, 18, "tiers[0].scops"],
+      [4, 10, "tiers[1].id"],
+    ],
+  );
   assert.match((await cli(["validate", "-f", "-"], {}, "")).stderr, /^standard input:1:1: The file is empty\./);
 });
 
@@ -70,22 +83,39 @@ test("diff, apply, apply again, export: the same environment", async () => {
   assert.equal(exported.code, 0);
   const path = writeIn(folder, "exported.yaml", exported.stdout);
   assert.equal((await cli(["diff", "-f", path, "--prune"], env)).stdout, "Nothing to change.\n");
-  const sorted = (text: string) => loadFile(text).spec!.apis.map(({ id }) => id).sort();
+  const sorted = (text: string) =>
+    loadFile(text)
+      .spec!.apis.map(({ id }) => id)
+      .sort();
   assert.deepEqual(sorted(exported.stdout), sorted(readFileSync(demo, "utf8")));
   const spec = JSON.parse((await cli(["export", "--json"], env)).stdout) as { tiers: { id: string }[] };
-  assert.deepEqual(spec.tiers.map(({ id }) => id), ["admin", "bronze", "platinum"]);
+  assert.deepEqual(
+    spec.tiers.map(({ id }) => id),
+    ["admin", "bronze", "platinum"],
+  );
   const output = join(folder, "out.yaml");
   assert.deepEqual(await cli(["export", "-o", output], env), { code: 0, stdout: "", stderr: "" });
   assert.equal(readFileSync(output, "utf8"), exported.stdout);
 });
 
 test("an update says which fields, --prune deletes, --json gives the plan", async () => {
-  const file = writeIn(folder, "small.yaml", "version: 1\nconsumers:\n  - {id: acme, name: Renamed, tier: platinum, claims: {org: acme, region: eu}}\n  - {id: initech, name: Initech, tier: bronze, claims: {org: initech}}\n");
+  const file = writeIn(
+    folder,
+    "small.yaml",
+    "version: 1\nconsumers:\n  - {id: acme, name: Renamed, tier: platinum, claims: {org: acme, region: eu}}\n  - {id: initech, name: Initech, tier: bronze, claims: {org: initech}}\n",
+  );
   await cli(["apply", "-f", demo], env);
   assert.equal((await cli(["diff", "-f", file], env)).stdout, "~ consumer acme (name)\n");
-  const plan = JSON.parse((await cli(["apply", "-f", file, "--prune", "--json"], env)).stdout) as { changes: object[]; environment: string; version: number };
+  const plan = JSON.parse((await cli(["apply", "-f", file, "--prune", "--json"], env)).stdout) as {
+    changes: object[];
+    environment: string;
+    version: number;
+  };
   assert.equal(plan.environment, "default");
-  assert.deepEqual(plan.changes, [{ action: "update", kind: "consumer", id: "acme", fields: ["name"] }, { action: "delete", kind: "consumer", id: "operations" }]);
+  assert.deepEqual(plan.changes, [
+    { action: "update", kind: "consumer", id: "acme", fields: ["name"] },
+    { action: "delete", kind: "consumer", id: "operations" },
+  ]);
 });
 
 test("apply of a broken file shows the server's errors as file, line and column", async () => {
@@ -93,17 +123,29 @@ test("apply of a broken file shows the server's errors as file, line and column"
     const outcome = await cli([command, "-f", broken], env);
     assert.equal(outcome.code, 1);
     assert.equal(outcome.stdout, "");
-    assert.match(outcome.stderr, /^.*broken\.yaml:3:18: tiers\[0\]\.scops: Unknown field `scops`\. Did you mean `scopes`\?\n.*broken\.yaml:4:10: .*\n\(status 400, invalid_file\)\n$/);
+    assert.match(
+      outcome.stderr,
+      /^.*broken\.yaml:3:18: tiers\[0\]\.scops: Unknown field `scops`\. Did you mean `scopes`\?\n.*broken\.yaml:4:10: .*\n\(status 400, invalid_file\)\n$/,
+    );
   }
 });
 
 test("the file's environment and --environment must agree", async () => {
   const outcome = await cli(["apply", "-f", demo, "-e", "staging"], env);
   assert.equal(outcome.code, 1);
-  assert.match(outcome.stderr, /The file names `default`, the query `staging`\..*\n\(status 400, environment_mismatch\)/);
-  assert.match((await cli(["compile", "-f", demo, "-e", "staging"], env)).stderr, /The file is for the environment `default`, but `staging` was asked for/);
+  assert.match(
+    outcome.stderr,
+    /The file names `default`, the query `staging`\..*\n\(status 400, environment_mismatch\)/,
+  );
+  assert.match(
+    (await cli(["compile", "-f", demo, "-e", "staging"], env)).stderr,
+    /The file is for the environment `default`, but `staging` was asked for/,
+  );
   const nameless = writeIn(folder, "nameless.yaml", "version: 1\ntiers: []\n");
-  assert.match((await cli(["apply", "-f", nameless], { ...env, TOLLGATE_ENVIRONMENT: "staging" })).stderr, /no environment `staging`[^]*environment_not_found/);
+  assert.match(
+    (await cli(["apply", "-f", nameless], { ...env, TOLLGATE_ENVIRONMENT: "staging" })).stderr,
+    /no environment `staging`[^]*environment_not_found/,
+  );
 });
 
 test("compile gives a plugin configuration, or the snapshot alone, the same bytes each time", async () => {
@@ -117,11 +159,25 @@ test("compile gives a plugin configuration, or the snapshot alone, the same byte
 
   const more = writeIn(folder, "plugin.yaml", "keySources: [{query: api_key}]\nmode: observe\n");
   const merged = JSON.parse((await cli(["compile", "-f", file, "--plugin-config", more])).stdout) as object;
-  assert.deepEqual(merged, { environment: "default", keySources: [{ query: "api_key" }], mode: "observe", snapshot: configuration.snapshot });
+  assert.deepEqual(merged, {
+    environment: "default",
+    keySources: [{ query: "api_key" }],
+    mode: "observe",
+    snapshot: configuration.snapshot,
+  });
   const list = writeIn(folder, "list.yaml", "- 1\n");
-  assert.match((await cli(["compile", "-f", file, "--plugin-config", list])).stderr, /list\.yaml: the plugin's configuration must be an object/);
+  assert.match(
+    (await cli(["compile", "-f", file, "--plugin-config", list])).stderr,
+    /list\.yaml: the plugin's configuration must be an object/,
+  );
   const refused = async (text: string): Promise<string> => {
-    const { code, stderr } = await cli(["compile", "-f", file, "--plugin-config", writeIn(folder, "refused.yaml", text)]);
+    const { code, stderr } = await cli([
+      "compile",
+      "-f",
+      file,
+      "--plugin-config",
+      writeIn(folder, "refused.yaml", text),
+    ]);
     assert.equal(code, 1);
     return stderr;
   };
@@ -132,7 +188,10 @@ test("compile gives a plugin configuration, or the snapshot alone, the same byte
 
 test("compile refuses what doesn't fit into a plugin's configuration", async () => {
   const digest = (index: number): string => createHash("sha256").update(String(index)).digest("hex");
-  const keys = Array.from({ length: 4000 }, (_, index) => `  - {id: key-${index}, consumer: a, sha256: "${digest(index)}"}\n`).join("");
+  const keys = Array.from(
+    { length: 4000 },
+    (_, index) => `  - {id: key-${index}, consumer: a, sha256: "${digest(index)}"}\n`,
+  ).join("");
   const file = writeIn(folder, "large.yaml", `version: 1\nconsumers: [{id: a}]\nkeys:\n${keys}`);
   const outcome = await cli(["compile", "-f", file]);
   assert.equal(outcome.code, 1);
@@ -147,11 +206,17 @@ test("snapshot inspect reads frames, base64 and a configuration; a damaged one i
   const binary = join(folder, "snapshot.bin");
   writeFileSync(binary, Buffer.from(snapshot, "base64"));
   const outcomes = await Promise.all([configuration, base64, binary].map((path) => cli(["snapshot", "inspect", path])));
-  assert.match(outcomes[0]!.stdout, /^FRAME +TYPE[^]*manifest[^]*1 pages: 2 apis, 3 tiers, 3 consumers, 0 keys, 4 limits\n[^]*page 1 of 1: /);
+  assert.match(
+    outcomes[0]!.stdout,
+    /^FRAME +TYPE[^]*manifest[^]*1 pages: 2 apis, 3 tiers, 3 consumers, 0 keys, 4 limits\n[^]*page 1 of 1: /,
+  );
   assert.deepEqual(outcomes[1], outcomes[0]);
   assert.deepEqual(outcomes[2], outcomes[0]);
   const frames = JSON.parse((await cli(["snapshot", "inspect", binary, "--json"])).stdout) as { type: string }[];
-  assert.deepEqual(frames.map(({ type }) => type), ["manifest", "page"]);
+  assert.deepEqual(
+    frames.map(({ type }) => type),
+    ["manifest", "page"],
+  );
 
   const bytes = Buffer.from(snapshot, "base64");
   bytes[bytes.length - 1]! ^= 1;

@@ -18,9 +18,18 @@ const installTimeoutMs = 900_000;
 async function ensureFuncE(): Promise<{ path: string } | { missing: string }> {
   if (await isExecutable(funcE)) return { path: funcE };
   const run = promisify(execFile);
-  if (!(await run("go", ["version"]).then(() => true, () => false))) return { missing: "there is no Go on this machine to install func-e with" };
+  if (
+    !(await run("go", ["version"]).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return { missing: "there is no Go on this machine to install func-e with" };
   try {
-    await run("go", ["install", "github.com/tetratelabs/func-e/cmd/func-e@latest"], { env: { ...process.env, GOBIN: folder }, timeout: installTimeoutMs });
+    await run("go", ["install", "github.com/tetratelabs/func-e/cmd/func-e@latest"], {
+      env: { ...process.env, GOBIN: folder },
+      timeout: installTimeoutMs,
+    });
     return { path: funcE };
   } catch (error) {
     return { missing: `go install of func-e failed: ${(error as Error).message.trim().split("\n").at(-1)}` };
@@ -35,7 +44,14 @@ test("func-e runs the gateway with an Envoy that is already here (docs/get-start
   }
   const { configPath, url } = await standaloneGateway(temporaryFolder());
   const home = temporaryFolder();
-  const env = { ...process.env, ENVOY_PATH: (await findEnvoy()).path, FUNC_E_DATA_HOME: home, FUNC_E_STATE_HOME: home, FUNC_E_CONFIG_HOME: home, FUNC_E_RUNTIME_DIR: home };
+  const env = {
+    ...process.env,
+    ENVOY_PATH: (await findEnvoy()).path,
+    FUNC_E_DATA_HOME: home,
+    FUNC_E_STATE_HOME: home,
+    FUNC_E_CONFIG_HOME: home,
+    FUNC_E_RUNTIME_DIR: home,
+  };
   const { admitted, refusedStatus } = await tryGateway(url, found.path, ["run", ...envoyArguments(configPath, 1)], env);
   assert.match(admitted, /"x-tollgate-consumer":"acme"/);
   assert.equal(refusedStatus, 401);

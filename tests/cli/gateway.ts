@@ -14,14 +14,29 @@ export async function standaloneGateway(folder: string): Promise<{ configPath: s
   const upstream = await startDemoUpstream(0);
   after(() => upstream.close());
   const [listen, admin] = await freePorts(2);
-  const outcome = await cli(["envoy-config", "-f", join(root, "examples/standalone/tollgate.yaml"), "--standalone",
-    "--listen", `127.0.0.1:${listen}`, "--admin", `127.0.0.1:${admin}`, "--upstream", `127.0.0.1:${upstream.port}`]);
+  const outcome = await cli([
+    "envoy-config",
+    "-f",
+    join(root, "examples/standalone/tollgate.yaml"),
+    "--standalone",
+    "--listen",
+    `127.0.0.1:${listen}`,
+    "--admin",
+    `127.0.0.1:${admin}`,
+    "--upstream",
+    `127.0.0.1:${upstream.port}`,
+  ]);
   if (outcome.code !== 0) throw new Error(outcome.stderr);
   return { configPath: writeIn(folder, "envoy.yaml", outcome.stdout), url: `http://127.0.0.1:${listen}` };
 }
 
 /** Starts a program that ends with the test, asks the gateway with the key until it admits, then once without: the two answers. */
-export async function tryGateway(url: string, command: string, args: string[], env: NodeJS.ProcessEnv): Promise<{ admitted: string; refusedStatus: number }> {
+export async function tryGateway(
+  url: string,
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+): Promise<{ admitted: string; refusedStatus: number }> {
   const program = new Program(command, args, { env });
   try {
     const admitted = await program.until("the gateway admits a request", async () => {

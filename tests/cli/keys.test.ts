@@ -27,15 +27,39 @@ test("create shows the key once, list and get never", async () => {
   assert.match(outcome.stdout, /It is not stored and can't be shown again/);
 
   const listed = await keys("list", "--consumer", "acme");
-  assert.match(listed.stdout, new RegExp(`^ID +PREFIX +CONSUMER +TIER +STATE +EXPIRES +NAME\n${id} +${key.slice(0, 15)} +acme +- +active +- +mobile app\n$`));
+  assert.match(
+    listed.stdout,
+    new RegExp(
+      `^ID +PREFIX +CONSUMER +TIER +STATE +EXPIRES +NAME\n${id} +${key.slice(0, 15)} +acme +- +active +- +mobile app\n$`,
+    ),
+  );
   const got = await keys("get", id);
   assert.match(got.stdout, new RegExp(`^sha256: ${createHash("sha256").update(key).digest("hex")}$`, "m"));
   for (const { stdout } of [listed, got]) assert.equal(stdout.includes(key), false);
 });
 
 test("create takes everything that a key can have", async () => {
-  const made = await asJson<Issued>("create", "--consumer", "acme", "--id", "full", "--tier", "admin", "--expires", "2099-01-01T00:00:00Z", "--not-before", "1h",
-    "--cidr", "10.0.0.0/8", "--cidr", "192.168.0.0/16", "--api", "echo", "--scope", "read");
+  const made = await asJson<Issued>(
+    "create",
+    "--consumer",
+    "acme",
+    "--id",
+    "full",
+    "--tier",
+    "admin",
+    "--expires",
+    "2099-01-01T00:00:00Z",
+    "--not-before",
+    "1h",
+    "--cidr",
+    "10.0.0.0/8",
+    "--cidr",
+    "192.168.0.0/16",
+    "--api",
+    "echo",
+    "--scope",
+    "read",
+  );
   assert.equal(made.id, "full");
   assert.equal(made.tier, "admin");
   assert.equal(made.expiresAt, "2099-01-01T00:00:00Z");
@@ -68,7 +92,10 @@ test("rotate refuses a suspended key; keys of a suspended consumer come with a w
   assert.match(refused.stderr, new RegExp(`Key \`${id}\` is suspended[^]*Resume the key [^]*key_suspended`));
   await keys("resume", id);
   assert.equal((await cli(["consumers", "suspend", "initech"], env)).code, 0);
-  for (const args of [["rotate", id], ["create", "--consumer", "initech"]]) {
+  for (const args of [
+    ["rotate", id],
+    ["create", "--consumer", "initech"],
+  ]) {
     const { code, stderr } = await keys(...args);
     assert.equal(code, 0);
     assert.match(stderr, /^warning: The consumer `initech` is suspended. Gateways deny the key/);
@@ -78,7 +105,11 @@ test("rotate refuses a suspended key; keys of a suspended consumer come with a w
 
 test("list says when a key has expired", async () => {
   const digest = createHash("sha256").update("an old key").digest("hex");
-  const file = writeIn(temporaryFolder(), "old.ndjson", JSON.stringify({ consumer: "initech", id: "old", sha256: digest, expiresAt: "2020-01-01T00:00:00Z" }));
+  const file = writeIn(
+    temporaryFolder(),
+    "old.ndjson",
+    JSON.stringify({ consumer: "initech", id: "old", sha256: digest, expiresAt: "2020-01-01T00:00:00Z" }),
+  );
   await keys("import", "-f", file);
   assert.match((await keys("list", "--consumer", "initech")).stdout, /^old .* expired +2020-01-01T00:00:00Z/m);
 });
@@ -102,11 +133,23 @@ test("revoke, suspend, resume, delete", async () => {
 test("import takes digests and foreign keys, reports each bad line, and can be repeated", async () => {
   const folder = temporaryFolder();
   const digest = createHash("sha256").update("another key").digest("hex");
-  const good = writeIn(folder, "keys.ndjson", `{"consumer":"acme","key":"legacy-key-of-any-form"}\n{"consumer":"acme","sha256":"${digest}","id":"imported"}\n`);
-  assert.deepEqual(await keys("import", "-f", good), { code: 0, stdout: "2 created, 0 unchanged, 0 failed.\n", stderr: "" });
+  const good = writeIn(
+    folder,
+    "keys.ndjson",
+    `{"consumer":"acme","key":"legacy-key-of-any-form"}\n{"consumer":"acme","sha256":"${digest}","id":"imported"}\n`,
+  );
+  assert.deepEqual(await keys("import", "-f", good), {
+    code: 0,
+    stdout: "2 created, 0 unchanged, 0 failed.\n",
+    stderr: "",
+  });
   assert.equal((await keys("import", "-f", good)).stdout, "0 created, 2 unchanged, 0 failed.\n");
 
-  const bad = writeIn(folder, "bad.ndjson", `{"consumer":"nobody","key":"x"}\nnot json\n{"consumer":"acme","key":"fine"}\n`);
+  const bad = writeIn(
+    folder,
+    "bad.ndjson",
+    `{"consumer":"nobody","key":"x"}\nnot json\n{"consumer":"acme","key":"fine"}\n`,
+  );
   const outcome = await keys("import", "-f", bad);
   assert.equal(outcome.code, 1);
   assert.equal(outcome.stdout, "1 created, 0 unchanged, 2 failed.\n");
@@ -115,7 +158,9 @@ test("import takes digests and foreign keys, reports each bad line, and can be r
 });
 
 test("list pages, and says when there is more", async () => {
-  const lines = Array.from({ length: 1205 }, (_, index) => JSON.stringify({ consumer: "operations", key: `bulk-${index}` })).join("\n");
+  const lines = Array.from({ length: 1205 }, (_, index) =>
+    JSON.stringify({ consumer: "operations", key: `bulk-${index}` }),
+  ).join("\n");
   assert.equal((await keys("import", "-f", writeIn(temporaryFolder(), "bulk.ndjson", lines))).code, 0);
   const some = await keys("list", "--consumer", "operations", "--limit", "7");
   assert.equal(some.stdout.trimEnd().split("\n").length, 8);
@@ -126,7 +171,11 @@ test("list pages, and says when there is more", async () => {
 });
 
 test("lengths and numbers that are none are usage errors", async () => {
-  for (const args of [["rotate", "x", "--grace", "soon"], ["create", "--consumer", "a", "--expires", "tomorrow"], ["list", "--limit", "-1"]]) {
+  for (const args of [
+    ["rotate", "x", "--grace", "soon"],
+    ["create", "--consumer", "a", "--expires", "tomorrow"],
+    ["list", "--limit", "-1"],
+  ]) {
     const outcome = await keys(...args);
     assert.equal(outcome.code, 2, args.join(" "));
     assert.match(outcome.stderr, /error: option '--(grace|expires|limit) .*is invalid\. Give a /);
@@ -134,7 +183,11 @@ test("lengths and numbers that are none are usage errors", async () => {
 });
 
 test("an expiry that is no time, too far away or over is refused before anything is issued", async () => {
-  for (const command of [["keys", "create", "--consumer", "acme"], ["admin-tokens", "create", "--name", "n"], ["gateway-tokens", "create", "--group", "g"]]) {
+  for (const command of [
+    ["keys", "create", "--consumer", "acme"],
+    ["admin-tokens", "create", "--name", "n"],
+    ["gateway-tokens", "create", "--group", "g"],
+  ]) {
     for (const [expires, message] of [
       ["99999999d", /more than 100 years/],
       ["0d", /isn't in the future/],

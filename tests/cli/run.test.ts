@@ -14,7 +14,14 @@ const envoy = await findEnvoy();
 /** Variables for a stack on free ports with a state of its own. */
 function environment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const { TOLLGATE_ADMIN_TOKEN: _, ...inherited } = process.env;
-  return { ...inherited, ...Object.fromEntries(ports.map((name) => [name, "0"])), TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ENVOY: envoy.path, TOLLGATE_ENVOY_CONCURRENCY: "1", ...more };
+  return {
+    ...inherited,
+    ...Object.fromEntries(ports.map((name) => [name, "0"])),
+    TOLLGATE_DATA_DIR: temporaryFolder(),
+    TOLLGATE_ENVOY: envoy.path,
+    TOLLGATE_ENVOY_CONCURRENCY: "1",
+    ...more,
+  };
 }
 
 async function started(env: NodeJS.ProcessEnv): Promise<Running> {
@@ -23,19 +30,26 @@ async function started(env: NodeJS.ProcessEnv): Promise<Running> {
   return running;
 }
 
-const address = (running: Running, name: string): string => new RegExp(`^ +${name} +(http\\S+)`, "m").exec(running.stdout)![1]!;
-const keyOf = (running: Running, tier: string): string => new RegExp(`^ +${tier} +(tg_\\S+)`, "m").exec(running.stdout)![1]!;
+const address = (running: Running, name: string): string =>
+  new RegExp(`^ +${name} +(http\\S+)`, "m").exec(running.stdout)![1]!;
+const keyOf = (running: Running, tier: string): string =>
+  new RegExp(`^ +${tier} +(tg_\\S+)`, "m").exec(running.stdout)![1]!;
 
 /** The ids of the processes that a stack has started, without tsx's compiler. Not by `ps`: small machines have none. */
 function childrenOf(running: Running): number[] {
   const isChild = (pid: string): boolean => {
     try {
-      return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ")[1] === String(running.child.pid) && !commandOf(pid).includes("esbuild");
+      return (
+        readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ")[1] === String(running.child.pid) &&
+        !commandOf(pid).includes("esbuild")
+      );
     } catch {
       return false; // it has ended meanwhile
     }
   };
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isChild(name)).map(Number);
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && isChild(name))
+    .map(Number);
 }
 
 function commandOf(pid: string | number): string {
@@ -44,7 +58,10 @@ function commandOf(pid: string | number): string {
 
 /** Does what a curl line says: not every machine has curl. */
 async function follow(line: string): Promise<{ status: number; body: string }> {
-  const headers = [...line.matchAll(/-H '([^:']+): ([^']+)'/g)].map(([, name, value]): [string, string] => [name!, value!]);
+  const headers = [...line.matchAll(/-H '([^:']+): ([^']+)'/g)].map(([, name, value]): [string, string] => [
+    name!,
+    value!,
+  ]);
   const response = await fetch(/http:\S+/.exec(line)![0], { headers });
   return { status: response.status, body: await response.text() };
 }
@@ -64,7 +81,10 @@ test("a stack starts, its keys and curl lines work, and it ends on Ctrl-C with 0
   chmodSync(env.TOLLGATE_DATA_DIR!, 0o755);
   writeIn(env.TOLLGATE_DATA_DIR!, "envoy.log", "", 0o644);
   const running = await started(env);
-  const curls = running.stdout.split("\n").map((line) => line.trim()).filter((line) => line.startsWith("curl "));
+  const curls = running.stdout
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith("curl "));
   assert.equal(curls.length, 3);
   const [first, second, third] = await Promise.all(curls.map(follow));
   const echoed = JSON.parse(first!.body) as { path: string; headers: Record<string, string> };
@@ -79,30 +99,47 @@ test("a stack starts, its keys and curl lines work, and it ends on Ctrl-C with 0
   assert.match(third!.body, /"reason": ?"key_missing"/);
 
   const gateway = address(running, "gateway");
-  const status = async (path: string, init?: RequestInit): Promise<number> => (await fetch(`${gateway}${path}`, init)).status;
+  const status = async (path: string, init?: RequestInit): Promise<number> =>
+    (await fetch(`${gateway}${path}`, init)).status;
   assert.equal(await status("/public/x"), 200);
   assert.equal(await status("/search", { method: "POST", headers: { "x-api-key": keyOf(running, "bronze") } }), 403);
   assert.equal(await status("/search", { method: "POST", headers: { "x-api-key": keyOf(running, "platinum") } }), 200);
   assert.equal(await status(`/x?api_key=${keyOf(running, "platinum")}`), 200);
 
-  await eventually("the requests in the access log", () => (readFileSync(join(env.TOLLGATE_DATA_DIR!, "access.log"), "utf8").includes("key_missing") ? true : undefined));
-  assert.equal(readFileSync(join(env.TOLLGATE_DATA_DIR!, "access.log"), "utf8").includes("tg_default_"), false, "no key is in the access log");
+  await eventually("the requests in the access log", () =>
+    readFileSync(join(env.TOLLGATE_DATA_DIR!, "access.log"), "utf8").includes("key_missing") ? true : undefined,
+  );
+  assert.equal(
+    readFileSync(join(env.TOLLGATE_DATA_DIR!, "access.log"), "utf8").includes("tg_default_"),
+    false,
+    "no key is in the access log",
+  );
 
   const children = childrenOf(running);
   assert.equal(children.length, 3, "control, Envoy and the guard");
-  const variables = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").map((line) => line.split("=")[0]!).filter((name) => name.startsWith("TOLLGATE_"));
+  const variables = (pid: number): string[] =>
+    readFileSync(`/proc/${pid}/environ`, "utf8")
+      .split("\0")
+      .map((line) => line.split("=")[0]!)
+      .filter((name) => name.startsWith("TOLLGATE_"));
   const named = (part: string): number => children.find((pid) => commandOf(pid).includes(part))!;
   assert.deepEqual(variables(named("envoy.json")), ["TOLLGATE_GATEWAY_TOKEN"]);
   assert.deepEqual(variables(named("guardProcess")), []);
   const dataDir = env.TOLLGATE_DATA_DIR!;
-  for (const name of ["", ...readdirSync(dataDir)]) assert.equal(statSync(join(dataDir, name)).mode & 0o077, 0, `${name} is for its user alone`);
+  for (const name of ["", ...readdirSync(dataDir)])
+    assert.equal(statSync(join(dataDir, name)).mode & 0o077, 0, `${name} is for its user alone`);
   running.child.kill("SIGINT");
   assert.equal(await running.ended, 0);
   assert.match(running.stdout, /Stopping …\n$/);
   assert.equal(running.stderr, "");
   await eventually("the end of all processes", () => (children.some(lives) ? undefined : true));
-  for (const name of ["access.log", "control.log", "envoy.log", "envoy.json", "tollgate.db"]) assert.ok(existsSync(join(env.TOLLGATE_DATA_DIR!, name)), name);
-  assert.doesNotMatch(readFileSync(join(env.TOLLGATE_DATA_DIR!, "envoy.json"), "utf8"), /tgg_/, "the gateway token stays out of Envoy's configuration");
+  for (const name of ["access.log", "control.log", "envoy.log", "envoy.json", "tollgate.db"])
+    assert.ok(existsSync(join(env.TOLLGATE_DATA_DIR!, name)), name);
+  assert.doesNotMatch(
+    readFileSync(join(env.TOLLGATE_DATA_DIR!, "envoy.json"), "utf8"),
+    /tgg_/,
+    "the gateway token stays out of Envoy's configuration",
+  );
 });
 
 test("a second start keeps the state and replaces the keys", async () => {
@@ -111,7 +148,11 @@ test("a second start keeps the state and replaces the keys", async () => {
   const old = keyOf(first, "bronze");
   assert.equal(first.stdout.includes("an-admin-token-of-my-own"), false, "a token that was given isn't repeated");
   const token = { authorization: "Bearer an-admin-token-of-my-own" };
-  const made = await fetch(`${address(first, "admin API")}/v1/consumers`, { method: "POST", headers: { ...token, "content-type": "application/json" }, body: JSON.stringify({ id: "mine", tier: "bronze" }) });
+  const made = await fetch(`${address(first, "admin API")}/v1/consumers`, {
+    method: "POST",
+    headers: { ...token, "content-type": "application/json" },
+    body: JSON.stringify({ id: "mine", tier: "bronze" }),
+  });
   assert.equal(made.status, 201);
   first.child.kill("SIGTERM");
   assert.equal(await first.ended, 0);
@@ -119,7 +160,8 @@ test("a second start keeps the state and replaces the keys", async () => {
   const second = await started(env);
   const fresh = keyOf(second, "bronze");
   assert.notEqual(fresh, old);
-  const ask = async (key: string): Promise<number> => (await fetch(address(second, "gateway"), { headers: { "x-api-key": key } })).status;
+  const ask = async (key: string): Promise<number> =>
+    (await fetch(address(second, "gateway"), { headers: { "x-api-key": key } })).status;
   assert.equal(await ask(fresh), 200);
   assert.equal(await ask(old), 401);
   assert.equal((await fetch(`${address(second, "admin API")}/v1/consumers/mine`, { headers: token })).status, 200);
@@ -128,13 +170,21 @@ test("a second start keeps the state and replaces the keys", async () => {
 });
 
 test("when Envoy or control dies, the stack says so with the last log lines and ends with 1", async () => {
-  for (const [name, pattern] of [["Envoy", /envoy/], ["control", /serve/]] as const) {
+  for (const [name, pattern] of [
+    ["Envoy", /envoy/],
+    ["control", /serve/],
+  ] as const) {
     const running = await started(environment());
     const children = childrenOf(running);
     const victim = children.find((pid) => pattern.test(commandOf(pid)))!;
     process.kill(victim, "SIGKILL");
     assert.equal(await running.ended, 1);
-    assert.match(running.stderr, new RegExp(`^${name} ended by itself \\(signal SIGKILL\\)\\.\n  Its last lines, all of them in .*${name.toLowerCase()}\\.log:\n    `));
+    assert.match(
+      running.stderr,
+      new RegExp(
+        `^${name} ended by itself \\(signal SIGKILL\\)\\.\n  Its last lines, all of them in .*${name.toLowerCase()}\\.log:\n    `,
+      ),
+    );
     await eventually("the end of all processes", () => (children.some(lives) ? undefined : true));
   }
 });
@@ -149,12 +199,16 @@ test("a stack that is killed leaves no children", async () => {
 });
 
 test("a file of one's own, of another environment", async () => {
-  const file = writeIn(temporaryFolder(), "own.yaml", `version: 1
+  const file = writeIn(
+    temporaryFolder(),
+    "own.yaml",
+    `version: 1
 environment: staging
 apis: [{id: all, hosts: ["*"], paths: [/], upstream: {service: all, port: 80}}]
 tiers: [{id: gold}, {id: unused}]
 consumers: [{id: me, tier: gold}]
-`);
+`,
+  );
   const running = new Running(["run", "-f", file], environment());
   await running.says("npx tollgate keys list");
   assert.match(keyOf(running, "gold"), /^tg_staging_/);
@@ -174,23 +228,43 @@ async function refused(env: NodeJS.ProcessEnv, args: string[] = []): Promise<str
 test("a port in use: the variable is named", async () => {
   const { port, close } = await startHttpServer(() => undefined);
   after(close);
-  for (const name of ports) assert.match(await refused(environment({ [name]: String(port) })), new RegExp(`Port ${port}, for [^]* is in use: set ${name} to another\\.`));
+  for (const name of ports)
+    assert.match(
+      await refused(environment({ [name]: String(port) })),
+      new RegExp(`Port ${port}, for [^]* is in use: set ${name} to another\\.`),
+    );
 });
 
 test("a port that is no port, or the same for two: the variables are named", async () => {
-  assert.match(await refused(environment({ TOLLGATE_GATEWAY_PORT: "80a" })), /TOLLGATE_GATEWAY_PORT is "80a"\.\n.*from 0 to 65535/);
+  assert.match(
+    await refused(environment({ TOLLGATE_GATEWAY_PORT: "80a" })),
+    /TOLLGATE_GATEWAY_PORT is "80a"\.\n.*from 0 to 65535/,
+  );
   const message = await refused(environment({ TOLLGATE_GATEWAY_PORT: "18081", TOLLGATE_SYNC_PORT: "18081" }));
-  assert.match(message, /Port 18081 is meant for control's sync port \(TOLLGATE_SYNC_PORT\) and for the gateway \(TOLLGATE_GATEWAY_PORT\)/);
+  assert.match(
+    message,
+    /Port 18081 is meant for control's sync port \(TOLLGATE_SYNC_PORT\) and for the gateway \(TOLLGATE_GATEWAY_PORT\)/,
+  );
 });
 
 test("a data folder that can't be written: the variable is named", async () => {
   const file = writeIn(temporaryFolder(), "file", "");
-  assert.match(await refused(environment({ TOLLGATE_DATA_DIR: join(file, "data") })), /data.* can't be written[^]*TOLLGATE_DATA_DIR/);
+  assert.match(
+    await refused(environment({ TOLLGATE_DATA_DIR: join(file, "data") })),
+    /data.* can't be written[^]*TOLLGATE_DATA_DIR/,
+  );
 });
 
 test("a broken file: every error with its place", async () => {
-  const file = writeIn(temporaryFolder(), "broken.yaml", "version: 1\ntiers:\n  - {id: bronze, scops: [read]}\nconsumers:\n  - {id: a, tier: silver}\n");
-  assert.match(await refused(environment(), ["-f", file]), /broken\.yaml:3:\d+: tiers\[0\]\.scops: Unknown field `scops`\. Did you mean `scopes`\?/);
+  const file = writeIn(
+    temporaryFolder(),
+    "broken.yaml",
+    "version: 1\ntiers:\n  - {id: bronze, scops: [read]}\nconsumers:\n  - {id: a, tier: silver}\n",
+  );
+  assert.match(
+    await refused(environment(), ["-f", file]),
+    /broken\.yaml:3:\d+: tiers\[0\]\.scops: Unknown field `scops`\. Did you mean `scopes`\?/,
+  );
   const syntax = writeIn(temporaryFolder(), "syntax.yaml", "version: 1\napis: [\n");
   assert.match(await refused(environment(), ["-f", syntax]), /syntax\.yaml:\d+:\d+: /);
   assert.match(await refused(environment(), ["-f", "/absent.yaml"]), /absent\.yaml can't be read[^]*tollgate run -f/);
@@ -199,7 +273,10 @@ test("a broken file: every error with its place", async () => {
 test("no Envoy: the ways to get one are named", async () => {
   const path = temporaryFolder();
   const env = environment({ PATH: path, HOME: path, FUNC_E_DATA_HOME: "", FUNC_E_HOME: "" });
-  assert.match(await refused({ ...env, TOLLGATE_ENVOY: join(path, "absent") }), /TOLLGATE_ENVOY is .*absent, which can't be used[^]*Point TOLLGATE_ENVOY/);
+  assert.match(
+    await refused({ ...env, TOLLGATE_ENVOY: join(path, "absent") }),
+    /TOLLGATE_ENVOY is .*absent, which can't be used[^]*Point TOLLGATE_ENVOY/,
+  );
 });
 
 test("a database that can't be opened: control's own words reach the reader", async () => {

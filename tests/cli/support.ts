@@ -31,10 +31,26 @@ const adminToken = "tga_for_tests_of_the_command_line";
 /** A real control on free ports with an empty database, and the variables that lead the command line to it. */
 export async function startTestControl(): Promise<{ control: Control; env: NodeJS.ProcessEnv; databaseUrl: string }> {
   const dataDir = temporaryFolder();
-  const settings = { host: "127.0.0.1", controlPort: 0, syncPort: 0, dataDir, databaseUrl: `file:${join(dataDir, "tollgate.db")}`, adminToken, logLevel: "silent", leaseMs: 900_000, gatewaysPerToken: 250, redisWaitReplicas: 0, usageMinutesHours: 48 } as const;
+  const settings = {
+    host: "127.0.0.1",
+    controlPort: 0,
+    syncPort: 0,
+    dataDir,
+    databaseUrl: `file:${join(dataDir, "tollgate.db")}`,
+    adminToken,
+    logLevel: "silent",
+    leaseMs: 900_000,
+    gatewaysPerToken: 250,
+    redisWaitReplicas: 0,
+    usageMinutesHours: 48,
+  } as const;
   const control = await startControl(settings, createLogger("silent"));
   after(() => control.close());
-  return { control, env: { TOLLGATE_URL: control.adminUrl, TOLLGATE_ADMIN_TOKEN: adminToken }, databaseUrl: settings.databaseUrl };
+  return {
+    control,
+    env: { TOLLGATE_URL: control.adminUrl, TOLLGATE_ADMIN_TOKEN: adminToken },
+    databaseUrl: settings.databaseUrl,
+  };
 }
 
 /** Writes a file into a folder and gives its path. */

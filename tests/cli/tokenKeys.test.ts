@@ -14,9 +14,14 @@ test("a file switches internal tokens on; the key set is there at once", async (
   assert.equal((await run("apply", "-f", file)).code, 0);
   assert.equal((await run("diff", "-f", file)).stdout, "Nothing to change.\n");
   assert.match((await run("export")).stdout, /^internalToken:\n {2}issuer: https:\/\/tollgate\.example\.com\n/m);
-  const set = (await (await fetch(`${control.syncUrl}/.well-known/tollgate/default/jwks.json`)).json()) as { keys: { kid: string }[] };
+  const set = (await (await fetch(`${control.syncUrl}/.well-known/tollgate/default/jwks.json`)).json()) as {
+    keys: { kid: string }[];
+  };
   assert.equal(set.keys.length, 1);
-  assert.match((await run("signing-keys", "list")).stdout, new RegExp(`^KID +STATE +CREATED +SIGNS FROM +ENDS\n${set.keys[0]!.kid} +signing +\\S+Z +\\S+Z +-\n$`));
+  assert.match(
+    (await run("signing-keys", "list")).stdout,
+    new RegExp(`^KID +STATE +CREATED +SIGNS FROM +ENDS\n${set.keys[0]!.kid} +signing +\\S+Z +\\S+Z +-\n$`),
+  );
 });
 
 test("keys are rotated, with their successors published ahead; a second rotation waits for the first", async () => {
@@ -28,7 +33,10 @@ test("keys are rotated, with their successors published ahead; a second rotation
   assert.match(again.stderr, /is published and signs from \S+Z\.[^]*\(status 409, token_key_pending\)/);
   const withdrawn = await run("signing-keys", "rotate", "--withdraw", "--json");
   const items = JSON.parse(withdrawn.stdout) as { state: string; endsAt: string | null }[];
-  assert.deepEqual(items.map(({ state, endsAt }) => [state, endsAt]), [["signing", null]]);
+  assert.deepEqual(
+    items.map(({ state, endsAt }) => [state, endsAt]),
+    [["signing", null]],
+  );
   assert.equal((await run("signing-keys", "rotate", "--publish", "soon")).code, 2);
   assert.match((await run("audit", "--kind", "token-key")).stdout, /withdraw +token-key/);
 });

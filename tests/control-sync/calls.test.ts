@@ -91,7 +91,20 @@ test("a deleted token stops working within a second, and its long polls end", as
 test("a group sees only its APIs, and has an epoch of its own", async (t) => {
   const source = smallSource();
   source.commit((writer) => {
-    writer.api("hidden", { limits: [{ name: "per-ip", kind: "rate", limit: 5, windowSeconds: 60, anchor: "calendar", subject: "ip", enforcement: "gateway", mode: "enforce" }] });
+    writer.api("hidden", {
+      limits: [
+        {
+          name: "per-ip",
+          kind: "rate",
+          limit: 5,
+          windowSeconds: 60,
+          anchor: "calendar",
+          subject: "ip",
+          enforcement: "gateway",
+          mode: "enforce",
+        },
+      ],
+    });
     writer.tier("silver", ["hidden", "echo"]);
   });
   source.addToken("edge", ["later", "echo"]);
@@ -108,13 +121,20 @@ test("a group sees only its APIs, and has an epoch of its own", async (t) => {
   source.commit((writer) => writer.api("hidden", { paths: ["/h"] }));
   const [frame, ...more] = framesOf((await edge.call("watch")).bytes);
   assert.ok(frame?.type === "delta" && more.length === 0);
-  assert.deepEqual(frame.records.filter((record) => record.type !== "delete"), []);
+  assert.deepEqual(
+    frame.records.filter((record) => record.type !== "delete"),
+    [],
+  );
   assert.equal(await edge.watch(), "delta");
   source.commit((writer) => writer.api("later"));
   for (const gateway of [all, edge]) await gateway.watch();
   await assertSynced(edge, source, sees);
   await assertSynced(all, source);
-  assert.equal((await edge.call("pages/0", { epoch: epochText(all.epoch), version: "2" })).status, 410, "another group's pages are out of reach");
+  assert.equal(
+    (await edge.call("pages/0", { epoch: epochText(all.epoch), version: "2" })).status,
+    410,
+    "another group's pages are out of reach",
+  );
 });
 
 test("a change of what a group sees brings a new epoch and its snapshot, to those who wait as well", async (t) => {
@@ -139,7 +159,10 @@ test("polls beyond the bounds are refused; a caller that leaves makes room", asy
   const sync = await startSync(t, source, { polls: { overall: 3, perToken: 2 } });
   const position = { epoch: epochText(source.state.epoch), version: "1", waitMs: "50000" };
   const leaving = new AbortController();
-  const left = sync.gateway().call("watch", position, leaving.signal).catch((error: Error) => error.name);
+  const left = sync
+    .gateway()
+    .call("watch", position, leaving.signal)
+    .catch((error: Error) => error.name);
   const second = sync.gateway().call("watch", position);
   await parked(sync, 2);
   const refused = await sync.gateway().call("watch", position);
@@ -244,7 +267,15 @@ test("gateways are recorded: at once, then at most once a second, the last word 
   await gateway.watch();
   assert.equal(source.reports.length, 1);
   const { lastContactMs, heldUntilMs, ...first } = source.reports[0]!;
-  assert.deepEqual(first, { id: "node~1", group: "group of token", environment: "default", tokenId: "token", version: 0n, applied: 0n, workers: 1 });
+  assert.deepEqual(first, {
+    id: "node~1",
+    group: "group of token",
+    environment: "default",
+    tokenId: "token",
+    version: 0n,
+    applied: 0n,
+    workers: 1,
+  });
   assert.ok(Math.abs(lastContactMs - Date.now()) < 10_000);
   assert.equal(heldUntilMs, lastContactMs + 70_000);
   for (let applied = 1; applied <= 20; applied++) {

@@ -3,7 +3,12 @@ import { generateKeyPairSync, sign } from "node:crypto";
 
 const tlv = (tag: number, ...parts: Uint8Array[]): Buffer => {
   const body = Buffer.concat(parts);
-  const size = body.length < 128 ? [body.length] : body.length < 256 ? [0x81, body.length] : [0x82, body.length >> 8, body.length & 255];
+  const size =
+    body.length < 128
+      ? [body.length]
+      : body.length < 256
+        ? [0x81, body.length]
+        : [0x82, body.length >> 8, body.length & 255];
   return Buffer.concat([Buffer.from([tag, ...size]), body]);
 };
 const sequence = (...parts: Uint8Array[]): Buffer => tlv(0x30, ...parts);
@@ -28,6 +33,12 @@ export function selfSigned(name: string): { cert: Buffer; key: Buffer } {
   );
   const signature = sign("sha256", body, privateKey);
   const der = sequence(body, ecdsaWithSha256, tlv(0x03, Buffer.from([0]), signature));
-  const lines = der.toString("base64").match(/.{1,64}/g)!.join("\n");
-  return { cert: Buffer.from(`-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`), key: Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" })) };
+  const lines = der
+    .toString("base64")
+    .match(/.{1,64}/g)!
+    .join("\n");
+  return {
+    cert: Buffer.from(`-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`),
+    key: Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" })),
+  };
 }

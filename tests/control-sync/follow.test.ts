@@ -34,13 +34,30 @@ test("one that is behind gets one delta of what is there now", async (t) => {
   source.commit((writer) => writer.key("k1", "acme", "revoked"));
   source.commit((writer) => {
     writer.key("k2", "initech", "active", sha256("another"));
-    writer.tier("bronze", ["echo"], [{ name: "minute", kind: "rate", limit: 5, windowSeconds: 60, anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce" }]);
+    writer.tier(
+      "bronze",
+      ["echo"],
+      [
+        {
+          name: "minute",
+          kind: "rate",
+          limit: 5,
+          windowSeconds: 60,
+          anchor: "calendar",
+          subject: "key",
+          enforcement: "global",
+          mode: "enforce",
+        },
+      ],
+    );
     writer.delete("key", "k3");
   });
   const frames = framesOf((await gateway.call("watch")).bytes);
   assert.equal(frames.length, 1);
   assert.ok(frames[0]?.type === "delta");
-  const keys = frames[0].records.filter((record) => record.type === "key").map((record) => `${record.id} ${record.state}`);
+  const keys = frames[0].records
+    .filter((record) => record.type === "key")
+    .map((record) => `${record.id} ${record.state}`);
   assert.deepEqual(keys.sort(), ["k1 revoked", "k2 active"]);
   assert.equal(await gateway.watch(), "delta");
   assert.equal(gateway.version, 4n);
@@ -218,7 +235,11 @@ test("changes while the snapshot is read aren't lost", async (t) => {
   const gateway = sync.gateway();
   await gateway.watch();
   assert.equal(gateway.version, 2n, "the version that the reading began at");
-  assert.equal(await metric(sync, "tollgate_sync_version"), Number(source.state.version), "what was told meanwhile counts");
+  assert.equal(
+    await metric(sync, "tollgate_sync_version"),
+    Number(source.state.version),
+    "what was told meanwhile counts",
+  );
   await gateway.reach(source.state.version);
   await assertSynced(gateway, source);
 });
@@ -264,7 +285,12 @@ test("two hundred watchers share one reading and one encoding", async (t) => {
 
 test("gateways follow while everything changes", async (t) => {
   const source = smallSource();
-  const feed = { ...feedBounds, delta: { maxRecords: 40, maxBytes: 4 << 20 }, rebuild: { maxRecords: 20, maxBytes: 2 << 20 }, rebuildEveryMs: 0 };
+  const feed = {
+    ...feedBounds,
+    delta: { maxRecords: 40, maxBytes: 4 << 20 },
+    rebuild: { maxRecords: 20, maxBytes: 2 << 20 },
+    rebuildEveryMs: 0,
+  };
   const sync = await startSync(t, source, { feed });
   const gateways = Array.from({ length: 5 }, (_, i) => sync.gateway("token", `node~${i}`));
   let done = false;

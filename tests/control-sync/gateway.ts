@@ -16,7 +16,8 @@ export type Table = Map<string, WireRecord>;
 /** A record's place in a table. */
 function placeOf(record: WireRecord): string {
   if (record.type === "other" || record.type === "closed") throw new Error("an unknown record");
-  if (record.type === "key" || (record.type === "delete" && record.kind === "key")) return `key ${Buffer.from(record.digest).toString("hex", 0, 16)}`;
+  if (record.type === "key" || (record.type === "delete" && record.kind === "key"))
+    return `key ${Buffer.from(record.digest).toString("hex", 0, 16)}`;
   return `${record.type === "delete" ? record.kind : record.type} ${record.wireId}`;
 }
 
@@ -52,8 +53,17 @@ export class Gateway {
 
   /** A call with this gateway's identity; `more` replaces parameters. */
   async call(path: string, more: Record<string, string> = {}, signal?: AbortSignal): Promise<HttpAnswer> {
-    const query = new URLSearchParams({ environment: "default", gateway: this.#id, epoch: epochText(this.epoch), version: this.version.toString(), ...more });
-    const response = await fetch(`${this.#url}/sync/v1/${path}?${query}`, { headers: { authorization: `Bearer ${this.#token}` }, ...(signal === undefined ? {} : { signal }) });
+    const query = new URLSearchParams({
+      environment: "default",
+      gateway: this.#id,
+      epoch: epochText(this.epoch),
+      version: this.version.toString(),
+      ...more,
+    });
+    const response = await fetch(`${this.#url}/sync/v1/${path}?${query}`, {
+      headers: { authorization: `Bearer ${this.#token}` },
+      ...(signal === undefined ? {} : { signal }),
+    });
     return { status: response.status, headers: response.headers, bytes: Buffer.from(await response.arrayBuffer()) };
   }
 
@@ -89,7 +99,8 @@ export class Gateway {
   async pages(manifest: DecodedFrame & { type: "manifest" }): Promise<HttpAnswer[]> {
     const { epoch, version } = manifest;
     const answers: HttpAnswer[] = [];
-    for (let index = 0; index < manifest.counts.pageCount; index++) answers.push(await this.call(`pages/${index}`, { epoch: epochText(epoch), version: version.toString() }));
+    for (let index = 0; index < manifest.counts.pageCount; index++)
+      answers.push(await this.call(`pages/${index}`, { epoch: epochText(epoch), version: version.toString() }));
     return answers;
   }
 
@@ -103,11 +114,22 @@ export class Gateway {
       totalBytes += answer.bytes.length;
       const [page, ...more] = framesOf(answer.bytes);
       assert.ok(page?.type === "page" && more.length === 0);
-      assert.deepEqual([page.epoch, page.version, page.index, page.pageCount], [manifest.epoch, manifest.version, index, counts.pageCount]);
+      assert.deepEqual(
+        [page.epoch, page.version, page.index, page.pageCount],
+        [manifest.epoch, manifest.version, index, counts.pageCount],
+      );
       apply(table, page.records, true);
     }
     const count = (type: string) => [...table.values()].filter((record) => record.type === type).length;
-    assert.deepEqual(counts, { pageCount: counts.pageCount, keyCount: count("key"), consumerCount: count("consumer"), tierCount: count("tier"), apiCount: count("api"), limitCount: count("limit"), totalBytes });
+    assert.deepEqual(counts, {
+      pageCount: counts.pageCount,
+      keyCount: count("key"),
+      consumerCount: count("consumer"),
+      tierCount: count("tier"),
+      apiCount: count("api"),
+      limitCount: count("limit"),
+      totalBytes,
+    });
     [this.table, this.epoch, this.version] = [table, manifest.epoch, manifest.version];
   }
 
@@ -115,10 +137,17 @@ export class Gateway {
     const version = frames[0]!.version;
     for (const [i, frame] of frames.entries()) {
       assert.ok(frame.type === "delta");
-      assert.deepEqual([frame.epoch, frame.base, frame.version, frame.more], [this.epoch, this.version, version, i < frames.length - 1]);
+      assert.deepEqual(
+        [frame.epoch, frame.base, frame.version, frame.more],
+        [this.epoch, this.version, version, i < frames.length - 1],
+      );
       const news = frame.records.filter((record) => record.type === "counter");
       this.news.push(...news);
-      apply(this.table, frame.records.filter((record) => record.type !== "counter"), false);
+      apply(
+        this.table,
+        frame.records.filter((record) => record.type !== "counter"),
+        false,
+      );
     }
     assert.ok(version > this.version);
     this.version = version;
@@ -127,7 +156,10 @@ export class Gateway {
 
 export function framesOf(bytes: Buffer): DecodedFrame[] {
   const decoded = decodeFrames(bytes);
-  assert.ok(decoded.ok, decoded.ok ? "" : `${decoded.error.reason} at ${decoded.error.offset}: ${decoded.error.detail}`);
+  assert.ok(
+    decoded.ok,
+    decoded.ok ? "" : `${decoded.error.reason} at ${decoded.error.offset}: ${decoded.error.detail}`,
+  );
   return decoded.frames;
 }
 

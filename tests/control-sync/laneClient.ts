@@ -36,7 +36,14 @@ export class LaneClient {
   readonly #token: string;
   readonly #environment: string;
 
-  constructor({ url, token = "token", gateway = "node~1", environment = "default", epoch, lane = randomBytes(8).readBigUInt64LE() | 1n }: LaneOptions) {
+  constructor({
+    url,
+    token = "token",
+    gateway = "node~1",
+    environment = "default",
+    epoch,
+    lane = randomBytes(8).readBigUInt64LE() | 1n,
+  }: LaneOptions) {
     this.url = url;
     this.epoch = epoch;
     this.lane = lane;
@@ -46,9 +53,23 @@ export class LaneClient {
   }
 
   /** Sends bytes; `more` replaces parameters. */
-  async post(path: "leases" | "usage", body: Uint8Array, more: Record<string, string> = {}, headers: Record<string, string> = {}): Promise<HttpAnswer> {
-    const query = new URLSearchParams({ environment: this.#environment, gateway: this.gateway, epoch: epochText(this.epoch), ...more });
-    const response = await fetch(`${this.url}/sync/v1/${path}?${query}`, { method: "POST", body, headers: { authorization: `Bearer ${this.#token}`, "content-type": CONTENT_TYPE, ...headers } });
+  async post(
+    path: "leases" | "usage",
+    body: Uint8Array,
+    more: Record<string, string> = {},
+    headers: Record<string, string> = {},
+  ): Promise<HttpAnswer> {
+    const query = new URLSearchParams({
+      environment: this.#environment,
+      gateway: this.gateway,
+      epoch: epochText(this.epoch),
+      ...more,
+    });
+    const response = await fetch(`${this.url}/sync/v1/${path}?${query}`, {
+      method: "POST",
+      body,
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": CONTENT_TYPE, ...headers },
+    });
     return { status: response.status, headers: response.headers, bytes: Buffer.from(await response.arrayBuffer()) };
   }
 
@@ -81,7 +102,10 @@ export class LaneClient {
 
   /** Sends a batch of usage, the next one or again the one with this number. */
   async usage(entries: readonly UsageEntry[], seq: bigint = ++this.usageSeq): Promise<void> {
-    const answer = await this.post("usage", usageFrame({ epoch: this.epoch, seq, lane: this.lane, entries: [...entries] }));
+    const answer = await this.post(
+      "usage",
+      usageFrame({ epoch: this.epoch, seq, lane: this.lane, entries: [...entries] }),
+    );
     assert.equal(answer.status, 200, answer.bytes.toString());
     const [frame, ...more] = framesOf(answer.bytes);
     assert.ok(frame?.type === "usageAnswer" && more.length === 0);
@@ -90,9 +114,26 @@ export class LaneClient {
 }
 
 export function ask(wireId: number, subject: string, { actions = 0, ...fields }: Partial<LeaseOp> = {}): LeaseOp {
-  return { wireId, subject, windowStartMs: 0, held: 0, returned: 0, need: 1, want: 1, ...fields, actions: actions | leaseAction.ask };
+  return {
+    wireId,
+    subject,
+    windowStartMs: 0,
+    held: 0,
+    returned: 0,
+    need: 1,
+    want: 1,
+    ...fields,
+    actions: actions | leaseAction.ask,
+  };
 }
 
-export function report(wireId: number, subject: string, windowStartMs: number, held: number, returned: number, actions = 0): LeaseOp {
+export function report(
+  wireId: number,
+  subject: string,
+  windowStartMs: number,
+  held: number,
+  returned: number,
+  actions = 0,
+): LeaseOp {
   return { wireId, subject, actions, windowStartMs, held, returned, need: 0, want: 0 };
 }

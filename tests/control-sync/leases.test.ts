@@ -18,7 +18,17 @@ import { metric, smallSource, startSync, type Sync } from "./support.ts";
 const subject = "00112233445566778899aabbccddeeff";
 const other = "f".repeat(32);
 /** a day's quota: no test comes to its end unless it begins at midnight */
-const limit = (name: string, more: Partial<Limit> = {}): Limit => ({ name, kind: "quota", limit: 100, period: "day", anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce", ...more });
+const limit = (name: string, more: Partial<Limit> = {}): Limit => ({
+  name,
+  kind: "quota",
+  limit: 100,
+  period: "day",
+  anchor: "calendar",
+  subject: "key",
+  enforcement: "global",
+  mode: "enforce",
+  ...more,
+});
 
 interface Setting {
   sync: Sync;
@@ -54,8 +64,14 @@ test("an ask is granted; a return gives back; the rest is what the limit says", 
   assert.ok(granted.windowStartMs <= Date.now() && granted.windowEndMs === granted.windowStartMs + 86_400_000);
   assert.ok(granted.leaseEndMs > Date.now() && granted.leaseEndMs <= granted.windowEndMs);
   const [noted] = await lane.call(report(day, subject, granted.windowStartMs, 5, 12));
-  assert.deepEqual([noted!.verdict, noted!.remaining, noted!.windowStartMs], [verdict.noted, 92, granted.windowStartMs]);
-  const [again, spent] = await lane.call(ask(day, subject, { need: 92, want: 92 }), ask(day, subject, { need: 1, want: 1 }));
+  assert.deepEqual(
+    [noted!.verdict, noted!.remaining, noted!.windowStartMs],
+    [verdict.noted, 92, granted.windowStartMs],
+  );
+  const [again, spent] = await lane.call(
+    ask(day, subject, { need: 92, want: 92 }),
+    ask(day, subject, { need: 1, want: 1 }),
+  );
   assert.deepEqual([again!.verdict, again!.granted, again!.remaining], [verdict.granted, 92, 0]);
   assert.deepEqual([spent!.verdict, spent!.untilMs], [verdict.spent, granted.windowEndMs]);
   assert.equal((await laneOf().ask(day, other)).verdict, verdict.granted, "another subject has a counter of its own");
@@ -66,7 +82,11 @@ test("a call that is sent again gets the same bytes and counts once; an older on
   const lane = laneOf();
   const day = limitOf("tier", "bronze");
   const first = lane.next(ask(day, subject, { need: 10, want: 10 }));
-  const answers = [await lane.post("leases", first), await lane.post("leases", first), await lane.post("leases", first)];
+  const answers = [
+    await lane.post("leases", first),
+    await lane.post("leases", first),
+    await lane.post("leases", first),
+  ];
   assert.ok(answers.every(({ status, bytes }) => status === 200 && bytes.equals(answers[0]!.bytes)));
   assert.equal((await lane.call(ask(day, subject)))[0]!.remaining, 89);
   const outdated = await lane.post("leases", first);
@@ -85,15 +105,38 @@ test("unknown: no such limit, one of the gateway's own, one of an API out of sig
     writer.tier("own", undefined, [limit("own", { enforcement: "gateway" })]);
   });
   source.addToken("edge", ["seen"]);
-  const [seen, hidden, own] = [source.records.apis.get("seen")!, source.records.apis.get("hidden")!, source.records.tiers.get("own")!].map(({ limits }) => limits[0]!.wireId) as [number, number, number];
-  const verdicts = async (lane: LaneClient) => (await lane.call(...[seen, hidden, own, 4_294_967_295, 0].map((wireId) => ask(wireId, subject)))).map((answer) => answer.verdict);
-  assert.deepEqual(await verdicts(laneOf()), [verdict.granted, verdict.granted, verdict.unknown, verdict.unknown, verdict.unknown]);
+  const [seen, hidden, own] = [
+    source.records.apis.get("seen")!,
+    source.records.apis.get("hidden")!,
+    source.records.tiers.get("own")!,
+  ].map(({ limits }) => limits[0]!.wireId) as [number, number, number];
+  const verdicts = async (lane: LaneClient) =>
+    (await lane.call(...[seen, hidden, own, 4_294_967_295, 0].map((wireId) => ask(wireId, subject)))).map(
+      (answer) => answer.verdict,
+    );
+  assert.deepEqual(await verdicts(laneOf()), [
+    verdict.granted,
+    verdict.granted,
+    verdict.unknown,
+    verdict.unknown,
+    verdict.unknown,
+  ]);
   const edge = laneOf({ token: "edge" });
   const refused = await edge.post("leases", edge.next());
-  assert.deepEqual([refused.status, codeOf(refused)], [409, "epoch_changed"], "a group with another view has another epoch");
+  assert.deepEqual(
+    [refused.status, codeOf(refused)],
+    [409, "epoch_changed"],
+    "a group with another view has another epoch",
+  );
   const { View } = await import("../../control/sync/view.ts");
   edge.epoch = new View(["seen"]).epoch(source.state.epoch);
-  assert.deepEqual(await verdicts(edge), [verdict.granted, verdict.unknown, verdict.unknown, verdict.unknown, verdict.unknown]);
+  assert.deepEqual(await verdicts(edge), [
+    verdict.granted,
+    verdict.unknown,
+    verdict.unknown,
+    verdict.unknown,
+    verdict.unknown,
+  ]);
 });
 
 test("a limit that was changed, added or taken away counts with the next call", async (t) => {
@@ -150,7 +193,10 @@ test("lanes don't wait for a snapshot to be encoded", async (t) => {
 test("a lane's call alone makes its environment ready", async (t) => {
   const { lane: laneOf, sync, limitOf } = await setting(t);
   await laneOf().ask(limitOf("tier", "bronze"), subject);
-  await eventually("ready", () => sync.server.ready && sync.registry.getSingleMetric("tollgate_sync_base_seconds") !== undefined);
+  await eventually(
+    "ready",
+    () => sync.server.ready && sync.registry.getSingleMetric("tollgate_sync_base_seconds") !== undefined,
+  );
   assert.equal(await metric(sync, "tollgate_sync_base_seconds"), 1);
 });
 
@@ -165,7 +211,13 @@ test("strangers are refused before their body is taken in", async (t) => {
     // A body is announced and never comes.
     const { hostname, port } = new URL(sync.url);
     const status = await new Promise((resolve, reject) => {
-      const call = request({ hostname, port, path: `/sync/v1/${path}`, method: "POST", headers: { "content-length": 1000, "content-type": "application/vnd.tollgate.frames" } });
+      const call = request({
+        hostname,
+        port,
+        path: `/sync/v1/${path}`,
+        method: "POST",
+        headers: { "content-length": 1000, "content-type": "application/vnd.tollgate.frames" },
+      });
       call.once("response", (response) => {
         resolve(response.statusCode);
         call.destroy();
@@ -182,7 +234,11 @@ test("400 for what is no call, 404 for other methods", async (t) => {
   const lane = laneOf();
   const { epoch } = source.state;
   const good = leasesFrame({ epoch, seq: 1n, lane: 1n, ops: [] });
-  const refused = async (body: Uint8Array, more: Record<string, string> = {}, headers: Record<string, string> = {}): Promise<void> => {
+  const refused = async (
+    body: Uint8Array,
+    more: Record<string, string> = {},
+    headers: Record<string, string> = {},
+  ): Promise<void> => {
     const answer = await lane.post("leases", body, more, headers);
     assert.deepEqual([answer.status, codeOf(answer)], [400, "parameter_invalid"], answer.bytes.toString());
   };
@@ -207,7 +263,11 @@ test("400 for what is no call, 404 for other methods", async (t) => {
 test("the largest call is answered: 4096 ops", async (t) => {
   const { lane: laneOf, limitOf } = await setting(t);
   const day = limitOf("tier", "bronze");
-  const answers = await laneOf().call(...Array.from({ length: 4096 }, (_, index) => ask(day, index.toString(16).padStart(32, "0"), { want: 64, actions: index % 2 === 0 ? leaseAction.next : 0 })));
+  const answers = await laneOf().call(
+    ...Array.from({ length: 4096 }, (_, index) =>
+      ask(day, index.toString(16).padStart(32, "0"), { want: 64, actions: index % 2 === 0 ? leaseAction.next : 0 }),
+    ),
+  );
   assert.equal(answers.length, 4096);
   assert.ok(answers.every(({ verdict: one, granted }) => one === verdict.granted && granted === 50));
 });
@@ -217,12 +277,14 @@ test("many lanes at once get exactly the limit, in groups", async (t) => {
   const day = limitOf("tier", "bronze");
   const lanes = Array.from({ length: 50 }, (_, index) => laneOf({ gateway: `node~${index % 7}` }));
   let granted = 0;
-  await Promise.all(lanes.map(async (lane) => {
-    for (let calls = 0; calls < 10; calls++) {
-      const answer = await lane.ask(day, subject, { need: 1, want: 4 });
-      granted += answer.granted;
-    }
-  }));
+  await Promise.all(
+    lanes.map(async (lane) => {
+      for (let calls = 0; calls < 10; calls++) {
+        const answer = await lane.ask(day, subject, { need: 1, want: 4 });
+        granted += answer.granted;
+      }
+    }),
+  );
   assert.equal(granted, 100);
   const groups = await metric(sync, "tollgate_sync_lease_group_calls");
   assert.ok(groups < 450, `500 calls in ${groups} groups`);

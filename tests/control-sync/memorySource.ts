@@ -1,7 +1,20 @@
 /** A FeedSource in memory: one environment whose log, tokens and failures tests control. */
 import { createHash } from "node:crypto";
 import type { Api, Consumer, KeyState, Limit, Tier } from "../../control/domain/model.ts";
-import type { EnvironmentState, FeedApi, FeedChange, FeedConsumer, FeedKey, FeedReader, FeedSource, FeedTier, ClaimOutcome, GatewayClaim, GatewayGrant, GatewayReport } from "../../control/store/feedSource.ts";
+import type {
+  EnvironmentState,
+  FeedApi,
+  FeedChange,
+  FeedConsumer,
+  FeedKey,
+  FeedReader,
+  FeedSource,
+  FeedTier,
+  ClaimOutcome,
+  GatewayClaim,
+  GatewayGrant,
+  GatewayReport,
+} from "../../control/store/feedSource.ts";
 
 export const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest();
 
@@ -12,7 +25,12 @@ interface Records {
   keys: Map<string, FeedKey>;
 }
 
-const copyOf = (records: Records): Records => ({ apis: new Map(records.apis), tiers: new Map(records.tiers), consumers: new Map(records.consumers), keys: new Map(records.keys) });
+const copyOf = (records: Records): Records => ({
+  apis: new Map(records.apis),
+  tiers: new Map(records.tiers),
+  consumers: new Map(records.consumers),
+  keys: new Map(records.keys),
+});
 
 export class MemorySource implements FeedSource {
   readonly environmentId = "default";
@@ -96,7 +114,15 @@ export class MemorySource implements FeedSource {
     return this.grants.get(digestHex);
   }
 
-  async claimGateway({ environment, group, id, tokenId, nowMs, heldUntilMs, most }: GatewayClaim): Promise<ClaimOutcome> {
+  async claimGateway({
+    environment,
+    group,
+    id,
+    tokenId,
+    nowMs,
+    heldUntilMs,
+    most,
+  }: GatewayClaim): Promise<ClaimOutcome> {
     this.#fail();
     const key = `${environment} ${group} ${id}`;
     const others = [...this.held].filter(([name, { untilMs }]) => name !== key && untilMs > nowMs);
@@ -121,16 +147,28 @@ export class MemorySource implements FeedSource {
     const { state, records, logFrom, calls } = this;
     const log = [...this.#log];
     const page = <T>(all: Iterable<T>, place: (item: T) => number, after: number, count: number): T[] =>
-      [...all].filter((item) => place(item) > after).sort((a, b) => place(a) - place(b)).slice(0, count);
-    const byWireId = <T extends { wireId: number }>(all: Iterable<T>): T[] => page(all, (item) => item.wireId, 0, Infinity);
-    const some = <T>(all: Map<string, T>, ids: readonly string[]): Map<string, T> => new Map(ids.flatMap((id) => (all.has(id) ? [[id, all.get(id)!] as const] : [])));
+      [...all]
+        .filter((item) => place(item) > after)
+        .sort((a, b) => place(a) - place(b))
+        .slice(0, count);
+    const byWireId = <T extends { wireId: number }>(all: Iterable<T>): T[] =>
+      page(all, (item) => item.wireId, 0, Infinity);
+    const some = <T>(all: Map<string, T>, ids: readonly string[]): Map<string, T> =>
+      new Map(ids.flatMap((id) => (all.has(id) ? [[id, all.get(id)!] as const] : [])));
     return {
       ...state,
       environment: this.environmentId,
-      counts: async () => ({ apis: records.apis.size, tiers: records.tiers.size, consumers: records.consumers.size, keys: records.keys.size, limits: 0 }),
+      counts: async () => ({
+        apis: records.apis.size,
+        tiers: records.tiers.size,
+        consumers: records.consumers.size,
+        keys: records.keys.size,
+        limits: 0,
+      }),
       apis: async () => byWireId(records.apis.values()),
       tiers: async () => byWireId(records.tiers.values()),
-      consumersPage: async (after, count) => page(records.consumers.values(), (consumer) => consumer.wireId, after, count),
+      consumersPage: async (after, count) =>
+        page(records.consumers.values(), (consumer) => consumer.wireId, after, count),
       keysPage: async (after, count) => {
         calls.keysPage++;
         await this.beforeKeysPage();
@@ -146,16 +184,27 @@ export class MemorySource implements FeedSource {
       tierById: async (id) => records.tiers.get(id),
       consumerById: async (id) => records.consumers.get(id),
       keyById: async (id) => records.keys.get(id),
-      keyLimits: async () => [...records.keys.values()].flatMap(({ limits = [], digest }) => limits.map((limit) => ({ limit, digest: digest.toString("hex", 0, 16) }))),
+      keyLimits: async () =>
+        [...records.keys.values()].flatMap(({ limits = [], digest }) =>
+          limits.map((limit) => ({ limit, digest: digest.toString("hex", 0, 16) })),
+        ),
       callingKeys: async (digests) => {
         calls.callers++;
         const keys = [...records.keys.values()].map((key) => [key.digest.toString("hex", 0, 16), key] as const);
         return new Map(keys.filter(([digest]) => digests.includes(digest)));
       },
       callingConsumers: async (wireIds) => {
-        const keysOf = (consumer: FeedConsumer): FeedKey[] => [...records.keys.values()].filter(({ consumerWireId, state: of }) => consumerWireId === consumer.wireId && of !== "revoked");
+        const keysOf = (consumer: FeedConsumer): FeedKey[] =>
+          [...records.keys.values()].filter(
+            ({ consumerWireId, state: of }) => consumerWireId === consumer.wireId && of !== "revoked",
+          );
         const consumers = [...records.consumers.values()].filter(({ wireId }) => wireIds.includes(wireId));
-        return new Map(consumers.map((one) => [one.wireId, { tierWireId: one.tierWireId, keyApis: keysOf(one).map(({ apiWireIds }) => apiWireIds) }]));
+        return new Map(
+          consumers.map((one) => [
+            one.wireId,
+            { tierWireId: one.tierWireId, keyApis: keysOf(one).map(({ apiWireIds }) => apiWireIds) },
+          ]),
+        );
       },
       keysByIds: async (ids) => some(records.keys, ids),
       consumersByIds: async (ids) => some(records.consumers, ids),
@@ -177,7 +226,21 @@ export class MemoryWriter {
   }
 
   api(id: string, more: Partial<Api> = {}): void {
-    const api: Api = { id, hosts: ["*"], paths: [`/${id}`], methods: [], upstream: { service: "up.demo", port: 8080 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [], ...more };
+    const api: Api = {
+      id,
+      hosts: ["*"],
+      paths: [`/${id}`],
+      methods: [],
+      upstream: { service: "up.demo", port: 8080 },
+      auth: { mode: "key" },
+      scopes: [],
+      failureMode: "closed",
+      rateLimitHeaders: true,
+      legacyHeaders: "off",
+      routes: [],
+      limits: [],
+      ...more,
+    };
     const before = this.#records.apis.get(id);
     const limits = api.limits.map((limit) => ({ wireId: this.#allocate(), limit }));
     for (const { wireId } of before?.limits ?? []) this.#deletedLimit(wireId);
@@ -201,14 +264,25 @@ export class MemoryWriter {
   consumer(id: string, more: Partial<Consumer> = {}): void {
     const consumer: Consumer = { id, claims: {}, suspended: false, ...more };
     const wireId = this.#records.consumers.get(id)?.wireId ?? this.#allocate();
-    this.#records.consumers.set(id, { wireId, tierWireId: consumer.tier === undefined ? 0 : this.#records.tiers.get(consumer.tier)!.wireId, consumer });
+    this.#records.consumers.set(id, {
+      wireId,
+      tierWireId: consumer.tier === undefined ? 0 : this.#records.tiers.get(consumer.tier)!.wireId,
+      consumer,
+    });
     this.#note("consumer", id, wireId, false);
   }
 
   key(id: string, consumer: string, state: KeyState = "active", digest: Buffer = sha256(id)): void {
     const before = this.#records.keys.get(id);
-    if (before !== undefined && !before.digest.equals(digest)) this.#log.push({ version: this.#version, kind: "key", id, digest: before.digest, deleted: true });
-    this.#records.keys.set(id, { rowId: before?.rowId ?? this.#allocate(), id, digest, consumerWireId: this.#records.consumers.get(consumer)!.wireId, state });
+    if (before !== undefined && !before.digest.equals(digest))
+      this.#log.push({ version: this.#version, kind: "key", id, digest: before.digest, deleted: true });
+    this.#records.keys.set(id, {
+      rowId: before?.rowId ?? this.#allocate(),
+      id,
+      digest,
+      consumerWireId: this.#records.consumers.get(consumer)!.wireId,
+      state,
+    });
     this.#log.push({ version: this.#version, kind: "key", id, digest, deleted: false });
   }
 
@@ -217,7 +291,11 @@ export class MemoryWriter {
     const { apiWireIds: _before, limits: before, ...key } = this.#records.keys.get(id)!;
     for (const { wireId } of before ?? []) this.#deletedLimit(wireId);
     const own = limits.map((limit) => ({ wireId: this.#allocate(), limit }));
-    this.#records.keys.set(id, { ...key, ...(apiWireIds === undefined ? {} : { apiWireIds }), ...(own.length === 0 ? {} : { limits: own }) });
+    this.#records.keys.set(id, {
+      ...key,
+      ...(apiWireIds === undefined ? {} : { apiWireIds }),
+      ...(own.length === 0 ? {} : { limits: own }),
+    });
     this.#log.push({ version: this.#version, kind: "key", id, digest: key.digest, deleted: false });
   }
 
@@ -252,7 +330,12 @@ export class MemoryWriter {
 function inTableOrder(log: FeedChange[]): FeedChange[] {
   const last = new Map<string, FeedChange>();
   for (const change of log) {
-    const key = change.kind === "counter" ? `counter ${change.wireId} ${change.subject}` : change.kind === "limit" || change.deleted ? JSON.stringify([change.kind, change.kind === "key" ? change.digest.toString("hex") : change.wireId]) : `${change.kind} ${change.id}`;
+    const key =
+      change.kind === "counter"
+        ? `counter ${change.wireId} ${change.subject}`
+        : change.kind === "limit" || change.deleted
+          ? JSON.stringify([change.kind, change.kind === "key" ? change.digest.toString("hex") : change.wireId])
+          : `${change.kind} ${change.id}`;
     if (change.deleted && "id" in change) last.delete(`${change.kind} ${change.id}`);
     last.delete(key);
     last.set(key, change);

@@ -17,7 +17,16 @@ import { ask, LaneClient, report } from "./laneClient.ts";
 import { metric, parked, smallSource, startSync, type Sync } from "./support.ts";
 
 const subject = "00112233445566778899aabbccddeeff";
-const day: Limit = { name: "day", kind: "quota", limit: 100, period: "day", anchor: "calendar", subject: "key", enforcement: "global", mode: "enforce" };
+const day: Limit = {
+  name: "day",
+  kind: "quota",
+  limit: 100,
+  period: "day",
+  anchor: "calendar",
+  subject: "key",
+  enforcement: "global",
+  mode: "enforce",
+};
 
 interface Setting {
   sync: Sync;
@@ -29,7 +38,11 @@ async function setting(t: TestContext): Promise<Setting> {
   const source = smallSource();
   source.commit((writer) => writer.tier("bronze", undefined, [day]));
   const sync = await startSync(t, source, { counters: new MemoryCounterStore() });
-  return { sync, limit: source.records.tiers.get("bronze")!.limits[0]!.wireId, lane: (gateway) => new LaneClient({ url: sync.url, epoch: source.state.epoch, gateway }) };
+  return {
+    sync,
+    limit: source.records.tiers.get("bronze")!.limits[0]!.wireId,
+    lane: (gateway) => new LaneClient({ url: sync.url, epoch: source.state.epoch, gateway }),
+  };
 }
 
 test("a starving lane ends its holders' watches, and gets what they return", async (t) => {
@@ -102,7 +115,12 @@ test("recalls of several counters come in one answer", async (t) => {
 });
 
 const redis = await startRedis().catch((error: unknown) => String(error));
-if (typeof redis === "string") describe("replicas over Redis", { skip: `it can't run here, so recalls between replicas are UNTESTED with it: ${redis}` }, () => undefined);
+if (typeof redis === "string")
+  describe(
+    "replicas over Redis",
+    { skip: `it can't run here, so recalls between replicas are UNTESTED with it: ${redis}` },
+    () => undefined,
+  );
 else {
   after(() => redis.stop());
   describe("replicas over Redis", () => overRedis(redis));
@@ -123,17 +141,30 @@ function overRedis({ url }: RedisServer): void {
     const [one, two] = [await replica(), await replica()];
     const watching = one.gateway("token", "holder~1");
     await watching.watch();
-    const { windowStartMs } = await new LaneClient({ url: one.url, epoch: source.state.epoch, gateway: "holder~1" }).ask(limit, subject, { need: 100, want: 100 });
+    const { windowStartMs } = await new LaneClient({
+      url: one.url,
+      epoch: source.state.epoch,
+      gateway: "holder~1",
+    }).ask(limit, subject, { need: 100, want: 100 });
     const answered = watching.watch(50_000);
     await parked(one, 1);
-    assert.equal((await new LaneClient({ url: two.url, epoch: source.state.epoch, gateway: "starving~1" }).ask(limit, subject)).verdict, verdict.wait);
+    assert.equal(
+      (await new LaneClient({ url: two.url, epoch: source.state.epoch, gateway: "starving~1" }).ask(limit, subject))
+        .verdict,
+      verdict.wait,
+    );
     assert.equal(await answered, "recall");
     assert.deepEqual(watching.recalled, [{ wireId: limit, subject, windowStartMs }]);
   });
 }
 
 const server = await startPostgres().catch((error: unknown) => String(error));
-if (typeof server === "string") describe("replicas over PostgreSQL", { skip: `it can't run here, so recalls between replicas are UNTESTED: ${server}` }, () => undefined);
+if (typeof server === "string")
+  describe(
+    "replicas over PostgreSQL",
+    { skip: `it can't run here, so recalls between replicas are UNTESTED: ${server}` },
+    () => undefined,
+  );
 else {
   after(() => server.stop());
   describe("replicas over PostgreSQL", () => replicas(server));
@@ -146,14 +177,35 @@ function replicas(postgres: PostgresServer): void {
     const store = await openStore(url, () => undefined);
     t.after(() => store.close());
     await store.createEnvironment("default", context);
-    await store.addGatewayToken({ id: "t", name: "t", digest: createHash("sha256").update("token").digest("hex"), environment: "default", group: "edge", apis: null, expiresAtMs: null }, 2, context);
+    await store.addGatewayToken(
+      {
+        id: "t",
+        name: "t",
+        digest: createHash("sha256").update("token").digest("hex"),
+        environment: "default",
+        group: "edge",
+        apis: null,
+        expiresAtMs: null,
+      },
+      2,
+      context,
+    );
     await store.change("default", context, (writer) => writer.put("tier", { id: "bronze", scopes: [], limits: [day] }));
     const counters = new SqlCounterStore(store.dialect);
     const sync = await startSync(t, store, { counters });
     await sync.server.listenForRecalls();
     const state = (await store.environment("default"))!;
-    const limit = (await store.snapshotRead("default", async (reader) => (await reader.tierById("bronze"))!.limits[0]!.wireId))!;
-    return { store, counters, sync, limit, lane: (gateway: string) => new LaneClient({ url: sync.url, epoch: state.epoch, gateway }) };
+    const limit = (await store.snapshotRead(
+      "default",
+      async (reader) => (await reader.tierById("bronze"))!.limits[0]!.wireId,
+    ))!;
+    return {
+      store,
+      counters,
+      sync,
+      limit,
+      lane: (gateway: string) => new LaneClient({ url: sync.url, epoch: state.epoch, gateway }),
+    };
   }
 
   test("a lane that starves at one replica ends a watch at the other, even for hundreds of counters", async (t) => {
@@ -162,7 +214,9 @@ function replicas(postgres: PostgresServer): void {
     const watching = one.sync.gateway("token", `${"holder".repeat(20)}~1`);
     await watching.watch();
     const subjects = Array.from({ length: 400 }, (_, index) => index.toString(16).padStart(32, "0"));
-    await one.lane(`${"holder".repeat(20)}~1`).call(...subjects.map((each) => ask(one.limit, each, { need: 100, want: 100 })));
+    await one
+      .lane(`${"holder".repeat(20)}~1`)
+      .call(...subjects.map((each) => ask(one.limit, each, { need: 100, want: 100 })));
     const starving = two.lane("starving~1");
     const answered = watching.watch(50_000);
     await parked(one.sync, 1);
@@ -188,12 +242,22 @@ function replicas(postgres: PostgresServer): void {
     assert.equal((await one.lane("a~1").ask(one.limit, subject)).verdict, verdict.spent);
     const woken = watches.map((gateway) => gateway.watch(50_000));
     await Promise.all([parked(one.sync, 1), parked(two.sync, 1)]);
-    const shape = { wireId: one.limit, kind: "quota", limit: 100, windowSeconds: 0, period: "day", firstUse: false } as const;
+    const shape = {
+      wireId: one.limit,
+      kind: "quota",
+      limit: 100,
+      windowSeconds: 0,
+      period: "day",
+      firstUse: false,
+    } as const;
     const generations = await one.counters.reset("default", [{ limit: shape, subject }]);
     assert.deepEqual(generations, [{ wireId: one.limit, subject, generation: 1 }]);
-    await one.store.change("default", context, async (writer) => writer.tellCounters(generations, { action: "reset-quota", kind: "key", id: "k", details: {} }));
+    await one.store.change("default", context, async (writer) =>
+      writer.tellCounters(generations, { action: "reset-quota", kind: "key", id: "k", details: {} }),
+    );
     assert.deepEqual(await Promise.all(woken), ["delta", "delta"]);
-    for (const { news } of watches) assert.deepEqual(news, [{ type: "counter", wireId: one.limit, subject, generation: 1 }]);
+    for (const { news } of watches)
+      assert.deepEqual(news, [{ type: "counter", wireId: one.limit, subject, generation: 1 }]);
     assert.deepEqual(watches[0]!.version, watches[1]!.version);
     assert.equal((await one.lane("a~1").ask(one.limit, subject)).verdict, verdict.granted);
     const behind = two.sync.gateway("token", "late~1");

@@ -12,23 +12,41 @@ import { Gateway } from "./gateway.ts";
 import { ask, LaneClient } from "./laneClient.ts";
 
 const server = await startRedis().catch((error: unknown) => String(error));
-if (typeof server === "string") describe("control over Redis", { skip: `it can't run here, so control with it is UNTESTED: ${server}` }, () => undefined);
+if (typeof server === "string")
+  describe(
+    "control over Redis",
+    { skip: `it can't run here, so control with it is UNTESTED: ${server}` },
+    () => undefined,
+  );
 else {
   after(() => server.stop());
   describe("control over Redis", () => overRedis(server));
 }
 
 const subject = "00112233445566778899aabbccddeeff";
-const file = { version: 1, tiers: [{ id: "bronze", limits: [{ name: "day", kind: "quota", limit: 100, period: "day" }] }] };
+const file = {
+  version: 1,
+  tiers: [{ id: "bronze", limits: [{ name: "day", kind: "quota", limit: 100, period: "day" }] }],
+};
 
 function overRedis(redis: RedisServer): void {
   test("says that it isn't ready while Redis is away, and goes on where it stood", async (t: TestContext) => {
     const { logger, logs } = capturedLogger();
-    const env = { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_REDIS_URL: redis.url, TOLLGATE_ADMIN_TOKEN: adminToken, TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0" };
+    const env = {
+      TOLLGATE_DATA_DIR: temporaryFolder(),
+      TOLLGATE_REDIS_URL: redis.url,
+      TOLLGATE_ADMIN_TOKEN: adminToken,
+      TOLLGATE_CONTROL_PORT: "0",
+      TOLLGATE_SYNC_PORT: "0",
+    };
     const control = await startControl(readConfig(env), logger);
     t.after(() => control.close());
     const post = async (path: string, body: object): Promise<unknown> => {
-      const response = await fetch(`${control.adminUrl}${path}`, { method: "POST", headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" }, body: JSON.stringify(body) });
+      const response = await fetch(`${control.adminUrl}${path}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
       assert.ok(response.ok, await response.clone().text());
       return response.json();
     };

@@ -14,7 +14,8 @@ import { framesOf, Gateway } from "./gateway.ts";
 import { ask, LaneClient } from "./laneClient.ts";
 
 const server = await startPostgres().catch((error: unknown) => String(error));
-if (typeof server === "string") describe("two controls", { skip: `PostgreSQL can't run here, so they are UNTESTED: ${server}` }, () => undefined);
+if (typeof server === "string")
+  describe("two controls", { skip: `PostgreSQL can't run here, so they are UNTESTED: ${server}` }, () => undefined);
 else {
   after(() => server.stop());
   describe("two controls over one PostgreSQL", () => twoControls(server));
@@ -39,10 +40,19 @@ interface Pair {
 
 async function pair(t: TestContext, postgres: PostgresServer): Promise<Pair> {
   const url = await postgres.createDatabase();
-  const start = () => startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_DATABASE_URL: url, TOLLGATE_ADMIN_TOKEN: adminToken });
+  const start = () =>
+    startControlProcess(t, {
+      TOLLGATE_DATA_DIR: temporaryFolder(),
+      TOLLGATE_DATABASE_URL: url,
+      TOLLGATE_ADMIN_TOKEN: adminToken,
+    });
   const controls = await Promise.all([start(), start()]);
   const call = async (path: string, body: object): Promise<unknown> => {
-    const response = await fetch(`${controls[0]!.adminUrl}${path}`, { method: "POST", headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" }, body: JSON.stringify(body) });
+    const response = await fetch(`${controls[0]!.adminUrl}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
     assert.ok(response.ok, await response.clone().text());
     return response.json();
   };
@@ -83,11 +93,17 @@ class Spender {
       await this.#paced();
       const returned = round % 5 === 4 ? Math.min(this.held, 2) : 0;
       this.held -= returned;
-      const [answer] = await this.#call({ ...ask(this.#wireId, subject, { need: 1, want: 8 }), windowStartMs: this.windowStartMs, held: this.held, returned });
+      const [answer] = await this.#call({
+        ...ask(this.#wireId, subject, { need: 1, want: 8 }),
+        windowStartMs: this.windowStartMs,
+        held: this.held,
+        returned,
+      });
       if (answer!.verdict === verdict.granted) {
         this.windowStartMs = answer!.windowStartMs;
         this.held += answer!.granted;
-      } else if (answer!.verdict === verdict.spent && this.held === 0 && answer!.untilMs === answer!.windowEndMs) return;
+      } else if (answer!.verdict === verdict.spent && this.held === 0 && answer!.untilMs === answer!.windowEndMs)
+        return;
       else await sleep(10);
       const spending = Math.min(this.held, answer!.verdict === verdict.granted ? 5 : this.held);
       this.held -= spending;
@@ -113,7 +129,9 @@ class Spender {
 }
 
 function twoControls(postgres: PostgresServer): void {
-  test("admit exactly the limit, though one is killed and started again, then the other", { timeout: 240_000 }, async (t) => {
+  test("admit exactly the limit, though one is killed and started again, then the other", {
+    timeout: 240_000,
+  }, async (t) => {
     const { url, controls, start, token, wireId, epoch } = await pair(t, postgres);
     // those that serve, in places that don't move
     const urls = controls.map((control) => control.syncUrl);
@@ -123,7 +141,11 @@ function twoControls(postgres: PostgresServer): void {
     const paced = async (): Promise<void> => {
       while (total() >= ceiling) await sleep(5);
     };
-    const spenders: Spender[] = Array.from({ length: 16 }, (_, index) => new Spender(new LaneClient({ url: urls[0]!, token, epoch, gateway: `node~${index % 4}` }), urls, wireId, paced));
+    const spenders: Spender[] = Array.from(
+      { length: 16 },
+      (_, index) =>
+        new Spender(new LaneClient({ url: urls[0]!, token, epoch, gateway: `node~${index % 4}` }), urls, wireId, paced),
+    );
     const done = Promise.all(spenders.map((spender) => spender.run()));
     for (const place of [0, 1]) {
       await eventually("some was spent", () => total() >= ceiling * 0.6);
@@ -134,12 +156,17 @@ function twoControls(postgres: PostgresServer): void {
       ceiling = place === 0 ? limit * 0.8 : Infinity;
     }
     await done;
-    assert.ok(spenders.some(({ resends }) => resends > 0), "no call was hit");
+    assert.ok(
+      spenders.some(({ resends }) => resends > 0),
+      "no call was hit",
+    );
     assert.equal(total(), limit);
     const store = await openStore(url, () => undefined);
     t.after(() => store.close());
     const counters = new SqlCounterStore(store.dialect);
-    const [state] = await counters.inspect("default", [{ limit: { wireId, kind: "quota", limit, windowSeconds: 0, period: "day", firstUse: false }, subject }]);
+    const [state] = await counters.inspect("default", [
+      { limit: { wireId, kind: "quota", limit, windowSeconds: 0, period: "day", firstUse: false }, subject },
+    ]);
     assert.deepEqual([state!.windows[0]!.used, state!.windows[0]!.remaining], [limit, 0]);
     for (const control of controls) {
       control.child.kill("SIGTERM");
@@ -150,7 +177,15 @@ function twoControls(postgres: PostgresServer): void {
   test("a batch of usage that was sent to both counts once", { timeout: 240_000 }, async (t) => {
     const { controls, token, epoch } = await pair(t, postgres);
     const lane = new LaneClient({ url: controls[0]!.syncUrl, token, epoch });
-    const entries = [{ minute: Math.floor(Date.now() / 60_000), api: 0, consumer: 0, digest: "0".repeat(32), counts: [[0, 5]] as [number, number][] }];
+    const entries = [
+      {
+        minute: Math.floor(Date.now() / 60_000),
+        api: 0,
+        consumer: 0,
+        digest: "0".repeat(32),
+        counts: [[0, 5]] as [number, number][],
+      },
+    ];
     await lane.usage(entries);
     controls[0]!.child.kill("SIGKILL");
     lane.url = controls[1]!.syncUrl;

@@ -18,7 +18,17 @@ import { eventually } from "../kit/eventually.ts";
 
 const digestOf = (key: string): string => sha256(key).toString("hex", 0, 16);
 const nobody = "0".repeat(32);
-const limit = (name: string, subject: Subject, more: Partial<Limit> = {}): Limit => ({ name, kind: "quota", limit: 100, period: "day", anchor: "calendar", subject, enforcement: "global", mode: "enforce", ...more });
+const limit = (name: string, subject: Subject, more: Partial<Limit> = {}): Limit => ({
+  name,
+  kind: "quota",
+  limit: 100,
+  period: "day",
+  anchor: "calendar",
+  subject,
+  enforcement: "global",
+  mode: "enforce",
+  ...more,
+});
 const codeOf = (answer: HttpAnswer): string => (JSON.parse(answer.bytes.toString()) as { code: string }).code;
 const nowMinute = (): number => Math.floor(Date.now() / 60_000);
 
@@ -36,7 +46,13 @@ interface Lines {
 
 function logLines(): Lines {
   const lines: Record<string, unknown>[] = [];
-  return { lines, logger: pino({ level: "warn" }, { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) }) };
+  return {
+    lines,
+    logger: pino(
+      { level: "warn" },
+      { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
+    ),
+  };
 }
 
 /**
@@ -51,7 +67,12 @@ async function setting(t: TestContext) {
     writer.api("open", { limits: [limit("own", "consumer")] });
     writer.api("shop", { auth: { mode: "none" } });
     writer.api("billing", { limits: [limit("own", "consumer"), limit("only-here", "key")] });
-    writer.tier("all", undefined, [limit("day", "consumer"), limit("by-api", "consumer+api"), limit("of-api", "api"), limit("by-key", "key")]);
+    writer.tier("all", undefined, [
+      limit("day", "consumer"),
+      limit("by-api", "consumer+api"),
+      limit("of-api", "api"),
+      limit("by-key", "key"),
+    ]);
     writer.tier("money", ["billing"], [limit("day", "consumer"), limit("by-key", "key")]);
     writer.tier("both", ["open", "billing"], [limit("own", "consumer"), limit("day", "consumer")]);
     writer.consumer("acme", { tier: "all" });
@@ -69,20 +90,31 @@ async function setting(t: TestContext) {
   const usage = new MemoryUsage();
   const log = logLines();
   const sync = await startSync(t, source, { usage, counters: new MemoryCounterStore(), logger: log.logger });
-  const limitId = (owner: "apis" | "tiers" | "keys", id: string, name: string): number => source.records[owner].get(id)!.limits!.find(({ limit: { name: of } }) => of === name)!.wireId;
-  const lane = (token = "edge", view: string[] | null = ["open", "shop"], gateway = "node~1") => new LaneClient({ url: sync.url, token, gateway, epoch: new View(view).epoch(source.state.epoch) });
+  const limitId = (owner: "apis" | "tiers" | "keys", id: string, name: string): number =>
+    source.records[owner].get(id)!.limits!.find(({ limit: { name: of } }) => of === name)!.wireId;
+  const lane = (token = "edge", view: string[] | null = ["open", "shop"], gateway = "node~1") =>
+    new LaneClient({ url: sync.url, token, gateway, epoch: new View(view).epoch(source.state.epoch) });
   const wireId = (kind: "apis" | "consumers", id: string): number => source.records[kind].get(id)!.wireId;
   return { source, usage, sync, log, limitId, lane, wireId };
 }
 
 async function counted(sync: Sync, name: string, labels: Record<string, string>): Promise<number> {
-  const { values } = (await sync.registry.getSingleMetric(name)!.get()) as { values: { value: number; labels: Record<string, string> }[] };
-  return values.filter((one) => Object.entries(labels).every(([label, value]) => one.labels[label] === value)).reduce((sum, { value }) => sum + value, 0);
+  const { values } = (await sync.registry.getSingleMetric(name)!.get()) as {
+    values: { value: number; labels: Record<string, string> }[];
+  };
+  return values
+    .filter((one) => Object.entries(labels).every(([label, value]) => one.labels[label] === value))
+    .reduce((sum, { value }) => sum + value, 0);
 }
 
 test("no allowance of counters that only requests elsewhere can meet; the customer's own is untouched", async (t) => {
   const { sync, lane, limitId, wireId, log } = await setting(t);
-  const [acme, closed, open, billing] = [wireId("consumers", "acme"), wireId("consumers", "closed"), wireId("apis", "open"), wireId("apis", "billing")];
+  const [acme, closed, open, billing] = [
+    wireId("consumers", "acme"),
+    wireId("consumers", "closed"),
+    wireId("apis", "open"),
+    wireId("apis", "billing"),
+  ];
   const everything = { need: 100, want: 100 };
   const attacks: [string, number, string][] = [
     ["a tier without an API in sight", limitId("tiers", "money", "day"), subjectOf(acme)],
@@ -99,15 +131,30 @@ test("no allowance of counters that only requests elsewhere can meet; the custom
     ["a key that there isn't", limitId("tiers", "all", "by-key"), "f".repeat(32)],
   ];
   const liar = lane();
-  for (const [what, wire, subject] of attacks) assert.equal((await liar.ask(wire, subject, everything)).verdict, verdict.unknown, what);
-  const together = await liar.call(...attacks.map(([, wire, subject]) => ask(wire, subject, everything)), ask(limitId("tiers", "all", "day"), subjectOf(acme), { want: 10 }));
-  assert.deepEqual(together.map(({ verdict: of }) => of), [...attacks.map(() => verdict.unknown), verdict.granted], "the good one of a call is decided");
+  for (const [what, wire, subject] of attacks)
+    assert.equal((await liar.ask(wire, subject, everything)).verdict, verdict.unknown, what);
+  const together = await liar.call(
+    ...attacks.map(([, wire, subject]) => ask(wire, subject, everything)),
+    ask(limitId("tiers", "all", "day"), subjectOf(acme), { want: 10 }),
+  );
+  assert.deepEqual(
+    together.map(({ verdict: of }) => of),
+    [...attacks.map(() => verdict.unknown), verdict.granted],
+    "the good one of a call is decided",
+  );
 
   const honest = lane("token", null, "node~2");
-  for (const [what, wire, subject] of attacks.slice(0, 10)) assert.equal((await honest.ask(wire, subject, everything)).granted, 100, `${what}: all is there`);
-  assert.ok((await lane().ask(limitId("tiers", "all", "by-api"), subjectOf(acme, open))).granted > 0, "what is in sight is granted");
+  for (const [what, wire, subject] of attacks.slice(0, 10))
+    assert.equal((await honest.ask(wire, subject, everything)).granted, 100, `${what}: all is there`);
+  assert.ok(
+    (await lane().ask(limitId("tiers", "all", "by-api"), subjectOf(acme, open))).granted > 0,
+    "what is in sight is granted",
+  );
 
-  assert.equal(await counted(sync, "tollgate_sync_refused_total", { group: "group of edge", call: "leases" }), 2 * attacks.length);
+  assert.equal(
+    await counted(sync, "tollgate_sync_refused_total", { group: "group of edge", call: "leases" }),
+    2 * attacks.length,
+  );
   assert.equal(await counted(sync, "tollgate_sync_refused_total", { group: "group of token" }), 0);
   assert.ok((await counted(sync, "tollgate_sync_granted_total", { group: "group of edge" })) >= 11);
   assert.equal(log.lines.length, 2, "each reason is said once");
@@ -120,7 +167,11 @@ test("what a caller's restriction has made invisible can still be given back", a
   const byKey = limitId("tiers", "all", "by-key");
   const { windowStartMs } = await edge.ask(byKey, digestOf("anywhere"), { need: 40, want: 40 });
   source.commit((writer) => writer.restrict("anywhere", [wireId("apis", "billing")]));
-  assert.equal((await edge.ask(byKey, digestOf("anywhere"))).verdict, verdict.unknown, "the change counts with the next call");
+  assert.equal(
+    (await edge.ask(byKey, digestOf("anywhere"))).verdict,
+    verdict.unknown,
+    "the change counts with the next call",
+  );
   const [noted] = await edge.call(report(byKey, digestOf("anywhere"), windowStartMs, 0, 40));
   assert.deepEqual([noted!.verdict, noted!.remaining], [verdict.noted, 100]);
   source.commit((writer) => writer.restrict("anywhere", [wireId("apis", "open")]));
@@ -140,28 +191,64 @@ test("usage: only of APIs in sight, near now, as much as a worker can serve; goo
   const { usage, sync, lane, wireId, log } = await setting(t);
   const [open, billing, acme] = [wireId("apis", "open"), wireId("apis", "billing"), wireId("consumers", "acme")];
   const minute = nowMinute();
-  const entry = (more: Partial<UsageEntry> = {}): UsageEntry => ({ minute, api: open, consumer: acme, digest: digestOf("anywhere"), counts: [[0, 1], [1, 1]], ...more });
+  const entry = (more: Partial<UsageEntry> = {}): UsageEntry => ({
+    minute,
+    api: open,
+    consumer: acme,
+    digest: digestOf("anywhere"),
+    counts: [
+      [0, 1],
+      [1, 1],
+    ],
+    ...more,
+  });
   const bad: UsageEntry[] = [
     entry({ api: billing }),
     entry({ minute: 1 }),
     entry({ minute: 0xffff_ffff }),
     entry({ minute: minute - oldestMinutes - 1 }),
     entry({ minute: minute + aheadMinutes + 2 }),
-    entry({ counts: [[0, 2 ** 34], [1, 2 ** 34]] }),
-    entry({ counts: [[0, workerMinuteMost], [0, 1]] }),
-    entry({ counts: [[0, 1], [1, 2]] }),
+    entry({
+      counts: [
+        [0, 2 ** 34],
+        [1, 2 ** 34],
+      ],
+    }),
+    entry({
+      counts: [
+        [0, workerMinuteMost],
+        [0, 1],
+      ],
+    }),
+    entry({
+      counts: [
+        [0, 1],
+        [1, 2],
+      ],
+    }),
     entry({ counts: [[4, 1]] }),
     entry({ counts: [[64, workerMinuteMost + 1]] }),
   ];
   const liar = lane();
   for (const one of bad) {
-    const answer = await liar.post("usage", usageFrame({ epoch: liar.epoch, seq: ++liar.usageSeq, lane: liar.lane, entries: [one] }));
+    const answer = await liar.post(
+      "usage",
+      usageFrame({ epoch: liar.epoch, seq: ++liar.usageSeq, lane: liar.lane, entries: [one] }),
+    );
     assert.deepEqual([answer.status, codeOf(answer)], [400, "usage_refused"], JSON.stringify(one));
   }
   assert.equal(usage.batches.length, 0);
-  const good = [entry(), entry({ minute: minute - oldestMinutes + 1 }), entry({ minute: minute + 600, counts: [[64, 3]] }), { minute, api: 0, consumer: 0, digest: nobody, counts: [[64, 1]] } as UsageEntry];
+  const good = [
+    entry(),
+    entry({ minute: minute - oldestMinutes + 1 }),
+    entry({ minute: minute + 600, counts: [[64, 3]] }),
+    { minute, api: 0, consumer: 0, digest: nobody, counts: [[64, 1]] } as UsageEntry,
+  ];
   await liar.usage([...bad, ...good]);
-  assert.deepEqual(usage.batches.map(({ entries }) => entries), [good]);
+  assert.deepEqual(
+    usage.batches.map(({ entries }) => entries),
+    [good],
+  );
   assert.equal(await counted(sync, "tollgate_sync_refused_total", { call: "usage", reason: "api" }), 2);
   assert.equal(await counted(sync, "tollgate_sync_refused_total", { call: "usage", reason: "minute" }), 8);
   assert.equal(await counted(sync, "tollgate_sync_refused_total", { call: "usage", reason: "count" }), 10);
@@ -173,7 +260,15 @@ test("usage: only of APIs in sight, near now, as much as a worker can serve; goo
     await lane().usage([entry({ minute: minute - 5, counts: [[0, workerMinuteMost]] })]);
   }
   const more = lane();
-  assert.equal(codeOf(await more.post("usage", usageFrame({ epoch: more.epoch, seq: 1n, lane: more.lane, entries: [entry({ minute: minute - 5 })] }))), "usage_refused");
+  assert.equal(
+    codeOf(
+      await more.post(
+        "usage",
+        usageFrame({ epoch: more.epoch, seq: 1n, lane: more.lane, entries: [entry({ minute: minute - 5 })] }),
+      ),
+    ),
+    "usage_refused",
+  );
 });
 
 test("a gateway's id is its group's: another group can't take it, write its row or hear its recalls", async (t) => {
@@ -245,7 +340,12 @@ test("what honest gateways ask and report is never refused, whatever their group
       const source = new MemorySource();
       source.addToken("edge", plan.view);
       source.commit((writer) => {
-        ids.forEach((id, index) => writer.api(id, { auth: { mode: plan.modes[index]! }, limits: plan.replaced.includes(id) ? [limit("l", plan.subject)] : [] }));
+        ids.forEach((id, index) =>
+          writer.api(id, {
+            auth: { mode: plan.modes[index]! },
+            limits: plan.replaced.includes(id) ? [limit("l", plan.subject)] : [],
+          }),
+        );
         writer.tier("t", plan.tierApis, [limit("l", plan.subject)]);
         writer.consumer("c", { tier: "t" });
         writer.key("k", "c");
@@ -253,25 +353,58 @@ test("what honest gateways ask and report is never refused, whatever their group
       const wire = (id: string): number => source.records.apis.get(id)!.wireId;
       source.commit((writer) => writer.restrict("k", plan.keyApis?.map(wire), [limit("own", plan.subject)]));
       const sync = await startSync(t, source, { usage: new MemoryUsage() });
-      const lane = new LaneClient({ url: sync.url, token: "edge", epoch: new View(plan.view).epoch(source.state.epoch) });
+      const lane = new LaneClient({
+        url: sync.url,
+        token: "edge",
+        epoch: new View(plan.view).epoch(source.state.epoch),
+      });
       // As the filter does: the API, then the caller, then the limits that apply to both.
       for (const id of plan.view) {
         const mode = plan.modes[ids.indexOf(id)]!;
         const inTier = plan.tierApis?.includes(id) ?? true;
         const consumer = source.records.consumers.get("c")!.wireId;
-        const byKey = (mode === "key" || mode === "key-or-jwt" || mode === "key-and-jwt") && inTier && (plan.keyApis?.includes(id) ?? true);
+        const byKey =
+          (mode === "key" || mode === "key-or-jwt" || mode === "key-and-jwt") &&
+          inTier &&
+          (plan.keyApis?.includes(id) ?? true);
         const byToken = (mode === "jwt" || mode === "key-or-jwt" || mode === "mtls") && inTier;
-        const tierLimit = (plan.replaced.includes(id) ? source.records.apis.get(id)! : source.records.tiers.get("t")!).limits[0]!.wireId;
+        const tierLimit = (plan.replaced.includes(id) ? source.records.apis.get(id)! : source.records.tiers.get("t")!)
+          .limits[0]!.wireId;
         const counts = (digest: string, of: number): string =>
-          ({ key: digest, consumer: subjectOf(of), api: subjectOf(0, wire(id)), "consumer+api": subjectOf(of, wire(id)), ip: `${"0".repeat(20)}ffff0a000001`, route: `${subjectOf(wire(id)).slice(0, 16)}${digest.slice(0, 16)}` })[plan.subject];
+          ({
+            key: digest,
+            consumer: subjectOf(of),
+            api: subjectOf(0, wire(id)),
+            "consumer+api": subjectOf(of, wire(id)),
+            ip: `${"0".repeat(20)}ffff0a000001`,
+            route: `${subjectOf(wire(id)).slice(0, 16)}${digest.slice(0, 16)}`,
+          })[plan.subject];
         const ops = [
-          ...(byKey ? [ask(tierLimit, counts(digestOf("k"), consumer)), ask(source.records.keys.get("k")!.limits![0]!.wireId, counts(digestOf("k"), consumer))] : []),
+          ...(byKey
+            ? [
+                ask(tierLimit, counts(digestOf("k"), consumer)),
+                ask(source.records.keys.get("k")!.limits![0]!.wireId, counts(digestOf("k"), consumer)),
+              ]
+            : []),
           ...(byToken ? [ask(tierLimit, counts(digestOf("a token's caller"), consumer))] : []),
         ];
         if (ops.length === 0) continue;
-        for (const { verdict: of } of await lane.call(...ops)) assert.notEqual(of, verdict.unknown, JSON.stringify({ id, plan }));
+        for (const { verdict: of } of await lane.call(...ops))
+          assert.notEqual(of, verdict.unknown, JSON.stringify({ id, plan }));
         asked += ops.length;
-        await lane.usage([{ minute: nowMinute(), api: wire(id), consumer, digest: digestOf("k"), counts: [[0, plan.requests], [1, plan.requests], [9, plan.requests]] }]);
+        await lane.usage([
+          {
+            minute: nowMinute(),
+            api: wire(id),
+            consumer,
+            digest: digestOf("k"),
+            counts: [
+              [0, plan.requests],
+              [1, plan.requests],
+              [9, plan.requests],
+            ],
+          },
+        ]);
       }
       assert.equal(await counted(sync, "tollgate_sync_refused_total", {}), 0);
       await sync.server.close();

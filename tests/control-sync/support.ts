@@ -27,22 +27,46 @@ export interface Sync {
 
 /** Keeps usage in memory; a batch counts once. */
 export class MemoryUsage implements UsageSink {
-  readonly batches: { environment: string; gateway: string; lane: bigint; seq: bigint; entries: readonly UsageEntry[] }[] = [];
+  readonly batches: {
+    environment: string;
+    gateway: string;
+    lane: bigint;
+    seq: bigint;
+    entries: readonly UsageEntry[];
+  }[] = [];
   /** thrown by every call while it is set */
   failure: Error | undefined;
 
-  async record(environment: string, gateway: string, lane: bigint, seq: bigint, entries: readonly UsageEntry[]): Promise<"applied" | "repeated"> {
+  async record(
+    environment: string,
+    gateway: string,
+    lane: bigint,
+    seq: bigint,
+    entries: readonly UsageEntry[],
+  ): Promise<"applied" | "repeated"> {
     if (this.failure !== undefined) throw this.failure;
-    if (this.batches.some((batch) => batch.environment === environment && batch.lane === lane && batch.seq >= seq)) return "repeated";
+    if (this.batches.some((batch) => batch.environment === environment && batch.lane === lane && batch.seq >= seq))
+      return "repeated";
     this.batches.push({ environment, gateway, lane, seq, entries });
     return "applied";
   }
 }
 
 /** A server on a free port; closed after the test. */
-export async function startSync(t: Cleanup, source: FeedSource, options: Partial<SyncServerOptions> = {}): Promise<Sync> {
+export async function startSync(
+  t: Cleanup,
+  source: FeedSource,
+  options: Partial<SyncServerOptions> = {},
+): Promise<Sync> {
   const registry = new Registry();
-  const server = createSyncServer({ source, counters: new MemoryCounterStore(), usage: new MemoryUsage(), logger: pino({ level: "silent" }), registry, ...options });
+  const server = createSyncServer({
+    source,
+    counters: new MemoryCounterStore(),
+    usage: new MemoryUsage(),
+    logger: pino({ level: "silent" }),
+    registry,
+    ...options,
+  });
   t.after(() => server.close());
   const url = await server.listen({ host: "127.0.0.1", port: 0 });
   return { server, url, registry, gateway: (token = "token", id) => new Gateway(url, token, id) };
@@ -65,7 +89,11 @@ export function smallSource(): MemorySource {
 }
 
 /** All records as the source has them now, as they come off the wire. */
-export async function truth(source: FeedSource, environment = "default", sees: (apiId: string) => boolean = () => true): Promise<Table> {
+export async function truth(
+  source: FeedSource,
+  environment = "default",
+  sees: (apiId: string) => boolean = () => true,
+): Promise<Table> {
   const table: Table = new Map();
   await source.snapshotRead(environment, async (reader) => {
     const records: WireRecord[] = [
@@ -77,7 +105,9 @@ export async function truth(source: FeedSource, environment = "default", sees: (
     const writer = new RecordWriter();
     for (const record of records) writer.write(record);
     for (const page of writer.finish()) {
-      const decoded = decodeFrames(sealFrame(page, { type: "page", epoch: 1n, version: 1n, index: 0, pageCount: 1, timeMs: 0 }));
+      const decoded = decodeFrames(
+        sealFrame(page, { type: "page", epoch: 1n, version: 1n, index: 0, pageCount: 1, timeMs: 0 }),
+      );
       assert.ok(decoded.ok && decoded.frames[0]?.type === "page");
       apply(table, decoded.frames[0].records, true);
     }
@@ -86,19 +116,27 @@ export async function truth(source: FeedSource, environment = "default", sees: (
 }
 
 /** The gateway has exactly what the source has. */
-export async function assertSynced(gateway: Gateway, source: FeedSource, sees?: (apiId: string) => boolean): Promise<void> {
+export async function assertSynced(
+  gateway: Gateway,
+  source: FeedSource,
+  sees?: (apiId: string) => boolean,
+): Promise<void> {
   assert.deepEqual(sorted(gateway.table), sorted(await truth(source, "default", sees)));
 }
 
 /** Waits until so many polls are parked. */
 export async function parked(sync: Sync, count: number): Promise<void> {
-  await eventually(`${count} polls are parked`, async () => (await metric(sync, "tollgate_sync_parked_polls")) === count);
+  await eventually(
+    `${count} polls are parked`,
+    async () => (await metric(sync, "tollgate_sync_parked_polls")) === count,
+  );
 }
 
 /** The value of a metric, summed over its labels; of a histogram, how often something was observed. */
 export async function metric(sync: Sync, name: string): Promise<number> {
   const found = await sync.registry.getSingleMetric(name)?.get();
   const values = (found?.values ?? []) as { value: number; metricName?: string }[];
-  const own = (value: { metricName?: string }): boolean => value.metricName === undefined || value.metricName === name || value.metricName === `${name}_count`;
+  const own = (value: { metricName?: string }): boolean =>
+    value.metricName === undefined || value.metricName === name || value.metricName === `${name}_count`;
   return values.filter(own).reduce((sum, value) => sum + value.value, 0);
 }

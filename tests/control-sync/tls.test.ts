@@ -16,9 +16,13 @@ test("the port speaks TLS", async (t) => {
   const sync = await startSync(t, smallSource(), { tls });
   assert.match(sync.url, /^https:/);
   const status = await new Promise<number | undefined>((resolve, reject) => {
-    const call = request(`${sync.url}/sync/v1/watch?environment=default&gateway=n~1&epoch=${"0".repeat(16)}&version=0`, { ca: tls.cert, headers: { authorization: "Bearer token" }, agent: false }, (response) => {
-      response.resume().on("end", () => resolve(response.statusCode));
-    });
+    const call = request(
+      `${sync.url}/sync/v1/watch?environment=default&gateway=n~1&epoch=${"0".repeat(16)}&version=0`,
+      { ca: tls.cert, headers: { authorization: "Bearer token" }, agent: false },
+      (response) => {
+        response.resume().on("end", () => resolve(response.statusCode));
+      },
+    );
     call.on("error", reject).end();
   });
   assert.equal(status, 200);

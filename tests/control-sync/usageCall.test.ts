@@ -12,7 +12,19 @@ const digest = "00112233445566778899aabbccddeeff";
 const noDigest = "0".repeat(32);
 const minute = Math.floor(Date.now() / 60_000);
 const entries: UsageEntry[] = [
-  { minute: minute - 1, api: 1, route: 2, consumer: 3, digest, counts: [[0, 12], [1, 60], [9, 12], [17, 300]] },
+  {
+    minute: minute - 1,
+    api: 1,
+    route: 2,
+    consumer: 3,
+    digest,
+    counts: [
+      [0, 12],
+      [1, 60],
+      [9, 12],
+      [17, 300],
+    ],
+  },
   { minute, api: 0, consumer: 0, digest: noDigest, counts: [[64, 1]] },
 ];
 
@@ -48,7 +60,10 @@ test("of another epoch, only what can't be mistaken is kept", async (t) => {
   lane.epoch = source.state.epoch;
   await lane.usage(entries);
   assert.notEqual(old, lane.epoch);
-  assert.deepEqual(usage.batches.map((batch) => batch.entries), [entries.map(({ minute, digest: of, counts }) => ({ minute, api: 0, consumer: 0, digest: of, counts })), entries]);
+  assert.deepEqual(
+    usage.batches.map((batch) => batch.entries),
+    [entries.map(({ minute, digest: of, counts }) => ({ minute, api: 0, consumer: 0, digest: of, counts })), entries],
+  );
 });
 
 test("503 while it can't be kept, 400 for what is no batch", async (t) => {
@@ -62,8 +77,17 @@ test("503 while it can't be kept, 400 for what is no batch", async (t) => {
   assert.equal(usage.batches.length, 1);
   const broken = usageFrame({ epoch, seq: 2n, lane: lane.lane, entries });
   broken[100]! ^= 1;
-  const twice = Buffer.concat([usageFrame({ epoch, seq: 2n, lane: lane.lane, entries }), usageFrame({ epoch, seq: 3n, lane: lane.lane, entries })]);
-  for (const body of [broken, twice, Buffer.alloc(0), leasesFrame({ epoch, seq: 2n, lane: lane.lane, ops: [] }), usageFrame({ epoch, seq: 0n, lane: lane.lane, entries })]) {
+  const twice = Buffer.concat([
+    usageFrame({ epoch, seq: 2n, lane: lane.lane, entries }),
+    usageFrame({ epoch, seq: 3n, lane: lane.lane, entries }),
+  ]);
+  for (const body of [
+    broken,
+    twice,
+    Buffer.alloc(0),
+    leasesFrame({ epoch, seq: 2n, lane: lane.lane, ops: [] }),
+    usageFrame({ epoch, seq: 0n, lane: lane.lane, entries }),
+  ]) {
     assert.equal((await lane.post("usage", body)).status, 400);
   }
   assert.equal(usage.batches.length, 1);

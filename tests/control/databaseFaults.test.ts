@@ -14,12 +14,20 @@ interface Answer {
 }
 
 async function call(base: string, method: string, path: string, body?: unknown): Promise<Answer> {
-  const headers: Record<string, string> = { authorization: `Bearer ${adminToken}`, ...(body === undefined ? {} : { "content-type": "application/json" }) };
-  const response = await fetch(`${base}${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const headers: Record<string, string> = {
+    authorization: `Bearer ${adminToken}`,
+    ...(body === undefined ? {} : { "content-type": "application/json" }),
+  };
+  const response = await fetch(`${base}${path}`, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
   return { status: response.status, body: (await response.json()) as Answer["body"] };
 }
 
-const start = (t: TestContext, dataDir: string): Promise<ControlProcess> => startControlProcess(t, { TOLLGATE_DATA_DIR: dataDir, TOLLGATE_ADMIN_TOKEN: adminToken });
+const start = (t: TestContext, dataDir: string): Promise<ControlProcess> =>
+  startControlProcess(t, { TOLLGATE_DATA_DIR: dataDir, TOLLGATE_ADMIN_TOKEN: adminToken });
 const put = ({ adminUrl }: ControlProcess, id: string) => call(adminUrl, "PUT", `/v1/consumers/${id}`, {});
 
 /** Waits for a line of the log, which comes by a pipe of its own. */
@@ -45,14 +53,21 @@ async function refuses(control: ControlProcess, reason: RegExp, remedy: RegExp):
 
 /** Readiness comes back, writes are taken, and a start after kill -9 has them. */
 async function recovers(t: TestContext, control: ControlProcess, dataDir: string): Promise<void> {
-  await control.until("it was ready again", async () => (await call(control.adminUrl, "GET", "/readyz")).status === 200);
+  await control.until(
+    "it was ready again",
+    async () => (await call(control.adminUrl, "GET", "/readyz")).status === 200,
+  );
   assert.equal((await put(control, "after")).status, 201);
   await logged(control, "database available again");
   control.child.kill("SIGKILL");
   await control.ended;
   const again = await start(t, dataDir);
   assert.equal((await call(again.adminUrl, "GET", "/v1/consumers/after")).status, 200);
-  assert.equal((await call(again.adminUrl, "GET", "/v1/consumers/refused")).status, 404, "what was refused wasn't done");
+  assert.equal(
+    (await call(again.adminUrl, "GET", "/v1/consumers/refused")).status,
+    404,
+    "what was refused wasn't done",
+  );
 }
 
 describe("the control plane when its SQLite file is in trouble", () => {
@@ -91,7 +106,11 @@ describe("the control plane when its SQLite file is in trouble", () => {
     const dataDir = temporaryFolder();
     const control = await start(t, dataDir);
     const { token } = (await call(control.adminUrl, "POST", "/v1/gateway-tokens", { group: "edge" })).body;
-    const watch = () => fetch(`${control.syncUrl}/sync/v1/watch?environment=default&gateway=n~1&epoch=0000000000000000&version=0&waitMs=0&applied=0&workers=1`, { headers: { authorization: `Bearer ${token}` } });
+    const watch = () =>
+      fetch(
+        `${control.syncUrl}/sync/v1/watch?environment=default&gateway=n~1&epoch=0000000000000000&version=0&waitMs=0&applied=0&workers=1`,
+        { headers: { authorization: `Bearer ${token}` } },
+      );
     // A gateway's first call claims its id, which is a write; those of a connected one are answered from memory.
     assert.equal((await watch()).status, 200);
     const lock = await lockFile(t, join(dataDir, "tollgate.db"));

@@ -41,8 +41,14 @@ const brief = (plan: Plan) => plan.changes.map(({ action, kind, id }) => `${acti
 describe("POST /v1/validate", () => {
   it("finds every error, with its place", async (t) => {
     const h = await startApi(t);
-    const bad = file.replace("port: 8080", "prt: 8080").replace("kind: rate", "kind: rat").replace("tier: bronze", "tier: 5");
-    const { valid, errors } = expect<{ valid: boolean } & Refused>(await h.call("POST", "/v1/validate", bad, yaml), 200);
+    const bad = file
+      .replace("port: 8080", "prt: 8080")
+      .replace("kind: rate", "kind: rat")
+      .replace("tier: bronze", "tier: 5");
+    const { valid, errors } = expect<{ valid: boolean } & Refused>(
+      await h.call("POST", "/v1/validate", bad, yaml),
+      200,
+    );
     assert.equal(valid, false);
     assert.deepEqual(
       errors.map(({ path, line, column }) => [path, line, column]),
@@ -66,7 +72,11 @@ describe("POST /v1/validate", () => {
   it("refuses what is no file", async (t) => {
     const h = await startApi(t);
     for (const route of ["validate", "diff", "apply"]) {
-      expect(await h.call("POST", `/v1/${route}`, "x", { "content-type": "text/plain" }), 415, "unsupported_media_type");
+      expect(
+        await h.call("POST", `/v1/${route}`, "x", { "content-type": "text/plain" }),
+        415,
+        "unsupported_media_type",
+      );
       expect(await h.call("POST", `/v1/${route}`), 400, "invalid_request");
       expect(await h.call("POST", `/v1/${route}?prine=true`, file, yaml), 400, "invalid_request");
     }
@@ -77,11 +87,24 @@ describe("POST /v1/diff", () => {
   it("says what apply would do, and does nothing", async (t) => {
     const h = await startApi(t);
     const plan = expect<Plan>(await h.call("POST", "/v1/diff", file, yaml), 200);
-    assert.deepEqual(brief(plan), ["create api echo", "create tier bronze", "create consumer acme", "create key acme-1"]);
+    assert.deepEqual(brief(plan), [
+      "create api echo",
+      "create tier bronze",
+      "create consumer acme",
+      "create key acme-1",
+    ]);
     assert.equal((await h.store.environment("default"))!.version, 0n);
     await apply(h, file);
     const changed = expect<Plan>(await h.call("POST", "/v1/diff", file.replace("limit: 60", "limit: 61"), yaml), 200);
-    assert.deepEqual(changed.changes, [{ action: "update", kind: "tier", id: "bronze", fields: ["limits"], limits: ["~ minute: 60 per minute by key → 61 per minute by key"] }]);
+    assert.deepEqual(changed.changes, [
+      {
+        action: "update",
+        kind: "tier",
+        id: "bronze",
+        fields: ["limits"],
+        limits: ["~ minute: 60 per minute by key → 61 per minute by key"],
+      },
+    ]);
     expect(await h.call("POST", "/v1/diff", "version: 2", yaml), 400, "invalid_file");
     expect(await h.call("POST", "/v1/diff?environment=nope", "version: 1", yaml), 404, "environment_not_found");
   });
@@ -111,12 +134,22 @@ describe("POST /v1/apply", () => {
     await h.call("POST", "/v1/consumers", { id: "other", tier: "bronze" });
     const issued = expect<{ id: string }>(await h.call("POST", "/v1/keys", { consumer: "other" }), 201);
     const smaller = "version: 1\ntiers: [{id: gold}]\nconsumers: [{id: acme, tier: gold}]\n";
-    assert.deepEqual(brief(expect<Applied>(await apply(h, smaller), 200)), ["create tier gold", "update consumer acme"]);
+    assert.deepEqual(brief(expect<Applied>(await apply(h, smaller), 200)), [
+      "create tier gold",
+      "update consumer acme",
+    ]);
     const refused = expect<{ references: object[] }>(await apply(h, smaller, "?prune=true"), 409, "record_referenced");
     assert.deepEqual(refused.references, [{ kind: "key", id: issued.id }]);
     await h.call("DELETE", `/v1/keys/${issued.id}`);
-    assert.deepEqual(brief(expect<Applied>(await apply(h, smaller, "?prune=true"), 200)), ["delete consumer other", "delete tier bronze"], "keys and APIs aren't in the file");
-    assert.deepEqual(brief(expect<Applied>(await apply(h, "version: 1\napis: []\nkeys: []\n", "?prune=true"), 200)), ["delete key acme-1", "delete api echo"]);
+    assert.deepEqual(
+      brief(expect<Applied>(await apply(h, smaller, "?prune=true"), 200)),
+      ["delete consumer other", "delete tier bronze"],
+      "keys and APIs aren't in the file",
+    );
+    assert.deepEqual(brief(expect<Applied>(await apply(h, "version: 1\napis: []\nkeys: []\n", "?prune=true"), 200)), [
+      "delete key acme-1",
+      "delete api echo",
+    ]);
   });
 
   it("refers to what is stored", async (t) => {
@@ -124,7 +157,11 @@ describe("POST /v1/apply", () => {
     await apply(h, file);
     const more = `version: 1\nkeys: [{id: k2, consumer: acme, tier: bronze, apis: [echo], sha256: ${sha256("k2")}}]\n`;
     expect(await apply(h, more), 200);
-    const wrong = expect<Refused>(await apply(h, more.replace("consumer: acme", "consumer: acne")), 400, "invalid_file");
+    const wrong = expect<Refused>(
+      await apply(h, more.replace("consumer: acme", "consumer: acne")),
+      400,
+      "invalid_file",
+    );
     assert.match(wrong.errors[0]!.message, /no consumer `acne`/);
     expect(await apply(h, `${more}consumers: []\n`, "?prune=true"), 400, "invalid_file");
   });
@@ -141,8 +178,19 @@ keys:
   - {id: wrong, consumer: acme, sha256: ${sha256("w")}, allowedCidrs: [10.0.0.0/33]}
 `;
     const { errors } = expect<Refused>(await apply(h, bad), 400, "invalid_file");
-    assert.deepEqual(errors.map(({ path, line }) => [path, line]), [["apis[0]", 3], ["tiers[1].id", 4], ["keys[1].allowedCidrs[0]", 7]]);
-    const stolen = expect<Refused>(await apply(h, `version: 1\nkeys:\n  - {id: stolen, consumer: acme, sha256: ${sha256("acme-1")}}\n`), 400, "invalid_file");
+    assert.deepEqual(
+      errors.map(({ path, line }) => [path, line]),
+      [
+        ["apis[0]", 3],
+        ["tiers[1].id", 4],
+        ["keys[1].allowedCidrs[0]", 7],
+      ],
+    );
+    const stolen = expect<Refused>(
+      await apply(h, `version: 1\nkeys:\n  - {id: stolen, consumer: acme, sha256: ${sha256("acme-1")}}\n`),
+      400,
+      "invalid_file",
+    );
     assert.match(stolen.errors[0]!.message, /`acme-1`/);
     assert.equal((await h.store.environment("default"))!.version, 1n);
   });
@@ -152,7 +200,10 @@ keys:
     await apply(h, file);
     const moved = file.replace("id: acme-1", "id: acme-2");
     expect(await apply(h, moved), 400, "invalid_file");
-    assert.deepEqual(brief(expect<Applied>(await apply(h, moved, "?prune=true"), 200)), ["delete key acme-1", "create key acme-2"]);
+    assert.deepEqual(brief(expect<Applied>(await apply(h, moved, "?prune=true"), 200)), [
+      "delete key acme-1",
+      "create key acme-2",
+    ]);
   });
 
   it("an environment is named once, or twice alike", async (t) => {
@@ -172,7 +223,11 @@ keys:
     await h.call("POST", "/v1/keys/acme-1/revoke");
     await h.call("POST", "/v1/consumers/acme/suspend");
     assert.equal(expect<Applied>(await apply(h, file), 200).changed, false);
-    expect(await apply(h, file.replace("consumer: acme, sha256", "consumer: acme, state: active, sha256")), 400, "invalid_file");
+    expect(
+      await apply(h, file.replace("consumer: acme, sha256", "consumer: acme, state: active, sha256")),
+      400,
+      "invalid_file",
+    );
   });
 
   it("takes a large file, and refuses a huge one", async (t) => {
@@ -190,9 +245,24 @@ describe("GET /v1/export", () => {
   it("gives a file that changes nothing here, and makes the same elsewhere", async (t) => {
     const h = await startApi(t);
     await apply(h, file);
-    await h.call("POST", "/v1/apis", api("full", { cors: { allowOrigins: ["https://a.example"], allowCredentials: true }, limits: [{ name: "q", kind: "quota", limit: 5, period: "30d" }], scopes: ["x"] }));
+    await h.call(
+      "POST",
+      "/v1/apis",
+      api("full", {
+        cors: { allowOrigins: ["https://a.example"], allowCredentials: true },
+        limits: [{ name: "q", kind: "quota", limit: 5, period: "30d" }],
+        scopes: ["x"],
+      }),
+    );
     await h.call("PUT", "/v1/tiers/none", { apis: [], scopes: ["*"] });
-    await h.call("POST", "/v1/keys", { consumer: "acme", scopes: [], apis: [], allowedCidrs: ["::1"], expiresAt: "2027-01-01T00:00:00+01:00", limits: [{ name: "m", kind: "rate", limit: 1, windowSeconds: 2, mode: "shadow" }] });
+    await h.call("POST", "/v1/keys", {
+      consumer: "acme",
+      scopes: [],
+      apis: [],
+      allowedCidrs: ["::1"],
+      expiresAt: "2027-01-01T00:00:00+01:00",
+      limits: [{ name: "m", kind: "rate", limit: 1, windowSeconds: 2, mode: "shadow" }],
+    });
     await h.call("POST", "/v1/keys/acme-1/rotate");
     await h.call("POST", "/v1/consumers/acme/suspend");
     const response = await h.call("GET", "/v1/export");

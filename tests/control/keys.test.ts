@@ -16,7 +16,8 @@ interface IssuedKey {
 }
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
-const issue = async (h: Harness, more: object = {}): Promise<IssuedKey> => expect(await h.call("POST", "/v1/keys", { consumer: "acme", ...more }), 201);
+const issue = async (h: Harness, more: object = {}): Promise<IssuedKey> =>
+  expect(await h.call("POST", "/v1/keys", { consumer: "acme", ...more }), 201);
 
 describe("POST /v1/keys", () => {
   it("shows the key this once, and stores its digest", async (t) => {
@@ -47,7 +48,11 @@ describe("POST /v1/keys", () => {
     expect(await h.call("POST", "/v1/keys", { consumer: "acme", expiresAt: "tomorrow" }), 400, "invalid_request");
     expect(await h.call("POST", "/v1/keys?environment=nope", { consumer: "acme" }), 404, "environment_not_found");
     expect(await h.call("POST", "/v1/keys", "x", { "content-type": "text/plain" }), 415, "unsupported_media_type");
-    expect(await h.call("POST", "/v1/keys", `"${"x".repeat(1 << 20)}"`, { "content-type": "application/json" }), 413, "body_too_large");
+    expect(
+      await h.call("POST", "/v1/keys", `"${"x".repeat(1 << 20)}"`, { "content-type": "application/json" }),
+      413,
+      "body_too_large",
+    );
   });
 
   it("names the environment in the key", async (t) => {
@@ -66,18 +71,28 @@ describe("/v1/keys/{id}", () => {
     await seed(h);
     expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme" }), 400, "invalid_request");
     expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme", sha256: sha256("one").toUpperCase() }), 201);
-    assert.equal(expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme", name: "n" }), 200)["sha256"], sha256("one"));
+    assert.equal(
+      expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme", name: "n" }), 200)["sha256"],
+      sha256("one"),
+    );
     expect(await h.call("PUT", "/v1/keys/k2", { consumer: "acme", sha256: sha256("one") }), 409, "digest_in_use");
     expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme", id: "k2" }), 400, "invalid_request");
     expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme" }, { "if-match": '"1"' }), 412, "version_mismatch");
-    assert.equal(expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme", sha256: sha256("two") }), 200)["sha256"], sha256("two"));
+    assert.equal(
+      expect(await h.call("PUT", "/v1/keys/k1", { consumer: "acme", sha256: sha256("two") }), 200)["sha256"],
+      sha256("two"),
+    );
   });
 
   it("an error never repeats what may be a key", async (t) => {
     const h = await startApi(t);
     await seed(h);
     const { key } = await issue(h);
-    for (const body of [{ consumer: "acme", sha256: key }, { consumer: key }, { consumer: "acme", name: 5, state: key }]) {
+    for (const body of [
+      { consumer: "acme", sha256: key },
+      { consumer: key },
+      { consumer: "acme", name: 5, state: key },
+    ]) {
       const response = await h.call("PUT", "/v1/keys/k1", body);
       expect(response, 400, "invalid_request");
       assert.ok(!response.body.includes(key), response.body);
@@ -101,7 +116,8 @@ describe("/v1/keys/{id}", () => {
     await h.call("POST", "/v1/consumers", { id: "other" });
     const [a, b, c] = [await issue(h), await issue(h), await issue(h, { consumer: "other" })];
     await h.call("POST", `/v1/keys/${b.id}/revoke`);
-    const ids = async (query: string) => expect<{ items: { id: string }[] }>(await h.call("GET", `/v1/keys?${query}`), 200).items.map(({ id }) => id);
+    const ids = async (query: string) =>
+      expect<{ items: { id: string }[] }>(await h.call("GET", `/v1/keys?${query}`), 200).items.map(({ id }) => id);
     assert.deepEqual(await ids(""), [a.id, b.id, c.id]);
     assert.deepEqual(await ids("consumer=acme"), [a.id, b.id]);
     assert.deepEqual(await ids("state=active"), [a.id, c.id]);
@@ -156,7 +172,10 @@ describe("POST /v1/keys/{id}/rotate", () => {
     await seed(h);
     await h.call("POST", "/v1/apis", api("one"));
     const old = await issue(h, { name: "n", apis: ["one"], scopes: ["read"], allowedCidrs: ["10.0.0.0/8"] });
-    const rotated = expect<Rotated>(await h.call("POST", `/v1/keys/${old.id}/rotate`, { graceSeconds: 60, id: "next" }), 201);
+    const rotated = expect<Rotated>(
+      await h.call("POST", `/v1/keys/${old.id}/rotate`, { graceSeconds: 60, id: "next" }),
+      201,
+    );
     assert.equal(rotated.id, "next");
     assert.notEqual(rotated.key, old.key);
     assert.equal(rotated.sha256, sha256(rotated.key));
@@ -164,7 +183,10 @@ describe("POST /v1/keys/{id}/rotate", () => {
     assert.equal(rotated.previous.rotatedTo, "next");
     assert.equal(rotated.previous.state, "active");
     const stored = expect<Record<string, unknown>>(await h.call("GET", "/v1/keys/next"), 200);
-    assert.deepEqual([stored["name"], stored["apis"], stored["scopes"], stored["allowedCidrs"], stored["expiresAt"]], ["n", ["one"], ["read"], ["10.0.0.0/8"], undefined]);
+    assert.deepEqual(
+      [stored["name"], stored["apis"], stored["scopes"], stored["allowedCidrs"], stored["expiresAt"]],
+      ["n", ["one"], ["read"], ["10.0.0.0/8"], undefined],
+    );
     assert.equal(Number((await h.store.environment("default"))!.version), 5, "one change");
     expect(await h.call("POST", `/v1/keys/${old.id}/rotate`), 409, "key_rotated");
   });
@@ -172,9 +194,13 @@ describe("POST /v1/keys/{id}/rotate", () => {
   it("a day of grace unless asked; never past the key's own expiry; none revokes", async (t) => {
     const h = await startApi(t);
     await seed(h);
-    const rotate = async (id: string, body?: object) => expect<Rotated>(await h.call("POST", `/v1/keys/${id}/rotate`, body), 201).previous;
+    const rotate = async (id: string, body?: object) =>
+      expect<Rotated>(await h.call("POST", `/v1/keys/${id}/rotate`, body), 201).previous;
     assert.equal((await rotate((await issue(h)).id)).expiresAt, "2026-01-02T00:00:00Z");
-    assert.equal((await rotate((await issue(h, { expiresAt: "2026-01-01T00:00:10Z" })).id, { graceSeconds: 60 })).expiresAt, "2026-01-01T00:00:10Z");
+    assert.equal(
+      (await rotate((await issue(h, { expiresAt: "2026-01-01T00:00:10Z" })).id, { graceSeconds: 60 })).expiresAt,
+      "2026-01-01T00:00:10Z",
+    );
     const now = await rotate((await issue(h)).id, { graceSeconds: 0 });
     assert.equal(now.state, "revoked");
     assert.equal(now.expiresAt, undefined);
@@ -205,7 +231,10 @@ describe("POST /v1/keys/{id}/rotate", () => {
     const issued = expect<{ warning?: string }>(await h.call("POST", "/v1/keys", { consumer: "acme" }), 201);
     for (const { warning } of [rotated, issued]) assert.match(warning ?? "", /consumer `acme` is suspended/);
     expect(await h.call("POST", "/v1/consumers/acme/resume"), 200);
-    assert.equal(expect<{ warning?: string }>(await h.call("POST", "/v1/keys", { consumer: "acme" }), 201).warning, undefined);
+    assert.equal(
+      expect<{ warning?: string }>(await h.call("POST", "/v1/keys", { consumer: "acme" }), 201).warning,
+      undefined,
+    );
   });
 
   it("a file applied again neither revives the old key nor lengthens its grace", async (t) => {
@@ -231,30 +260,61 @@ describe("POST /v1/keys/import", () => {
     errors: { line: number; path: string; message: string }[];
     version: number;
   }
-  const lines = (...rows: unknown[]) => rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row))).join("\n");
+  const lines = (...rows: unknown[]) =>
+    rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row))).join("\n");
 
   it("takes digests and keys of any form, and changes nothing the second time", async (t) => {
     const h = await startApi(t);
     await seed(h);
     const { key } = await issue(h);
-    await h.call("DELETE", `/v1/keys/${expect<{ items: { id: string }[] }>(await h.call("GET", "/v1/keys"), 200).items[0]!.id}`);
-    const body = lines({ consumer: "acme", key: "legacy secret ü" }, "", { id: "own", consumer: "acme", sha256: sha256("own"), limits: [{ name: "l", kind: "rate", limit: 1, windowSeconds: 1 }] }, { consumer: "acme", key });
+    await h.call(
+      "DELETE",
+      `/v1/keys/${expect<{ items: { id: string }[] }>(await h.call("GET", "/v1/keys"), 200).items[0]!.id}`,
+    );
+    const body = lines(
+      { consumer: "acme", key: "legacy secret ü" },
+      "",
+      {
+        id: "own",
+        consumer: "acme",
+        sha256: sha256("own"),
+        limits: [{ name: "l", kind: "rate", limit: 1, windowSeconds: 1 }],
+      },
+      { consumer: "acme", key },
+    );
     const first = expect<Imported>(await h.call("POST", "/v1/keys/import", body, ndjson), 200);
     assert.deepEqual([first.created, first.unchanged, first.failed], [3, 0, 0]);
     const again = expect<Imported>(await h.call("POST", "/v1/keys/import", `${body}\n`, ndjson), 200);
     assert.deepEqual([again.created, again.unchanged, again.version], [0, 3, first.version]);
     const keys = expect<{ items: IssuedKey[] }>(await h.call("GET", "/v1/keys"), 200).items;
-    assert.deepEqual(keys.map((one) => one.sha256), [sha256("legacy secret ü"), sha256("own"), sha256(key)]);
-    assert.deepEqual(keys.map((one) => one.prefix), [undefined, undefined, key.slice(0, "tg_default_".length + 4)]);
+    assert.deepEqual(
+      keys.map((one) => one.sha256),
+      [sha256("legacy secret ü"), sha256("own"), sha256(key)],
+    );
+    assert.deepEqual(
+      keys.map((one) => one.prefix),
+      [undefined, undefined, key.slice(0, "tg_default_".length + 4)],
+    );
     assert.equal(keys[0]!.id, `k_${sha256("legacy secret ü").slice(0, 20)}`);
   });
 
   it("refuses a key that no gateway would take, by its bytes", async (t) => {
     const h = await startApi(t);
     await seed(h);
-    const done = expect<Imported>(await h.call("POST", "/v1/keys/import", lines({ consumer: "acme", key: "ü".repeat(128) }, { consumer: "acme", key: "ü".repeat(129) }), ndjson), 200);
+    const done = expect<Imported>(
+      await h.call(
+        "POST",
+        "/v1/keys/import",
+        lines({ consumer: "acme", key: "ü".repeat(128) }, { consumer: "acme", key: "ü".repeat(129) }),
+        ndjson,
+      ),
+      200,
+    );
     assert.equal(done.created, 1);
-    assert.deepEqual(done.errors.map(({ line, path }) => [line, path]), [[2, "key"]]);
+    assert.deepEqual(
+      done.errors.map(({ line, path }) => [line, path]),
+      [[2, "key"]],
+    );
   });
 
   it("leaves faulty rows out, and names their lines", async (t) => {
@@ -274,13 +334,29 @@ describe("POST /v1/keys/import", () => {
     );
     const done = expect<Imported>(await h.call("POST", "/v1/keys/import", body, ndjson), 200);
     assert.deepEqual([done.created, done.failed], [2, 8]);
-    assert.deepEqual(done.errors.map(({ line, path }) => [line, path]), [[2, ""], [3, "consumer"], [4, ""], [5, ""], [6, "expiresAt"], [7, "sha256"], [9, "id"], [10, "kee"]]);
+    assert.deepEqual(
+      done.errors.map(({ line, path }) => [line, path]),
+      [
+        [2, ""],
+        [3, "consumer"],
+        [4, ""],
+        [5, ""],
+        [6, "expiresAt"],
+        [7, "sha256"],
+        [9, "id"],
+        [10, "kee"],
+      ],
+    );
   });
 
   it("takes many, in several changes", async (t) => {
     const h = await startApi(t);
     await seed(h);
-    const rows = Array.from({ length: 25_000 }, (_, index) => ({ id: `k${index}`, consumer: "acme", sha256: sha256(`k${index}`) }));
+    const rows = Array.from({ length: 25_000 }, (_, index) => ({
+      id: `k${index}`,
+      consumer: "acme",
+      sha256: sha256(`k${index}`),
+    }));
     const done = expect<Imported>(await h.call("POST", "/v1/keys/import", lines(...rows), ndjson), 200);
     assert.deepEqual([done.created, done.version], [25_000, 5]);
     assert.equal((await h.store.snapshotRead("default", (reader) => reader.counts()))?.keys, 25_000);

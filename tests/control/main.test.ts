@@ -21,17 +21,30 @@ interface Answer<T> {
   body: T;
 }
 
-async function call<T = Record<string, unknown>>(base: string, method: string, path: string, body?: unknown, token = adminToken): Promise<Answer<T>> {
+async function call<T = Record<string, unknown>>(
+  base: string,
+  method: string,
+  path: string,
+  body?: unknown,
+  token = adminToken,
+): Promise<Answer<T>> {
   const headers: Record<string, string> = { authorization: `Bearer ${token}` };
   if (body !== undefined) headers["content-type"] = "application/json";
-  const response = await fetch(`${base}${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const response = await fetch(`${base}${path}`, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
   return { status: response.status, body: (response.status === 204 ? undefined : await response.json()) as T };
 }
 
 describe("readConfig", () => {
   it("has the defaults of the reference", () => {
     const config = readConfig({});
-    assert.deepEqual([config.host, config.controlPort, config.syncPort, config.logLevel], ["127.0.0.1", 8090, 8091, "info"]);
+    assert.deepEqual(
+      [config.host, config.controlPort, config.syncPort, config.logLevel],
+      ["127.0.0.1", 8090, 8091, "info"],
+    );
     assert.equal(config.dataDir, join(process.cwd(), ".tollgate"));
     assert.equal(config.databaseUrl, `file:${join(process.cwd(), ".tollgate", "tollgate.db")}`);
     assert.deepEqual([config.leaseMs, config.redisUrl, config.redisWaitReplicas], [900_000, undefined, 0]);
@@ -61,17 +74,28 @@ describe("readConfig", () => {
       [{ TOLLGATE_SYNC_TLS_CERT: "/nowhere.pem", TOLLGATE_SYNC_TLS_KEY: file }, /TOLLGATE_SYNC_TLS_CERT can't be read/],
       [{ TOLLGATE_SYNC_TLS_CERT: file, TOLLGATE_SYNC_TLS_KEY: file }, /can't be used/],
     ] as [Record<string, string>, RegExp][]) {
-      assert.throws(() => readConfig(env), (error: unknown) => error instanceof StartError && message.test(error.message) && error.remedy.length > 10, JSON.stringify(env));
+      assert.throws(
+        () => readConfig(env),
+        (error: unknown) => error instanceof StartError && message.test(error.message) && error.remedy.length > 10,
+        JSON.stringify(env),
+      );
     }
   });
 });
 
 describe("startControl", () => {
-  const config = (dataDir: string, more: object = {}) => ({ ...readConfig({ TOLLGATE_DATA_DIR: dataDir, TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0" }), ...more });
+  const config = (dataDir: string, more: object = {}) => ({
+    ...readConfig({ TOLLGATE_DATA_DIR: dataDir, TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0" }),
+    ...more,
+  });
 
   it("says so when the counter store can't be reached", async () => {
     const unreachable = config(temporaryFolder(), { redisUrl: "redis://127.0.0.1:1" });
-    await assert.rejects(startControl(unreachable, capturedLogger().logger), (error: unknown) => error instanceof StartError && /counter store/.test(error.message) && /TOLLGATE_REDIS_URL/.test(error.remedy));
+    await assert.rejects(
+      startControl(unreachable, capturedLogger().logger),
+      (error: unknown) =>
+        error instanceof StartError && /counter store/.test(error.message) && /TOLLGATE_REDIS_URL/.test(error.remedy),
+    );
   });
 
   it("makes an admin token once, for an empty database", async (t) => {
@@ -107,10 +131,14 @@ describe("startControl", () => {
     const { port, close } = await startHttpServer(() => undefined);
     t.after(close);
     const folder = temporaryFolder();
-    for (const [name, variable] of [["controlPort", "TOLLGATE_CONTROL_PORT"], ["syncPort", "TOLLGATE_SYNC_PORT"]] as const) {
+    for (const [name, variable] of [
+      ["controlPort", "TOLLGATE_CONTROL_PORT"],
+      ["syncPort", "TOLLGATE_SYNC_PORT"],
+    ] as const) {
       await assert.rejects(
         startControl(config(folder, { [name]: port, adminToken }), capturedLogger().logger),
-        (error: unknown) => error instanceof StartError && error.message.includes(`Port ${port}`) && error.remedy.includes(variable),
+        (error: unknown) =>
+          error instanceof StartError && error.message.includes(`Port ${port}`) && error.remedy.includes(variable),
       );
     }
   });
@@ -127,11 +155,17 @@ describe("startControl", () => {
       [{ databaseUrl: "postgres://127.0.0.1:1/none" }, /TOLLGATE_DATABASE_URL/],
       [{ host: "192.0.2.1" }, /TOLLGATE_HOST/],
     ] as const) {
-      await assert.rejects(startControl(config(folder, more), capturedLogger().logger), (error: unknown) => error instanceof StartError && remedy.test(error.remedy), JSON.stringify(more));
+      await assert.rejects(
+        startControl(config(folder, more), capturedLogger().logger),
+        (error: unknown) => error instanceof StartError && remedy.test(error.remedy),
+        JSON.stringify(more),
+      );
     }
   });
 
-  it("a folder that this user may not write", { skip: process.getuid?.() === 0 && "root may write everywhere" }, async () => {
+  it("a folder that this user may not write", {
+    skip: process.getuid?.() === 0 && "root may write everywhere",
+  }, async () => {
     const folder = join(temporaryFolder(), "closed");
     mkdirSync(folder);
     chmodSync(folder, 0o500);
@@ -186,9 +220,12 @@ describe("the process", () => {
 
       const again = await startControlProcess(t, env);
       for (const id of answered) assert.equal((await call(again.adminUrl, "GET", `/v1/keys/${id}`)).status, 200, id);
-      const [environment] = (await call<{ items: { version: number }[] }>(again.adminUrl, "GET", "/v1/environments")).body.items;
+      const [environment] = (await call<{ items: { version: number }[] }>(again.adminUrl, "GET", "/v1/environments"))
+        .body.items;
       const keys = (await call<{ items: unknown[] }>(again.adminUrl, "GET", "/v1/keys?limit=1000")).body.items.length;
-      const audit = (await call<{ items: unknown[] }>(again.adminUrl, "GET", "/v1/audit?limit=1000&kind=key&action=create")).body.items.length;
+      const audit = (
+        await call<{ items: unknown[] }>(again.adminUrl, "GET", "/v1/audit?limit=1000&kind=key&action=create")
+      ).body.items.length;
       assert.equal(environment!.version, keys + 1, "a version a key, and one for the consumer");
       assert.equal(audit, keys);
       assert.ok(environment!.version > version);
@@ -202,10 +239,22 @@ describe("the process", () => {
     const env = { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: adminToken };
     const control = await startControlProcess(t, env);
     await call(control.adminUrl, "PUT", "/v1/consumers/acme", {});
-    const rows = Array.from({ length: 40_000 }, (_, index) => JSON.stringify({ id: `k${index}`, consumer: "acme", sha256: digestHex(`k${index}`) })).join("\n");
-    const post = (url: string) => fetch(`${url}/v1/keys/import`, { method: "POST", headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/x-ndjson" }, body: rows });
-    const importing = post(control.adminUrl).then(() => undefined, () => undefined);
-    const version = async () => (await call<{ items: { version: number }[] }>(control.adminUrl, "GET", "/v1/environments")).body.items[0]!.version;
+    const rows = Array.from({ length: 40_000 }, (_, index) =>
+      JSON.stringify({ id: `k${index}`, consumer: "acme", sha256: digestHex(`k${index}`) }),
+    ).join("\n");
+    const post = (url: string) =>
+      fetch(`${url}/v1/keys/import`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/x-ndjson" },
+        body: rows,
+      });
+    const importing = post(control.adminUrl).then(
+      () => undefined,
+      () => undefined,
+    );
+    const version = async () =>
+      (await call<{ items: { version: number }[] }>(control.adminUrl, "GET", "/v1/environments")).body.items[0]!
+        .version;
     while ((await version()) < 2) await sleep(1);
     control.child.kill("SIGKILL");
     await importing;
@@ -217,15 +266,26 @@ describe("the process", () => {
   });
 
   it("SIGTERM lets a request finish, ends long polls, refuses new ones, and exits with 0", async (t) => {
-    const control = await startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: adminToken });
+    const control = await startControlProcess(t, {
+      TOLLGATE_DATA_DIR: temporaryFolder(),
+      TOLLGATE_ADMIN_TOKEN: adminToken,
+    });
     await call(control.adminUrl, "PUT", "/v1/consumers/acme", {});
-    const { token } = (await call<{ token: string }>(control.adminUrl, "POST", "/v1/gateway-tokens", { group: "edge" })).body;
+    const { token } = (await call<{ token: string }>(control.adminUrl, "POST", "/v1/gateway-tokens", { group: "edge" }))
+      .body;
     const watch = (epoch: string, version: bigint, waitMs: number) =>
-      fetch(`${control.syncUrl}/sync/v1/watch?environment=default&gateway=n~1&epoch=${epoch}&version=${version}&waitMs=${waitMs}&applied=0&workers=1`, { headers: { authorization: `Bearer ${token}` } });
+      fetch(
+        `${control.syncUrl}/sync/v1/watch?environment=default&gateway=n~1&epoch=${epoch}&version=${version}&waitMs=${waitMs}&applied=0&workers=1`,
+        { headers: { authorization: `Bearer ${token}` } },
+      );
     let [epoch, version, type] = ["0".repeat(16), 0n, 0];
     while (type !== heartbeat) {
       const frame = Buffer.from(await (await watch(epoch, version, 0)).arrayBuffer());
-      [epoch, version, type] = [frame.readBigUInt64LE(16).toString(16).padStart(16, "0"), frame.readBigUInt64LE(24), frame.readUInt8(6)];
+      [epoch, version, type] = [
+        frame.readBigUInt64LE(16).toString(16).padStart(16, "0"),
+        frame.readBigUInt64LE(24),
+        frame.readUInt8(6),
+      ];
     }
     const startedMs = Date.now();
     const poll = watch(epoch, version, 50_000);
@@ -245,12 +305,19 @@ describe("the process", () => {
       duplex: "half",
     } as RequestInit);
     send('{"consumer":"acme","key":"first"}\n');
-    await eventually("the poll to be parked", async () => /tollgate_sync_parked_polls 1/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()));
+    await eventually("the poll to be parked", async () =>
+      /tollgate_sync_parked_polls 1/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()),
+    );
     control.child.kill("SIGTERM");
     await eventually("it to stop", () => control.stdout.includes('"stopping"'));
     assert.equal((await poll).status, 200, "the poll was answered");
     assert.ok(Date.now() - startedMs < 40_000, "before its time");
-    await eventually("the admin port to close", () => fetch(`${control.adminUrl}/healthz`).then(() => false, () => true));
+    await eventually("the admin port to close", () =>
+      fetch(`${control.adminUrl}/healthz`).then(
+        () => false,
+        () => true,
+      ),
+    );
     send('{"consumer":"acme","key":"second"}\n');
     finish();
     assert.equal(((await (await importing).json()) as { created: number }).created, 2);
@@ -258,15 +325,22 @@ describe("the process", () => {
   });
 
   it("a second signal ends it at once", async (t) => {
-    const control = await startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: adminToken });
+    const control = await startControlProcess(t, {
+      TOLLGATE_DATA_DIR: temporaryFolder(),
+      TOLLGATE_ADMIN_TOKEN: adminToken,
+    });
     await call(control.adminUrl, "PUT", "/v1/consumers/acme", {});
     const held = fetch(`${control.adminUrl}/v1/keys/import`, {
       method: "POST",
       headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/x-ndjson" },
-      body: new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from('{"consumer":"acme","key":"x"}\n')) }),
+      body: new ReadableStream({
+        start: (controller) => controller.enqueue(Buffer.from('{"consumer":"acme","key":"x"}\n')),
+      }),
       duplex: "half",
     } as RequestInit).catch(() => undefined);
-    await eventually("the first request to be counted", async () => /http_requests_total\{method="PUT"/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()));
+    await eventually("the first request to be counted", async () =>
+      /http_requests_total\{method="PUT"/.test(await (await fetch(`${control.adminUrl}/metrics`)).text()),
+    );
     control.child.kill("SIGINT");
     await eventually("it to stop", () => control.stdout.includes('"stopping"'));
     control.child.kill("SIGINT");

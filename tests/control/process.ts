@@ -25,7 +25,12 @@ export function spawnControl(t: TestContext, env: Record<string, string>): Contr
 /** Starts it and waits until it's ready. */
 export async function startControlProcess(t: TestContext, env: Record<string, string>): Promise<ControlProcess> {
   const control = spawnControl(t, env);
-  const line = await control.until("it was ready", () => control.stdout.split("\n").slice(0, -1).find((text) => text.includes('"control is ready"')));
+  const line = await control.until("it was ready", () =>
+    control.stdout
+      .split("\n")
+      .slice(0, -1)
+      .find((text) => text.includes('"control is ready"')),
+  );
   const { adminUrl, syncUrl } = JSON.parse(line) as { adminUrl: string; syncUrl: string };
   return Object.assign(control, { adminUrl, syncUrl });
 }

@@ -4,9 +4,24 @@ import { describe, it } from "node:test";
 import { api, expect, seed, startApi } from "./support.ts";
 
 const samples = {
-  apis: { first: api("x1"), second: api("x2"), changed: api("x1", { name: "New" }), wrong: api("x3", { paths: ["nope"] }) },
-  tiers: { first: { id: "x1" }, second: { id: "x2" }, changed: { id: "x1", scopes: ["s"] }, wrong: { id: "x3", apis: ["nope"] } },
-  consumers: { first: { id: "x1" }, second: { id: "x2" }, changed: { id: "x1", claims: { a: "b" } }, wrong: { id: "x3", tier: "nope" } },
+  apis: {
+    first: api("x1"),
+    second: api("x2"),
+    changed: api("x1", { name: "New" }),
+    wrong: api("x3", { paths: ["nope"] }),
+  },
+  tiers: {
+    first: { id: "x1" },
+    second: { id: "x2" },
+    changed: { id: "x1", scopes: ["s"] },
+    wrong: { id: "x3", apis: ["nope"] },
+  },
+  consumers: {
+    first: { id: "x1" },
+    second: { id: "x2" },
+    changed: { id: "x1", claims: { a: "b" } },
+    wrong: { id: "x3", tier: "nope" },
+  },
 };
 
 for (const [section, { first, second, changed, wrong }] of Object.entries(samples)) {
@@ -53,7 +68,8 @@ for (const [section, { first, second, changed, wrong }] of Object.entries(sample
 
     it("PUT and DELETE hold to If-Match and If-None-Match", async (t) => {
       const h = await startApi(t);
-      const put = (headers: Record<string, string>, body: object = changed) => h.call("PUT", `/v1/${section}/x1`, body, headers);
+      const put = (headers: Record<string, string>, body: object = changed) =>
+        h.call("PUT", `/v1/${section}/x1`, body, headers);
       expect(await put({ "if-match": "*" }), 412, "version_mismatch");
       expect(await put({ "if-none-match": "*" }, first), 201);
       expect(await put({ "if-none-match": "*" }), 412, "version_mismatch");
@@ -74,26 +90,55 @@ for (const [section, { first, second, changed, wrong }] of Object.entries(sample
     it("GET lists by pages", async (t) => {
       const h = await startApi(t);
       for (const record of [second, first]) expect(await h.call("POST", `/v1/${section}`, record), 201);
-      const page = expect<{ items: { id: string }[]; next: string }>(await h.call("GET", `/v1/${section}?limit=1`), 200);
-      assert.deepEqual(page.items.map(({ id }) => id), ["x1"]);
-      const rest = expect<{ items: { id: string }[]; next?: string }>(await h.call("GET", `/v1/${section}?limit=1&cursor=${page.next}`), 200);
-      assert.deepEqual(rest.items.map(({ id }) => id), ["x2"]);
+      const page = expect<{ items: { id: string }[]; next: string }>(
+        await h.call("GET", `/v1/${section}?limit=1`),
+        200,
+      );
+      assert.deepEqual(
+        page.items.map(({ id }) => id),
+        ["x1"],
+      );
+      const rest = expect<{ items: { id: string }[]; next?: string }>(
+        await h.call("GET", `/v1/${section}?limit=1&cursor=${page.next}`),
+        200,
+      );
+      assert.deepEqual(
+        rest.items.map(({ id }) => id),
+        ["x2"],
+      );
       assert.equal(rest.next, undefined);
-      for (const query of ["limit=0", "limit=1001", "limit=x", "lmit=1", "environment=UPPER"]) expect(await h.call("GET", `/v1/${section}?${query}`), 400, "invalid_request");
+      for (const query of ["limit=0", "limit=1001", "limit=x", "lmit=1", "environment=UPPER"])
+        expect(await h.call("GET", `/v1/${section}?${query}`), 400, "invalid_request");
     });
 
     it("names every wrong field", async (t) => {
       const h = await startApi(t);
       expect(await h.call("POST", `/v1/${section}`, wrong), 400, "invalid_request");
       expect(await h.call("PUT", `/v1/${section}/x3`, wrong), 400, "invalid_request");
-      const problem = expect<{ errors: { path: string; message: string; remedy: string }[] }>(await h.call("POST", `/v1/${section}`, { ...first, id: "Not an id", nmae: "x" }), 400, "invalid_request");
+      const problem = expect<{ errors: { path: string; message: string; remedy: string }[] }>(
+        await h.call("POST", `/v1/${section}`, { ...first, id: "Not an id", nmae: "x" }),
+        400,
+        "invalid_request",
+      );
       assert.deepEqual(problem.errors.map(({ path }) => path).sort(), ["id", "nmae"]);
       assert.match(problem.errors.find(({ path }) => path === "nmae")!.remedy, /`name`/);
       expect(await h.call("POST", `/v1/${section}`, "{", { "content-type": "application/json" }), 400, "invalid_json");
-      expect(await h.call("POST", `/v1/${section}`, '{"__proto__": {}}', { "content-type": "application/json" }), 400, "invalid_json");
+      expect(
+        await h.call("POST", `/v1/${section}`, '{"__proto__": {}}', { "content-type": "application/json" }),
+        400,
+        "invalid_json",
+      );
       expect(await h.call("POST", `/v1/${section}`), 400, "invalid_request");
-      expect(await h.call("POST", `/v1/${section}`, "id=x1", { "content-type": "application/x-www-form-urlencoded" }), 415, "unsupported_media_type");
-      expect(await h.call("POST", `/v1/${section}`, `"${"x".repeat(1 << 20)}"`, { "content-type": "application/json" }), 413, "body_too_large");
+      expect(
+        await h.call("POST", `/v1/${section}`, "id=x1", { "content-type": "application/x-www-form-urlencoded" }),
+        415,
+        "unsupported_media_type",
+      );
+      expect(
+        await h.call("POST", `/v1/${section}`, `"${"x".repeat(1 << 20)}"`, { "content-type": "application/json" }),
+        413,
+        "body_too_large",
+      );
     });
 
     it("belongs to one environment", async (t) => {
@@ -103,7 +148,13 @@ for (const [section, { first, second, changed, wrong }] of Object.entries(sample
       expect(made, 201);
       assert.equal(made.headers["location"], `/v1/${section}/x1?environment=staging`);
       expect(await h.call("GET", `/v1/${section}/x1`), 404, "record_not_found");
-      for (const [method, url, body] of [["GET", "", undefined], ["POST", "", first], ["GET", "/x1", undefined], ["PUT", "/x1", first], ["DELETE", "/x1", undefined]] as const) {
+      for (const [method, url, body] of [
+        ["GET", "", undefined],
+        ["POST", "", first],
+        ["GET", "/x1", undefined],
+        ["PUT", "/x1", first],
+        ["DELETE", "/x1", undefined],
+      ] as const) {
         expect(await h.call(method, `/v1/${section}${url}?environment=nope`, body), 404, "environment_not_found");
       }
     });
@@ -126,7 +177,10 @@ describe("/v1/apis", () => {
     await h.call("PUT", "/v1/tiers/silver", { apis: ["one"] });
     const key = expect<{ id: string }>(await h.call("POST", "/v1/keys", { consumer: "acme", apis: ["one"] }), 201);
     const refused = expect(await h.call("DELETE", "/v1/apis/one"), 409, "record_referenced");
-    assert.deepEqual(refused["references"], [{ kind: "tier", id: "silver" }, { kind: "key", id: key.id }]);
+    assert.deepEqual(refused["references"], [
+      { kind: "tier", id: "silver" },
+      { kind: "key", id: key.id },
+    ]);
   });
 });
 
@@ -149,7 +203,12 @@ describe("/v1/consumers", () => {
     assert.equal(expect(suspended, 200)["suspended"], true);
     assert.equal(suspended.headers["etag"], '"3"');
     assert.equal(expect(await h.call("PUT", "/v1/consumers/acme", { tier: "bronze" }), 200)["suspended"], true);
-    assert.equal(expect(await h.call("POST", "/v1/consumers/acme/resume", undefined, { "content-type": "application/json" }), 200)["suspended"], false);
+    assert.equal(
+      expect(await h.call("POST", "/v1/consumers/acme/resume", undefined, { "content-type": "application/json" }), 200)[
+        "suspended"
+      ],
+      false,
+    );
     assert.equal(expect(await h.call("PUT", "/v1/consumers/acme", { suspended: true }), 200)["suspended"], true);
     for (const action of ["suspend", "resume"]) {
       expect(await h.call("POST", `/v1/consumers/nobody/${action}`), 404, "record_not_found");

@@ -19,19 +19,45 @@ describe("a key or a token in a request", () => {
     it(`isn't repeated by any route: ${secret.slice(0, 4)}…`, async (t) => {
       const harness = await startApi(t);
       await seed(harness);
-      const { paths } = (await harness.call("GET", "/openapi.json")).json<{ paths: Record<string, Record<string, unknown>> }>();
+      const { paths } = (await harness.call("GET", "/openapi.json")).json<{
+        paths: Record<string, Record<string, unknown>>;
+      }>();
       let refused = 0;
       for (const [path, methods] of Object.entries(paths)) {
         for (const method of Object.keys(methods)) {
           const place = path.replaceAll(/\{[^}]+\}/g, secret);
           const attempts: [url: string, payload?: object | string][] = [
-            [place, {}], [`${place}?environment=${secret}`, {}], [`${place}?${secret}=1&limit=${secret}&consumer=${secret}`, {}], [`${path}/${secret}`, {}],
-            [place, { [secret]: secret, id: secret, consumer: secret, tier: secret, name: secret, hosts: [secret], paths: [secret], tiers: [secret] }],
+            [place, {}],
+            [`${place}?environment=${secret}`, {}],
+            [`${place}?${secret}=1&limit=${secret}&consumer=${secret}`, {}],
+            [`${path}/${secret}`, {}],
+            [
+              place,
+              {
+                [secret]: secret,
+                id: secret,
+                consumer: secret,
+                tier: secret,
+                name: secret,
+                hosts: [secret],
+                paths: [secret],
+                tiers: [secret],
+              },
+            ],
             [place, `{"id":${secret}`],
           ];
           for (const [url, payload] of attempts) {
-            const headers = { authorization: `Bearer ${adminToken}`, "x-request-id": secret, ...(method === "get" ? {} : { "content-type": "application/json" }) };
-            const response = await harness.app.inject({ method: method.toUpperCase() as "GET", url, headers, ...(method === "get" ? {} : { payload }) });
+            const headers = {
+              authorization: `Bearer ${adminToken}`,
+              "x-request-id": secret,
+              ...(method === "get" ? {} : { "content-type": "application/json" }),
+            };
+            const response = await harness.app.inject({
+              method: method.toUpperCase() as "GET",
+              url,
+              headers,
+              ...(method === "get" ? {} : { payload }),
+            });
             if (response.statusCode < 400) continue;
             refused++;
             const text = response.body + JSON.stringify(response.headers);
@@ -53,7 +79,10 @@ describe("a key or a token in a request", () => {
 
   it("is hidden in part and with a mistake, and other texts stay", () => {
     assert.equal(maskSecrets(`a ${secrets[0]!.slice(0, 30)}… b`), "a tg_default_…… b");
-    assert.equal(maskSecrets(`x${secrets[0]}y,tga_short tg_default tg_my-api tgz_${"a".repeat(30)}`), `xtg_default_…,tga_short tg_default tg_my-api tgz_${"a".repeat(30)}`);
+    assert.equal(
+      maskSecrets(`x${secrets[0]}y,tga_short tg_default tg_my-api tgz_${"a".repeat(30)}`),
+      `xtg_default_…,tga_short tg_default tg_my-api tgz_${"a".repeat(30)}`,
+    );
   });
 });
 
@@ -63,7 +92,8 @@ describe("a data folder that others may read", () => {
     mkdirSync(folder, { mode: 0o755 });
     const names = ["tollgate.db", "tollgate.db-wal", "tollgate.db-shm", "control.log", "access.log"];
     for (const name of names) writeFileSync(join(folder, name), "", { mode: 0o644 });
-    for (const path of [folder, ...names.map((name) => join(folder, name))]) chmodSync(path, path === folder ? 0o755 : 0o644);
+    for (const path of [folder, ...names.map((name) => join(folder, name))])
+      chmodSync(path, path === folder ? 0o755 : 0o644);
     prepareDataDir(folder);
     assert.equal(statSync(folder).mode & 0o777, 0o700);
     for (const name of names) assert.equal(statSync(join(folder, name)).mode & 0o777, 0o600, name);

@@ -27,9 +27,14 @@ const values: Record<string, string> = {
   TOLLGATE_ADMIN_TOKEN: adminToken,
   TOLLGATE_LOG_LEVEL: "debug",
 };
-const stackValues = { ...Object.fromEntries(Object.values(portRoles).map(({ variable: name }, index) => [name, String(2000 + index)])), TOLLGATE_ADMIN_TOKEN: adminToken, TOLLGATE_ENVOY_CONCURRENCY: "3" };
+const stackValues = {
+  ...Object.fromEntries(Object.values(portRoles).map(({ variable: name }, index) => [name, String(2000 + index)])),
+  TOLLGATE_ADMIN_TOKEN: adminToken,
+  TOLLGATE_ENVOY_CONCURRENCY: "3",
+};
 const paths = ["TOLLGATE_DATA_DIR", "TOLLGATE_SYNC_TLS_CERT", "TOLLGATE_SYNC_TLS_KEY"];
-const names = (name: string) => (error: unknown) => error instanceof StartError && error.message.includes(name) && error.remedy.length > 20;
+const names = (name: string) => (error: unknown) =>
+  error instanceof StartError && error.message.includes(name) && error.remedy.length > 20;
 const context = (env: Record<string, string>) => ({ env }) as unknown as Context;
 
 describe("variables with blanks and line breaks around them", () => {
@@ -52,14 +57,17 @@ describe("variables with blanks and line breaks around them", () => {
 
   for (const name of paths) {
     it(`${name}, a path, is refused with them, by name`, () => {
-      for (const end of around) for (const given of [`/nowhere${end}`, `${end}/nowhere`, end]) assert.throws(() => readConfig({ [name]: given }), names(name), JSON.stringify(given));
+      for (const end of around)
+        for (const given of [`/nowhere${end}`, `${end}/nowhere`, end])
+          assert.throws(() => readConfig({ [name]: given }), names(name), JSON.stringify(given));
     });
   }
 
   it("the local stack's are read alike", async () => {
     for (const [name, value] of Object.entries(stackValues)) {
       const plain = { ...readSettings({ ...stackValues, [name]: value }) };
-      for (const end of around) assert.deepEqual(readSettings({ ...stackValues, [name]: `${value}${end}` }), plain, name);
+      for (const end of around)
+        assert.deepEqual(readSettings({ ...stackValues, [name]: `${value}${end}` }), plain, name);
       assert.throws(() => readSettings({ ...stackValues, [name]: "\n" }), names(name));
     }
     assert.throws(() => readSettings({ TOLLGATE_DATA_DIR: "data\n" }), names("TOLLGATE_DATA_DIR"));
@@ -74,7 +82,10 @@ describe("variables with blanks and line breaks around them", () => {
       assert.equal(environmentOf(context({ TOLLGATE_ENVIRONMENT: `staging${end}` }), {}), "staging");
       assert.throws(() => urlOf(context({ TOLLGATE_URL: end }), {}), names("TOLLGATE_URL"));
     }
-    assert.throws(() => clientOf(context({ TOLLGATE_ADMIN_TOKEN: "two words" }), {}), /TOLLGATE_ADMIN_TOKEN isn't a token/);
+    assert.throws(
+      () => clientOf(context({ TOLLGATE_ADMIN_TOKEN: "two words" }), {}),
+      /TOLLGATE_ADMIN_TOKEN isn't a token/,
+    );
     assert.throws(() => clientOf(context({}), { token: "two words" }), /--token isn't a token/);
   });
 
@@ -95,10 +106,19 @@ describe("variables with blanks and line breaks around them", () => {
 
 describe("the process with such variables", () => {
   it("works, and its log names them, without their values", async (t) => {
-    const control = await startControlProcess(t, { TOLLGATE_DATA_DIR: temporaryFolder(), TOLLGATE_ADMIN_TOKEN: `${adminToken}\n`, TOLLGATE_LOG_LEVEL: "info\r\n" });
-    const response = await fetch(`${control.adminUrl}/v1/environments`, { headers: { authorization: `Bearer ${adminToken}` } });
+    const control = await startControlProcess(t, {
+      TOLLGATE_DATA_DIR: temporaryFolder(),
+      TOLLGATE_ADMIN_TOKEN: `${adminToken}\n`,
+      TOLLGATE_LOG_LEVEL: "info\r\n",
+    });
+    const response = await fetch(`${control.adminUrl}/v1/environments`, {
+      headers: { authorization: `Bearer ${adminToken}` },
+    });
     assert.equal(response.status, 200);
-    const named = control.stdout.split("\n").filter((line) => line.includes("were left out")).map((line) => (JSON.parse(line) as { variable: string }).variable);
+    const named = control.stdout
+      .split("\n")
+      .filter((line) => line.includes("were left out"))
+      .map((line) => (JSON.parse(line) as { variable: string }).variable);
     assert.deepEqual(named, ["TOLLGATE_ADMIN_TOKEN", "TOLLGATE_LOG_LEVEL"]);
     assert.ok(!control.stdout.includes(adminToken));
   });
@@ -106,7 +126,11 @@ describe("the process with such variables", () => {
   it("ends with the name of a certificate's variable that has a line break", async (t) => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "tls.crt"), "x");
-    const started = spawnControl(t, { TOLLGATE_DATA_DIR: folder, TOLLGATE_SYNC_TLS_CERT: `${join(folder, "tls.crt")}\n`, TOLLGATE_SYNC_TLS_KEY: join(folder, "tls.crt") });
+    const started = spawnControl(t, {
+      TOLLGATE_DATA_DIR: folder,
+      TOLLGATE_SYNC_TLS_CERT: `${join(folder, "tls.crt")}\n`,
+      TOLLGATE_SYNC_TLS_KEY: join(folder, "tls.crt"),
+    });
     assert.equal(await started.ended, 1);
     assert.match(started.stderr, /TOLLGATE_SYNC_TLS_CERT has a blank or a line break/);
   });

@@ -42,7 +42,17 @@ export async function startApi(t: TestContext): Promise<Harness> {
   const nowMs = () => clock.nowMs;
   const counters = new SqlCounterStore(store.dialect, { nowMs });
   const usage = new SqlUsage(store.dialect, { nowMs });
-  const services: Services = { store, counters, usage, quotas: new QuotaSource(store.dialect), nowMs, random: randomInt, registry: new Registry(), feedReady: () => true, fixedAdminDigest: digestHex(adminToken) };
+  const services: Services = {
+    store,
+    counters,
+    usage,
+    quotas: new QuotaSource(store.dialect),
+    nowMs,
+    random: randomInt,
+    registry: new Registry(),
+    feedReady: () => true,
+    fixedAdminDigest: digestHex(adminToken),
+  };
   const app = await createAdminServer(services, logger);
   t.after(async () => {
     await app.close();
@@ -52,7 +62,11 @@ export async function startApi(t: TestContext): Promise<Harness> {
   await app.ready();
   const check = answerCheck(app.swagger());
   const call: Harness["call"] = async (method, url, body, headers = {}) => {
-    const options: InjectOptions = { method: method as "GET", url, headers: { authorization: `Bearer ${adminToken}`, ...headers } };
+    const options: InjectOptions = {
+      method: method as "GET",
+      url,
+      headers: { authorization: `Bearer ${adminToken}`, ...headers },
+    };
     if (body !== undefined) options.payload = body as NonNullable<InjectOptions["payload"]>;
     const response = await app.inject(options);
     check(method, url, response);
@@ -72,12 +86,22 @@ export function capturedLogger(): { logger: ReturnType<typeof createLogger>; log
   return { logger: createLogger("trace", sink), logs: () => text };
 }
 
-export const api = (id: string, more: object = {}) => ({ id, hosts: ["*"], paths: [`/${id}`], upstream: { service: "up.demo", port: 8080 }, ...more });
+export const api = (id: string, more: object = {}) => ({
+  id,
+  hosts: ["*"],
+  paths: [`/${id}`],
+  upstream: { service: "up.demo", port: 8080 },
+  ...more,
+});
 export const yaml = { "content-type": "application/yaml" };
 export const ndjson = { "content-type": "application/x-ndjson" };
 
 /** Asserts an answer's status, and for an error its code; gives the body. */
-export function expect<T = Record<string, unknown>>(response: LightMyRequestResponse, status: number, code?: string): T {
+export function expect<T = Record<string, unknown>>(
+  response: LightMyRequestResponse,
+  status: number,
+  code?: string,
+): T {
   assert.equal(response.statusCode, status, response.body.slice(0, 500));
   if (code !== undefined) {
     assert.match(String(response.headers["content-type"]), /^application\/problem\+json/);

@@ -4,7 +4,22 @@ import { describe, it } from "node:test";
 import { type CallAnswer, type LaneCall, leaseAction, type LimitShape, verdict } from "../../control/counters/model.ts";
 import type { CounterStore } from "../../control/counters/store.ts";
 import { neverMore } from "./events.ts";
-import { ask, Clock, dayMs, Desk, environment, firstUse, Lane, minuteMs, otherSubject, quota, rate, startMs, subject, tell } from "./support.ts";
+import {
+  ask,
+  Clock,
+  dayMs,
+  Desk,
+  environment,
+  firstUse,
+  Lane,
+  minuteMs,
+  otherSubject,
+  quota,
+  rate,
+  startMs,
+  subject,
+  tell,
+} from "./support.ts";
 
 export interface CounterHarness {
   /** an empty store; each `again` is another replica over the same data, as one that starts after a crash is too */
@@ -14,7 +29,8 @@ export interface CounterHarness {
 }
 
 export function counterContract(name: string, harness: CounterHarness): void {
-  const desk = async (clock: Clock, ...limits: LimitShape[]) => new Desk((await harness.open(clock.read)).store, ...limits);
+  const desk = async (clock: Clock, ...limits: LimitShape[]) =>
+    new Desk((await harness.open(clock.read)).store, ...limits);
 
   describe(`${name}: grants`, () => {
     it("charges what it grants, in chunks that shrink as the remainder does", async () => {
@@ -22,8 +38,16 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const [a, b] = [new Lane(), new Lane()];
       const first = await all.op(a, ask());
       assert.deepEqual(first, {
-        verdict: verdict.granted, generation: 0, granted: 50, windowStartMs: startMs, windowEndMs: startMs + minuteMs,
-        leaseEndMs: startMs + minuteMs, remaining: 50, untilMs: 0, share: 0, shareUntilMs: 0,
+        verdict: verdict.granted,
+        generation: 0,
+        granted: 50,
+        windowStartMs: startMs,
+        windowEndMs: startMs + minuteMs,
+        leaseEndMs: startMs + minuteMs,
+        remaining: 50,
+        untilMs: 0,
+        share: 0,
+        shareUntilMs: 0,
       });
       assert.equal((await all.op(b, ask())).granted, 12);
       assert.equal((await all.op(a, ask())).granted, 9);
@@ -57,7 +81,9 @@ export function counterContract(name: string, harness: CounterHarness): void {
 
     it("takes a call of 4096 ops", async () => {
       const all = await desk(new Clock(), rate({ limit: 3 }));
-      const ops = Array.from({ length: 4096 }, (_, index) => ask({ subject: (index % 2048).toString(16).padStart(32, "0"), want: 1 }));
+      const ops = Array.from({ length: 4096 }, (_, index) =>
+        ask({ subject: (index % 2048).toString(16).padStart(32, "0"), want: 1 }),
+      );
       const answers = await all.ops(new Lane(), ...ops);
       assert.equal(answers.length, 4096);
       assert.ok(answers.every(({ granted }) => granted === 1));
@@ -76,7 +102,11 @@ export function counterContract(name: string, harness: CounterHarness): void {
 
     it("asks for limits with the very call that it was given, however many subjects that concerns", async () => {
       const { store } = await harness.open(new Clock().read);
-      const calls = [1, 40].map((count) => new Lane().call(...Array.from({ length: count }, (_, index) => ask({ subject: (7 * index).toString(16).padStart(32, "0") }))));
+      const calls = [1, 40].map((count) =>
+        new Lane().call(
+          ...Array.from({ length: count }, (_, index) => ask({ subject: (7 * index).toString(16).padStart(32, "0") })),
+        ),
+      );
       const asked = new Set<LaneCall>();
       await store.apply(calls, (_environment, _wireId, call) => {
         asked.add(call);
@@ -153,8 +183,16 @@ export function counterContract(name: string, harness: CounterHarness): void {
       await all.op(lane, ask());
       const answer = await all.op(lane, tell({ held: 10, returned: 30 }));
       assert.deepEqual(answer, {
-        verdict: verdict.noted, generation: 0, granted: 0, windowStartMs: startMs, windowEndMs: startMs + minuteMs,
-        leaseEndMs: 0, remaining: 80, untilMs: 0, share: 0, shareUntilMs: 0,
+        verdict: verdict.noted,
+        generation: 0,
+        granted: 0,
+        windowStartMs: startMs,
+        windowEndMs: startMs + minuteMs,
+        leaseEndMs: 0,
+        remaining: 80,
+        untilMs: 0,
+        share: 0,
+        shareUntilMs: 0,
       });
       const [state] = await all.store.inspect(environment, [{ limit: rate(), subject }]);
       assert.equal(state!.windows[0]!.holdings[0]!.held, 10);
@@ -199,7 +237,8 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const all = await desk(new Clock(), rate());
       const lane = new Lane();
       await all.op(lane, ask());
-      for (const windowStartMs of [1, startMs + 1, startMs - minuteMs, Number.MAX_SAFE_INTEGER]) await all.op(lane, tell({ windowStartMs, returned: 50 }));
+      for (const windowStartMs of [1, startMs + 1, startMs - minuteMs, Number.MAX_SAFE_INTEGER])
+        await all.op(lane, tell({ windowStartMs, returned: 50 }));
       assert.equal(await all.used(rate()), 50);
     });
   });
@@ -288,9 +327,15 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const lane = new Lane();
       await all.op(lane, ask());
       const next = await all.op(lane, ask({ actions: leaseAction.next, want: 10 }));
-      assert.deepEqual([next.granted, next.windowStartMs, next.windowEndMs], [10, startMs + minuteMs, startMs + 2 * minuteMs]);
+      assert.deepEqual(
+        [next.granted, next.windowStartMs, next.windowEndMs],
+        [10, startMs + minuteMs, startMs + 2 * minuteMs],
+      );
       const [state] = await all.store.inspect(environment, [{ limit: rate(), subject }]);
-      assert.deepEqual(state!.windows.map(({ used }) => used), [50, 10]);
+      assert.deepEqual(
+        state!.windows.map(({ used }) => used),
+        [50, 10],
+      );
       clock.pass(1000);
       assert.equal((await all.op(lane, ask({ want: 1 }))).remaining, 89);
     });
@@ -300,11 +345,16 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const limits = [quota("day", { wireId: 11 }), quota("week", { wireId: 12 }), quota("month", { wireId: 13 })];
       const all = await desk(clock, ...limits);
       const answers = await all.ops(new Lane(), ...limits.map(({ wireId }) => ask({ wireId })));
-      assert.deepEqual(answers.map(({ windowStartMs, windowEndMs }) => [windowStartMs, windowEndMs].map((ms) => new Date(ms).toISOString().slice(0, 10))), [
-        ["2027-01-15", "2027-01-16"],
-        ["2027-01-11", "2027-01-18"],
-        ["2027-01-01", "2027-02-01"],
-      ]);
+      assert.deepEqual(
+        answers.map(({ windowStartMs, windowEndMs }) =>
+          [windowStartMs, windowEndMs].map((ms) => new Date(ms).toISOString().slice(0, 10)),
+        ),
+        [
+          ["2027-01-15", "2027-01-16"],
+          ["2027-01-11", "2027-01-18"],
+          ["2027-01-01", "2027-02-01"],
+        ],
+      );
     });
 
     it("opens a window with its first use, and the next with the first use after it", async () => {
@@ -321,7 +371,11 @@ export function counterContract(name: string, harness: CounterHarness): void {
       clock.pass(25 * dayMs);
       const third = await all.op(lane, ask({ wireId: 3, windowStartMs: startMs, held: 0, returned: 50 }));
       assert.deepEqual([third.windowStartMs, third.granted], [startMs + 35 * dayMs, 50]);
-      assert.equal((await all.op(other, ask({ wireId: 3 }))).granted, 12, "what it held of the old window counts for nothing");
+      assert.equal(
+        (await all.op(other, ask({ wireId: 3 }))).granted,
+        12,
+        "what it held of the old window counts for nothing",
+      );
     });
 
     it("begins another window when a limit's length changes, and keeps the old one", async () => {
@@ -355,13 +409,25 @@ export function counterContract(name: string, harness: CounterHarness): void {
       await all.ops(lane, ask({ want: 40 }), ask({ actions: leaseAction.next, want: 10 }));
       await all.op(other, ask({ want: 5 }));
       await all.op(lane, tell({ held: 15 }));
-      assert.deepEqual(await all.store.reset(environment, [{ limit: rate(), subject }, { limit: rate(), subject: otherSubject }]), [
-        { wireId: 1, subject, generation: 1 },
-        { wireId: 1, subject: otherSubject, generation: 1 },
-      ]);
+      assert.deepEqual(
+        await all.store.reset(environment, [
+          { limit: rate(), subject },
+          { limit: rate(), subject: otherSubject },
+        ]),
+        [
+          { wireId: 1, subject, generation: 1 },
+          { wireId: 1, subject: otherSubject, generation: 1 },
+        ],
+      );
       const [state] = await all.store.inspect(environment, [{ limit: rate(), subject }]);
       assert.equal(state!.generation, 1);
-      assert.deepEqual(state!.windows.map(({ used, remaining }) => [used, remaining]), [[20, 80], [10, 90]]);
+      assert.deepEqual(
+        state!.windows.map(({ used, remaining }) => [used, remaining]),
+        [
+          [20, 80],
+          [10, 90],
+        ],
+      );
       const answer = await all.op(lane, tell({ held: 0, returned: 15 }));
       assert.deepEqual([answer.generation, answer.remaining], [1, 95]);
       assert.equal((await all.op(lane, ask({ subject: otherSubject }))).generation, 1);
@@ -410,7 +476,10 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const [a, b] = [new Lane(), new Lane()];
       await all.op(b, ask({ subject: otherSubject }));
       const first = await all.op(a, local());
-      assert.deepEqual([first.granted, first.share, first.shareUntilMs, first.remaining], [10, 12, clock.nowMs + 3_600_000, 78]);
+      assert.deepEqual(
+        [first.granted, first.share, first.shareUntilMs, first.remaining],
+        [10, 12, clock.nowMs + 3_600_000, 78],
+      );
       const again = await all.op(a, local());
       assert.deepEqual([again.share, again.remaining], [12, 68]);
       clock.pass(minuteMs);
@@ -507,19 +576,30 @@ export function counterContract(name: string, harness: CounterHarness): void {
       clock.pass(1234);
       await all.op(b, ask());
       const [state] = await all.store.inspect(environment, [{ limit: rate(), subject }]);
-      assert.deepEqual({ ...state, windows: [] }, { wireId: 1, subject, limit: 100, generation: 0, pendingExtra: 0, windows: [] });
+      assert.deepEqual(
+        { ...state, windows: [] },
+        { wireId: 1, subject, limit: 100, generation: 0, pendingExtra: 0, windows: [] },
+      );
       const [window] = state!.windows;
-      assert.deepEqual({ ...window, holdings: [] }, { startMs, endMs: startMs + minuteMs, used: 62, extra: 0, remaining: 38, shares: 0, holdings: [] });
-      assert.deepEqual([...window!.holdings].sort((one, two) => one.held - two.held), [
-        { lane: b.id.toString(16), gateway: "router~b", held: 12, lastContactMs: startMs + 1234 },
-        { lane: a.id.toString(16), gateway: "router~a", held: 50, lastContactMs: startMs },
-      ]);
+      assert.deepEqual(
+        { ...window, holdings: [] },
+        { startMs, endMs: startMs + minuteMs, used: 62, extra: 0, remaining: 38, shares: 0, holdings: [] },
+      );
+      assert.deepEqual(
+        [...window!.holdings].sort((one, two) => one.held - two.held),
+        [
+          { lane: b.id.toString(16), gateway: "router~b", held: 12, lastContactMs: startMs + 1234 },
+          { lane: a.id.toString(16), gateway: "router~a", held: 50, lastContactMs: startMs },
+        ],
+      );
     });
 
     it("shows a counter that nobody used", async () => {
       const all = await desk(new Clock(), rate());
       const [state] = await all.store.inspect(environment, [{ limit: rate(), subject }]);
-      assert.deepEqual(state!.windows, [{ startMs, endMs: startMs + minuteMs, used: 0, extra: 0, remaining: 100, shares: 0, holdings: [] }]);
+      assert.deepEqual(state!.windows, [
+        { startMs, endMs: startMs + minuteMs, used: 0, extra: 0, remaining: 100, shares: 0, holdings: [] },
+      ]);
     });
 
     it("prunes only what no decision looks at", async () => {
@@ -539,10 +619,16 @@ export function counterContract(name: string, harness: CounterHarness): void {
       assert.equal(await all.used(rate()), 0);
       const [state] = await all.store.inspect(environment, [{ limit: quota("month"), subject }]);
       assert.equal(state!.windows[0]!.holdings[0]!.gateway, lane.gateway);
-      assert.deepEqual((await all.ops(lane, ...asks)).map(({ granted }) => granted), [50, 25, 25]);
+      assert.deepEqual(
+        (await all.ops(lane, ...asks)).map(({ granted }) => granted),
+        [50, 25, 25],
+      );
       clock.pass(41 * dayMs);
       await all.store.prune();
-      assert.deepEqual((await all.ops(lane, ...asks)).map(({ granted }) => granted), [50, 50, 50]);
+      assert.deepEqual(
+        (await all.ops(lane, ...asks)).map(({ granted }) => granted),
+        [50, 50, 50],
+      );
     });
   });
 
@@ -554,17 +640,24 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const limit = rate({ limit: 997 });
       const { store, again } = await harness.open(clock.read);
       const stores = [store, await again(), await again()];
-      const spent = await Promise.all(stores.map(async (one, replica) => {
-        const here = new Desk(one, limit);
-        const lanes = Array.from({ length: 5 }, (_, index) => new Lane(`router~${replica}-${index}`));
-        let granted = 0;
-        for (let round = 0; round < 60; round++) {
-          const answers = await here.send(...lanes.map((lane) => lane.call(ask({ want: 7, windowStartMs: startMs, held: 0 }))));
-          for (const answer of answers) if (answer.kind === "answered") granted += answer.answers[0]!.granted;
-        }
-        return granted;
-      }));
-      assert.equal(spent.reduce((sum, one) => sum + one, 0), 997);
+      const spent = await Promise.all(
+        stores.map(async (one, replica) => {
+          const here = new Desk(one, limit);
+          const lanes = Array.from({ length: 5 }, (_, index) => new Lane(`router~${replica}-${index}`));
+          let granted = 0;
+          for (let round = 0; round < 60; round++) {
+            const answers = await here.send(
+              ...lanes.map((lane) => lane.call(ask({ want: 7, windowStartMs: startMs, held: 0 }))),
+            );
+            for (const answer of answers) if (answer.kind === "answered") granted += answer.answers[0]!.granted;
+          }
+          return granted;
+        }),
+      );
+      assert.equal(
+        spent.reduce((sum, one) => sum + one, 0),
+        997,
+      );
       assert.equal(await new Desk(store).used(limit), 997);
     });
 
@@ -588,7 +681,10 @@ export function counterContract(name: string, harness: CounterHarness): void {
           const op = { wireId: 2, windowStartMs, held: windowStartMs === 0 ? 0 : unspent, returned };
           const call = lane.call(asking ? ask({ ...op, want: 1 + below(20) }) : tell(op));
           const first = below(3);
-          const answers = await Promise.all([desks[first]!.send(call), ...(below(4) === 0 ? [desks[(first + 1) % 3]!.send(call)] : [])]);
+          const answers = await Promise.all([
+            desks[first]!.send(call),
+            ...(below(4) === 0 ? [desks[(first + 1) % 3]!.send(call)] : []),
+          ]);
           for (const [answer] of answers) assert.deepEqual(answer, answers[0]![0]);
           const [answer] = answers[0]!;
           assert.ok(answer?.kind === "answered");
@@ -609,7 +705,8 @@ export function counterContract(name: string, harness: CounterHarness): void {
       const used = await desks[0]!.used(limit);
       assert.ok(admitted + held <= used && used <= 400, `${admitted} admitted, ${held} held, ${used} used`);
       // They all return what they have; one who comes then gets the rest.
-      for (const { lane, unspent, windowStartMs } of lanes) await desks[0]!.op(lane, tell({ wireId: 2, windowStartMs, held: 0, returned: unspent }));
+      for (const { lane, unspent, windowStartMs } of lanes)
+        await desks[0]!.op(lane, tell({ wireId: 2, windowStartMs, held: 0, returned: unspent }));
       const last = new Lane();
       for (let rest = 1; rest > 0; admitted += rest) rest = (await desks[1]!.op(last, ask({ wireId: 2 }))).granted;
       assert.equal(admitted, 400);

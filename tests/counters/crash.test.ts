@@ -19,11 +19,15 @@ const [postgres, redis] = await Promise.all([startPostgres().catch(String), star
 
 describe("a replica killed between its transaction and its answer", () => {
   it("has counted in SQLite, and the next one knows the answer", () => crashAndResend(newFile("sqlite"), undefined));
-  it("has counted in PostgreSQL, and the next one knows the answer", { skip: typeof postgres === "string" && `UNTESTED: ${postgres}` }, async () => {
+  it("has counted in PostgreSQL, and the next one knows the answer", {
+    skip: typeof postgres === "string" && `UNTESTED: ${postgres}`,
+  }, async () => {
     assert.ok(typeof postgres !== "string");
     await crashAndResend(await postgres.createDatabase(), undefined);
   });
-  it("has counted in Redis, and the next one knows the answer", { skip: typeof redis === "string" && `UNTESTED: ${redis}` }, async () => {
+  it("has counted in Redis, and the next one knows the answer", {
+    skip: typeof redis === "string" && `UNTESTED: ${redis}`,
+  }, async () => {
     assert.ok(typeof redis !== "string");
     await crashAndResend(newFile("redis"), redis.url);
   });
@@ -34,21 +38,38 @@ if (typeof redis !== "string") after(() => redis.stop());
 async function crashAndResend(databaseUrl: string, redisUrl: string | undefined): Promise<void> {
   const limit = rate({ windowSeconds: 86_400 });
   const lane = new Lane();
-  const calls = [lane.call(ask({ want: 30 }), ask({ subject: otherSubject, want: 7 })), new Lane().call(ask({ want: 5 }))];
+  const calls = [
+    lane.call(ask({ want: 30 }), ask({ subject: otherSubject, want: 7 })),
+    new Lane().call(ask({ want: 5 })),
+  ];
   const started = Date.now();
-  const child = spawn(process.execPath, ["--import", "tsx", program, databaseUrl, redisUrl ?? "", textOf(calls)], { stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(process.execPath, ["--import", "tsx", program, databaseUrl, redisUrl ?? "", textOf(calls)], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   const [, signal] = (await once(child, "exit")) as [number | null, string | null];
   assert.equal(signal, "SIGKILL");
 
   const database = await openStore(databaseUrl, () => undefined);
-  const counters = await openCounters(database, { onLost: () => undefined, ...(redisUrl === undefined ? {} : { redisUrl }) });
+  const counters = await openCounters(database, {
+    onLost: () => undefined,
+    ...(redisUrl === undefined ? {} : { redisUrl }),
+  });
   try {
-    const used = async () => (await counters.inspect(environment, [{ limit, subject }, { limit, subject: otherSubject }])).map(({ windows }) => windows[0]!.used);
+    const used = async () =>
+      (
+        await counters.inspect(environment, [
+          { limit, subject },
+          { limit, subject: otherSubject },
+        ])
+      ).map(({ windows }) => windows[0]!.used);
     assert.deepEqual(await used(), [35, 7]);
     const { answers } = await counters.apply(calls, () => limit);
-    const granted = answers.map((answer) => (answer.kind === "answered" ? answer.answers.map((one) => one.granted) : []));
+    const granted = answers.map((answer) =>
+      answer.kind === "answered" ? answer.answers.map((one) => one.granted) : [],
+    );
     assert.deepEqual(granted, [[30, 7], [5]]);
-    for (const answer of answers) assert.ok(answer.kind === "answered" && answer.timeMs >= started && answer.timeMs <= Date.now());
+    for (const answer of answers)
+      assert.ok(answer.kind === "answered" && answer.timeMs >= started && answer.timeMs <= Date.now());
     assert.deepEqual(await used(), [35, 7]);
   } finally {
     await counters.close();

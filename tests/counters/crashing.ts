@@ -10,6 +10,8 @@ import { rate } from "./support.ts";
 const [databaseUrl, redisUrl, text] = process.argv.slice(2) as [string, string, string];
 const database = await openStore(databaseUrl, () => undefined);
 const counters = await openCounters(database, { onLost: () => undefined, ...(redisUrl === "" ? {} : { redisUrl }) });
-const calls = JSON.parse(text, (key, value: unknown) => (key === "lane" || key === "seq" ? BigInt(value as string) : value)) as LaneCall[];
+const calls = JSON.parse(text, (key, value: unknown) =>
+  key === "lane" || key === "seq" ? BigInt(value as string) : value,
+) as LaneCall[];
 await counters.apply(calls, (_environment, wireId) => rate({ wireId, windowSeconds: 86_400 }));
 process.kill(process.pid, "SIGKILL");

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { decodeAnswer, encodeAnswer } from "../../control/counters/answers.ts";
 import { decide } from "../../control/counters/decide.ts";
-import { counterId, type Facts, laneId, laneText, noFacts, noteHolding, windowId } from "../../control/counters/facts.ts";
+import {
+  counterId,
+  type Facts,
+  laneId,
+  laneText,
+  noFacts,
+  noteHolding,
+  windowId,
+} from "../../control/counters/facts.ts";
 import { type LaneCall, verdict } from "../../control/counters/model.ts";
 import { plan } from "../../control/counters/plan.ts";
 import { packRecalls, unpackRecalls } from "../../control/counters/recallText.ts";
@@ -22,7 +30,15 @@ function factsFor(call: LaneCall, { used = 0, holders = 0 } = {}): Facts {
   const lane = laneText(call.lane);
   facts.lanes.set(laneId(environment, lane).key, null);
   facts.heads.set(counter.key, null);
-  facts.windows.set(window.key, { id: window, startMs, endMs: startMs + minuteMs, used, extra: 0, holders, silentAskedMs: 0 });
+  facts.windows.set(window.key, {
+    id: window,
+    startMs,
+    endMs: startMs + minuteMs,
+    used,
+    extra: 0,
+    holders,
+    silentAskedMs: 0,
+  });
   noteHolding(facts, window, lane, null);
   return facts;
 }
@@ -32,8 +48,14 @@ describe("a decision", () => {
     const call = new Lane().call(ask(), tell({ subject: otherSubject }));
     const first = decide(noFacts(startMs), [call], () => limit, settings);
     assert.ok(first.kind === "wanted");
-    assert.deepEqual([...first.wanted.lanes.values()].map(({ lane }) => lane), [laneText(call.lane)]);
-    assert.deepEqual([...first.wanted.windows.values()].map(({ counter: { subject: of } }) => of), [subject, otherSubject]);
+    assert.deepEqual(
+      [...first.wanted.lanes.values()].map(({ lane }) => lane),
+      [laneText(call.lane)],
+    );
+    assert.deepEqual(
+      [...first.wanted.windows.values()].map(({ counter: { subject: of } }) => of),
+      [subject, otherSubject],
+    );
   });
 
   it("wants the holders only when there's not enough left", () => {
@@ -51,7 +73,10 @@ describe("a decision", () => {
     const before = structuredClone(facts);
     const first = decide(facts, [call, call], () => limit, settings);
     assert.deepEqual(facts, before);
-    assert.deepEqual(decide(facts, [call, call], () => limit, settings), first);
+    assert.deepEqual(
+      decide(facts, [call, call], () => limit, settings),
+      first,
+    );
   });
 
   it("finds all of it in the plan, for a call that reports and asks", () => {
@@ -59,7 +84,8 @@ describe("a decision", () => {
     const wanted = plan([call], () => limit, startMs);
     const first = decide(noFacts(startMs), [call], () => limit, settings);
     assert.ok(first.kind === "wanted");
-    for (const kind of ["lanes", "heads", "windows"] as const) assert.deepEqual([...wanted[kind].keys()].sort(), [...first.wanted[kind].keys()].sort(), kind);
+    for (const kind of ["lanes", "heads", "windows"] as const)
+      assert.deepEqual([...wanted[kind].keys()].sort(), [...first.wanted[kind].keys()].sort(), kind);
     assert.equal(wanted.holdings.size, 2);
   });
 
@@ -68,8 +94,14 @@ describe("a decision", () => {
     const decided = decide(factsFor(call), [call], () => limit, settings);
     assert.ok(decided.kind === "decided");
     const { changes } = decided;
-    assert.deepEqual(changes.windows.map(({ used, holders }) => [used, holders]), [[10, 0]]);
-    assert.deepEqual(changes.holdings.map(({ amount }) => amount), [0]);
+    assert.deepEqual(
+      changes.windows.map(({ used, holders }) => [used, holders]),
+      [[10, 0]],
+    );
+    assert.deepEqual(
+      changes.holdings.map(({ amount }) => amount),
+      [0],
+    );
     assert.deepEqual([changes.lanes.length, changes.heads.length, changes.shares.length], [1, 0, 0]);
   });
 
@@ -78,26 +110,53 @@ describe("a decision", () => {
     const call = new Lane().call(ask({ need: most, want: most }), tell({ held: most, returned: most }));
     const decided = decide(factsFor(call), [call], () => rate({ limit: most }), settings);
     assert.ok(decided.kind === "decided" && decided.answers[0]?.kind === "answered");
-    assert.deepEqual(decided.answers[0].answers.map((one) => [one.verdict, one.granted]), [[verdict.granted, most], [verdict.noted, 0]]);
+    assert.deepEqual(
+      decided.answers[0].answers.map((one) => [one.verdict, one.granted]),
+      [
+        [verdict.granted, most],
+        [verdict.noted, 0],
+      ],
+    );
   });
 });
 
 describe("what is kept and told as text", () => {
   it("is an answer as it was", () => {
     const call = new Lane().call(ask(), ask({ wireId: 9 }));
-    const decided = decide(factsFor(call), [call], (_environment, wireId) => (wireId === 1 ? limit : undefined), settings);
+    const decided = decide(
+      factsFor(call),
+      [call],
+      (_environment, wireId) => (wireId === 1 ? limit : undefined),
+      settings,
+    );
     assert.ok(decided.kind === "decided" && decided.answers[0]?.kind === "answered");
     assert.deepEqual(decodeAnswer(encodeAnswer(decided.answers[0])), decided.answers[0]);
-    assert.deepEqual(decodeAnswer(encodeAnswer({ kind: "answered", timeMs: 5, answers: [] })), { kind: "answered", timeMs: 5, answers: [] });
+    assert.deepEqual(decodeAnswer(encodeAnswer({ kind: "answered", timeMs: 5, answers: [] })), {
+      kind: "answered",
+      timeMs: 5,
+      answers: [],
+    });
   });
 
   it("is recalls, cut to size, and not one's own", () => {
-    const recalls = Array.from({ length: 50 }, (_, index) => ({ environment, gateway: `gateway-ü-${index}`, wireId: 1, subject, windowStartMs: startMs }));
+    const recalls = Array.from({ length: 50 }, (_, index) => ({
+      environment,
+      gateway: `gateway-ü-${index}`,
+      wireId: 1,
+      subject,
+      windowStartMs: startMs,
+    }));
     const texts = packRecalls("me", recalls, 500);
     assert.ok(texts.length > 5 && texts.every((text) => Buffer.byteLength(text) <= 500));
-    assert.deepEqual(texts.flatMap((text) => unpackRecalls("you", text)), recalls);
+    assert.deepEqual(
+      texts.flatMap((text) => unpackRecalls("you", text)),
+      recalls,
+    );
     assert.deepEqual(unpackRecalls("me", texts[0]!), []);
-    assert.deepEqual(["", "{", "1", "{}"].flatMap((text) => unpackRecalls("you", text)), []);
+    assert.deepEqual(
+      ["", "{", "1", "{}"].flatMap((text) => unpackRecalls("you", text)),
+      [],
+    );
     assert.deepEqual(packRecalls("me", [], 500), []);
   });
 });
@@ -116,7 +175,8 @@ describe("recalls", () => {
 describe("slot groups", () => {
   it("spread subjects evenly, and hold all limits of a subject", () => {
     const counts = new Array<number>(slotGroups).fill(0);
-    for (let index = 0; index < 16_000; index++) counts[groupOf(environment, index.toString(16).padStart(8, "0").padEnd(32, "0"))]!++;
+    for (let index = 0; index < 16_000; index++)
+      counts[groupOf(environment, index.toString(16).padStart(8, "0").padEnd(32, "0"))]!++;
     assert.ok(Math.min(...counts) > 700 && Math.max(...counts) < 1300, counts.join());
   });
 });

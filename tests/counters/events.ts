@@ -24,16 +24,30 @@ export const call = (options: { close: boolean; local: boolean }): fc.Arbitrary<
     want: fc.integer({ min: 1, max: 60 }),
     returnPart: part,
   });
-export const again: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("again" as const), lane, back: fc.nat(4), replica });
+export const again: fc.Arbitrary<Event> = fc.record({
+  kind: fc.constant("again" as const),
+  lane,
+  back: fc.nat(4),
+  replica,
+});
 export const spend: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("spend" as const), lane, part });
-export const spendShare: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("spendShare" as const), lane, amount: fc.integer({ min: 1, max: 30 }) });
-export const pass = (maxMs: number): fc.Arbitrary<Event> => fc.record({ kind: fc.constant("pass" as const), ms: fc.integer({ min: 0, max: maxMs }) });
+export const spendShare: fc.Arbitrary<Event> = fc.record({
+  kind: fc.constant("spendShare" as const),
+  lane,
+  amount: fc.integer({ min: 1, max: 30 }),
+});
+export const pass = (maxMs: number): fc.Arbitrary<Event> =>
+  fc.record({ kind: fc.constant("pass" as const), ms: fc.integer({ min: 0, max: maxMs }) });
 export const die: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("die" as const), lane });
-export const grant: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("grant" as const), amount: fc.integer({ min: 1, max: 20 }) });
+export const grant: fc.Arbitrary<Event> = fc.record({
+  kind: fc.constant("grant" as const),
+  amount: fc.integer({ min: 1, max: 20 }),
+});
 const reset: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("reset" as const) });
 export const prune: fc.Arbitrary<Event> = fc.record({ kind: fc.constant("prune" as const) });
 
-export const events = (...choices: { arbitrary: fc.Arbitrary<Event>; weight: number }[]) => fc.array(fc.oneof(...choices), { minLength: 1, maxLength: 60, size: "max" });
+export const events = (...choices: { arbitrary: fc.Arbitrary<Event>; weight: number }[]) =>
+  fc.array(fc.oneof(...choices), { minLength: 1, maxLength: 60, size: "max" });
 export const limit = fc.oneof(fc.nat(8), fc.nat(120));
 
 /** A limit whose windows roll about as often as time passes. */
@@ -58,7 +72,10 @@ const hostile = events(
 );
 
 /** Whatever happens, no window grants more than its limit. `open` gives empty stores, replicas of each other. */
-export async function neverMore(open: (nowMs: () => number) => Promise<CounterStore[]>, numRuns: number): Promise<void> {
+export async function neverMore(
+  open: (nowMs: () => number) => Promise<CounterStore[]>,
+  numRuns: number,
+): Promise<void> {
   await fc.assert(
     fc.asyncProperty(rolling, hostile, async (shape, all) => {
       const clock = new Clock();

@@ -80,11 +80,17 @@ function theServer(postgres: PostgresServer): void {
     const call = lane.call(ask({ want: 30 }));
     // Limits are asked for in the middle of the transaction, with the lock held.
     let cutOff = false;
-    await assert.rejects(store.apply([call], () => {
-      if (!cutOff) execFileSync(process.execPath, ["--input-type=module", "-e", terminateLockHolder, url], { cwd: import.meta.dirname });
-      cutOff = true;
-      return daily;
-    }), CountersUnavailable);
+    await assert.rejects(
+      store.apply([call], () => {
+        if (!cutOff)
+          execFileSync(process.execPath, ["--input-type=module", "-e", terminateLockHolder, url], {
+            cwd: import.meta.dirname,
+          });
+        cutOff = true;
+        return daily;
+      }),
+      CountersUnavailable,
+    );
     await new Desk(other, daily).send(new Lane().call(ask({ want: 1 })));
     const [answer] = await new Desk(other, daily).send(call);
     assert.ok(answer?.kind === "answered" && answer.answers[0]!.granted === 24);
@@ -95,20 +101,29 @@ function theServer(postgres: PostgresServer): void {
     const url = await postgres.createDatabase();
     const stores = [await open(url), await open(url)];
     const names = ["alpha", "beta", "gamma"];
-    await Promise.all(stores.map(async (store, index) => {
-      const lane = new Lane();
-      for (let round = 0; round < 30; round++) {
-        const calls = names.map((name) => ({ ...lane.call(ask({ want: 1 })), environment: name }));
-        await store.apply(index === 0 ? calls : calls.reverse(), () => daily);
-      }
-    }));
-    for (const name of names) assert.equal((await stores[0]!.inspect(name, [{ limit: daily, subject }]))[0]!.windows[0]!.used, 60);
+    await Promise.all(
+      stores.map(async (store, index) => {
+        const lane = new Lane();
+        for (let round = 0; round < 30; round++) {
+          const calls = names.map((name) => ({ ...lane.call(ask({ want: 1 })), environment: name }));
+          await store.apply(index === 0 ? calls : calls.reverse(), () => daily);
+        }
+      }),
+    );
+    for (const name of names)
+      assert.equal((await stores[0]!.inspect(name, [{ limit: daily, subject }]))[0]!.windows[0]!.used, 60);
   });
 
   it("passes recalls on to other replicas, in as many notifications as they need, not to itself", async () => {
     const url = await postgres.createDatabase();
     const [one, two] = [await open(url), await open(url)];
-    const recalls = Array.from({ length: 200 }, (_, index) => ({ environment, gateway: `router~10.0.0.${index}~gateway.istio-system~cluster.local`, wireId: 1, subject, windowStartMs: 60_000 }));
+    const recalls = Array.from({ length: 200 }, (_, index) => ({
+      environment,
+      gateway: `router~10.0.0.${index}~gateway.istio-system~cluster.local`,
+      wireId: 1,
+      subject,
+      windowStartMs: 60_000,
+    }));
     const heard: unknown[] = [];
     await one.listen(() => assert.fail("its own"));
     await two.listen((some) => void heard.push(...some));

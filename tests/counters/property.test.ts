@@ -2,7 +2,21 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { MemoryCounterStore } from "../../control/counters/memory.ts";
-import { again, call, die, events, grant, lanesMax, limit, neverMore, pass, play, prune, spend, spendShare } from "./events.ts";
+import {
+  again,
+  call,
+  die,
+  events,
+  grant,
+  lanesMax,
+  limit,
+  neverMore,
+  pass,
+  play,
+  prune,
+  spend,
+  spendShare,
+} from "./events.ts";
 import { Clock, firstUse, quota, rate } from "./support.ts";
 import { World } from "./world.ts";
 import { runs } from "../kit/long.ts";
@@ -21,7 +35,10 @@ describe("leases, whatever happens to them", () => {
       { arbitrary: grant, weight: 1 },
       { arbitrary: prune, weight: 1 },
     );
-    const shapes = fc.oneof(limit.map((amount) => quota("day", { limit: amount })), limit.map((amount) => firstUse({ limit: amount })));
+    const shapes = fc.oneof(
+      limit.map((amount) => quota("day", { limit: amount })),
+      limit.map((amount) => firstUse({ limit: amount })),
+    );
     await fc.assert(
       fc.asyncProperty(shapes, peaceful, async (shape, all) => {
         const clock = new Clock();
@@ -44,19 +61,30 @@ describe("leases, whatever happens to them", () => {
       { arbitrary: die, weight: 2 },
     );
     await fc.assert(
-      fc.asyncProperty(limit.map((amount) => quota("day", { limit: amount })), deadly, async (shape, all) => {
-        const clock = new Clock();
-        const store = new MemoryCounterStore({ nowMs: clock.read });
-        const world = new World(clock, [store], shape, lanesMax);
-        await play(world, all);
-        if (world.lanes.every(({ dead }) => dead)) return;
-        const dead = new Set(world.lanes.filter((one) => one.dead).map(({ id }) => id.toString(16).padStart(16, "0")));
-        const admitted = await world.drain();
-        const [state] = await store.inspect("default", [{ limit: shape, subject: "00112233445566778899aabbccddeeff" }]);
-        const lost = state!.windows[0]!.holdings.reduce((sum, { lane: holder, held }) => (dead.has(holder) ? sum + held : sum), 0);
-        assert.ok(admitted <= shape.limit);
-        assert.ok(admitted >= shape.limit - lost, `${admitted} admitted, ${lost} lost of ${shape.limit}`);
-      }),
+      fc.asyncProperty(
+        limit.map((amount) => quota("day", { limit: amount })),
+        deadly,
+        async (shape, all) => {
+          const clock = new Clock();
+          const store = new MemoryCounterStore({ nowMs: clock.read });
+          const world = new World(clock, [store], shape, lanesMax);
+          await play(world, all);
+          if (world.lanes.every(({ dead }) => dead)) return;
+          const dead = new Set(
+            world.lanes.filter((one) => one.dead).map(({ id }) => id.toString(16).padStart(16, "0")),
+          );
+          const admitted = await world.drain();
+          const [state] = await store.inspect("default", [
+            { limit: shape, subject: "00112233445566778899aabbccddeeff" },
+          ]);
+          const lost = state!.windows[0]!.holdings.reduce(
+            (sum, { lane: holder, held }) => (dead.has(holder) ? sum + held : sum),
+            0,
+          );
+          assert.ok(admitted <= shape.limit);
+          assert.ok(admitted >= shape.limit - lost, `${admitted} admitted, ${lost} lost of ${shape.limit}`);
+        },
+      ),
       { numRuns: runs(150, 5000) },
     );
   });
@@ -73,11 +101,15 @@ describe("leases, whatever happens to them", () => {
       { arbitrary: prune, weight: 1 },
     );
     await fc.assert(
-      fc.asyncProperty(limit.map((amount) => rate({ limit: amount })), local, async (shape, all) => {
-        const clock = new Clock();
-        const store = new MemoryCounterStore({ nowMs: clock.read });
-        await play(new World(clock, [store], shape, lanesMax), all);
-      }),
+      fc.asyncProperty(
+        limit.map((amount) => rate({ limit: amount })),
+        local,
+        async (shape, all) => {
+          const clock = new Clock();
+          const store = new MemoryCounterStore({ nowMs: clock.read });
+          await play(new World(clock, [store], shape, lanesMax), all);
+        },
+      ),
       { numRuns: runs(500, 15_000) },
     );
   });

@@ -30,7 +30,16 @@ class SlowStore extends MemoryCounterStore {
 const newQueue = (limit = rate(), options = {}) => {
   const store = new SlowStore({ nowMs: new Clock().read });
   const recalls: Recall[] = [];
-  return { store, recalls, queue: new LeaseQueue(store, () => limit, (some) => recalls.push(...some), options) };
+  return {
+    store,
+    recalls,
+    queue: new LeaseQueue(
+      store,
+      () => limit,
+      (some) => recalls.push(...some),
+      options,
+    ),
+  };
 };
 
 describe("the queue of lane calls", () => {
@@ -42,7 +51,8 @@ describe("the queue of lane calls", () => {
     await store.letGo();
     assert.equal((await first).kind, "answered");
     await store.letGo();
-    for (const answer of await Promise.all(others)) assert.ok(answer.kind === "answered" && answer.answers[0]!.granted === 1);
+    for (const answer of await Promise.all(others))
+      assert.ok(answer.kind === "answered" && answer.answers[0]!.granted === 1);
     assert.deepEqual(store.groups, [1, 20]);
     await queue.drain();
   });
@@ -82,6 +92,9 @@ describe("the queue of lane calls", () => {
     const both = [queue.submit(new Lane("holder~1").call(ask())), queue.submit(new Lane("asker~1").call(ask()))];
     await store.letGo();
     await Promise.all(both);
-    assert.deepEqual(recalls.map(({ gateway }) => gateway), ["holder~1"]);
+    assert.deepEqual(
+      recalls.map(({ gateway }) => gateway),
+      ["holder~1"],
+    );
   });
 });

@@ -9,13 +9,35 @@ import { groupOf, slotGroups } from "../../control/counters/redisRows.ts";
 import { CountersUnavailable } from "../../control/counters/store.ts";
 import { counterContract } from "./contract.ts";
 import { type RedisServer, startRedis, startRedisCluster } from "../kit/redis.ts";
-import { ask, Clock, dayMs, Desk, environment, firstUse, Lane, minuteMs, otherSubject, quota, rate, startMs, subject, tell } from "./support.ts";
+import {
+  ask,
+  Clock,
+  dayMs,
+  Desk,
+  environment,
+  firstUse,
+  Lane,
+  minuteMs,
+  otherSubject,
+  quota,
+  rate,
+  startMs,
+  subject,
+  tell,
+} from "./support.ts";
 
 /* Tests run while this module still waits for a server: what they use stands above. */
 /** No shares: they are sized by a count of lanes that may be a second old. */
 const anOp = fc.record({
   wireId: fc.constantFrom(1, 1, 2, 3),
-  actions: fc.constantFrom(leaseAction.ask, leaseAction.ask, leaseAction.ask, 0, leaseAction.close, leaseAction.ask | leaseAction.next),
+  actions: fc.constantFrom(
+    leaseAction.ask,
+    leaseAction.ask,
+    leaseAction.ask,
+    0,
+    leaseAction.close,
+    leaseAction.ask | leaseAction.next,
+  ),
   subject: fc.constantFrom(subject, otherSubject),
   windowStartMs: fc.constantFrom(0, startMs),
   held: fc.nat(20),
@@ -88,16 +110,28 @@ function theServer(redis: RedisServer): void {
     const call = lane.call(...subjects.map((one) => ask({ subject: one, want: 10 })));
     const connection = await connectRedis(redis.url, () => undefined);
     let scripts = 0;
-    const failing = new RedisCounterStore({
-      ...connection,
-      async run(script, keys, args) {
-        if (args.some((arg) => arg.endsWith(";")) && ++scripts > 5) throw new CountersUnavailable();
-        return connection.run(script, keys, args);
+    const failing = new RedisCounterStore(
+      {
+        ...connection,
+        async run(script, keys, args) {
+          if (args.some((arg) => arg.endsWith(";")) && ++scripts > 5) throw new CountersUnavailable();
+          return connection.run(script, keys, args);
+        },
       },
-    }, { nowMs: clock.read });
+      { nowMs: clock.read },
+    );
     opened.push(failing);
-    await assert.rejects(failing.apply([call], () => rate()), CountersUnavailable);
-    const used = async (store: RedisCounterStore) => (await store.inspect(environment, subjects.map((one) => ({ limit: rate(), subject: one })))).map(({ windows }) => windows[0]!.used);
+    await assert.rejects(
+      failing.apply([call], () => rate()),
+      CountersUnavailable,
+    );
+    const used = async (store: RedisCounterStore) =>
+      (
+        await store.inspect(
+          environment,
+          subjects.map((one) => ({ limit: rate(), subject: one })),
+        )
+      ).map(({ windows }) => windows[0]!.used);
     const store = await open(redis.url, clock.read);
     const before = await used(store);
     assert.ok(before.includes(0) && before.includes(10), "it was cut short");
@@ -123,10 +157,11 @@ function theServer(redis: RedisServer): void {
     lane.seq = call.seq;
     const deadline = Date.now() + 10_000;
     let again;
-    while (again === undefined) again = await here.send(call).catch((error: unknown) => {
-      if (!(error instanceof CountersUnavailable) || Date.now() > deadline) throw error;
-      return new Promise<undefined>((resolve) => setTimeout(resolve, 20, undefined));
-    });
+    while (again === undefined)
+      again = await here.send(call).catch((error: unknown) => {
+        if (!(error instanceof CountersUnavailable) || Date.now() > deadline) throw error;
+        return new Promise<undefined>((resolve) => setTimeout(resolve, 20, undefined));
+      });
     assert.deepEqual(again, [first]);
     assert.equal(await here.used(rate({ windowSeconds: 86_400 })), 30);
   });
@@ -169,7 +204,8 @@ function theServer(redis: RedisServer): void {
     const connection = await connectRedis(redis.url, () => undefined);
     const keys = (await connection.send("", ["KEYS", "tg:{tg*}:[lwh]:*"])) as string[];
     assert.equal(keys.filter((key) => !key.includes("{tgc}")).length, 3);
-    for (const key of keys.filter((name) => !name.includes("{tgc}"))) assert.ok(Number(await connection.send("", ["PTTL", key])) > 0, key);
+    for (const key of keys.filter((name) => !name.includes("{tgc}")))
+      assert.ok(Number(await connection.send("", ["PTTL", key])) > 0, key);
     await connection.close();
   });
 
@@ -199,7 +235,11 @@ function replicas(url: string): void {
     await empty(url);
     const clock = new Clock();
     const limits = [rate({ limit: 1000 }), quota("day", { limit: 1000 })];
-    const [here, there, lane] = [new Desk(await open(url, clock.read), ...limits), new Desk(await open(url, clock.read), ...limits), new Lane()];
+    const [here, there, lane] = [
+      new Desk(await open(url, clock.read), ...limits),
+      new Desk(await open(url, clock.read), ...limits),
+      new Lane(),
+    ];
     const day = Math.floor(startMs / dayMs) * dayMs;
     await here.op(lane, ask({ wireId: 2, want: 10 }));
     // All but one was spent, which changes the holding alone.
@@ -210,29 +250,49 @@ function replicas(url: string): void {
   });
 
   it("answer as one store in memory would, whichever of them gets the call", async () => {
-    await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
-      await empty(url);
-      const clock = new Clock();
-      const limits = new Map([rate({ limit: 60 }), quota("day", { limit: 200 }), firstUse({ limit: 90 })].map((limit) => [limit.wireId, limit]));
-      const limitsOf = (_environment: string, wireId: number) => limits.get(wireId);
-      const stores = [await open(url, clock.read), await open(url, clock.read)];
-      const model = new MemoryCounterStore({ nowMs: clock.read });
-      const lanes = Array.from({ length: 3 }, () => new Lane());
-      const last = new Map<number, LaneCall>();
-      for (const { kind, replica, lane, ops, passMs } of steps) {
-        clock.pass(passMs);
-        const store = stores[replica]!;
-        const refs = ops.map(({ wireId, subject: of }) => ({ limit: limits.get(wireId)!, subject: of }));
-        if (kind === "reset") assert.deepEqual(await store.reset(environment, refs), await model.reset(environment, refs));
-        else if (kind === "grant") assert.deepEqual(await store.grant(environment, refs, 7), await model.grant(environment, refs, 7));
-        else {
-          const call = (kind === "resend" ? last.get(lane) : undefined) ?? lanes[lane]!.call(...ops.map((op) => ({ ...op, windowStartMs: op.windowStartMs === 0 ? 0 : Math.floor(clock.nowMs / minuteMs) * minuteMs })));
-          last.set(lane, call);
-          const [{ answers }, { answers: expected }] = [await store.apply([call], limitsOf), await model.apply([call], limitsOf)];
-          assert.deepEqual(answers, expected);
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
+        await empty(url);
+        const clock = new Clock();
+        const limits = new Map(
+          [rate({ limit: 60 }), quota("day", { limit: 200 }), firstUse({ limit: 90 })].map((limit) => [
+            limit.wireId,
+            limit,
+          ]),
+        );
+        const limitsOf = (_environment: string, wireId: number) => limits.get(wireId);
+        const stores = [await open(url, clock.read), await open(url, clock.read)];
+        const model = new MemoryCounterStore({ nowMs: clock.read });
+        const lanes = Array.from({ length: 3 }, () => new Lane());
+        const last = new Map<number, LaneCall>();
+        for (const { kind, replica, lane, ops, passMs } of steps) {
+          clock.pass(passMs);
+          const store = stores[replica]!;
+          const refs = ops.map(({ wireId, subject: of }) => ({ limit: limits.get(wireId)!, subject: of }));
+          if (kind === "reset")
+            assert.deepEqual(await store.reset(environment, refs), await model.reset(environment, refs));
+          else if (kind === "grant")
+            assert.deepEqual(await store.grant(environment, refs, 7), await model.grant(environment, refs, 7));
+          else {
+            const call =
+              (kind === "resend" ? last.get(lane) : undefined) ??
+              lanes[lane]!.call(
+                ...ops.map((op) => ({
+                  ...op,
+                  windowStartMs: op.windowStartMs === 0 ? 0 : Math.floor(clock.nowMs / minuteMs) * minuteMs,
+                })),
+              );
+            last.set(lane, call);
+            const [{ answers }, { answers: expected }] = [
+              await store.apply([call], limitsOf),
+              await model.apply([call], limitsOf),
+            ];
+            assert.deepEqual(answers, expected);
+          }
         }
-      }
-    }), { numRuns: 25 });
+      }),
+      { numRuns: 25 },
+    );
   });
 }
 
@@ -242,7 +302,9 @@ function recalls(url: string): void {
     const recall = { environment, gateway: "router~1", wireId: 1, subject, windowStartMs: 60_000 };
     const heard: unknown[] = [];
     await one.listen(() => assert.fail("its own"));
-    const arrived = new Promise((resolve) => void two.listen((some) => resolve(heard.push(...some))).then(() => one.broadcast([recall])));
+    const arrived = new Promise(
+      (resolve) => void two.listen((some) => resolve(heard.push(...some))).then(() => one.broadcast([recall])),
+    );
     await arrived;
     assert.deepEqual(heard, [recall]);
   });

@@ -44,7 +44,9 @@ describe("SQLite: pruning", () => {
     await all.send(call);
     const rows = async () => {
       const tables = ["counter_windows", "counter_holdings", "counter_lanes", "counter_shares"] as const;
-      return Promise.all(tables.map(async (table) => (await dialect.db.selectFrom(table).selectAll().execute()).length));
+      return Promise.all(
+        tables.map(async (table) => (await dialect.db.selectFrom(table).selectAll().execute()).length),
+      );
     };
     assert.deepEqual(await rows(), [3, 3, 1, 1]);
     clock.pass(minuteMs + 60_000);
@@ -71,7 +73,10 @@ describe("SQLite: pruning", () => {
     const { dialect } = await open();
     const clock = new Clock();
     const all = new Desk(new SqlCounterStore(dialect, { nowMs: clock.read }), rate());
-    await all.ops(new Lane(), ...Array.from({ length: 4096 }, (_, index) => ask({ subject: index.toString(16).padStart(32, "0") })));
+    await all.ops(
+      new Lane(),
+      ...Array.from({ length: 4096 }, (_, index) => ask({ subject: index.toString(16).padStart(32, "0") })),
+    );
     clock.pass(10 * minuteMs);
     await all.store.prune();
     assert.deepEqual(await dialect.db.selectFrom("counter_windows").selectAll().execute(), []);

@@ -1,5 +1,13 @@
 /** Limits, calls and clocks for the tests of counters. */
-import { type CallAnswer, type LaneCall, type LeaseAnswer, leaseAction, type LeaseOp, type LimitShape, type Recall } from "../../control/counters/model.ts";
+import {
+  type CallAnswer,
+  type LaneCall,
+  type LeaseAnswer,
+  leaseAction,
+  type LeaseOp,
+  type LimitShape,
+  type Recall,
+} from "../../control/counters/model.ts";
 import type { CounterStore } from "../../control/counters/store.ts";
 
 export const environment = "default";
@@ -35,21 +43,49 @@ export function quota(period: LimitShape["period"], fields: Partial<LimitShape> 
 
 /** 30 days from the first use. */
 export function firstUse(fields: Partial<LimitShape> = {}): LimitShape {
-  return { wireId: 3, kind: "quota", limit: 100, windowSeconds: 30 * 86_400, period: "none", firstUse: true, ...fields };
+  return {
+    wireId: 3,
+    kind: "quota",
+    limit: 100,
+    windowSeconds: 30 * 86_400,
+    period: "none",
+    firstUse: true,
+    ...fields,
+  };
 }
 
 export const ask = (fields: Partial<LeaseOp> = {}): LeaseOp => {
   const { actions = 0, ...rest } = fields;
-  return { wireId: 1, subject, windowStartMs: 0, held: 0, returned: 0, need: 1, want: 1000, ...rest, actions: actions | leaseAction.ask };
+  return {
+    wireId: 1,
+    subject,
+    windowStartMs: 0,
+    held: 0,
+    returned: 0,
+    need: 1,
+    want: 1000,
+    ...rest,
+    actions: actions | leaseAction.ask,
+  };
 };
 
-export const tell = (fields: Partial<LeaseOp>): LeaseOp => ({ wireId: 1, actions: 0, subject, windowStartMs: startMs, held: 0, returned: 0, need: 0, want: 0, ...fields });
+export const tell = (fields: Partial<LeaseOp>): LeaseOp => ({
+  wireId: 1,
+  actions: 0,
+  subject,
+  windowStartMs: startMs,
+  held: 0,
+  returned: 0,
+  need: 0,
+  want: 0,
+  ...fields,
+});
 
 let lanes = 0n;
 
 /** One VM of a gateway, which numbers its calls. */
 export class Lane {
-  readonly id = (0xabcd_0000_0000_0000n | ++lanes);
+  readonly id = 0xabcd_0000_0000_0000n | ++lanes;
   readonly gateway: string;
   seq = 0n;
 

@@ -6,27 +6,50 @@ import { spanOf, windowAfter, windowAt, windowFrom } from "../../control/counter
 import { firstUse, quota, rate } from "./support.ts";
 
 const at = (text: string) => Date.parse(text);
-const texts = ({ startMs, endMs }: { startMs: number; endMs: number }) => [startMs, endMs].map((ms) => new Date(ms).toISOString().replace(/:00\.000Z$/, "Z"));
+const texts = ({ startMs, endMs }: { startMs: number; endMs: number }) =>
+  [startMs, endMs].map((ms) => new Date(ms).toISOString().replace(/:00\.000Z$/, "Z"));
 
 describe("windows", () => {
   it("of a rate begin at multiples of their length", () => {
-    assert.deepEqual(texts(windowAt(rate(), at("2026-11-05T10:15:59.999Z"))), ["2026-11-05T10:15Z", "2026-11-05T10:16Z"]);
-    assert.deepEqual(texts(windowAt(rate(), at("2026-11-05T10:16:00.000Z"))), ["2026-11-05T10:16Z", "2026-11-05T10:17Z"]);
+    assert.deepEqual(texts(windowAt(rate(), at("2026-11-05T10:15:59.999Z"))), [
+      "2026-11-05T10:15Z",
+      "2026-11-05T10:16Z",
+    ]);
+    assert.deepEqual(texts(windowAt(rate(), at("2026-11-05T10:16:00.000Z"))), [
+      "2026-11-05T10:16Z",
+      "2026-11-05T10:17Z",
+    ]);
     assert.deepEqual(windowAt(rate({ windowSeconds: 1 }), 1999), { startMs: 1000, endMs: 2000 });
     assert.deepEqual(windowAfter(rate({ windowSeconds: 1 }), 1999), { startMs: 2000, endMs: 3000 });
   });
 
   it("of days and months follow the calendar of UTC", () => {
-    assert.deepEqual(texts(windowAt(quota("day"), at("2026-12-31T23:59:59Z"))), ["2026-12-31T00:00Z", "2027-01-01T00:00Z"]);
-    assert.deepEqual(texts(windowAt(quota("month"), at("2028-02-29T12:00:00Z"))), ["2028-02-01T00:00Z", "2028-03-01T00:00Z"]);
-    assert.deepEqual(texts(windowAfter(quota("month"), at("2026-12-31T23:59:59Z"))), ["2027-01-01T00:00Z", "2027-02-01T00:00Z"]);
+    assert.deepEqual(texts(windowAt(quota("day"), at("2026-12-31T23:59:59Z"))), [
+      "2026-12-31T00:00Z",
+      "2027-01-01T00:00Z",
+    ]);
+    assert.deepEqual(texts(windowAt(quota("month"), at("2028-02-29T12:00:00Z"))), [
+      "2028-02-01T00:00Z",
+      "2028-03-01T00:00Z",
+    ]);
+    assert.deepEqual(texts(windowAfter(quota("month"), at("2026-12-31T23:59:59Z"))), [
+      "2027-01-01T00:00Z",
+      "2027-02-01T00:00Z",
+    ]);
   });
 
   it("of weeks begin on Monday", () => {
     for (const day of ["2026-11-02", "2026-11-05", "2026-11-08"]) {
-      assert.deepEqual(texts(windowAt(quota("week"), at(`${day}T12:00:00Z`))), ["2026-11-02T00:00Z", "2026-11-09T00:00Z"], day);
+      assert.deepEqual(
+        texts(windowAt(quota("week"), at(`${day}T12:00:00Z`))),
+        ["2026-11-02T00:00Z", "2026-11-09T00:00Z"],
+        day,
+      );
     }
-    assert.deepEqual(texts(windowAt(quota("week"), at("1970-01-01T00:00:00Z"))), ["1969-12-29T00:00Z", "1970-01-05T00:00Z"]);
+    assert.deepEqual(texts(windowAt(quota("week"), at("1970-01-01T00:00:00Z"))), [
+      "1969-12-29T00:00Z",
+      "1970-01-05T00:00Z",
+    ]);
   });
 
   it("that begin with first use begin when they're asked for", () => {
@@ -38,7 +61,8 @@ describe("windows", () => {
 
   it("are found by their start alone", () => {
     assert.deepEqual(windowFrom(rate(), 60_000), { startMs: 60_000, endMs: 120_000 });
-    for (const startMs of [60_001, -1, NaN, Number.MAX_SAFE_INTEGER]) assert.equal(windowFrom(rate(), startMs), undefined, String(startMs));
+    for (const startMs of [60_001, -1, NaN, Number.MAX_SAFE_INTEGER])
+      assert.equal(windowFrom(rate(), startMs), undefined, String(startMs));
     assert.equal(windowFrom(quota("month"), Number.MAX_SAFE_INTEGER), undefined);
   });
 

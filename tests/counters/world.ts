@@ -3,14 +3,34 @@
  * again late, several replicas answer, lanes die, spend late, and return when they like. It knows what was really spent in each window.
  */
 import assert from "node:assert/strict";
-import { type CallAnswer, type CounterState, type LaneCall, leaseAction, type LeaseOp, type LimitShape, verdict } from "../../control/counters/model.ts";
+import {
+  type CallAnswer,
+  type CounterState,
+  type LaneCall,
+  leaseAction,
+  type LeaseOp,
+  type LimitShape,
+  verdict,
+} from "../../control/counters/model.ts";
 import type { CounterStore } from "../../control/counters/store.ts";
 import { Clock, environment, subject } from "./support.ts";
 
 export type Fate = "answered" | "reply lost" | "request lost";
 
 export type Event =
-  | { kind: "call"; lanes: number[]; replica: number; fate: Fate; ask: boolean; next: boolean; local: boolean; close: boolean; need: number; want: number; returnPart: number }
+  | {
+      kind: "call";
+      lanes: number[];
+      replica: number;
+      fate: Fate;
+      ask: boolean;
+      next: boolean;
+      local: boolean;
+      close: boolean;
+      need: number;
+      want: number;
+      returnPart: number;
+    }
   | { kind: "again"; lane: number; back: number; replica: number }
   | { kind: "spend"; lane: number; part: number }
   | { kind: "spendShare"; lane: number; amount: number }
@@ -53,8 +73,17 @@ export class World {
     this.stores = stores;
     this.limit = limit;
     this.lanes = Array.from({ length: lanes }, (_, index) => ({
-      id: BigInt(index + 1), gateway: `router~${index >> 1}`, seq: 0n, dead: false, unspent: new Map(), sent: [], answers: new Map(),
-      inFlight: undefined, share: 0, shareUntilMs: 0, shareSpent: new Map(),
+      id: BigInt(index + 1),
+      gateway: `router~${index >> 1}`,
+      seq: 0n,
+      dead: false,
+      unspent: new Map(),
+      sent: [],
+      answers: new Map(),
+      inFlight: undefined,
+      share: 0,
+      shareUntilMs: 0,
+      shareSpent: new Map(),
     }));
   }
 
@@ -121,7 +150,8 @@ export class World {
         assert.ok(held >= (known.unspent.get(startMs) ?? 0), "a lane has more than its holding");
       }
     }
-    for (const [startMs, spent] of this.spent) assert.ok(spent <= this.most(startMs), `window ${startMs}: ${spent} spent`);
+    for (const [startMs, spent] of this.spent)
+      assert.ok(spent <= this.most(startMs), `window ${startMs}: ${spent} spent`);
   }
 
   private async state(): Promise<CounterState> {
@@ -135,12 +165,30 @@ export class World {
   /** Everyone alive gets its call answered, then spends and asks until nothing more is to be had. Gives what the current window admitted. */
   async drain(): Promise<number> {
     const alive = this.lanes.filter(({ dead }) => !dead);
-    for (const lane of alive) if (lane.inFlight !== undefined) await this.deliver(new Map([[lane, lane.inFlight]]), 0, "answered");
+    for (const lane of alive)
+      if (lane.inFlight !== undefined) await this.deliver(new Map([[lane, lane.inFlight]]), 0, "answered");
     let startMs = 0;
     for (let idle = 0, rounds = 0; idle < 3; idle++) {
       assert.ok(++rounds < 2000, "it never ends");
       for (const lane of alive) {
-        const [answer] = await this.deliver(new Map([[lane, this.newCall(lane, { ask: true, next: false, local: false, close: false, need: 1, want: 5, returnPart: 1 })]]), 0, "answered");
+        const [answer] = await this.deliver(
+          new Map([
+            [
+              lane,
+              this.newCall(lane, {
+                ask: true,
+                next: false,
+                local: false,
+                close: false,
+                need: 1,
+                want: 5,
+                returnPart: 1,
+              }),
+            ],
+          ]),
+          0,
+          "answered",
+        );
         assert.ok(answer?.kind === "answered");
         const asked = answer.answers.at(-1)!;
         startMs = asked.windowStartMs;
@@ -176,8 +224,28 @@ export class World {
   }
 
   /** Reports on every window that the lane holds of, and asks with the last op. What it returns is taken out at once. */
-  private newCall(lane: ModelLane, { ask, next, local, close, need, want, returnPart }: Omit<Extract<Event, { kind: "call" }>, "kind" | "lanes" | "replica" | "fate">): LaneCall {
-    const base = { wireId: this.limit.wireId, subject, actions: 0, windowStartMs: 0, held: 0, returned: 0, need: 0, want: 0 };
+  private newCall(
+    lane: ModelLane,
+    {
+      ask,
+      next,
+      local,
+      close,
+      need,
+      want,
+      returnPart,
+    }: Omit<Extract<Event, { kind: "call" }>, "kind" | "lanes" | "replica" | "fate">,
+  ): LaneCall {
+    const base = {
+      wireId: this.limit.wireId,
+      subject,
+      actions: 0,
+      windowStartMs: 0,
+      held: 0,
+      returned: 0,
+      need: 0,
+      want: 0,
+    };
     const ops = [...lane.unspent].map(([windowStartMs, unspent]): LeaseOp => {
       const returned = Math.floor(unspent * returnPart);
       const held = unspent - returned;
@@ -186,7 +254,13 @@ export class World {
       else lane.unspent.set(windowStartMs, held);
       return { ...base, windowStartMs, held, returned, actions: close ? leaseAction.close : 0 };
     });
-    if (ask) ops.push({ ...base, need, want: Math.max(need, want), actions: leaseAction.ask | (next ? leaseAction.next : 0) | (local ? leaseAction.local : 0) });
+    if (ask)
+      ops.push({
+        ...base,
+        need,
+        want: Math.max(need, want),
+        actions: leaseAction.ask | (next ? leaseAction.next : 0) | (local ? leaseAction.local : 0),
+      });
     const call = { environment, gateway: lane.gateway, lane: lane.id, seq: ++lane.seq, ops };
     lane.inFlight = call;
     lane.sent.push(call);

@@ -26,8 +26,16 @@ export async function sendAll(port: number, requests: readonly WireRequest[]): P
   const indexed = requests.map((request, index) => ({ request, index }));
   const put = (index: number, answer: Answer): void => void (answers[index] = answer);
   await Promise.all([
-    sendHttp1(port, indexed.filter(({ request }) => request.protocol === "http1"), put),
-    sendHttp2(port, indexed.filter(({ request }) => request.protocol === "http2"), put),
+    sendHttp1(
+      port,
+      indexed.filter(({ request }) => request.protocol === "http1"),
+      put,
+    ),
+    sendHttp2(
+      port,
+      indexed.filter(({ request }) => request.protocol === "http2"),
+      put,
+    ),
   ]);
   return answers;
 }
@@ -40,31 +48,40 @@ type Put = (index: number, answer: Answer) => void;
 
 async function sendHttp1(port: number, requests: readonly Indexed[], put: Put): Promise<void> {
   let next = 0;
-  await Promise.all(Array.from({ length: http1Connections }, async () => {
-    let connection: RawConnection | undefined;
-    while (next < requests.length) {
-      let batch = requests.slice(next, (next += pipelined));
-      next = Math.min(next, requests.length);
-      // What follows a request that ends the connection is sent again, on another one.
-      while (batch.length > 0) {
-        const fresh = connection === undefined;
-        connection ??= await RawConnection.open(port);
-        const answered = await connection.pipeline(batch.map(({ request }) => request), (nth, answer) => put(batch[nth]!.index, answer));
-        if (answered < batch.length) {
-          connection.close();
-          connection = undefined;
-          // A new connection that ends without a single answer was ended by its first request.
-          if (answered === 0 && fresh) put(batch[0]!.index, { status: 0 });
-          batch = batch.slice(answered === 0 && fresh ? 1 : answered);
-        } else batch = [];
+  await Promise.all(
+    Array.from({ length: http1Connections }, async () => {
+      let connection: RawConnection | undefined;
+      while (next < requests.length) {
+        let batch = requests.slice(next, (next += pipelined));
+        next = Math.min(next, requests.length);
+        // What follows a request that ends the connection is sent again, on another one.
+        while (batch.length > 0) {
+          const fresh = connection === undefined;
+          connection ??= await RawConnection.open(port);
+          const answered = await connection.pipeline(
+            batch.map(({ request }) => request),
+            (nth, answer) => put(batch[nth]!.index, answer),
+          );
+          if (answered < batch.length) {
+            connection.close();
+            connection = undefined;
+            // A new connection that ends without a single answer was ended by its first request.
+            if (answered === 0 && fresh) put(batch[0]!.index, { status: 0 });
+            batch = batch.slice(answered === 0 && fresh ? 1 : answered);
+          } else batch = [];
+        }
       }
-    }
-    connection?.close();
-  }));
+      connection?.close();
+    }),
+  );
 }
 
 function http1Bytes({ method, target, hosts, headers }: WireRequest): Buffer {
-  const lines = [`${method} ${target} HTTP/1.1`, ...hosts.map((host) => `Host: ${host}`), ...headers.map(([name, value]) => `${name}: ${value}`)];
+  const lines = [
+    `${method} ${target} HTTP/1.1`,
+    ...hosts.map((host) => `Host: ${host}`),
+    ...headers.map(([name, value]) => `${name}: ${value}`),
+  ];
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
 }
 
@@ -115,13 +132,23 @@ class RawConnection {
     const head = await this.take((received) => endAfter(received, "\r\n\r\n", 0));
     if (head === undefined) return undefined;
     const lines = head.trimEnd().split("\r\n");
-    const headers = new Map(lines.slice(1).map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]));
+    const headers = new Map(
+      lines
+        .slice(1)
+        .map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]),
+    );
     // What Envoy's parser refuses may have a body even to HEAD.
     if (headers.get("connection") === "close") this.closing = true;
     const status = Number(lines[0]!.split(" ")[1]);
     const bodyless = isHead || status === 204 || status === 304;
     const length = Number(headers.get("content-length") ?? 0);
-    const body = bodyless ? "" : await this.take(headers.has("transfer-encoding") ? endOfChunks : (received) => (received.length >= length ? length : undefined));
+    const body = bodyless
+      ? ""
+      : await this.take(
+          headers.has("transfer-encoding")
+            ? endOfChunks
+            : (received) => (received.length >= length ? length : undefined),
+        );
     return body === undefined ? undefined : answerOf(status, (name) => headers.get(name), body);
   }
 
@@ -164,20 +191,22 @@ function endOfChunks(received: string): number | undefined {
 async function sendHttp2(port: number, requests: readonly Indexed[], put: Put): Promise<void> {
   let next = 0;
   let session = openSession(port);
-  await Promise.all(Array.from({ length: http2Streams }, async () => {
-    while (next < requests.length) {
-      const { request, index } = requests[next++]!;
-      if (session.closed || session.destroyed) session = openSession(port);
-      let answer = mayEndSession(request) ? undefined : await sendStream(session, request);
-      // Another stream's fault may have ended the session: this request has a session of its own then.
-      if (answer === undefined) {
-        const own = openSession(port);
-        answer = (await sendStream(own, request)) ?? { status: 0 };
-        own.destroy();
+  await Promise.all(
+    Array.from({ length: http2Streams }, async () => {
+      while (next < requests.length) {
+        const { request, index } = requests[next++]!;
+        if (session.closed || session.destroyed) session = openSession(port);
+        let answer = mayEndSession(request) ? undefined : await sendStream(session, request);
+        // Another stream's fault may have ended the session: this request has a session of its own then.
+        if (answer === undefined) {
+          const own = openSession(port);
+          answer = (await sendStream(own, request)) ?? { status: 0 };
+          own.destroy();
+        }
+        put(index, answer);
       }
-      put(index, answer);
-    }
-  }));
+    }),
+  );
   session.destroy();
 }
 
@@ -191,17 +220,37 @@ function openSession(port: number): ClientHttp2Session {
 
 /** Envoy may answer a malformed request by ending the whole connection. A guess: those that it misses are sent again. */
 function mayEndSession({ method, target, hosts }: WireRequest): boolean {
-  return method === "CONNECT" || !/^\/[\x21-\x7e]*$/.test(target) || hosts.length !== 1 || !/^[A-Za-z0-9._:-]+$/.test(hosts[0]!);
+  return (
+    method === "CONNECT" ||
+    !/^\/[\x21-\x7e]*$/.test(target) ||
+    hosts.length !== 1 ||
+    !/^[A-Za-z0-9._:-]+$/.test(hosts[0]!)
+  );
 }
 
 /** undefined: the stream ended without an answer. */
-function sendStream(session: ClientHttp2Session, { method, target, hosts, headers }: WireRequest): Promise<Answer | undefined> {
+function sendStream(
+  session: ClientHttp2Session,
+  { method, target, hosts, headers }: WireRequest,
+): Promise<Answer | undefined> {
   return new Promise((resolve) => {
-    const named = Object.fromEntries([...(hosts.length > 1 ? [["host", hosts[1]!]] : []), ...headers]) as Record<string, string>;
+    const named = Object.fromEntries([...(hosts.length > 1 ? [["host", hosts[1]!]] : []), ...headers]) as Record<
+      string,
+      string
+    >;
     let stream;
     try {
       // Node would write `CONNECT` without `:path`, and refuse it with one.
-      stream = session.request({ ":method": method, ":path": target, ...(hosts.length === 0 ? {} : { ":authority": hosts[0]! }), ":scheme": "http", ...named }, { endStream: true });
+      stream = session.request(
+        {
+          ":method": method,
+          ":path": target,
+          ...(hosts.length === 0 ? {} : { ":authority": hosts[0]! }),
+          ":scheme": "http",
+          ...named,
+        },
+        { endStream: true },
+      );
     } catch {
       return resolve(undefined);
     }
@@ -209,7 +258,12 @@ function sendStream(session: ClientHttp2Session, { method, target, hosts, header
     let body = "";
     stream.setEncoding("latin1");
     stream.setTimeout(answerTimeoutMs, () => stream.destroy());
-    stream.on("response", (received) => (answer = (text) => answerOf(Number(received[":status"]), (name) => received[name] as string | undefined, text)));
+    stream.on(
+      "response",
+      (received) =>
+        (answer = (text) =>
+          answerOf(Number(received[":status"]), (name) => received[name] as string | undefined, text)),
+    );
     stream.on("data", (chunk: string) => (body += chunk));
     stream.on("error", () => {});
     stream.on("close", () => resolve(answer?.(body)));
@@ -219,6 +273,14 @@ function sendStream(session: ClientHttp2Session, { method, target, hosts, header
 function answerOf(status: number, header: (name: string) => string | undefined, body: string): Answer {
   const reached = header(upstreamHeader);
   const policy = header("ratelimit-policy");
-  const reason = header("content-type") === "application/problem+json" ? (/"reason":"([a-z_]+)"/.exec(body)?.[1] ?? "problem") : undefined;
-  return { status, ...(reached === undefined ? {} : { reached }), ...(policy === undefined ? {} : { policy }), ...(reason === undefined ? {} : { reason }) };
+  const reason =
+    header("content-type") === "application/problem+json"
+      ? (/"reason":"([a-z_]+)"/.exec(body)?.[1] ?? "problem")
+      : undefined;
+  return {
+    status,
+    ...(reached === undefined ? {} : { reached }),
+    ...(policy === undefined ? {} : { policy }),
+    ...(reason === undefined ? {} : { reason }),
+  };
 }

@@ -38,7 +38,13 @@ export interface DifferentialOptions {
 const requestsEach = 500;
 const environmentsEach = 10;
 
-export async function runDifferential({ seed, requests, gateways = {}, onProgress, findingsMax = 20 }: DifferentialOptions): Promise<Report> {
+export async function runDifferential({
+  seed,
+  requests,
+  gateways = {},
+  onProgress,
+  findingsMax = 20,
+}: DifferentialOptions): Promise<Report> {
   const report = emptyReport();
   const environments = Math.ceil(requests / requestsEach);
   for (let first = 0; first < environments && report.findings.length < findingsMax; first += environmentsEach) {
@@ -46,7 +52,10 @@ export async function runDifferential({ seed, requests, gateways = {}, onProgres
     // The seed and its own number make an environment, however many there are.
     const randoms = Array.from({ length: count }, (_, index) => new Random(`${seed}/${first + index}`));
     const apis = randoms.map((random, index) => randomApis(random, `e${index}-a`));
-    const jobs = apis.map((some, index) => ({ apis: some, requests: Array.from({ length: requestsEach }, () => randomRequest(randoms[index]!, some)) }));
+    const jobs = apis.map((some, index) => ({
+      apis: some,
+      requests: Array.from({ length: requestsEach }, () => randomRequest(randoms[index]!, some)),
+    }));
     const answers = await ask(jobs, gateways);
     jobs.forEach((job, index) => addTo(report, job.apis, job.requests, answers[index]!));
     onProgress?.(report.sent, report.findings.length);
@@ -59,11 +68,19 @@ export function emptyReport(): Report {
 }
 
 /** Counts what became of one environment's requests, and keeps what is wrong. */
-export function addTo(report: Report, apis: RandomApi[], requests: readonly WireRequest[], answers: readonly Answer[]): void {
+export function addTo(
+  report: Report,
+  apis: RandomApi[],
+  requests: readonly WireRequest[],
+  answers: readonly Answer[],
+): void {
   const reached = new Set<string>();
   requests.forEach((request, index) => {
     const answer = answers[index]!;
-    const outcome = answer.reached !== undefined ? "served" : (answer.reason ?? `Envoy's ${answer.status === 0 ? "reset" : answer.status}`);
+    const outcome =
+      answer.reached !== undefined
+        ? "served"
+        : (answer.reason ?? `Envoy's ${answer.status === 0 ? "reset" : answer.status}`);
     report.outcomes.set(outcome, (report.outcomes.get(outcome) ?? 0) + 1);
     if (answer.reached !== undefined) reached.add(answer.reached);
     const fault = faultOf(request, answer, apis);
@@ -75,11 +92,16 @@ export function addTo(report: Report, apis: RandomApi[], requests: readonly Wire
 }
 
 /** The answers to each environment's requests, from one Envoy. */
-export async function ask(jobs: readonly { apis: readonly RandomApi[]; requests: readonly WireRequest[] }[], options: GatewaysOptions = {}): Promise<Answer[][]> {
+export async function ask(
+  jobs: readonly { apis: readonly RandomApi[]; requests: readonly WireRequest[] }[],
+  options: GatewaysOptions = {},
+): Promise<Answer[][]> {
   const names = new Set(jobs.flatMap(({ apis }) => apis.map(({ id }) => id)));
   const upstreams = await startUpstreams([...names]);
   try {
-    const specs = jobs.map(({ apis }, index) => specOf(fileOf(apis, `e${index}`, (id) => ({ service: "127.0.0.1", port: upstreams.port(id) }))));
+    const specs = jobs.map(({ apis }, index) =>
+      specOf(fileOf(apis, `e${index}`, (id) => ({ service: "127.0.0.1", port: upstreams.port(id) }))),
+    );
     const gateways = await startGateways(specs, options);
     try {
       const answers: Answer[][] = [];
@@ -100,6 +122,7 @@ export function reportText({ sent, outcomes, apisReached, apis, findings }: Repo
 }
 
 export function findingText({ apis, request, answer, fault }: Finding): string {
-  const api = ({ id, hosts, paths, methods, keyed, cors }: RandomApi): string => `  {id: ${id}, hosts: ${JSON.stringify(hosts)}, paths: ${JSON.stringify(paths)}, methods: ${JSON.stringify(methods)}, auth: ${keyed ? "key" : "none"}${cors ? ", cors" : ""}}`;
+  const api = ({ id, hosts, paths, methods, keyed, cors }: RandomApi): string =>
+    `  {id: ${id}, hosts: ${JSON.stringify(hosts)}, paths: ${JSON.stringify(paths)}, methods: ${JSON.stringify(methods)}, auth: ${keyed ? "key" : "none"}${cors ? ", cors" : ""}}`;
   return [`${fault}`, requestText(request), `  → ${JSON.stringify(answer)}`, "APIs:", ...apis.map(api)].join("\n");
 }

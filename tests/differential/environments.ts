@@ -28,11 +28,65 @@ export interface RandomApi {
 
 const baseNames = ["example.com", "open.test", "b.test", "test", "a.b", "xn--bcher-kva.example", "com", "10.1.2.3"];
 const labels = ["a", "b", "api", "x-y", "a_b", "1", "xn--p1ai", "shop", "aa", "l".repeat(63)];
-const segments = ["a", "b", "A", "Admin", "admin", "v1", ":id", "$id", "a.b", "x~y", "_", "a+b", "(x)", "admin!", "...", "items", "1", "a,b", "@me", "a=b", "s".repeat(60)];
+const segments = [
+  "a",
+  "b",
+  "A",
+  "Admin",
+  "admin",
+  "v1",
+  ":id",
+  "$id",
+  "a.b",
+  "x~y",
+  "_",
+  "a+b",
+  "(x)",
+  "admin!",
+  "...",
+  "items",
+  "1",
+  "a,b",
+  "@me",
+  "a=b",
+  "s".repeat(60),
+];
 /** refused by the definitions' rules today; should they ever be taken, they are tried */
-const refusedHosts = [".example.com", "example.com.", "*.*.test", "api.example.com:8080", "bücher.example", "*.", "a..b", "*example.com"];
-const refusedPaths = ["/a%20b", "/{id}", "/a/*", "//a", "/a/", "/a;b", "/%61dmin", "/a/../b", "/a b", "/ü", "/a?b", "/a#b"];
-const methodSets: readonly string[][] = [["GET"], ["POST"], ["GET", "POST"], ["PUT", "DELETE"], ["HEAD"], ["OPTIONS"], ["PURGE"], ["POST", "PURGE"], ["PATCH"]];
+const refusedHosts = [
+  ".example.com",
+  "example.com.",
+  "*.*.test",
+  "api.example.com:8080",
+  "bücher.example",
+  "*.",
+  "a..b",
+  "*example.com",
+];
+const refusedPaths = [
+  "/a%20b",
+  "/{id}",
+  "/a/*",
+  "//a",
+  "/a/",
+  "/a;b",
+  "/%61dmin",
+  "/a/../b",
+  "/a b",
+  "/ü",
+  "/a?b",
+  "/a#b",
+];
+const methodSets: readonly string[][] = [
+  ["GET"],
+  ["POST"],
+  ["GET", "POST"],
+  ["PUT", "DELETE"],
+  ["HEAD"],
+  ["OPTIONS"],
+  ["PURGE"],
+  ["POST", "PURGE"],
+  ["PATCH"],
+];
 
 /** The origin that API `id` alone takes. */
 export const originOf = (id: string): string => `https://${id}.origin.test`;
@@ -55,10 +109,20 @@ export function randomApis(random: Random, prefix: string): RandomApi[] {
     });
     // A place that two APIs share by their methods.
     if (random.chance(0.3)) {
-      const [first, second] = random.some(methodSets.filter(([method]) => method !== "PURGE"), 2, 2) as [string[], string[]];
+      const [first, second] = random.some(
+        methodSets.filter(([method]) => method !== "PURGE"),
+        2,
+        2,
+      ) as [string[], string[]];
       const shared = apis.at(-1)!;
       shared.methods = first;
-      apis.push({ ...shared, id: `${prefix}${i}b`, methods: second.filter((method) => !first.includes(method)), keyed: random.chance(0.5), cors: random.chance(0.3) });
+      apis.push({
+        ...shared,
+        id: `${prefix}${i}b`,
+        methods: second.filter((method) => !first.includes(method)),
+        keyed: random.chance(0.5),
+        cors: random.chance(0.3),
+      });
       if (apis.at(-1)!.methods.length === 0) apis.pop();
     }
   }
@@ -67,8 +131,19 @@ export function randomApis(random: Random, prefix: string): RandomApi[] {
 
 /** The APIs as far as Istio and the Gateway API can route them: by names of several labels, without `_`, and by the methods that HTTPRoute knows. */
 export function meshApis(apis: readonly RandomApi[]): RandomApi[] {
-  const routable = (host: string): boolean => /^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+)$/.test(host) && !/^[\d.]+$/.test(host) && host.length < 100;
-  return soundApis(apis.map((api) => ({ ...api, hosts: api.hosts.filter(routable), methods: api.methods.filter((method) => method !== "PURGE") })).filter(({ hosts }) => hosts.length > 0));
+  const routable = (host: string): boolean =>
+    /^(\*|(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+)$/.test(host) &&
+    !/^[\d.]+$/.test(host) &&
+    host.length < 100;
+  return soundApis(
+    apis
+      .map((api) => ({
+        ...api,
+        hosts: api.hosts.filter(routable),
+        methods: api.methods.filter((method) => method !== "PURGE"),
+      }))
+      .filter(({ hosts }) => hosts.length > 0),
+  );
 }
 
 /** The APIs without those that the definitions' rules refuse, such as two that claim one place. */
@@ -76,7 +151,11 @@ export function soundApis(apis: readonly RandomApi[]): RandomApi[] {
   let sound = [...apis];
   for (;;) {
     const { problems } = loadFile(stringify(fileOf(sound, "e", () => ({ service: "127.0.0.1", port: 80 }))));
-    const faulty = new Set(problems.filter(({ severity, path }) => severity === "error" && path[0] === "apis").map(({ path }) => path[1] as number));
+    const faulty = new Set(
+      problems
+        .filter(({ severity, path }) => severity === "error" && path[0] === "apis")
+        .map(({ path }) => path[1] as number),
+    );
     if (faulty.size === 0) {
       const other = problems.find(({ severity }) => severity === "error");
       if (other !== undefined) throw new Error(`random definitions are refused: ${JSON.stringify(other)}`);
@@ -89,21 +168,36 @@ export function soundApis(apis: readonly RandomApi[]): RandomApi[] {
 }
 
 /** What stands in tollgate.yaml. */
-export function fileOf(apis: readonly RandomApi[], environment: string, upstreamOf: (id: string) => UpstreamAddress): FileInput {
+export function fileOf(
+  apis: readonly RandomApi[],
+  environment: string,
+  upstreamOf: (id: string) => UpstreamAddress,
+): FileInput {
   const keyed = apis.filter((api) => api.keyed);
   return {
     version: 1,
     environment,
-    apis: apis.map((api): ApiInput => ({
-      id: api.id,
-      hosts: api.hosts,
-      paths: api.paths,
-      ...(api.methods.length === 0 ? {} : { methods: api.methods }),
-      upstream: upstreamOf(api.id),
-      auth: { mode: api.keyed ? "key" : "none" },
-      limits: [{ name: api.id, kind: "rate", limit: 1_000_000_000, windowSeconds: 3600, enforcement: "gateway", subject: "api" }],
-      ...(api.cors ? { cors: { allowOrigins: [originOf(api.id)] } } : {}),
-    })),
+    apis: apis.map(
+      (api): ApiInput => ({
+        id: api.id,
+        hosts: api.hosts,
+        paths: api.paths,
+        ...(api.methods.length === 0 ? {} : { methods: api.methods }),
+        upstream: upstreamOf(api.id),
+        auth: { mode: api.keyed ? "key" : "none" },
+        limits: [
+          {
+            name: api.id,
+            kind: "rate",
+            limit: 1_000_000_000,
+            windowSeconds: 3600,
+            enforcement: "gateway",
+            subject: "api",
+          },
+        ],
+        ...(api.cors ? { cors: { allowOrigins: [originOf(api.id)] } } : {}),
+      }),
+    ),
     tiers: [{ id: "all" }],
     consumers: [{ id: "caller", tier: "all" }],
     keys: keyed.map(({ id }) => ({ id: `k-${id}`, consumer: "caller", sha256: digestHex(keyOf(id)), apis: [id] })),
@@ -120,7 +214,13 @@ export function specOf(file: FileInput): EnvironmentSpec {
 function hostPool(random: Random): string[] {
   const pool = new Set<string>(random.chance(0.7) ? ["*"] : []);
   for (const base of random.some(baseNames, 1, 2)) {
-    for (const make of [() => base, () => `*.${base}`, () => `${random.pick(labels)}.${base}`, () => `*.${random.pick(labels)}.${base}`, () => `${random.pick(labels)}.${random.pick(labels)}.${base}`]) {
+    for (const make of [
+      () => base,
+      () => `*.${base}`,
+      () => `${random.pick(labels)}.${base}`,
+      () => `*.${random.pick(labels)}.${base}`,
+      () => `${random.pick(labels)}.${random.pick(labels)}.${base}`,
+    ]) {
       if (random.chance(0.6)) pool.add(make());
     }
     // One character as first label: as long as the wildcard that covers it.

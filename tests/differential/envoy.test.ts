@@ -16,7 +16,10 @@ async function findsNothing(requests: number, gateways: GatewaysOptions): Promis
   const report = await runDifferential({ seed, requests, gateways });
   console.log(`seed ${seed}: ${reportText(report)}`);
   const [finding] = report.findings;
-  if (finding !== undefined) assert.fail(`seed ${seed} (TOLLGATE_TEST_SEED=${seed} repeats it): ${findingText(await shrink(finding, gateways))}\n${report.findings.length} findings in all`);
+  if (finding !== undefined)
+    assert.fail(
+      `seed ${seed} (TOLLGATE_TEST_SEED=${seed} repeats it): ${findingText(await shrink(finding, gateways))}\n${report.findings.length} findings in all`,
+    );
   // Requests that nobody serves would prove nothing.
   assert.equal(report.sent, requests);
   assert.ok((report.outcomes.get("served") ?? 0) > requests / 6, reportText(report));
@@ -40,8 +43,30 @@ interface VirtualHost {
 const faults: [name: string, spoil: (virtualHosts: VirtualHost[]) => VirtualHost[]][] = [
   ["routes in the wrong order", (hosts) => hosts.map((host) => ({ ...host, routes: [...host.routes].reverse() }))],
   ["no routes for wildcard hosts", (hosts) => hosts.filter(({ domains }) => !domains[0]!.startsWith("*."))],
-  ["prefixes that end within a segment", (hosts) => hosts.map((host) => ({ ...host, routes: host.routes.map(({ match, ...rest }) => ({ ...rest, match: { ...match, ...("path_separated_prefix" in match ? { prefix: match["path_separated_prefix"], path_separated_prefix: undefined } : {}) } })) }))],
-  ["methods that are not looked at", (hosts) => hosts.map((host) => ({ ...host, routes: host.routes.map(({ match, ...rest }) => ({ ...rest, match: { ...match, headers: undefined } })) }))],
+  [
+    "prefixes that end within a segment",
+    (hosts) =>
+      hosts.map((host) => ({
+        ...host,
+        routes: host.routes.map(({ match, ...rest }) => ({
+          ...rest,
+          match: {
+            ...match,
+            ...("path_separated_prefix" in match
+              ? { prefix: match["path_separated_prefix"], path_separated_prefix: undefined }
+              : {}),
+          },
+        })),
+      })),
+  ],
+  [
+    "methods that are not looked at",
+    (hosts) =>
+      hosts.map((host) => ({
+        ...host,
+        routes: host.routes.map(({ match, ...rest }) => ({ ...rest, match: { ...match, headers: undefined } })),
+      })),
+  ],
 ];
 
 describe("the differential test finds a generator's fault", () => {

@@ -41,7 +41,10 @@ interface Config {
 }
 
 /** Starts Envoy and waits until its filters are there. Throws with the end of its log when it ends instead. */
-export async function startGateways(specs: readonly EnvironmentSpec[], { version, changeManager }: GatewaysOptions = {}): Promise<Gateways> {
+export async function startGateways(
+  specs: readonly EnvironmentSpec[],
+  { version, changeManager }: GatewaysOptions = {},
+): Promise<Gateways> {
   const [binary, wasmPath, [adminPort = 0]] = await Promise.all([ensureEnvoy(version), filterModule(), freePorts(1)]);
   const configs = specs.map((spec) => configOf(spec, wasmPath, adminPort));
   const listeners = configs.map(({ static_resources }, index) => {
@@ -52,10 +55,15 @@ export async function startGateways(specs: readonly EnvironmentSpec[], { version
     changeManager?.(manager, index);
     return { ...listener, name: `gateway-${index}` };
   });
-  const clusters = new Map(configs.flatMap(({ static_resources }) => static_resources.clusters).map((cluster) => [cluster.name, cluster]));
+  const clusters = new Map(
+    configs.flatMap(({ static_resources }) => static_resources.clusters).map((cluster) => [cluster.name, cluster]),
+  );
   const folder = mkdtempSync(join(tmpdir(), "tollgate-differential-"));
   const configPath = join(folder, "envoy.json");
-  writeFileSync(configPath, JSON.stringify({ ...configs[0], static_resources: { listeners, clusters: [...clusters.values()] } }));
+  writeFileSync(
+    configPath,
+    JSON.stringify({ ...configs[0], static_resources: { listeners, clusters: [...clusters.values()] } }),
+  );
   const log = openSync(join(folder, "envoy.log"), "w");
   const child = spawn(binary, envoyArguments(configPath, 1, "warning"), { stdio: ["ignore", log, log] });
   endWithUs(child);
@@ -68,12 +76,20 @@ export async function startGateways(specs: readonly EnvironmentSpec[], { version
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const ports = await eventually("Envoy to listen", async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return "ended";
-      if ((await send(adminPort, { path: "/ready" })).status !== 200) return undefined;
-      const { listener_statuses: found } = (await send(adminPort, { path: "/listeners?format=json" })).json<{ listener_statuses: { name: string; local_address: { socket_address: { port_value: number } } }[] }>();
-      return specs.map((_, index) => found.find(({ name }) => name === `gateway-${index}`)!.local_address.socket_address.port_value);
-    }, startTimeoutMs);
+    const ports = await eventually(
+      "Envoy to listen",
+      async () => {
+        if (child.exitCode !== null || child.signalCode !== null) return "ended";
+        if ((await send(adminPort, { path: "/ready" })).status !== 200) return undefined;
+        const { listener_statuses: found } = (await send(adminPort, { path: "/listeners?format=json" })).json<{
+          listener_statuses: { name: string; local_address: { socket_address: { port_value: number } } }[];
+        }>();
+        return specs.map(
+          (_, index) => found.find(({ name }) => name === `gateway-${index}`)!.local_address.socket_address.port_value,
+        );
+      },
+      startTimeoutMs,
+    );
     if (ports === "ended") throw new Error(`Envoy ended with ${child.exitCode ?? child.signalCode}`);
     return { ports, stop };
   } catch (error) {

@@ -12,17 +12,19 @@ export interface NamedUpstreams {
 export async function startUpstreams(names: readonly string[]): Promise<NamedUpstreams> {
   const sockets = new Set<Socket>();
   const ports = new Map<string, number>();
-  const servers = await Promise.all(names.map(async (name) => {
-    const server = createServer((socket) => {
-      sockets.add(socket);
-      socket.on("close", () => sockets.delete(socket));
-      socket.on("error", () => socket.destroy());
-      answer(socket, name);
-    });
-    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
-    ports.set(name, (server.address() as AddressInfo).port);
-    return server;
-  }));
+  const servers = await Promise.all(
+    names.map(async (name) => {
+      const server = createServer((socket) => {
+        sockets.add(socket);
+        socket.on("close", () => sockets.delete(socket));
+        socket.on("error", () => socket.destroy());
+        answer(socket, name);
+      });
+      await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
+      ports.set(name, (server.address() as AddressInfo).port);
+      return server;
+    }),
+  );
   return {
     port: (name) => ports.get(name)!,
     async close() {

@@ -20,6 +20,7 @@ export function faultOf(request: WireRequest, answer: Answer, apis: readonly Ran
   }
   const decided = /^"([^"]+)"/.exec(policy)?.[1];
   if (decided !== reached) return `${decided} decided, and the upstream of ${reached} answered`;
-  if (api.keyed && header("x-api-key") !== keyOf(reached)) return `the upstream of ${reached}, which asks for a key, answered without its key`;
+  if (api.keyed && header("x-api-key") !== keyOf(reached))
+    return `the upstream of ${reached}, which asks for a key, answered without its key`;
   return undefined;
 }

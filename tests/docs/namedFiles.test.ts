@@ -11,20 +11,29 @@ const documents = [
   "CONTRIBUTING.md",
   "assembly/README.md",
   "control/README.md",
-  ...folders.flatMap((folder) => readdirSync(join(root, "docs", folder)).filter((name) => name.endsWith(".md")).map((name) => `docs/${folder}/${name}`)),
+  ...folders.flatMap((folder) =>
+    readdirSync(join(root, "docs", folder))
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => `docs/${folder}/${name}`),
+  ),
 ];
 const rooms = "assembly|bench|cli|control|devstack|protocol|scripts|tests|tools";
 
 /** Paths in code that end in a file's name, with the placeholder NAME left out. */
 function namedFiles(text: string): string[] {
-  const found = [...text.matchAll(new RegExp(`\`((?:${rooms})/[\\w./-]+\\.(?:ts|mjs))\``, "g"))].map(([, path]) => path!);
+  const found = [...text.matchAll(new RegExp(`\`((?:${rooms})/[\\w./-]+\\.(?:ts|mjs))\``, "g"))].map(
+    ([, path]) => path!,
+  );
   return found.filter((path) => !path.includes("NAME"));
 }
 
 describe("files that documents name exist:", () => {
   for (const document of documents) {
     it(document, () => {
-      assert.deepEqual(namedFiles(readFileSync(join(root, document), "utf8")).filter((path) => !existsSync(join(root, path))), []);
+      assert.deepEqual(
+        namedFiles(readFileSync(join(root, document), "utf8")).filter((path) => !existsSync(join(root, path))),
+        [],
+      );
     });
   }
 

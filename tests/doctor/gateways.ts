@@ -22,10 +22,18 @@ export const file: FileInput = {
 };
 
 /** The configuration of a plugin that calls control by the cluster `control`. */
-export const withControl = (more: object = {}): EnvoyObject => ({ environment, control: { cluster: "control", authority: "control.test", timeoutMs: 1000, waitMs: 2000 }, ...more });
+export const withControl = (more: object = {}): EnvoyObject => ({
+  environment,
+  control: { cluster: "control", authority: "control.test", timeoutMs: 1000, waitMs: 2000 },
+  ...more,
+});
 
 /** The configuration of a plugin that has its snapshot with it. */
-export const standalone = (more: object = {}): EnvoyObject => ({ environment, snapshot: compileSnapshot(fillEnvironment(file, environment)).toString("base64"), ...more });
+export const standalone = (more: object = {}): EnvoyObject => ({
+  environment,
+  snapshot: compileSnapshot(fillEnvironment(file, environment)).toString("base64"),
+  ...more,
+});
 
 const url = (type: string): string => `type.googleapis.com/${type}`;
 
@@ -34,8 +42,29 @@ export const jwtFilter: EnvoyObject = {
   name: "envoy.filters.http.jwt_authn",
   typed_config: {
     "@type": url("envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"),
-    providers: { issuer: { issuer: "https://issuer.test", local_jwks: { inline_string: JSON.stringify({ keys: [{ ...generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" }), kid: "1", alg: "ES256" }] }) }, payload_in_metadata: "payload" } },
-    rules: [{ match: { prefix: "/" }, requires: { requires_any: { requirements: [{ provider_name: "issuer" }, { allow_missing: {} }] } } }],
+    providers: {
+      issuer: {
+        issuer: "https://issuer.test",
+        local_jwks: {
+          inline_string: JSON.stringify({
+            keys: [
+              {
+                ...generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" }),
+                kid: "1",
+                alg: "ES256",
+              },
+            ],
+          }),
+        },
+        payload_in_metadata: "payload",
+      },
+    },
+    rules: [
+      {
+        match: { prefix: "/" },
+        requires: { requires_any: { requirements: [{ provider_name: "issuer" }, { allow_missing: {} }] } },
+      },
+    ],
   },
 };
 
@@ -44,25 +73,47 @@ export const rbacFilter: EnvoyObject = {
   name: "envoy.filters.http.rbac",
   typed_config: {
     "@type": url("envoy.extensions.filters.http.rbac.v3.RBAC"),
-    rules: { action: "DENY", policies: { admins: { permissions: [{ any: true }], principals: [{ header: { name: "x-tollgate-tier", string_match: { exact: "banned" } } }] } } },
+    rules: {
+      action: "DENY",
+      policies: {
+        admins: {
+          permissions: [{ any: true }],
+          principals: [{ header: { name: "x-tollgate-tier", string_match: { exact: "banned" } } }],
+        },
+      },
+    },
   },
 };
 
 /** What Istio's CUSTOM authorization puts first: it marks and decides nothing. */
 export const markingFilter: EnvoyObject = {
   name: "envoy.filters.http.rbac",
-  typed_config: { "@type": url("envoy.extensions.filters.http.rbac.v3.RBAC"), shadow_rules: { action: "DENY", policies: {} }, shadow_rules_stat_prefix: "istio_ext_authz_" },
+  typed_config: {
+    "@type": url("envoy.extensions.filters.http.rbac.v3.RBAC"),
+    shadow_rules: { action: "DENY", policies: {} },
+    shadow_rules_stat_prefix: "istio_ext_authz_",
+  },
 };
 
 /** What Istio's agent puts in the place of a plugin whose module it couldn't fetch. */
-const denyAll: EnvoyObject = { "@type": url("envoy.extensions.filters.http.rbac.v3.RBAC"), rules: {}, rules_stat_prefix: "wasm-default-deny" };
+const denyAll: EnvoyObject = {
+  "@type": url("envoy.extensions.filters.http.rbac.v3.RBAC"),
+  rules: {},
+  rules_stat_prefix: "wasm-default-deny",
+};
 
 /** A filter by discovery from a file, whose content this is. */
 function discovered(folder: string, name: string, resource: EnvoyObject): EnvoyObject {
   const path = join(folder, `${name}.json`);
   writeFileSync(path, JSON.stringify(resource));
   const types = ["envoy.extensions.filters.http.wasm.v3.Wasm", "envoy.extensions.filters.http.rbac.v3.RBAC"];
-  return { name, config_discovery: { config_source: { resource_api_version: "V3", path_config_source: { path } }, type_urls: types.map(url) } };
+  return {
+    name,
+    config_discovery: {
+      config_source: { resource_api_version: "V3", path_config_source: { path } },
+      type_urls: types.map(url),
+    },
+  };
 }
 
 export interface StartOptions {
@@ -73,13 +124,18 @@ export interface StartOptions {
   gatewayToken?: string;
 }
 
-export async function startGateway(configuration: EnvoyObject, { plugin = {}, before = [], after = [], syncPort, gatewayToken }: StartOptions = {}): Promise<Gateway> {
+export async function startGateway(
+  configuration: EnvoyObject,
+  { plugin = {}, before = [], after = [], syncPort, gatewayToken }: StartOptions = {},
+): Promise<Gateway> {
   return Gateway.start({
     setup: newest,
     nodeId: "edge-1",
     gatewayToken: gatewayToken ?? "none",
     ...(syncPort === undefined ? {} : { syncPort }),
-    listeners: [{ configuration, plugin, listener: { name: "0.0.0.0_8080", filtersBefore: before, filtersAfter: after } }],
+    listeners: [
+      { configuration, plugin, listener: { name: "0.0.0.0_8080", filtersBefore: before, filtersAfter: after } },
+    ],
   });
 }
 
@@ -94,14 +150,23 @@ export async function startDiscovered(): Promise<{ gateway: Gateway; stop(): Pro
   const name = "extensions.istio.io.wasmplugin.istio-system.tollgate";
   const plugin: PluginOptions = { wasmPath: await filterModule(), configuration: standalone(), name };
   const missing = "extensions.istio.io.wasmplugin.istio-system.tollgate-missing";
-  const refusing = { resources: [{ "@type": url("envoy.config.core.v3.TypedExtensionConfig"), name: missing, typed_config: denyAll }] };
+  const refusing = {
+    resources: [{ "@type": url("envoy.config.core.v3.TypedExtensionConfig"), name: missing, typed_config: denyAll }],
+  };
   const gateway = await Gateway.start({
     setup: newest,
     nodeId: "edge-1",
     gatewayToken: "none",
     listeners: [
-      { configuration: {}, plugin: { ...plugin, discoveryPath: written(folder, "good.json", extensionDiscovery(plugin)) }, listener: { name: "0.0.0.0_8080" } },
-      { configuration: standalone(), listener: { name: "0.0.0.0_8443", filtersBefore: [discovered(folder, missing, refusing)] } },
+      {
+        configuration: {},
+        plugin: { ...plugin, discoveryPath: written(folder, "good.json", extensionDiscovery(plugin)) },
+        listener: { name: "0.0.0.0_8080" },
+      },
+      {
+        configuration: standalone(),
+        listener: { name: "0.0.0.0_8443", filtersBefore: [discovered(folder, missing, refusing)] },
+      },
     ],
   });
   return {

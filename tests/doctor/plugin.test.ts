@@ -14,10 +14,16 @@ import { vmTraps } from "../../tools/doctor/checks/vmTraps.ts";
 import { httpFilters, recorded, reconfigure, says, shop, wasmConfig } from "./support.ts";
 
 describe("plugin-loaded", () => {
-  it("finds the plugin on its listener", () => says(pluginLoaded, recorded("healthy"), "ok", /listener 0\.0\.0\.0_8080\.$/));
+  it("finds the plugin on its listener", () =>
+    says(pluginLoaded, recorded("healthy"), "ok", /listener 0\.0\.0\.0_8080\.$/));
 
   it("finds plugins that come by discovery, and what Istio's agent puts in a missing one's place", () => {
-    says(pluginLoaded, recorded("discovered"), "fault", /0\.0\.0\.0_8443: in place of \S+tollgate-missing there is a filter that refuses everybody/);
+    says(
+      pluginLoaded,
+      recorded("discovered"),
+      "fault",
+      /0\.0\.0\.0_8443: in place of \S+tollgate-missing there is a filter that refuses everybody/,
+    );
     const evidence = recorded("discovered");
     httpFilters(evidence, 1).shift();
     says(pluginLoaded, evidence, "ok", /0\.0\.0\.0_8080, listener 0\.0\.0\.0_8443/);
@@ -50,15 +56,27 @@ describe("plugin-loaded", () => {
     const evidence = recorded("standalone");
     const stat = (counter: string): string => `extension_config_discovery.http_filter.tollgate.${counter}`;
     evidence.envoy.stats[stat("update_rejected")] = 2;
-    says(pluginLoaded, evidence, "fault", /has taken no configuration of tollgate since it started \(update_rejected\)/);
+    says(
+      pluginLoaded,
+      evidence,
+      "fault",
+      /has taken no configuration of tollgate since it started \(update_rejected\)/,
+    );
     evidence.envoy.stats[stat("update_success")] = 1;
     says(pluginLoaded, evidence, "warning", /it has taken one since/);
     evidence.envoy.texts = { [stat("version_text")]: "3" };
-    (evidence.envoy.configDump["configs"] as object[]).push({ "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump", ecds_filters: [{ version_info: "4", ecds_filter: { name: "tollgate" } }] });
+    (evidence.envoy.configDump["configs"] as object[]).push({
+      "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump",
+      ecds_filters: [{ version_info: "4", ecds_filter: { name: "tollgate" } }],
+    });
     says(pluginLoaded, evidence, "fault", /refused the newest configuration of tollgate; the one before is in force/);
     const other = recorded("standalone");
-    const section = (other.envoy.configDump["configs"] as Record<string, unknown>[]).find((one) => String(one["@type"]).endsWith("ListenersConfigDump"))!;
-    section["dynamic_listeners"] = [{ name: "0.0.0.0_9090", error_state: { details: "Unable to create Wasm plugin tollgate" } }];
+    const section = (other.envoy.configDump["configs"] as Record<string, unknown>[]).find((one) =>
+      String(one["@type"]).endsWith("ListenersConfigDump"),
+    )!;
+    section["dynamic_listeners"] = [
+      { name: "0.0.0.0_9090", error_state: { details: "Unable to create Wasm plugin tollgate" } },
+    ];
     says(pluginLoaded, other, "fault", /listener 0\.0\.0\.0_9090: Unable to create Wasm/);
   });
 });
@@ -73,7 +91,10 @@ describe("plugin-configuration", () => {
   });
   it("says when it is no JSON", () => {
     const evidence = recorded("healthy");
-    wasmConfig(evidence)["configuration"] = { "@type": "type.googleapis.com/google.protobuf.StringValue", value: "environment: shop" };
+    wasmConfig(evidence)["configuration"] = {
+      "@type": "type.googleapis.com/google.protobuf.StringValue",
+      value: "environment: shop",
+    };
     says(pluginConfiguration, evidence, "fault", /isn't a JSON object/);
   });
 });
@@ -117,10 +138,14 @@ describe("plugin-phase", () => {
     says(pluginPhase, recorded("phase-authz"), "ok", /as in phase AUTHZ/);
     says(pluginPhase, recorded("standalone"), "ok", /no token verification/);
   });
-  it("finds STATS, where forged claims pass", () => says(pluginPhase, recorded("phase-stats"), "fault", /as in phase STATS.*forged claims pass/));
+  it("finds STATS, where forged claims pass", () =>
+    says(pluginPhase, recorded("phase-stats"), "fault", /as in phase STATS.*forged claims pass/));
   it("warns of a place behind every phase", () => {
     const evidence = recorded("standalone");
-    httpFilters(evidence).unshift({ name: "envoy.filters.http.cors", typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors" } });
+    httpFilters(evidence).unshift({
+      name: "envoy.filters.http.cors",
+      typed_config: { "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors" },
+    });
     says(pluginPhase, evidence, "warning", /runs after envoy\.filters\.http\.cors/);
   });
 });
@@ -128,7 +153,13 @@ describe("plugin-phase", () => {
 describe("token-verification", () => {
   const taking = (name: "standalone" | "phase-authn" | "phase-authz", mode = "jwt") => {
     const evidence = recorded(name);
-    evidence.control.environments["shop"] = { ...shop(recorded("healthy")), apis: [{ id: "orders", mode: "key" }, { id: "partners", mode }] };
+    evidence.control.environments["shop"] = {
+      ...shop(recorded("healthy")),
+      apis: [
+        { id: "orders", mode: "key" },
+        { id: "partners", mode },
+      ],
+    };
     return evidence;
   };
   it("is content without tokens, and with tokens that are verified first", () => {
@@ -136,7 +167,13 @@ describe("token-verification", () => {
     says(tokenVerification, taking("phase-authz"), "ok", /verified before/);
   });
   it("finds APIs that take tokens which nobody verifies, or only later", () => {
-    for (const mode of ["jwt", "key-or-jwt", "key-and-jwt"]) says(tokenVerification, taking("standalone", mode), "fault", /the API partners would take tokens, and nothing verifies/);
+    for (const mode of ["jwt", "key-or-jwt", "key-and-jwt"])
+      says(
+        tokenVerification,
+        taking("standalone", mode),
+        "fault",
+        /the API partners would take tokens, and nothing verifies/,
+      );
     says(tokenVerification, taking("phase-authn"), "fault", /before they are verified/);
   });
   it("leaves out APIs that the gateway's group may not see", () => {
@@ -153,7 +190,8 @@ describe("token-verification", () => {
 });
 
 describe("bearer-keys", () => {
-  it("finds keys that are taken for tokens", () => says(bearerKeys, recorded("phase-authz"), "fault", /`Bearer tg_…` is refused/));
+  it("finds keys that are taken for tokens", () =>
+    says(bearerKeys, recorded("phase-authz"), "fault", /`Bearer tg_…` is refused/));
   it("finds the header by its name too", () => {
     const evidence = recorded("phase-authz");
     reconfigure(evidence, (configuration) => ({ ...configuration, keySources: [{ header: "Authorization" }] }));
@@ -168,15 +206,25 @@ describe("bearer-keys", () => {
 });
 
 describe("plugins-share-names", () => {
-  it("finds two plugins of equal claims, however these are written", () => says(sharedNames, recorded("two-plugins"), "fault", /tollgate and tollgate-canary both work on every request.*\(x-tollgate-\*\)/));
+  it("finds two plugins of equal claims, however these are written", () =>
+    says(
+      sharedNames,
+      recorded("two-plugins"),
+      "fault",
+      /tollgate and tollgate-canary both work on every request.*\(x-tollgate-\*\)/,
+    ));
   it("only warns when names differ, and finds a name under the other's prefix", () => {
     const evidence = recorded("two-plugins");
     reconfigure(evidence, (configuration) => ({ ...configuration, claims: { prefix: "x-other-" } }));
     says(sharedNames, evidence, "warning", /different names/);
-    reconfigure(evidence, (configuration) => ({ ...configuration, claims: { prefix: "x-other-", names: { tier: "x-tollgate-plan" } } }));
+    reconfigure(evidence, (configuration) => ({
+      ...configuration,
+      claims: { prefix: "x-other-", names: { tier: "x-tollgate-plan" } },
+    }));
     says(sharedNames, evidence, "fault", /\(x-tollgate-plan\)/);
   });
-  it("lets plugins be on different listeners", () => says(sharedNames, recorded("discovered"), "ok", /No request passes two/));
+  it("lets plugins be on different listeners", () =>
+    says(sharedNames, recorded("discovered"), "ok", /No request passes two/));
 });
 
 describe("failure-policy", () => {
@@ -196,8 +244,10 @@ describe("failure-policy", () => {
 });
 
 describe("token-variable", () => {
-  it("is content with a variable of the host's", () => says(tokenVariable, recorded("healthy"), "ok", /Envoy's environment/));
-  it("has nothing to say of standalone plugins", () => says(tokenVariable, recorded("standalone"), "skipped", /No plugin calls/));
+  it("is content with a variable of the host's", () =>
+    says(tokenVariable, recorded("healthy"), "ok", /Envoy's environment/));
+  it("has nothing to say of standalone plugins", () =>
+    says(tokenVariable, recorded("standalone"), "skipped", /No plugin calls/));
   it("finds a variable that isn't given, and a token in the configuration", () => {
     const evidence = recorded("healthy");
     const vm = wasmConfig(evidence)["vm_config"] as Record<string, unknown>;

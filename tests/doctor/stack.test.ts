@@ -11,7 +11,17 @@ import { eventually } from "../kit/eventually.ts";
 import { filterModule } from "../kit/filterModule.ts";
 import { temporaryFolder } from "../kit/folders.ts";
 import { startHttpServer } from "../kit/http.ts";
-import { environment, file, jwtFilter, rbacFilter, secondPlugin, standalone, startGateway, withControl, type StartOptions } from "./gateways.ts";
+import {
+  environment,
+  file,
+  jwtFilter,
+  rbacFilter,
+  secondPlugin,
+  standalone,
+  startGateway,
+  withControl,
+  type StartOptions,
+} from "./gateways.ts";
 
 interface Outcome {
   code: number;
@@ -30,7 +40,10 @@ async function doctor(gateway: Gateway | undefined, args: string[], env: NodeJS.
   return outcome;
 }
 
-const wrong = ({ stdout }: Outcome): string[] => (JSON.parse(stdout) as Finding[]).filter(({ status }) => status === "fault" || status === "warning").map(({ id, status }) => `${status} ${id}`);
+const wrong = ({ stdout }: Outcome): string[] =>
+  (JSON.parse(stdout) as Finding[])
+    .filter(({ status }) => status === "fault" || status === "warning")
+    .map(({ id, status }) => `${status} ${id}`);
 
 describe("a gateway and its control", () => {
   let control: ControlProcess;
@@ -41,7 +54,8 @@ describe("a gateway and its control", () => {
   before(async () => {
     control = await ControlProcess.start();
     gatewayToken = await control.createEnvironment(environment, file);
-    key = (await control.call<{ key: string }>("POST", `/v1/keys?environment=${environment}`, { consumer: "acme" })).key;
+    key = (await control.call<{ key: string }>("POST", `/v1/keys?environment=${environment}`, { consumer: "acme" }))
+      .key;
     env = { TOLLGATE_URL: `http://127.0.0.1:${control.adminPort}`, TOLLGATE_ADMIN_TOKEN: adminToken };
   });
   after(async () => {
@@ -56,9 +70,15 @@ describe("a gateway and its control", () => {
   }
 
   async function serves(gateway: Gateway): Promise<void> {
-    await eventually("a request to be admitted", async () => (await gateway.send({ path: "/orders", headers: [["x-api-key", key]] })).status === 200);
+    await eventually(
+      "a request to be admitted",
+      async () => (await gateway.send({ path: "/orders", headers: [["x-api-key", key]] })).status === 200,
+    );
     await eventually("the gateway to be up to date", async () => {
-      const { version, items } = await control.call<{ version: number; items: { applied: number; state: string }[] }>("GET", `/v1/gateways?environment=${environment}`);
+      const { version, items } = await control.call<{ version: number; items: { applied: number; state: string }[] }>(
+        "GET",
+        `/v1/gateways?environment=${environment}`,
+      );
       return items.some(({ applied, state }) => applied === version && state === "connected");
     });
     await eventually("the snapshot to show", async () => (await gateway.metric("snapshot_version", environment)) > 0);
@@ -121,7 +141,14 @@ describe("a gateway and its control", () => {
   });
 
   it("have no way between them: the cluster is missing", async () => {
-    const gateway = await start(withControl({ control: { cluster: "outbound|8091||tollgate-control.tollgate.svc.cluster.local", authority: "tollgate-control.tollgate" } }));
+    const gateway = await start(
+      withControl({
+        control: {
+          cluster: "outbound|8091||tollgate-control.tollgate.svc.cluster.local",
+          authority: "tollgate-control.tollgate",
+        },
+      }),
+    );
     await eventually("a call to fail", async () => (await gateway.metric("sync_failed", environment)) > 0);
     const outcome = await doctor(gateway, ["--json", "--wait", "3"], env);
     assert.deepEqual(wrong(outcome), ["fault control-cluster", "fault sync-calls", "fault snapshot"]);
@@ -130,7 +157,19 @@ describe("a gateway and its control", () => {
 
   it("have an API with tokens that nobody verifies", async () => {
     const orders = file.apis![0]!;
-    await control.call("PUT", `/v1/apis/orders?environment=${environment}`, { ...orders, auth: { mode: "jwt", jwt: { issuers: [{ issuer: "https://issuer.test", jwksUri: "https://issuer.test/keys", audiences: ["api"] }] } } }).catch(() => control.call("PUT", `/v1/apis/orders?environment=${environment}`, { ...orders, auth: { mode: "jwt" } }));
+    await control
+      .call("PUT", `/v1/apis/orders?environment=${environment}`, {
+        ...orders,
+        auth: {
+          mode: "jwt",
+          jwt: {
+            issuers: [{ issuer: "https://issuer.test", jwksUri: "https://issuer.test/keys", audiences: ["api"] }],
+          },
+        },
+      })
+      .catch(() =>
+        control.call("PUT", `/v1/apis/orders?environment=${environment}`, { ...orders, auth: { mode: "jwt" } }),
+      );
     try {
       const outcome = await doctor(running[0], ["--json"], env);
       assert.ok(wrong(outcome).includes("fault token-verification"), outcome.stdout);
@@ -141,19 +180,31 @@ describe("a gateway and its control", () => {
 
   it("is asked with a wrong admin token, or with none", async () => {
     await serves(running[0]!);
-    assert.deepEqual(wrong(await doctor(running[0], ["--json"], { ...env, TOLLGATE_ADMIN_TOKEN: "wrong" })), ["fault control"]);
-    assert.deepEqual(wrong(await doctor(running[0], ["--json"], { TOLLGATE_URL: env["TOLLGATE_URL"] })), ["warning control"]);
+    assert.deepEqual(wrong(await doctor(running[0], ["--json"], { ...env, TOLLGATE_ADMIN_TOKEN: "wrong" })), [
+      "fault control",
+    ]);
+    assert.deepEqual(wrong(await doctor(running[0], ["--json"], { TOLLGATE_URL: env["TOLLGATE_URL"] })), [
+      "warning control",
+    ]);
   });
 
   it("lose each other: control stops", async () => {
     await control.kill();
     const gateway = running[0]!;
     // The doctor sees calls that fail between its two looks: on a slow machine there's none in its usual six seconds.
-    const outcome = await eventually("all that follows to be found in one look", async () => {
-      const found = await doctor(gateway, ["--json", "--wait", "10"], env);
-      assert.deepEqual(wrong(found), ["fault control", "fault control-cluster-health", "fault sync-calls"], found.stdout);
-      return found;
-    }, 180_000);
+    const outcome = await eventually(
+      "all that follows to be found in one look",
+      async () => {
+        const found = await doctor(gateway, ["--json", "--wait", "10"], env);
+        assert.deepEqual(
+          wrong(found),
+          ["fault control", "fault control-cluster-health", "fault sync-calls"],
+          found.stdout,
+        );
+        return found;
+      },
+      180_000,
+    );
     assert.equal(outcome.code, 1);
   });
 });
@@ -180,9 +231,21 @@ describe("a clock that is off", () => {
 describe("a gateway alone", () => {
   const cases: [what: string, start: () => Promise<Gateway>, expected: string[]][] = [
     ["is well", () => startGateway(standalone()), []],
-    ["runs the plugin where forged claims pass", () => startGateway(standalone({ keySources: [{ header: "x-api-key" }] }), { before: [jwtFilter, rbacFilter] }), ["fault plugin-phase"]],
-    ["takes keys for tokens", () => startGateway(standalone(), { before: [jwtFilter], after: [rbacFilter] }), ["fault bearer-keys"]],
-    ["has two plugins", async () => startGateway(standalone(), { after: [await secondPlugin(standalone())] }), ["fault plugins-share-names"]],
+    [
+      "runs the plugin where forged claims pass",
+      () => startGateway(standalone({ keySources: [{ header: "x-api-key" }] }), { before: [jwtFilter, rbacFilter] }),
+      ["fault plugin-phase"],
+    ],
+    [
+      "takes keys for tokens",
+      () => startGateway(standalone(), { before: [jwtFilter], after: [rbacFilter] }),
+      ["fault bearer-keys"],
+    ],
+    [
+      "has two plugins",
+      async () => startGateway(standalone(), { after: [await secondPlugin(standalone())] }),
+      ["fault plugins-share-names"],
+    ],
     ["has an empty configuration", () => startGateway({}), ["fault plugin-configuration"]],
   ];
   for (const [what, start, expected] of cases) {

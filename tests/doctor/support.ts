@@ -2,12 +2,29 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { reached, type ControlEnvironment, type ControlEvidence, type EnvoyEvidence, type Evidence, type JsonObject } from "../../tools/doctor/evidence.ts";
+import {
+  reached,
+  type ControlEnvironment,
+  type ControlEvidence,
+  type EnvoyEvidence,
+  type Evidence,
+  type JsonObject,
+} from "../../tools/doctor/evidence.ts";
 import type { Check, Said, Status } from "../../tools/doctor/model.ts";
 import { list, object } from "../../tools/doctor/json.ts";
 
 export type Recording =
-  | "healthy" | "token-refused" | "control-stopped" | "no-cluster" | "standalone" | "phase-authn" | "phase-authz" | "phase-stats" | "two-plugins" | "empty" | "discovered";
+  | "healthy"
+  | "token-refused"
+  | "control-stopped"
+  | "no-cluster"
+  | "standalone"
+  | "phase-authn"
+  | "phase-authz"
+  | "phase-stats"
+  | "two-plugins"
+  | "empty"
+  | "discovered";
 
 /** A recording whose both sides have answered; a copy, so that tests may change it. Where control wasn't asked, it's one that is well. */
 export interface Recorded extends Evidence {
@@ -49,7 +66,9 @@ export function shop(evidence: Recorded): ControlEnvironment {
 
 /** The HTTP filters of a listener, to be changed. */
 export function httpFilters(evidence: Recorded, listener = 0): JsonObject[] {
-  const section = list(evidence.envoy.configDump["configs"]).find((one) => String(one["@type"]).endsWith("ListenersConfigDump"))!;
+  const section = list(evidence.envoy.configDump["configs"]).find((one) =>
+    String(one["@type"]).endsWith("ListenersConfigDump"),
+  )!;
   const [chain] = list(object(list(section["static_listeners"])[listener]!["listener"])["filter_chains"]);
   const manager = object(list(chain!["filters"])[0]!["typed_config"]);
   return manager["http_filters"] as JsonObject[];

@@ -20,8 +20,18 @@ const dayMs = 86_400_000;
 describe("envoy", () => {
   it("names the version", () => says(envoyReachable, recorded("healthy"), "ok", /^Envoy 1\.\d+\.\d+ serves/));
   it("tells silence from not being asked", () => {
-    says(envoyReachable, { ...recorded("healthy"), envoy: { url: "http://127.0.0.1:1", unreached: "connection refused" } }, "fault", /127\.0\.0\.1:1 can't be read: connection refused/);
-    says(envoyReachable, { ...recorded("healthy"), envoy: { url: "", unreached: "", notAsked: true } }, "skipped", /not asked/);
+    says(
+      envoyReachable,
+      { ...recorded("healthy"), envoy: { url: "http://127.0.0.1:1", unreached: "connection refused" } },
+      "fault",
+      /127\.0\.0\.1:1 can't be read: connection refused/,
+    );
+    says(
+      envoyReachable,
+      { ...recorded("healthy"), envoy: { url: "", unreached: "", notAsked: true } },
+      "skipped",
+      /not asked/,
+    );
   });
   it("tells states apart", () => {
     const evidence = recorded("healthy");
@@ -33,9 +43,15 @@ describe("envoy", () => {
 });
 
 describe("control", () => {
-  it("is content with one that is ready", () => says(controlReachable, recorded("healthy"), "ok", /takes the admin token/));
+  it("is content with one that is ready", () =>
+    says(controlReachable, recorded("healthy"), "ok", /takes the admin token/));
   it("says that it is away, not ready, or refuses the admin token", () => {
-    says(controlReachable, { ...recorded("control-stopped"), control: { url: "http://control", unreached: "connection refused" } }, "fault", /can't be read: connection refused/);
+    says(
+      controlReachable,
+      { ...recorded("control-stopped"), control: { url: "http://control", unreached: "connection refused" } },
+      "fault",
+      /can't be read: connection refused/,
+    );
     const evidence = recorded("healthy");
     evidence.control.ready = "The database doesn't respond.";
     says(controlReachable, evidence, "fault", /isn't ready: The database/);
@@ -52,20 +68,41 @@ describe("control-cluster", () => {
   it("names the usual causes where Istio leaves it out, and a name that was probably meant", () => {
     const evidence = recorded("no-cluster");
     says(controlCluster, evidence, "fault", /no cluster outbound\|8091\|\|tollgate-control/);
-    assert.match(controlCluster.look(evidence)[0]!.remedy!, /no Service tollgate-control\.tollgate\.svc\.cluster\.local with the port 8091.*PILOT_FILTER_GATEWAY_CLUSTER_CONFIG/);
+    assert.match(
+      controlCluster.look(evidence)[0]!.remedy!,
+      /no Service tollgate-control\.tollgate\.svc\.cluster\.local with the port 8091.*PILOT_FILTER_GATEWAY_CLUSTER_CONFIG/,
+    );
     const configs = evidence.envoy.configDump["configs"] as JsonObject[];
-    configs.push({ "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", dynamic_active_clusters: [{ cluster: { name: "outbound|8091||tollgate-control.gateways.svc.cluster.local" } }] });
-    says(controlCluster, evidence, "fault", /There is outbound\|8091\|\|tollgate-control\.gateways\.svc\.cluster\.local\./);
+    configs.push({
+      "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump",
+      dynamic_active_clusters: [{ cluster: { name: "outbound|8091||tollgate-control.gateways.svc.cluster.local" } }],
+    });
+    says(
+      controlCluster,
+      evidence,
+      "fault",
+      /There is outbound\|8091\|\|tollgate-control\.gateways\.svc\.cluster\.local\./,
+    );
   });
-  it("has nothing to say of standalone plugins", () => says(controlCluster, recorded("standalone"), "skipped", /No plugin calls/));
+  it("has nothing to say of standalone plugins", () =>
+    says(controlCluster, recorded("standalone"), "skipped", /No plugin calls/));
 });
 
 describe("control-cluster-health", () => {
   const hosts = (evidence: Recorded): JsonObject[] =>
-    (evidence.envoy.clusters["cluster_statuses"] as { name: string; host_statuses: JsonObject[] }[]).find(({ name }) => name === "control")!.host_statuses;
+    (evidence.envoy.clusters["cluster_statuses"] as { name: string; host_statuses: JsonObject[] }[]).find(
+      ({ name }) => name === "control",
+    )!.host_statuses;
 
-  it("is content with endpoints that take connections", () => says(controlClusterHealth, recorded("healthy"), "ok", /1 healthy endpoint/));
-  it("finds connections that fail", () => says(controlClusterHealth, recorded("control-stopped"), "fault", /can't connect to 127\.0\.0\.1:\d+ \(control\): \d+ attempts failed in 3 s/));
+  it("is content with endpoints that take connections", () =>
+    says(controlClusterHealth, recorded("healthy"), "ok", /1 healthy endpoint/));
+  it("finds connections that fail", () =>
+    says(
+      controlClusterHealth,
+      recorded("control-stopped"),
+      "fault",
+      /can't connect to 127\.0\.0\.1:\d+ \(control\): \d+ attempts failed in 3 s/,
+    ));
   it("finds a cluster without endpoints, and one whose endpoints are all unhealthy", () => {
     const evidence = recorded("healthy");
     hosts(evidence)[0]!["health_status"] = { eds_health_status: "HEALTHY", failed_outlier_check: true };
@@ -75,12 +112,15 @@ describe("control-cluster-health", () => {
     hosts(evidence).length = 0;
     says(controlClusterHealth, evidence, "fault", /has no endpoint/);
   });
-  it("has nothing to say without the cluster", () => says(controlClusterHealth, recorded("no-cluster"), "skipped", /no cluster/));
+  it("has nothing to say without the cluster", () =>
+    says(controlClusterHealth, recorded("no-cluster"), "skipped", /no cluster/));
 });
 
 describe("gateway-token", () => {
-  it("is content when control answers", () => says(gatewayToken, recorded("healthy"), "ok", /takes the gateway's token for shop/));
-  it("finds one that control refuses", () => says(gatewayToken, recorded("token-refused"), "fault", /refuses the gateway token: it answered 401 \d+ times/));
+  it("is content when control answers", () =>
+    says(gatewayToken, recorded("healthy"), "ok", /takes the gateway's token for shop/));
+  it("finds one that control refuses", () =>
+    says(gatewayToken, recorded("token-refused"), "fault", /refuses the gateway token: it answered 401 \d+ times/));
   it("finds one of another environment", () => {
     const evidence = recorded("healthy");
     evidence.envoy.stats["cluster.control.upstream_rq_403"] = 4;
@@ -101,7 +141,8 @@ describe("gateway-token", () => {
   });
   it("asks control where Envoy doesn't count by status", () => {
     const evidence = recorded("token-refused");
-    for (const stats of [evidence.envoy.stats, evidence.envoy.later!.stats]) for (const name of Object.keys(stats)) if (name.startsWith("cluster.")) delete stats[name];
+    for (const stats of [evidence.envoy.stats, evidence.envoy.later!.stats])
+      for (const name of Object.keys(stats)) if (name.startsWith("cluster.")) delete stats[name];
     evidence.control.syncProblems = { token_unknown: 7 };
     says(gatewayToken, evidence, "warning", /refused 7 calls for their token/);
     evidence.control.syncProblems = {};
@@ -110,9 +151,11 @@ describe("gateway-token", () => {
 });
 
 describe("sync-calls", () => {
-  it("is content with calls that succeed", () => says(syncCalls, recorded("healthy"), "ok", /No call to control for shop has failed/));
+  it("is content with calls that succeed", () =>
+    says(syncCalls, recorded("healthy"), "ok", /No call to control for shop has failed/));
   it("finds calls that fail now", () => {
-    for (const name of ["token-refused", "control-stopped", "no-cluster"] as const) says(syncCalls, recorded(name), "fault", /Calls to control for shop fail: \d+ in 3 s, \d+ since/);
+    for (const name of ["token-refused", "control-stopped", "no-cluster"] as const)
+      says(syncCalls, recorded(name), "fault", /Calls to control for shop fail: \d+ in 3 s, \d+ since/);
   });
   it("tells what was from what is", () => {
     const evidence = recorded("control-stopped");
@@ -124,10 +167,13 @@ describe("sync-calls", () => {
 });
 
 describe("snapshot", () => {
-  it("names version, keys and age", () => says(snapshot, recorded("healthy"), "ok", /version 2 of shop, 1 keys; control was heard of \d+ s ago/));
-  it("can't be missing where it is in the configuration", () => says(snapshot, recorded("standalone"), "ok", /in the plugin's configuration/));
+  it("names version, keys and age", () =>
+    says(snapshot, recorded("healthy"), "ok", /version 2 of shop, 1 keys; control was heard of \d+ s ago/));
+  it("can't be missing where it is in the configuration", () =>
+    says(snapshot, recorded("standalone"), "ok", /in the plugin's configuration/));
   it("finds that none has arrived", () => {
-    for (const name of ["token-refused", "no-cluster"] as const) says(snapshot, recorded(name), "fault", /No snapshot of shop has arrived.*not_ready/);
+    for (const name of ["token-refused", "no-cluster"] as const)
+      says(snapshot, recorded(name), "fault", /No snapshot of shop has arrived.*not_ready/);
   });
   it("says that no worker has needed one yet", () => {
     const evidence = recorded("healthy");
@@ -148,7 +194,8 @@ describe("snapshot", () => {
 });
 
 describe("gateway-known", () => {
-  it("names gateway, group and version", () => says(gatewayKnown, recorded("healthy"), "ok", /edge-1~[0-9a-f]{16}, group edge, up to date with version 2/));
+  it("names gateway, group and version", () =>
+    says(gatewayKnown, recorded("healthy"), "ok", /edge-1~[0-9a-f]{16}, group edge, up to date with version 2/));
   it("finds one that control has lost, or never heard of", () => {
     const evidence = recorded("healthy");
     for (const gateway of shop(evidence).gateways) gateway.state = "lost";
@@ -174,7 +221,10 @@ describe("gateway-tokens", () => {
   const expiring = (...inMs: (number | null)[]): Recorded => {
     const evidence = recorded("healthy");
     const [token] = shop(evidence).gatewayTokens;
-    shop(evidence).gatewayTokens = inMs.map((ms) => ({ ...token!, expiresAt: ms === null ? null : new Date(evidence.takenMs + ms).toISOString() }));
+    shop(evidence).gatewayTokens = inMs.map((ms) => ({
+      ...token!,
+      expiresAt: ms === null ? null : new Date(evidence.takenMs + ms).toISOString(),
+    }));
     return evidence;
   };
   it("is content while each group's last lives long", () => {
@@ -201,7 +251,8 @@ describe("leases", () => {
     evidence.envoy.later = { afterMs: 6000, stats };
     return evidence;
   };
-  it("is content with calls that succeed", () => says(leases, recorded("healthy"), "ok", /No call for allowance has failed/));
+  it("is content with calls that succeed", () =>
+    says(leases, recorded("healthy"), "ok", /No call for allowance has failed/));
   it("finds calls that fail, and requests that are refused for it", () => {
     says(leases, later({ leases_failed: 4 }), "fault", /4 calls failed and 0 requests/);
     says(leases, later({ "refused.limit_unavailable": 2 }), "fault", /0 calls failed and 2 requests were refused/);
@@ -229,6 +280,11 @@ describe("internal-tokens", () => {
     says(internalTokens, failing({}), "ok", /are had/);
   });
   it("finds calls that fail and requests that are refused for it", () => {
-    says(internalTokens, failing({ "wasmcustom.tollgate.shop.tokens_failed": 3, "wasmcustom.tollgate.shop.refused.token_unavailable": 8 }), "fault", /3 calls failed and 8 requests were refused/);
+    says(
+      internalTokens,
+      failing({ "wasmcustom.tollgate.shop.tokens_failed": 3, "wasmcustom.tollgate.shop.refused.token_unavailable": 8 }),
+      "fault",
+      /3 calls failed and 8 requests were refused/,
+    );
   });
 });

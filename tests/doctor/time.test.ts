@@ -17,19 +17,49 @@ describe("clocks", () => {
     says(clocks, off(0, -10_000), "warning", /^Control's clock is 10 s behind/);
     says(clocks, off(-3_600_000, 0), "fault", /^The gateway's clock is 60 min behind/);
   });
-  it("finds that it is this machine's when the others agree", () => says(clocks, off(-40_000, -41_000), "warning", /^Gateway and control agree; this machine's clock is 40 s ahead of both/));
+  it("finds that it is this machine's when the others agree", () =>
+    says(
+      clocks,
+      off(-40_000, -41_000),
+      "warning",
+      /^Gateway and control agree; this machine's clock is 40 s ahead of both/,
+    ));
   it("judges one alone", () => {
     const evidence = off(60_000, 0);
-    says(clocks, { ...evidence, control: { url: "", unreached: "", notAsked: true } }, "fault", /^The gateway's clock is 60 s ahead/);
+    says(
+      clocks,
+      { ...evidence, control: { url: "", unreached: "", notAsked: true } },
+      "fault",
+      /^The gateway's clock is 60 s ahead/,
+    );
   });
-  it("says when nobody told the time", () => says(clocks, { ...recorded("healthy"), envoy: { url: "", unreached: "x" }, control: { url: "", unreached: "x" } }, "skipped", /Nobody/));
+  it("says when nobody told the time", () =>
+    says(
+      clocks,
+      { ...recorded("healthy"), envoy: { url: "", unreached: "x" }, control: { url: "", unreached: "x" } },
+      "skipped",
+      /Nobody/,
+    ));
 });
 
 describe("certificates", () => {
   const living = (fromMs: number, untilMs: number): Recorded => {
     const evidence = recorded("healthy");
     const at = (ms: number): string => new Date(evidence.takenMs + ms).toISOString();
-    evidence.envoy.certs = { certificates: [{ ca_cert: [], cert_chain: [{ subject_alt_names: [{ uri: "spiffe://cluster.local/ns/istio-system/sa/gateway" }], valid_from: at(fromMs), expiration_time: at(untilMs) }] }] };
+    evidence.envoy.certs = {
+      certificates: [
+        {
+          ca_cert: [],
+          cert_chain: [
+            {
+              subject_alt_names: [{ uri: "spiffe://cluster.local/ns/istio-system/sa/gateway" }],
+              valid_from: at(fromMs),
+              expiration_time: at(untilMs),
+            },
+          ],
+        },
+      ],
+    };
     return evidence;
   };
   const hourMs = 3_600_000;

@@ -9,14 +9,30 @@ import { everySetup } from "../kit/envoySetups.ts";
 
 const { keys, spec } = makeFixture();
 
-const names = ["consumer", "tier", "key-id", "scopes", "claim-org", "claim-plan", "claim-never-heard-of", "unchecked"].map((name) => `x-tollgate-${name}`);
+const names = [
+  "consumer",
+  "tier",
+  "key-id",
+  "scopes",
+  "claim-org",
+  "claim-plan",
+  "claim-never-heard-of",
+  "unchecked",
+].map((name) => `x-tollgate-${name}`);
 /** Renamed claims: listener 1. */
 const renames = { consumer: "x-caller", scopes: "x_caller_scopes", "claim-org": "x-org" };
 const renamed = ["x-caller", "x-caller-scopes", "x-org"];
 
 /** The ways in which a backend could read the name: CGI, WSGI and Rack make `_` of `-` and fold the case. */
 function spellings(name: string): string[] {
-  return [name, name.toUpperCase(), name.replaceAll("-", "_"), name.toUpperCase().replaceAll("-", "_"), name.replace("-", "_"), name.replace(/-([^-]*)$/, "_$1")];
+  return [
+    name,
+    name.toUpperCase(),
+    name.replaceAll("-", "_"),
+    name.toUpperCase().replaceAll("-", "_"),
+    name.replace("-", "_"),
+    name.replace(/-([^-]*)$/, "_$1"),
+  ];
 }
 
 const forgedValue = "forged-by-the-client";
@@ -26,7 +42,9 @@ const forge = (all: string[]): Pair[] => all.flatMap(spellings).map((name): Pair
 function portions(all: string[]): Pair[][] {
   const pairs = forge(all);
   const size = 40;
-  return Array.from({ length: Math.ceil(pairs.length / size) }, (_, index) => pairs.slice(index * size, (index + 1) * size)).map((part) => [...part, ...part]);
+  return Array.from({ length: Math.ceil(pairs.length / size) }, (_, index) =>
+    pairs.slice(index * size, (index + 1) * size),
+  ).map((part) => [...part, ...part]);
 }
 
 /** Configurations and the paths through the filter that pass a request on. */
@@ -44,10 +62,25 @@ const passing: { what: string; listener: number; request: Http1Request }[] = [
   { what: "a keyless API with a key", listener: 0, request: { path: "/public", headers: keyed } },
   { what: "an unknown API that passes", listener: 2, request: { path: "/nowhere" } },
   { what: "an observed refusal without a key", listener: 3, request: { path: "/orders/1" } },
-  { what: "an observed refusal of a key", listener: 3, request: { path: "/orders/1", headers: [["x-api-key", keys.revoked]] } },
+  {
+    what: "an observed refusal of a key",
+    listener: 3,
+    request: { path: "/orders/1", headers: [["x-api-key", keys.revoked]] },
+  },
   { what: "an observed unknown API", listener: 3, request: { path: "/nowhere" } },
   { what: "an observed bad path", listener: 3, request: { path: "/public//orders" } },
-  { what: "a preflight", listener: 0, request: { path: "/orders/1", method: "OPTIONS", headers: [["Origin", "https://app.example.com"], ["Access-Control-Request-Method", "GET"]] } },
+  {
+    what: "a preflight",
+    listener: 0,
+    request: {
+      path: "/orders/1",
+      method: "OPTIONS",
+      headers: [
+        ["Origin", "https://app.example.com"],
+        ["Access-Control-Request-Method", "GET"],
+      ],
+    },
+  },
 ];
 
 for (const setup of everySetup) {
@@ -56,7 +89,11 @@ for (const setup of everySetup) {
     before(async () => {
       gateway = await Gateway.start({
         setup,
-        listeners: listeners.map((one) => ({ ...one, plugin: { hostEnvironment: [] }, listener: { mergeSlashes: false, headersMax: 3000 } })),
+        listeners: listeners.map((one) => ({
+          ...one,
+          plugin: { hostEnvironment: [] },
+          listener: { mergeSlashes: false, headersMax: 3000 },
+        })),
       });
     });
     after(() => gateway?.stop());
@@ -89,7 +126,10 @@ for (const setup of everySetup) {
     }
 
     it("gives the true claims once, in place of the forged ones", async () => {
-      const { seen } = await gateway.exchange({ path: "/orders/1", headers: [...forge([...names.slice(0, 4), ...renamed]), ...keyed] }, 1);
+      const { seen } = await gateway.exchange(
+        { path: "/orders/1", headers: [...forge([...names.slice(0, 4), ...renamed]), ...keyed] },
+        1,
+      );
       const claims = Object.entries(seen!.headers).filter(([name]) => /^x[-_](tollgate|caller|org)/.test(name));
       assert.deepEqual(Object.fromEntries(claims), {
         "x-caller": "acme",
@@ -104,7 +144,10 @@ for (const setup of everySetup) {
     it("finds forged claims among thousands of headers", async () => {
       const others = Array.from({ length: 1500 }, (_, index): Pair => [`x-n${index}`, "1"]);
       const claim: Pair = ["x-tollgate-consumer", forgedValue];
-      for (const headers of [[claim, ...others], [...others, claim]]) {
+      for (const headers of [
+        [claim, ...others],
+        [...others, claim],
+      ]) {
         const { response, log } = await gateway.exchange({ path: "/public", headers });
         assert.equal(response.status, 200);
         // The echo stops reading at a thousand headers; the access log shows what Envoy sent on.
@@ -113,7 +156,12 @@ for (const setup of everySetup) {
     });
 
     it("leaves headers that only resemble claims", async () => {
-      const others: Pair[] = [["x-tollgat-consumer", "kept"], ["x-tollgates", "kept"], ["tollgate-consumer", "kept"], ["x-tollgateconsumer", "kept"]];
+      const others: Pair[] = [
+        ["x-tollgat-consumer", "kept"],
+        ["x-tollgates", "kept"],
+        ["tollgate-consumer", "kept"],
+        ["x-tollgateconsumer", "kept"],
+      ];
       const { seen } = await gateway.exchange({ path: "/public", headers: others });
       for (const [name] of others) assert.equal(seen!.headers[name], "kept", name);
     });
@@ -137,8 +185,16 @@ for (const setup of everySetup) {
 
     it("strips forged claims from headers and trailers", async () => {
       const lower = Object.fromEntries(forge(names).map(([name, value]) => [name.toLowerCase(), value]));
-      for (const [path, key] of [["/orders/1", keys.gold], ["/public", undefined]] as const) {
-        const answer = await sendHttp2(gateway.port(), { ":path": path, ...lower, ...(key === undefined ? {} : { "x-api-key": key }) }, "body", { ...lower, "x-checksum": "kept" });
+      for (const [path, key] of [
+        ["/orders/1", keys.gold],
+        ["/public", undefined],
+      ] as const) {
+        const answer = await sendHttp2(
+          gateway.port(),
+          { ":path": path, ...lower, ...(key === undefined ? {} : { "x-api-key": key }) },
+          "body",
+          { ...lower, "x-checksum": "kept" },
+        );
         assert.equal(answer.status, 200, answer.body);
         assert.ok(!answer.body.includes(forgedValue), answer.body);
         assert.deepEqual((JSON.parse(answer.body) as { trailers: unknown }).trailers, { "x-checksum": "kept" });

@@ -22,13 +22,23 @@ for (const setup of twoSetups) {
   describe(`${setup.name}: an empty configuration`, () => {
     let gateway: Gateway;
     before(async () => {
-      gateway = await Gateway.start({ setup, listeners: [{ configuration: "", plugin }, { configuration: "{}", plugin }] });
+      gateway = await Gateway.start({
+        setup,
+        listeners: [
+          { configuration: "", plugin },
+          { configuration: "{}", plugin },
+        ],
+      });
     });
     after(() => gateway?.stop());
 
     for (const listener of [0, 1]) {
       it(`answers 503 and says why, listener ${listener}`, async () => {
-        for (const request of [withKey(first.keys.gold), { path: "/public" }, { path: "/nowhere", method: "POST", body: "x" }]) {
+        for (const request of [
+          withKey(first.keys.gold),
+          { path: "/public" },
+          { path: "/nowhere", method: "POST", body: "x" },
+        ]) {
           const { response, log } = await gateway.exchange(request, listener);
           assert.equal(response.status, 503);
           assert.equal(reasonOf(response), "not_configured");
@@ -47,8 +57,16 @@ for (const setup of twoSetups) {
       ["a wrong value", standalone(first.spec, { failureMode: "ajar" }), /failureMode/],
       ["a wrong type", standalone(first.spec, { snapshotWaitTimeoutMs: "2s" }), /snapshotWaitTimeoutMs/],
       ["a value out of range", standalone(first.spec, { snapshotWaitTimeoutMs: 60_001 }), /snapshotWaitTimeoutMs/],
-      ["control and snapshot", standalone(first.spec, { control: { cluster: "control", authority: "control" } }), /control|snapshot/],
-      ["a snapshot that is none", { environment: "test", snapshot: Buffer.from("no snapshot").toString("base64") }, /snapshot/],
+      [
+        "control and snapshot",
+        standalone(first.spec, { control: { cluster: "control", authority: "control" } }),
+        /control|snapshot/,
+      ],
+      [
+        "a snapshot that is none",
+        { environment: "test", snapshot: Buffer.from("no snapshot").toString("base64") },
+        /snapshot/,
+      ],
       ["a claim prefix that is none", standalone(first.spec, { claims: { prefix: "" } }), /claims\.prefix|prefix/],
     ];
     for (const [what, configuration, named] of wrong) {
@@ -61,17 +79,30 @@ for (const setup of twoSetups) {
     }
 
     it("as a later one keeps the old in force", async () => {
-      const gateway = await Gateway.start({ setup, watchListeners: true, listeners: [{ configuration: standalone(first.spec), plugin }] });
+      const gateway = await Gateway.start({
+        setup,
+        watchListeners: true,
+        listeners: [{ configuration: standalone(first.spec), plugin }],
+      });
       try {
         assert.equal((await gateway.send(withKey(first.keys.gold))).status, 200);
         for (const [what, configuration] of wrong) {
-          const outcome = await gateway.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, configuration } }));
+          const outcome = await gateway.envoy.reload((listener) => ({
+            ...listener,
+            plugin: { ...listener.plugin!, configuration },
+          }));
           assert.equal(outcome, "refused", what);
           assert.equal((await gateway.send(withKey(first.keys.gold))).status, 200, what);
         }
-        const outcome = await gateway.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, configuration: standalone(second.spec) } }));
+        const outcome = await gateway.envoy.reload((listener) => ({
+          ...listener,
+          plugin: { ...listener.plugin!, configuration: standalone(second.spec) },
+        }));
         assert.equal(outcome, "accepted");
-        await eventually("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
+        await eventually(
+          "the second configuration",
+          async () => (await gateway.send(withKey(second.keys.gold))).status === 200,
+        );
         assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "unknown_key");
       } finally {
         await gateway.stop();
@@ -81,7 +112,11 @@ for (const setup of twoSetups) {
 
   describe(`${setup.name}: a reload`, () => {
     it("leaves an open WebSocket and its old configuration alone", async () => {
-      const gateway = await Gateway.start({ setup, watchListeners: true, listeners: [{ configuration: standalone(first.spec), plugin }] });
+      const gateway = await Gateway.start({
+        setup,
+        watchListeners: true,
+        listeners: [{ configuration: standalone(first.spec), plugin }],
+      });
       const connections: Connection[] = [];
       const echo = async (connection: Connection): Promise<void> => {
         connection.write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]));
@@ -93,9 +128,15 @@ for (const setup of twoSetups) {
           const connection = await Connection.open(gateway.port());
           connections.push(connection);
           assert.equal((await connection.upgrade("/orders/live", [["x-api-key", now.keys.gold]])).status, 101);
-          const outcome = await gateway.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, configuration: standalone(next.spec) } }));
+          const outcome = await gateway.envoy.reload((listener) => ({
+            ...listener,
+            plugin: { ...listener.plugin!, configuration: standalone(next.spec) },
+          }));
           assert.equal(outcome, "accepted");
-          await eventually("the new configuration", async () => (await gateway.send(withKey(next.keys.gold))).status === 200);
+          await eventually(
+            "the new configuration",
+            async () => (await gateway.send(withKey(next.keys.gold))).status === 200,
+          );
           assert.equal(reasonOf(await gateway.send(withKey(now.keys.gold))), "unknown_key");
           for (const open of connections) await echo(open);
         }
@@ -110,17 +151,29 @@ for (const setup of twoSetups) {
       const discoveryPath = join(folder, "plugin.json");
       const wasmPath = await filterModule();
       const publish = (configuration: PluginOptions["configuration"]): void => {
-        writeFileSync(`${discoveryPath}.next`, JSON.stringify(extensionDiscovery({ wasmPath, configuration, hostEnvironment: [] })));
+        writeFileSync(
+          `${discoveryPath}.next`,
+          JSON.stringify(extensionDiscovery({ wasmPath, configuration, hostEnvironment: [] })),
+        );
         renameSync(`${discoveryPath}.next`, discoveryPath);
       };
       publish(standalone(first.spec));
-      const gateway = await Gateway.start({ setup, listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath } }] });
+      const gateway = await Gateway.start({
+        setup,
+        listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath } }],
+      });
       try {
-        await eventually("the first configuration", async () => (await gateway.send(withKey(first.keys.gold))).status === 200);
+        await eventually(
+          "the first configuration",
+          async () => (await gateway.send(withKey(first.keys.gold))).status === 200,
+        );
         const connection = await Connection.open(gateway.port());
         assert.equal((await connection.upgrade("/orders/live", [["x-api-key", first.keys.gold]])).status, 101);
         publish(standalone(second.spec));
-        await eventually("the second configuration", async () => (await gateway.send(withKey(second.keys.gold))).status === 200);
+        await eventually(
+          "the second configuration",
+          async () => (await gateway.send(withKey(second.keys.gold))).status === 200,
+        );
         assert.equal(reasonOf(await gateway.send(withKey(first.keys.gold))), "unknown_key");
         connection.close();
       } finally {
@@ -138,7 +191,10 @@ for (const setup of twoSetups) {
         setup,
         listeners: [
           { configuration: standalone(first.spec), plugin },
-          { configuration: { ...standalone(other, { claims: { prefix: "x-other-" }, keySources: [{ query: "key" }] }) }, plugin },
+          {
+            configuration: { ...standalone(other, { claims: { prefix: "x-other-" }, keySources: [{ query: "key" }] }) },
+            plugin,
+          },
         ],
       });
     });
@@ -150,7 +206,16 @@ for (const setup of twoSetups) {
       assert.equal(own.seen?.headers["x-tollgate-consumer"], "acme");
       const foreign = await gateway.exchange(withKey(second.keys.gold), 0);
       assert.equal(reasonOf(foreign.response), "unknown_key");
-      const legacy = await gateway.exchange({ path: `/orders/1?key=${second.keys.legacy}`, headers: [["x-other-consumer", "forged"], ["x-tollgate-consumer", "not this one's"]] }, 1);
+      const legacy = await gateway.exchange(
+        {
+          path: `/orders/1?key=${second.keys.legacy}`,
+          headers: [
+            ["x-other-consumer", "forged"],
+            ["x-tollgate-consumer", "not this one's"],
+          ],
+        },
+        1,
+      );
       assert.equal(legacy.seen?.headers["x-other-consumer"], "acme");
       assert.equal(legacy.seen?.headers["x-tollgate-consumer"], "not this one's");
       assert.equal(reasonOf(await gateway.send({ path: `/orders/1?key=${first.keys.legacy}` }, 1)), "unknown_key");

@@ -52,7 +52,10 @@ describe("the module", () => {
   it("is missing at the start: the plugin refuses everybody, and nothing reaches the upstream", async () => {
     const path = join(folder, "missing.json");
     publish(path, extensionDiscovery({ ...plugin, wasmPath: missing }));
-    running = await Gateway.start({ setup: newest, listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath: path } }] });
+    running = await Gateway.start({
+      setup: newest,
+      listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath: path } }],
+    });
     try {
       for (const request of [good, { path: "/public" }]) {
         const { status, body } = await running.send(request);
@@ -67,10 +70,17 @@ describe("the module", () => {
   });
 
   it("is missing at the start, and stands in the listener itself: the listener isn't opened", async () => {
-    running = await Gateway.start({ setup: newest, watchListeners: true, listeners: [{ configuration: plugin.configuration, plugin: { ...plugin, wasmPath: missing } }] });
+    running = await Gateway.start({
+      setup: newest,
+      watchListeners: true,
+      listeners: [{ configuration: plugin.configuration, plugin: { ...plugin, wasmPath: missing } }],
+    });
     try {
       await assert.rejects(running.send(good), /ECONNREFUSED/);
-      assert.equal(await running.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, wasmPath: missing } })), "refused");
+      assert.equal(
+        await running.envoy.reload((listener) => ({ ...listener, plugin: { ...listener.plugin!, wasmPath: missing } })),
+        "refused",
+      );
     } finally {
       await stop();
     }
@@ -79,18 +89,35 @@ describe("the module", () => {
   it("comes slowly: the listener opens once it is there, and no request passes before", async () => {
     const module = await readFile(await filterModule());
     const slow = await startHttpServer((_request, response) => void setTimeout(() => response.end(module), 1500));
-    const filter = pluginFilter({ ...plugin, wasmPath: "" }) as { typed_config: { config: { vm_config: { code: unknown } } } };
-    filter.typed_config.config.vm_config.code = {
-      remote: { http_uri: { uri: "http://modules.test/tollgate.wasm", cluster: "upstream", timeout: "10s" }, sha256: createHash("sha256").update(module).digest("hex") },
+    const filter = pluginFilter({ ...plugin, wasmPath: "" }) as {
+      typed_config: { config: { vm_config: { code: unknown } } };
     };
-    const listener = { filtersBefore: [filter as EnvoyObject], virtualHosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, direct_response: { status: 204 } }] }] };
+    filter.typed_config.config.vm_config.code = {
+      remote: {
+        http_uri: { uri: "http://modules.test/tollgate.wasm", cluster: "upstream", timeout: "10s" },
+        sha256: createHash("sha256").update(module).digest("hex"),
+      },
+    };
+    const listener = {
+      filtersBefore: [filter as EnvoyObject],
+      virtualHosts: [
+        { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, direct_response: { status: 204 } }] },
+      ],
+    };
     const startMs = performance.now();
     const seen = new Set<number | string>();
     // Starting waits until Envoy says that it's ready, which it does once the module is there.
-    running = await Gateway.start({ setup: newest, upstreamPort: slow.port, listeners: [{ configuration: standalone(spec), plugin: { hostEnvironment: [] }, listener }] });
+    running = await Gateway.start({
+      setup: newest,
+      upstreamPort: slow.port,
+      listeners: [{ configuration: standalone(spec), plugin: { hostEnvironment: [] }, listener }],
+    });
     try {
       await eventually("a request to be admitted", async () => {
-        const status = await running!.send(good).then((answer) => answer.status, (error: NodeJS.ErrnoException) => error.code ?? "failed");
+        const status = await running!.send(good).then(
+          (answer) => answer.status,
+          (error: NodeJS.ErrnoException) => error.code ?? "failed",
+        );
         seen.add(status);
         return status === 204 || status === 401;
       });
@@ -109,11 +136,17 @@ describe("the module", () => {
     const broken = join(folder, "broken.wasm");
     writeFileSync(broken, Buffer.from("\0asm\x01\0\0\0 and then something else"));
     publish(path, extensionDiscovery({ ...plugin, wasmPath }));
-    running = await Gateway.start({ setup: newest, listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath: path } as Partial<PluginOptions> }] });
+    running = await Gateway.start({
+      setup: newest,
+      listeners: [{ configuration: "", plugin: { ...plugin, discoveryPath: path } as Partial<PluginOptions> }],
+    });
     try {
       assert.equal((await running.send(good)).status, 200);
       for (const bad of [broken, missing]) {
-        const rejected = async (): Promise<number> => [...(await running!.envoy.stats("extension_config_discovery")).entries()].filter(([name]) => /config_fail|config_reject|update_rejected|update_failure/.test(name)).reduce((sum, [, value]) => sum + value, 0);
+        const rejected = async (): Promise<number> =>
+          [...(await running!.envoy.stats("extension_config_discovery")).entries()]
+            .filter(([name]) => /config_fail|config_reject|update_rejected|update_failure/.test(name))
+            .reduce((sum, [, value]) => sum + value, 0);
         const rejectedBefore = await rejected();
         publish(path, extensionDiscovery({ ...plugin, wasmPath: bad }));
         await eventually("Envoy to refuse it", async () => (await rejected()) > rejectedBefore);
@@ -141,7 +174,20 @@ describe("control", () => {
   });
 
   const start = (more: object): Promise<Gateway> =>
-    Gateway.start({ setup: newest, syncPort: link.port, gatewayToken, listeners: [{ configuration: { environment, control: { cluster: "control", authority: "control.test", timeoutMs: 2000, waitMs: 2000 }, ...more } }] });
+    Gateway.start({
+      setup: newest,
+      syncPort: link.port,
+      gatewayToken,
+      listeners: [
+        {
+          configuration: {
+            environment,
+            control: { cluster: "control", authority: "control.test", timeoutMs: 2000, waitMs: 2000 },
+            ...more,
+          },
+        },
+      ],
+    });
   const well = (): void => {
     link.delayMs = 0;
     link.fate = () => "delivered";
@@ -197,7 +243,11 @@ describe("control", () => {
     try {
       await everyWorkerAnswers([gateway], { path: "/orders/1", key: keys.gold }, undefined).catch(() => undefined);
       await eventually("a request to be admitted", async () => (await gateway.send(good)).status === 200);
-      const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys?environment=${environment}`, { consumer: "acme" });
+      const { id, key } = await control.call<{ id: string; key: string }>(
+        "POST",
+        `/v1/keys?environment=${environment}`,
+        { consumer: "acme" },
+      );
       const issued: Http1Request = { path: "/orders/1", headers: [["x-api-key", key]] };
       await eventually("the key to be known", async () => (await gateway.send(issued)).status === 200);
       let watches = 0;
@@ -217,7 +267,10 @@ describe("control", () => {
       assert.equal((await gateway.send(issued)).status, 200, "the revocation has not arrived");
       well();
       link.delayMs = 300;
-      await eventually("the revocation to arrive, late", async () => reasonOf(await gateway.send(issued)) === "key_revoked");
+      await eventually(
+        "the revocation to arrive, late",
+        async () => reasonOf(await gateway.send(issued)) === "key_revoked",
+      );
     } finally {
       well();
       await gateway.stop();
@@ -237,9 +290,18 @@ describe("the database", () => {
     const direct = new URL(await postgres.createDatabase());
     link = await startTcpLink({ path: join(direct.searchParams.get("host")!, ".s.PGSQL.5432") });
     env = { TOLLGATE_DATABASE_URL: `postgres://tollgate@127.0.0.1:${link.port}${direct.pathname}` };
-    const limited = modes.flatMap((failureMode) => ["warm", "away", "silent"].map((name) => product(`${failureMode}-${name}`, [quotaOfDay(1000)], { failureMode })));
-    fleet = await Fleet.start({ setup: newest, gateways: 1, control: { env }, configuration: { limitWaitTimeoutMs }, products: [product("unlimited", []), ...limited] });
-    for (const name of ["unlimited", "closed-warm", "open-warm"]) await everyWorkerAnswers(fleet.gateways, { path: `/${name}`, key: fleet.key(name) }, undefined);
+    const limited = modes.flatMap((failureMode) =>
+      ["warm", "away", "silent"].map((name) => product(`${failureMode}-${name}`, [quotaOfDay(1000)], { failureMode })),
+    );
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 1,
+      control: { env },
+      configuration: { limitWaitTimeoutMs },
+      products: [product("unlimited", []), ...limited],
+    });
+    for (const name of ["unlimited", "closed-warm", "open-warm"])
+      await everyWorkerAnswers(fleet.gateways, { path: `/${name}`, key: fleet.key(name) }, undefined);
   });
   after(async () => {
     link?.flow();
@@ -249,8 +311,10 @@ describe("the database", () => {
     await postgres?.stop();
   });
 
-  const send = (name: string) => fleet.gateways[0]!.send({ path: `/${name}`, headers: [["x-api-key", fleet.key(name)]] });
-  const readiness = async (): Promise<number> => (await fetch(`http://127.0.0.1:${fleet.control.adminPort}/readyz`, { signal: AbortSignal.timeout(5000) })).status;
+  const send = (name: string) =>
+    fleet.gateways[0]!.send({ path: `/${name}`, headers: [["x-api-key", fleet.key(name)]] });
+  const readiness = async (): Promise<number> =>
+    (await fetch(`http://127.0.0.1:${fleet.control.adminPort}/readyz`, { signal: AbortSignal.timeout(5000) })).status;
 
   /** What holds while the database is away, however that is. */
   async function seenByClients(name: "away" | "silent"): Promise<void> {
@@ -295,7 +359,9 @@ describe("the database", () => {
   });
 
   it("is down when control starts: control doesn't start, which is control down", async () => {
-    const other = await ControlProcess.prepare({ env: { TOLLGATE_DATABASE_URL: "postgres://tollgate@127.0.0.1:1/nowhere" } });
+    const other = await ControlProcess.prepare({
+      env: { TOLLGATE_DATABASE_URL: "postgres://tollgate@127.0.0.1:1/nowhere" },
+    });
     try {
       await assert.rejects(other.start(), /control ended with 1:[\s\S]*ECONNREFUSED|can't be reached|doesn't answer/);
     } finally {
@@ -308,14 +374,20 @@ describe("the table in docs/operate/failure-modes.md", () => {
   it("names tests that are there", async () => {
     const text = await readFile(join(projectRoot(), "docs", "operate", "failure-modes.md"), "utf8");
     const table = /<!-- what-a-client-sees -->\n([\s\S]*?)<!-- \/what-a-client-sees -->/.exec(text)?.[1] ?? "";
-    const rows = table.split("\n").slice(2).filter((line) => line !== "");
+    const rows = table
+      .split("\n")
+      .slice(2)
+      .filter((line) => line !== "");
     assert.ok(rows.length >= 20, String(rows.length));
     for (const row of rows) {
       const proofs = row.split(" | ").at(-1)!.replace(/ \|$/, "").split("; ");
       for (const proof of proofs) {
         const [, file = "", title = ""] = /^`(tests\/[\w/.]+)`: (.+)$/.exec(proof) ?? [];
         assert.notEqual(file, "", row);
-        assert.ok((await readFile(join(projectRoot(), file), "utf8")).includes(title), `${file} has no test "${title}"`);
+        assert.ok(
+          (await readFile(join(projectRoot(), file), "utf8")).includes(title),
+          `${file} has no test "${title}"`,
+        );
       }
     }
   });

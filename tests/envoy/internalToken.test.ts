@@ -26,10 +26,21 @@ const verifier = {
       tollgate: {
         issuer,
         audiences: ["mesh"],
-        remote_jwks: { http_uri: { uri: `http://control/.well-known/tollgate/${environment}/jwks.json`, cluster: "jwks", timeout: "2s" }, cache_duration: "1s", async_fetch: {} },
+        remote_jwks: {
+          http_uri: {
+            uri: `http://control/.well-known/tollgate/${environment}/jwks.json`,
+            cluster: "jwks",
+            timeout: "2s",
+          },
+          cache_duration: "1s",
+          async_fetch: {},
+        },
         from_headers: [{ name: header }],
         forward: true,
-        claim_to_headers: ["sub", "tier", "scope", "key_id", "env"].map((claim) => ({ header_name: `x-verified-${claim.replace("_", "-")}`, claim_name: claim })),
+        claim_to_headers: ["sub", "tier", "scope", "key_id", "env"].map((claim) => ({
+          header_name: `x-verified-${claim.replace("_", "-")}`,
+          claim_name: claim,
+        })),
       },
     },
     rules: [{ match: { prefix: "/" }, requires: { provider_name: "tollgate" } }],
@@ -45,14 +56,20 @@ describe("the internal token", () => {
   before(async () => {
     control = await ControlProcess.start();
     upstream = await startDemoUpstream(0);
-    const gatewayToken = await control.createEnvironment(environment, { ...file, internalToken: { issuer, audiences: ["mesh"], lifetimeSeconds } });
+    const gatewayToken = await control.createEnvironment(environment, {
+      ...file,
+      internalToken: { issuer, audiences: ["mesh"], lifetimeSeconds },
+    });
     hop = await Envoy.start({
       binary: await binaryOf(newest),
       workers: 1,
       bootstrap: {
         nodeId: "hop",
         listeners: [{ port: 0, filtersBefore: [verifier] }],
-        clusters: [{ name: "upstream", host: "127.0.0.1", port: upstream.port }, { name: "jwks", host: "127.0.0.1", port: control.syncPort }],
+        clusters: [
+          { name: "upstream", host: "127.0.0.1", port: upstream.port },
+          { name: "jwks", host: "127.0.0.1", port: control.syncPort },
+        ],
       },
     });
     gateway = await Gateway.start({
@@ -60,7 +77,15 @@ describe("the internal token", () => {
       syncPort: control.syncPort,
       gatewayToken,
       upstreamPort: hop.port(),
-      listeners: [{ configuration: { environment, control: { cluster: "control", authority: "control.test", timeoutMs: 2000, waitMs: 5000 }, claims: { token: header } } }],
+      listeners: [
+        {
+          configuration: {
+            environment,
+            control: { cluster: "control", authority: "control.test", timeoutMs: 2000, waitMs: 5000 },
+            claims: { token: header },
+          },
+        },
+      ],
     });
   });
   after(async () => {
@@ -71,7 +96,8 @@ describe("the internal token", () => {
     await control?.remove();
   });
 
-  const call = (key: string, more: Pair[] = [], path = "/orders/1") => gateway.exchange({ path, headers: [["host", host], ["x-api-key", key], ...more] });
+  const call = (key: string, more: Pair[] = [], path = "/orders/1") =>
+    gateway.exchange({ path, headers: [["host", host], ["x-api-key", key], ...more] });
   const tokenSeen = async (key: string): Promise<string> => {
     const { seen, response } = await call(key);
     assert.ok(seen, `${response.status} ${response.body}`);
@@ -82,8 +108,16 @@ describe("the internal token", () => {
   it("is verified by the next hop, and says who calls", async () => {
     const { seen, response } = await call(keys.gold);
     assert.ok(seen, `${response.status} ${response.body}`);
-    const verified = Object.fromEntries(Object.entries(seen.headers).filter(([name]) => name.startsWith("x-verified-")));
-    assert.deepEqual(verified, { "x-verified-sub": "acme", "x-verified-tier": "gold", "x-verified-scope": "read search", "x-verified-key-id": "key-gold", "x-verified-env": environment });
+    const verified = Object.fromEntries(
+      Object.entries(seen.headers).filter(([name]) => name.startsWith("x-verified-")),
+    );
+    assert.deepEqual(verified, {
+      "x-verified-sub": "acme",
+      "x-verified-tier": "gold",
+      "x-verified-scope": "read search",
+      "x-verified-key-id": "key-gold",
+      "x-verified-env": environment,
+    });
     const silver = await call(keys.silver);
     assert.equal(silver.seen?.headers["x-verified-sub"], "solo");
   });
@@ -91,13 +125,24 @@ describe("the internal token", () => {
   it("can't be forged or borrowed by a client", async () => {
     const real = await tokenSeen(keys.gold);
     const { privateKey } = await generateKeyPair("ES256");
-    const forged = await new SignJWT({ sub: "acme", tier: "gold" }).setProtectedHeader({ alg: "ES256", kid: decodeProtectedHeader(real).kid! }).setIssuer(issuer).setAudience("mesh").setExpirationTime("5m").sign(privateKey);
+    const forged = await new SignJWT({ sub: "acme", tier: "gold" })
+      .setProtectedHeader({ alg: "ES256", kid: decodeProtectedHeader(real).kid! })
+      .setIssuer(issuer)
+      .setAudience("mesh")
+      .setExpirationTime("5m")
+      .sign(privateKey);
     for (const stolen of [real, forged]) {
       for (const name of [header, "X-Tollgate-Token", "x_tollgate_token"]) {
         const { seen, response } = await call(keys.silver, [[name, stolen]]);
         assert.ok(seen, `${response.status} ${response.body}`);
         assert.equal(seen.headers["x-verified-sub"], "solo");
-        const keyless = await gateway.exchange({ path: "/public", headers: [["host", host], [name, stolen]] });
+        const keyless = await gateway.exchange({
+          path: "/public",
+          headers: [
+            ["host", host],
+            [name, stolen],
+          ],
+        });
         assert.equal(keyless.response.status, 401, "the hop must see no token on a keyless API");
         assert.equal(keyless.seen, undefined);
       }
@@ -109,10 +154,20 @@ describe("the internal token", () => {
 
   it("changes its key under load without one failure", async () => {
     const before = decodeProtectedHeader(await tokenSeen(keys.gold)).kid;
-    const load = new Hammer([gateway], { path: "/orders/1", key: keys.gold, headers: [["host", host]], connections: 8 });
+    const load = new Hammer([gateway], {
+      path: "/orders/1",
+      key: keys.gold,
+      headers: [["host", host]],
+      connections: 8,
+    });
     await load.admitted(200);
     await control.call("POST", `/v1/signing-keys/rotate?environment=${environment}`, { publishSeconds: 4 });
-    const kids = async () => ((await (await fetch(`http://127.0.0.1:${control.syncPort}/.well-known/tollgate/${environment}/jwks.json`)).json()) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
+    const kids = async () =>
+      (
+        (await (
+          await fetch(`http://127.0.0.1:${control.syncPort}/.well-known/tollgate/${environment}/jwks.json`)
+        ).json()) as { keys: { kid: string }[] }
+      ).keys.map(({ kid }) => kid);
     await eventually("both keys to be published", async () => (await kids()).length === 2);
     await sleep(5000);
     // What the token tells has changed: workers fetch the next one at once, signed by the new key.
@@ -120,7 +175,10 @@ describe("the internal token", () => {
       await edit("consumers/acme", { tier: "gold", claims: { org: "acme", turn: String(turn) } });
       await load.admitted(load.tally.admitted + 200);
     }
-    await eventually("the new key to sign", async () => decodeProtectedHeader(await tokenSeen(keys.gold)).kid !== before);
+    await eventually(
+      "the new key to sign",
+      async () => decodeProtectedHeader(await tokenSeen(keys.gold)).kid !== before,
+    );
     const { failed, statuses } = await load.stop();
     assert.deepEqual([failed, Object.keys(statuses)], [0, ["200"]]);
     assert.equal((await kids()).length, 2, "the old key verifies on");
@@ -139,7 +197,13 @@ describe("the internal token", () => {
     // Both workers have one that was just fetched.
     await edit("consumers/acme", { tier: "gold", claims: { org: "acme", last: "1" } });
     await sleep(1000);
-    const warm = new Hammer([gateway], { path: "/orders/1", key: keys.gold, headers: [["host", host]], requests: 400, connections: 12 });
+    const warm = new Hammer([gateway], {
+      path: "/orders/1",
+      key: keys.gold,
+      headers: [["host", host]],
+      requests: 400,
+      connections: 12,
+    });
     assert.deepEqual(Object.keys((await warm.done()).statuses), ["200"]);
     await control.kill();
     const killedMs = Date.now();
@@ -159,7 +223,10 @@ describe("the internal token", () => {
     // Refused by the gateway itself, ahead of the end: the next hop never has to.
     await eventually("the token to be over", async () => {
       const { response } = await call(keys.gold);
-      assert.ok(response.status === 200 || reasonOf(response) === "token_unavailable", `${response.status} ${response.body}`);
+      assert.ok(
+        response.status === 200 || reasonOf(response) === "token_unavailable",
+        `${response.status} ${response.body}`,
+      );
       return response.status === 503;
     });
     await control.start();

@@ -18,7 +18,11 @@ describe("warm counters", () => {
   let fleet: Fleet;
   const names = Array.from({ length: keys }, (_, n) => `warm-${n}`);
   before(async () => {
-    fleet = await Fleet.start({ setup: newest, gateways: 1, products: names.map((name) => product(name, [rateOf(limit, windowSeconds), quotaOfDay(100_000)])) });
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 1,
+      products: names.map((name) => product(name, [rateOf(limit, windowSeconds), quotaOfDay(100_000)])),
+    });
   });
   after(() => fleet?.stop());
 

@@ -21,9 +21,22 @@ describe("control killed with -9 in the middle", () => {
   let windows: WindowCount;
   let visitors: Hammer;
   before(async () => {
-    fleet = await Fleet.start({ setup: newest, gateways: 3, products: [...cases.map(({ amount }) => product(`of-${amount}`, [quotaOfDay(amount)])), product("windows", [rateOf(perWindow, windowMs / 1000)])] });
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 3,
+      products: [
+        ...cases.map(({ amount }) => product(`of-${amount}`, [quotaOfDay(amount)])),
+        product("windows", [rateOf(perWindow, windowMs / 1000)]),
+      ],
+    });
     windows = new WindowCount(perWindow, windowMs);
-    visitors = new Hammer(fleet.gateways, { path: "/windows", key: fleet.key("windows"), connections: 4, pauseMs: 20, onAnswer: (...answer) => windows.note(...answer) });
+    visitors = new Hammer(fleet.gateways, {
+      path: "/windows",
+      key: fleet.key("windows"),
+      connections: 4,
+      pauseMs: 20,
+      onAnswer: (...answer) => windows.note(...answer),
+    });
   });
   after(() => fleet?.stop());
 
@@ -40,7 +53,8 @@ describe("control killed with -9 in the middle", () => {
       await clients.admitted(amount);
       await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
       const { admitted, reasons } = await clients.stop();
-      for (const reason of Object.keys(reasons)) assert.ok(["limit_unavailable", "not_ready", "quota_exceeded"].includes(reason), reason);
+      for (const reason of Object.keys(reasons))
+        assert.ok(["limit_unavailable", "not_ready", "quota_exceeded"].includes(reason), reason);
       assert.equal(admitted, amount);
       assert.equal(fleet.reached(`of-${amount}`), amount);
     });

@@ -22,7 +22,8 @@ describe("a gateway cut off from control", () => {
       gateways: 3,
       products: ["asked", "unasked"].map((id) => product(id, [quotaOfDay(amount)])),
       control: { env: { TOLLGATE_LEASE_SECONDS: String(leaseSeconds) } },
-      syncPort: async (control, index) => (index > 0 ? control.syncPort : (link = await startLink(control.syncPort)).port),
+      syncPort: async (control, index) =>
+        index > 0 ? control.syncPort : (link = await startLink(control.syncPort)).port,
     });
   });
   after(async () => {
@@ -48,7 +49,10 @@ describe("a gateway cut off from control", () => {
 
   type Request = { path: string; key: string };
 
-  async function cutOff(name: string, meanwhile: (gateway: Fleet["gateways"][number], request: Request) => Promise<void>): Promise<void> {
+  async function cutOff(
+    name: string,
+    meanwhile: (gateway: Fleet["gateways"][number], request: Request) => Promise<void>,
+  ): Promise<void> {
     const request = { path: `/${name}`, key: fleet.key(name) };
     const [gateway, ...others] = fleet.gateways;
     await hammer(fleet.gateways, { ...request, requests: 600 });

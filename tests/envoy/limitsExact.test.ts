@@ -10,7 +10,11 @@ const amounts = [1, 10, 1000, 100_000];
 describe("three gateways, a daily quota", () => {
   let fleet: Fleet;
   before(async () => {
-    fleet = await Fleet.start({ setup: newest, gateways: 3, products: amounts.map((amount) => product(`of-${amount}`, [quotaOfDay(amount)])) });
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 3,
+      products: amounts.map((amount) => product(`of-${amount}`, [quotaOfDay(amount)])),
+    });
   });
   after(() => fleet?.stop());
 
@@ -18,7 +22,12 @@ describe("three gateways, a daily quota", () => {
     it(`admits exactly ${amount}`, async () => {
       const name = `of-${amount}`;
       const pipelined = amount > 10_000 ? 32 : 1;
-      const tally = await hammer(fleet.gateways, { path: `/${name}`, key: fleet.key(name), requests: amount + 500, pipelined });
+      const tally = await hammer(fleet.gateways, {
+        path: `/${name}`,
+        key: fleet.key(name),
+        requests: amount + 500,
+        pipelined,
+      });
       assert.deepEqual(Object.keys(tally.statuses), ["200", "429"], String(tally));
       assert.deepEqual(Object.keys(tally.reasons), ["quota_exceeded"]);
       assert.equal(tally.admitted, amount);

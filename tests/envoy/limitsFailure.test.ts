@@ -14,13 +14,18 @@ const modes = ["closed", "open", "local"] as const;
 describe("control away", () => {
   let fleet: Fleet;
   before(async () => {
-    fleet = await Fleet.start({ setup: newest, gateways: 2, products: modes.map((failureMode) => product(failureMode, [quotaOfDay(amount)], { failureMode })) });
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 2,
+      products: modes.map((failureMode) => product(failureMode, [quotaOfDay(amount)], { failureMode })),
+    });
   });
   after(() => fleet?.stop());
 
   const requestFor = (mode: string) => ({ path: `/${mode}`, key: fleet.key(mode) });
   /** of all gateways, once they have shown what they counted */
-  const metric = async (name: string): Promise<number> => (await Promise.all(fleet.gateways.map((gateway) => gateway.metric(name)))).reduce((sum, one) => sum + one, 0);
+  const metric = async (name: string): Promise<number> =>
+    (await Promise.all(fleet.gateways.map((gateway) => gateway.metric(name)))).reduce((sum, one) => sum + one, 0);
   const sharesOf: Record<string, number> = {};
 
   it("spends what was leased, whatever the failure mode", async () => {
@@ -79,7 +84,10 @@ describe("control away", () => {
     const { shares } = await quotaOf(fleet.control, "local");
     assert.equal(fleet.reached("closed"), amount);
     // Metrics are shown a moment later.
-    await eventually("the overshoot to be all that is beyond the quota", async () => (await metric("overshoot")) >= fleet.reached("open") - amount);
+    await eventually(
+      "the overshoot to be all that is beyond the quota",
+      async () => (await metric("overshoot")) >= fleet.reached("open") - amount,
+    );
     assert.equal(fleet.reached("open"), amount + (await metric("overshoot")));
     assert.equal(fleet.reached("local"), amount - shares + (await metric("local_share")));
   });

@@ -27,8 +27,10 @@ function stranger(): string {
   return `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
 }
 
-const outcomeOf = (answer: Response): string => (answer.status === 200 ? "200" : (reasonOf(answer) ?? String(answer.status)));
-const residentMb = (pid: number): number => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
+const outcomeOf = (answer: Response): string =>
+  answer.status === 200 ? "200" : (reasonOf(answer) ?? String(answer.status));
+const residentMb = (pid: number): number =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 
 /** Clients that send from one address after the other until they are told to stop. */
 class Crowd {
@@ -46,19 +48,23 @@ class Crowd {
 
   /** One request from each of the addresses that `next` gives to each connection, which sends one after the other. */
   async round(next: () => readonly string[]): Promise<void> {
-    await Promise.all(this.connections.map(async (connection) => {
-      for (const address of next()) await this.send(connection, address);
-    }));
+    await Promise.all(
+      this.connections.map(async (connection) => {
+        for (const address of next()) await this.send(connection, address);
+      }),
+    );
   }
 
   /** Goes on until `stop`. */
   start(next: () => readonly string[], pauseMs = 0): void {
-    this.work = Promise.all(this.connections.map(async (connection) => {
-      while (!this.isOver) {
-        for (const address of next()) await this.send(connection, address);
-        if (pauseMs > 0) await sleep(pauseMs);
-      }
-    }));
+    this.work = Promise.all(
+      this.connections.map(async (connection) => {
+        while (!this.isOver) {
+          for (const address of next()) await this.send(connection, address);
+          if (pauseMs > 0) await sleep(pauseMs);
+        }
+      }),
+    );
     // `stop` throws it.
     this.work.catch(() => undefined);
   }
@@ -95,12 +101,26 @@ describe("a flood of addresses", () => {
   let gateway: Gateway;
   before(async () => {
     const api = {
-      id: "public", hosts: ["*"], paths: ["/public"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "none" as const },
+      id: "public",
+      hosts: ["*"],
+      paths: ["/public"],
+      upstream: { service: "echo.test", port: 80 },
+      auth: { mode: "none" as const },
       limits: [{ name: "per-ip", kind: "rate" as const, windowSeconds: 86_400, limit, subject: "ip" as const }],
     };
     // As patient as it can be: a slow machine isn't what is tried here, and it refuses with the same reason.
-    const configuration = { maxCounters, limitWaitTimeoutMs: 10_000, control: { cluster: "control", authority: "control.test", timeoutMs: 10_000, waitMs: 5000 } };
-    fleet = await Fleet.start({ setup: newest, gateways: 1, products: [{ apis: [api], tiers: [], consumers: [] }], configuration, listener: { trustedHops: 1 } });
+    const configuration = {
+      maxCounters,
+      limitWaitTimeoutMs: 10_000,
+      control: { cluster: "control", authority: "control.test", timeoutMs: 10_000, waitMs: 5000 },
+    };
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 1,
+      products: [{ apis: [api], tiers: [], consumers: [] }],
+      configuration,
+      listener: { trustedHops: 1 },
+    });
     gateway = fleet.gateways[0]!;
   });
   after(() => fleet?.stop());
@@ -115,14 +135,29 @@ describe("a flood of addresses", () => {
       const startMs = performance.now();
       strangers.start(() => [stranger()]);
       inUse.start(() => regulars, 20);
-      await eventually("the workers to be full", async () => (strangers.outcomes["limit_unavailable"] ?? 0) >= 1000 && (await gateway.metric("counters")) === maxCounters, floodDeadlineMs);
+      await eventually(
+        "the workers to be full",
+        async () =>
+          (strangers.outcomes["limit_unavailable"] ?? 0) >= 1000 && (await gateway.metric("counters")) === maxCounters,
+        floodDeadlineMs,
+      );
       const [before, answered] = [residentMb(gateway.envoy.pid), strangers.answered];
-      await eventually("the flood and the regulars' limits to be over", () => strangers.answered >= answered + flood && inUse.outcomes["200"]! >= regulars.length * limit && inUse.outcomes["rate_limited"]! > 0, floodDeadlineMs);
+      await eventually(
+        "the flood and the regulars' limits to be over",
+        () =>
+          strangers.answered >= answered + flood &&
+          inUse.outcomes["200"]! >= regulars.length * limit &&
+          inUse.outcomes["rate_limited"]! > 0,
+        floodDeadlineMs,
+      );
       await Promise.all([strangers.stop(), inUse.stop()]);
       const places = newest.workers * maxCounters * (1 + Math.floor((performance.now() - startMs) / givenUpAfterMs));
       const grown = residentMb(gateway.envoy.pid) - before;
       assert.deepEqual(Object.keys(strangers.outcomes).sort(), ["200", "limit_unavailable"]);
-      assert.ok(strangers.outcomes["200"]! <= places, `${strangers.outcomes["200"]} strangers had one of ${places} places`);
+      assert.ok(
+        strangers.outcomes["200"]! <= places,
+        `${strangers.outcomes["200"]} strangers had one of ${places} places`,
+      );
       assert.deepEqual(Object.keys(inUse.outcomes).sort(), ["200", "rate_limited"]);
       assert.equal(inUse.outcomes["200"], regulars.length * limit);
       assert.ok(grown < 10, `${grown} MB more`);
@@ -134,7 +169,11 @@ describe("a flood of addresses", () => {
   });
 
   it("leaves room for others once it is over, and what was spent stays spent", async () => {
-    await eventually("new addresses to be admitted", async () => (await outcomesOf(gateway, () => [stranger(), stranger()])).join() === "200", floodDeadlineMs);
+    await eventually(
+      "new addresses to be admitted",
+      async () => (await outcomesOf(gateway, () => [stranger(), stranger()])).join() === "200",
+      floodDeadlineMs,
+    );
     assert.deepEqual(await outcomesOf(gateway, () => regulars), ["rate_limited"]);
   });
 });

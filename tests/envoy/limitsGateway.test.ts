@@ -12,7 +12,15 @@ import { eventually } from "../kit/eventually.ts";
 
 const upstream = { service: "echo.test", port: 80 };
 const keyless = { mode: "none" } as const;
-const api = (id: string, limits: LimitInput[], more: object = {}) => ({ id, hosts: ["*"], paths: [`/${id}`], upstream, auth: keyless, limits, ...more });
+const api = (id: string, limits: LimitInput[], more: object = {}) => ({
+  id,
+  hosts: ["*"],
+  paths: [`/${id}`],
+  upstream,
+  auth: keyless,
+  limits,
+  ...more,
+});
 const keys = { one: "the key of route limits, one", two: "the key of route limits, two" };
 const hour = { kind: "rate", windowSeconds: 3600, subject: "api", enforcement: "gateway" } as const;
 const file: FileInput = {
@@ -20,9 +28,27 @@ const file: FileInput = {
   apis: [
     api("hundred", [{ ...hour, name: "hour", limit: 100 }]),
     api("address", [{ ...hour, name: "per-ip", limit: 5, subject: "ip" }]),
-    api("two", [{ ...hour, name: "small", limit: 7 }, { name: "month", kind: "quota", limit: 1000, period: "month", subject: "api", enforcement: "gateway" }]),
-    api("priced", [{ ...hour, name: "hour", limit: 20 }], { routes: [{ path: "/priced/free", cost: 0 }, { path: "/priced/dear", cost: 7 }] }),
-    api("paced", [{ name: "pace", kind: "rate", limit: 100_000, windowSeconds: 60, subject: "api", enforcement: "gateway", smoothing: { perSecond: 20, burst: 10 } }]),
+    api("two", [
+      { ...hour, name: "small", limit: 7 },
+      { name: "month", kind: "quota", limit: 1000, period: "month", subject: "api", enforcement: "gateway" },
+    ]),
+    api("priced", [{ ...hour, name: "hour", limit: 20 }], {
+      routes: [
+        { path: "/priced/free", cost: 0 },
+        { path: "/priced/dear", cost: 7 },
+      ],
+    }),
+    api("paced", [
+      {
+        name: "pace",
+        kind: "rate",
+        limit: 100_000,
+        windowSeconds: 60,
+        subject: "api",
+        enforcement: "gateway",
+        smoothing: { perSecond: 20, burst: 10 },
+      },
+    ]),
     api("routes", [], { auth: { mode: "key" }, routes: [{ path: "/routes/a" }, { path: "/routes/b" }] }),
     api("shadow", [{ ...hour, name: "hour", limit: 3, mode: "shadow" }]),
   ],
@@ -32,7 +58,12 @@ const file: FileInput = {
 };
 
 /** Sends `count` requests over as many connections as reach every worker; gives the answers. */
-async function hammer(gateway: Gateway, path: string, count: number, headers: [string, string][] = []): Promise<Response[]> {
+async function hammer(
+  gateway: Gateway,
+  path: string,
+  count: number,
+  headers: [string, string][] = [],
+): Promise<Response[]> {
   const connections = await Promise.all(Array.from({ length: 16 }, () => Connection.open(gateway.port())));
   try {
     const answers: Response[] = [];
@@ -78,7 +109,10 @@ for (const setup of everySetup) {
     it("shows what is left, and says what was violated and when to come again", async () => {
       const first = (await hammer(gateway, "/two", 1))[0]!;
       assert.equal(first.status, 200);
-      assert.match(first.header("ratelimit-policy") ?? "", /^"small";q=7;w=3600, "month";q=1000;w=(2419200|2505600|2592000|2678400)$/);
+      assert.match(
+        first.header("ratelimit-policy") ?? "",
+        /^"small";q=7;w=3600, "month";q=1000;w=(2419200|2505600|2592000|2678400)$/,
+      );
       assert.match(first.header("ratelimit") ?? "", /^"small";r=6;t=\d+, "month";r=999;t=\d+$/);
       const answers = await hammer(gateway, "/two", 30);
       assert.equal(admitted(answers), 6);

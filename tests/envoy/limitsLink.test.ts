@@ -41,7 +41,10 @@ describe("a link to control", () => {
     fleet = await Fleet.start({
       setup: newest,
       gateways: 3,
-      products: conditions.flatMap(([name]) => [...amounts.map((amount) => product(`${name}-${amount}`, [quotaOfDay(amount)])), product(`${name}-windows`, [rateOf(perWindow, windowMs / 1000)])]),
+      products: conditions.flatMap(([name]) => [
+        ...amounts.map((amount) => product(`${name}-${amount}`, [quotaOfDay(amount)])),
+        product(`${name}-windows`, [rateOf(perWindow, windowMs / 1000)]),
+      ]),
       syncPort: async (control, index) => (links[index] = await startLink(control.syncPort)).port,
     });
   });
@@ -74,7 +77,12 @@ describe("a link to control", () => {
 
       it("admits in no window more than its limit", async () => {
         const windows = new WindowCount(perWindow, windowMs);
-        const clients = new Hammer(fleet.gateways, { path: `/${name}-windows`, key: fleet.key(`${name}-windows`), pauseMs: 10, onAnswer: (...answer) => windows.note(...answer) });
+        const clients = new Hammer(fleet.gateways, {
+          path: `/${name}-windows`,
+          key: fleet.key(`${name}-windows`),
+          pauseMs: 10,
+          onAnswer: (...answer) => windows.note(...answer),
+        });
         await eventually("windows to be exhausted", () => windows.exhausted >= windowsTried, deadlineMs);
         await clients.stop();
         windows.check(leastShare);
@@ -83,6 +91,7 @@ describe("a link to control", () => {
   }
 
   it("lost and delayed calls indeed", () => {
-    for (const { calls } of links) assert.ok(calls.lost > 5 && calls.unanswered > 20 && calls.silent > 5, JSON.stringify(calls));
+    for (const { calls } of links)
+      assert.ok(calls.lost > 5 && calls.unanswered > 20 && calls.silent > 5, JSON.stringify(calls));
   });
 });

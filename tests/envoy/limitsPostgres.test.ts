@@ -54,6 +54,9 @@ describe("two controls over PostgreSQL", () => {
       assert.equal((await quotaOf(second, `of-${amount}`)).used, amount);
     }
     const { taken } = (await balancing)!;
-    assert.ok(taken.every((count) => count > 0), String(taken));
+    assert.ok(
+      taken.every((count) => count > 0),
+      String(taken),
+    );
   });
 });

@@ -13,7 +13,12 @@ for (const setup of [oldest, newest]) {
   describe(`${setup.name}: a configuration replaced in the middle`, () => {
     let fleet: Fleet;
     before(async () => {
-      fleet = await Fleet.start({ setup, gateways: 2, products: [product("quota", [quotaOfDay(amount)])], watchListeners: true });
+      fleet = await Fleet.start({
+        setup,
+        gateways: 2,
+        products: [product("quota", [quotaOfDay(amount)])],
+        watchListeners: true,
+      });
     });
     after(() => fleet?.stop());
 
@@ -25,7 +30,13 @@ for (const setup of [oldest, newest]) {
         for (const { envoy } of fleet.gateways) {
           const outcome = await envoy.reload((listener) => {
             const { plugin } = listener;
-            return { ...listener, plugin: { ...plugin!, configuration: { ...(plugin!.configuration as object), limitWaitTimeoutMs: 1000 + n } } };
+            return {
+              ...listener,
+              plugin: {
+                ...plugin!,
+                configuration: { ...(plugin!.configuration as object), limitWaitTimeoutMs: 1000 + n },
+              },
+            };
           });
           assert.equal(outcome, "accepted");
         }
@@ -33,7 +44,11 @@ for (const setup of [oldest, newest]) {
       await clients.admitted(amount);
       await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
       const { admitted, failed, reasons } = await clients.stop();
-      assert.equal(fleet.reached("quota"), amount, `${admitted} answered, ${failed} not, refused ${JSON.stringify(reasons)}`);
+      assert.equal(
+        fleet.reached("quota"),
+        amount,
+        `${admitted} answered, ${failed} not, refused ${JSON.stringify(reasons)}`,
+      );
     });
   });
 }

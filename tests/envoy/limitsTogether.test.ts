@@ -25,7 +25,12 @@ describe("three gateways", () => {
       groups: true,
       products: [
         product("both", [quotaOfDay(day), { name: "week", kind: "quota", period: "week", limit: week }]),
-        product("priced", [quotaOfDay(priced)], { routes: [{ path: "/priced/dear", cost: price }, { path: "/priced/free", cost: 0 }] }),
+        product("priced", [quotaOfDay(priced)], {
+          routes: [
+            { path: "/priced/dear", cost: price },
+            { path: "/priced/free", cost: 0 },
+          ],
+        }),
         product("shared", [{ ...quotaOfDay(shared), subject: "consumer" }]),
         product("first", [{ name: "first", kind: "quota", period: "12h", anchor: "firstUse", limit: first }]),
       ],
@@ -54,7 +59,9 @@ describe("three gateways", () => {
   });
 
   it("count a consumer's keys together", async () => {
-    const other = await fleet.control.call<{ key: string }>("POST", `/v1/keys?environment=${environment}`, { consumer: "shared" });
+    const other = await fleet.control.call<{ key: string }>("POST", `/v1/keys?environment=${environment}`, {
+      consumer: "shared",
+    });
     const clients = new Hammer(fleet.gateways, { path: "/shared", key: other.key, pauseMs: 5 });
     assert.ok((await spendAll("shared")) <= shared);
     await everyWorkerAnswers(fleet.gateways, { path: "/shared", key: other.key }, "quota_exceeded");
@@ -68,13 +75,19 @@ describe("three gateways", () => {
   });
 
   it("have lost nothing of one limit while the other refused", async () => {
-    await fleet.control.call("POST", `/v1/keys/both/quota/grant?environment=${environment}`, { limit: "week", amount: day });
+    await fleet.control.call("POST", `/v1/keys/both/quota/grant?environment=${environment}`, {
+      limit: "week",
+      amount: day,
+    });
     assert.equal(await spendAll("both"), day);
     assert.equal((await quotaOf(fleet.control, "both", "day")).used, day);
   });
 
   it("were refused nothing that they asked or reported", async () => {
-    const { items } = await fleet.control.call<{ items: { group: string }[] }>("GET", `/v1/gateways?environment=${environment}`);
+    const { items } = await fleet.control.call<{ items: { group: string }[] }>(
+      "GET",
+      `/v1/gateways?environment=${environment}`,
+    );
     assert.deepEqual(items.map(({ group }) => group).sort(), ["group-0", "group-1", "group-2"]);
     const metrics = await fleet.control.metrics();
     assert.match(metrics, /tollgate_sync_granted_total\{[^}]*group="group-1"[^}]*\} [1-9]/);

@@ -14,7 +14,12 @@ const connections = 12;
 describe("a worker whose VM traps in the middle", () => {
   let fleet: Fleet;
   before(async () => {
-    fleet = await Fleet.start({ setup: newest, gateways: 2, products: [product("quota", [quotaOfDay(amount)])], target: "trap" });
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 2,
+      products: [product("quota", [quotaOfDay(amount)])],
+      target: "trap",
+    });
   });
   after(() => fleet?.stop());
 
@@ -23,7 +28,13 @@ describe("a worker whose VM traps in the middle", () => {
     const clients = new Hammer(fleet.gateways, { ...request, connections, pauseMs: 5 });
     for (let n = 1; n <= traps; n++) {
       await clients.admitted((amount * n) / (traps + 2));
-      await fleet.gateways[0]!.send({ path: request.path, headers: [["x-api-key", request.key], ["x-test-trap", "1"]] }).catch(() => undefined);
+      await fleet.gateways[0]!.send({
+        path: request.path,
+        headers: [
+          ["x-api-key", request.key],
+          ["x-test-trap", "1"],
+        ],
+      }).catch(() => undefined);
     }
     await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     await clients.stop();

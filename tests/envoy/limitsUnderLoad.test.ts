@@ -19,7 +19,14 @@ const large = 15_000;
 describe("three gateways under load", () => {
   let fleet: Fleet;
   before(async () => {
-    fleet = await Fleet.start({ setup: newest, gateways: 3, products: [...["moved", "granted", "reset"].map((name) => product(name, [quotaOfDay(amount)])), product("news", [quotaOfDay(large)])] });
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 3,
+      products: [
+        ...["moved", "granted", "reset"].map((name) => product(name, [quotaOfDay(amount)])),
+        product("news", [quotaOfDay(large)]),
+      ],
+    });
   });
   after(() => fleet?.stop());
 
@@ -32,14 +39,19 @@ describe("three gateways under load", () => {
     await everyWorkerAnswers(fleet.gateways, request, "quota_exceeded");
     const { reasons, failed } = await clients.stop();
     // A control that is busy may let them wait longer than they do.
-    for (const reason of Object.keys(reasons)) assert.ok(["quota_exceeded", "limit_unavailable"].includes(reason), reason);
+    for (const reason of Object.keys(reasons))
+      assert.ok(["quota_exceeded", "limit_unavailable"].includes(reason), reason);
     assert.equal(failed, 0);
     return fleet.reached(name);
   }
 
   it("admit what the last limit says while it goes up and down", async () => {
     const reached = await spendAll("moved", async (clients) => {
-      for (let n = 0; clients.tally.admitted < amount * 0.9; n++) await fleet.control.call("PUT", `/v1/tiers/moved${query}`, { id: "moved", limits: [quotaOfDay(amount + (n % 2 === 0 ? 500 : 0))] });
+      for (let n = 0; clients.tally.admitted < amount * 0.9; n++)
+        await fleet.control.call("PUT", `/v1/tiers/moved${query}`, {
+          id: "moved",
+          limits: [quotaOfDay(amount + (n % 2 === 0 ? 500 : 0))],
+        });
       await fleet.control.call("PUT", `/v1/tiers/moved${query}`, { id: "moved", limits: [quotaOfDay(amount + 7)] });
     });
     assert.equal(reached, amount + 7);
@@ -70,10 +82,18 @@ describe("three gateways under load", () => {
   });
 
   it("admit exactly the quota while so much else changes that tables are built anew", async () => {
-    const keys = (from: number) => Array.from({ length: 20_000 }, (_, n) => JSON.stringify({ consumer: "news", key: `imported-key-number-${from + n}` })).join("\n");
+    const keys = (from: number) =>
+      Array.from({ length: 20_000 }, (_, n) =>
+        JSON.stringify({ consumer: "news", key: `imported-key-number-${from + n}` }),
+      ).join("\n");
     const reached = await spendAll("news", async () => {
       for (let part = 0; part < 2; part++) {
-        const { failed } = await fleet.control.call<{ failed: number }>("POST", `/v1/keys/import${query}`, keys(part * 20_000), "application/x-ndjson");
+        const { failed } = await fleet.control.call<{ failed: number }>(
+          "POST",
+          `/v1/keys/import${query}`,
+          keys(part * 20_000),
+          "application/x-ndjson",
+        );
         assert.equal(failed, 0);
       }
     });

@@ -90,11 +90,16 @@ describe("requests that wait for allowance", () => {
     link.delayMs = 200;
     const connections = await Promise.all(Array.from({ length: 10 }, () => Connection.open(fleet.gateways[0]!.port())));
     const heldBefore = await fleet.gateways[0]!.metric("held");
-    const answers = connections.map((connection) => connection.send({ path: "/gone", headers: [["x-api-key", fleet.key("gone")]] }).catch(() => undefined));
+    const answers = connections.map((connection) =>
+      connection.send({ path: "/gone", headers: [["x-api-key", fleet.key("gone")]] }).catch(() => undefined),
+    );
     await sleep(50);
     for (const connection of connections) connection.close();
     await Promise.all(answers);
-    await eventually("them to be counted as held", async () => (await fleet.gateways[0]!.metric("held")) >= heldBefore + 10);
+    await eventually(
+      "them to be counted as held",
+      async () => (await fleet.gateways[0]!.metric("held")) >= heldBefore + 10,
+    );
     const clients = new Hammer(fleet.gateways, { ...requestFor("gone"), pauseMs: 5 });
     await everyWorkerAnswers(fleet.gateways, requestFor("gone"), "quota_exceeded");
     await clients.stop();

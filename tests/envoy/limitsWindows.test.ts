@@ -21,13 +21,23 @@ const clockAheadMs = 5300;
 describe("windows of two seconds, one after the other", () => {
   let fleet: Fleet;
   before(async () => {
-    fleet = await Fleet.start({ setup: newest, gateways: 3, products: [product("rate", [rateOf(perWindow, windowMs / 1000)])], control: { clockAheadMs } });
+    fleet = await Fleet.start({
+      setup: newest,
+      gateways: 3,
+      products: [product("rate", [rateOf(perWindow, windowMs / 1000)])],
+      control: { clockAheadMs },
+    });
   });
   after(() => fleet?.stop());
 
   it("admit no more than their limit each, and nearly all of it together", async () => {
     const windows = new WindowCount(perWindow, windowMs, clockAheadMs);
-    const clients = new Hammer(fleet.gateways, { path: "/rate", key: fleet.key("rate"), pauseMs: 10, onAnswer: (...answer) => windows.note(...answer) });
+    const clients = new Hammer(fleet.gateways, {
+      path: "/rate",
+      key: fleet.key("rate"),
+      pauseMs: 10,
+      onAnswer: (...answer) => windows.note(...answer),
+    });
     await eventually("windows to be exhausted", () => windows.exhausted >= windowsTried, deadlineMs);
     const { admitted, reasons } = await clients.stop();
     windows.check();

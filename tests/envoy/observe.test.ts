@@ -17,8 +17,15 @@ for (const setup of twoSetups) {
       gateway = await Gateway.start({
         setup,
         listeners: [
-          { configuration: standalone(spec, { mode: "observe" }), plugin: { hostEnvironment: [] }, listener: { headersMax: 2000 } },
-          { configuration: standalone(spec, { mode: "observe", observe: { key: "keep" } }), plugin: { hostEnvironment: [] } },
+          {
+            configuration: standalone(spec, { mode: "observe" }),
+            plugin: { hostEnvironment: [] },
+            listener: { headersMax: 2000 },
+          },
+          {
+            configuration: standalone(spec, { mode: "observe", observe: { key: "keep" } }),
+            plugin: { hostEnvironment: [] },
+          },
         ],
       });
     });
@@ -46,7 +53,10 @@ for (const setup of twoSetups) {
 
     it("refuses what it can't clean of forged claims and keys all the same", async () => {
       const forged = Array.from({ length: 1100 }, (_, index): Pair => [`x-tollgate-n${index}`, "forged"]);
-      const { response, log } = await gateway.exchange({ path: "/public", headers: [...forged, ["x-api-key", keys.gold]] }, strip);
+      const { response, log } = await gateway.exchange(
+        { path: "/public", headers: [...forged, ["x-api-key", keys.gold]] },
+        strip,
+      );
       assert.equal(reasonOf(response), "headers_unreadable");
       assert.ok(!JSON.stringify(log).includes(keys.gold));
     });
@@ -65,7 +75,10 @@ for (const setup of twoSetups) {
     });
 
     it("strips a bad key otherwise", async () => {
-      const { seen, log } = await gateway.exchange({ path: "/orders/1", headers: [["x-api-key", keys.revoked]] }, strip);
+      const { seen, log } = await gateway.exchange(
+        { path: "/orders/1", headers: [["x-api-key", keys.revoked]] },
+        strip,
+      );
       assert.ok(!JSON.stringify([seen, log]).includes(keys.revoked));
     });
   });

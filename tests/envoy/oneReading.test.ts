@@ -37,7 +37,13 @@ describe("one reading of every request", () => {
         { id: "open-one", hosts: ["a.example.com"], paths: ["/"], upstream: at("open-one"), auth: keyless },
         { id: "keyed-suffix", hosts: ["*.example.com"], paths: ["/"], upstream: at("keyed-suffix") },
         { id: "open-suffix", hosts: ["*.open.test"], paths: ["/"], upstream: at("open-suffix"), auth: keyless },
-        { id: "keyed-any", hosts: ["*"], paths: ["/"], upstream: at("keyed-any"), routes: [{ path: "/admin", methods: ["POST"], scopes: ["admin"] }] },
+        {
+          id: "keyed-any",
+          hosts: ["*"],
+          paths: ["/"],
+          upstream: at("keyed-any"),
+          routes: [{ path: "/admin", methods: ["POST"], scopes: ["admin"] }],
+        },
         { id: "site", hosts: ["site.test"], paths: ["/"], upstream: at("site"), auth: keyless },
         { id: "admin", hosts: ["site.test"], paths: ["/admin"], upstream: at("admin") },
       ],
@@ -57,7 +63,12 @@ describe("one reading of every request", () => {
         envoy = await Envoy.start({
           binary: await binaryOf(setup),
           workers: setup.workers,
-          bootstrap: { clusters, listeners: [{ port: 0, virtualHosts, plugin: { wasmPath, configuration: standalone(spec), hostEnvironment: [] } }] },
+          bootstrap: {
+            clusters,
+            listeners: [
+              { port: 0, virtualHosts, plugin: { wasmPath, configuration: standalone(spec), hostEnvironment: [] } },
+            ],
+          },
         });
       });
       after(() => envoy?.stop());
@@ -69,7 +80,11 @@ describe("one reading of every request", () => {
       }
 
       async function http2(host: string, path = "/x", method = "GET"): Promise<string> {
-        const { status, body } = await sendHttp2(envoy.port(0), { ":authority": host, ":path": path, ":method": method });
+        const { status, body } = await sendHttp2(envoy.port(0), {
+          ":authority": host,
+          ":path": path,
+          ":method": method,
+        });
         return status === 200 ? body : ((JSON.parse(body || "{}") as { reason?: string }).reason ?? String(status));
       }
 
@@ -89,13 +104,15 @@ describe("one reading of every request", () => {
           ["x.open.test..", "host_invalid"],
           [`${"a".repeat(250)}.open.test`, "host_invalid"],
         ];
-        for (const [host, outcome] of cases) for (const ask of [http1, http2]) assert.equal(await ask(host), outcome, `${host} by ${ask.name}`);
+        for (const [host, outcome] of cases)
+          for (const ask of [http1, http2]) assert.equal(await ask(host), outcome, `${host} by ${ask.name}`);
       });
 
       it("refuses methods in another case", async () => {
         assert.equal(await http2("other.test", "/admin", "POST"), "key_missing");
         for (const method of ["post", "Post", "pOST"]) {
-          for (const host of ["other.test", "a.example.com"]) assert.equal(await http2(host, "/admin", method), "method_invalid", method);
+          for (const host of ["other.test", "a.example.com"])
+            assert.equal(await http2(host, "/admin", method), "method_invalid", method);
         }
       });
 
@@ -113,7 +130,9 @@ describe("one reading of every request", () => {
           ["/admin%23", "path_ambiguous"],
           ["/Admin%23/x", "path_ambiguous"],
         ];
-        for (const [path, outcome] of cases) for (const ask of [http1, http2]) assert.equal(await ask("site.test", path), outcome, `${path} by ${ask.name}`);
+        for (const [path, outcome] of cases)
+          for (const ask of [http1, http2])
+            assert.equal(await ask("site.test", path), outcome, `${path} by ${ask.name}`);
       });
     });
   }

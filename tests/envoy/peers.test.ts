@@ -18,9 +18,25 @@ const peers: FileInput = {
   ...file,
   apis: [
     ...file.apis!,
-    { id: "mesh", hosts: [host], paths: ["/mesh"], upstream, auth: { mode: "mtls" }, limits: [{ name: "two", kind: "rate", limit: 2, windowSeconds: 86_400, subject: "key" }], routes: [{ path: "/mesh/free", cost: 0 }] },
+    {
+      id: "mesh",
+      hosts: [host],
+      paths: ["/mesh"],
+      upstream,
+      auth: { mode: "mtls" },
+      limits: [{ name: "two", kind: "rate", limit: 2, windowSeconds: 86_400, subject: "key" }],
+      routes: [{ path: "/mesh/free", cost: 0 }],
+    },
   ],
-  consumers: [...file.consumers!, { id: "checkout", tier: "gold", claims: { team: "shop" }, identities: [identity("checkout"), identity("checkout-jobs")] }],
+  consumers: [
+    ...file.consumers!,
+    {
+      id: "checkout",
+      tier: "gold",
+      claims: { team: "shop" },
+      identities: [identity("checkout"), identity("checkout-jobs")],
+    },
+  ],
 };
 
 interface Answer {
@@ -30,16 +46,37 @@ interface Answer {
 }
 
 /** A request by TLS, with a client's certificate or without. */
-function ask(port: number, path: string, authority: Authority, client?: Certificate, headers: Record<string, string> = {}): Promise<Answer> {
+function ask(
+  port: number,
+  path: string,
+  authority: Authority,
+  client?: Certificate,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sent = request({ host: "127.0.0.1", port, path, ca: authority.cert, checkServerIdentity: () => undefined, agent: false, headers: { host, ...headers }, ...client }, (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (text: string) => (body += text));
-      response.on("end", () => {
-        const json = (body.startsWith("{") ? JSON.parse(body) : {}) as { reason?: string; headers?: Record<string, unknown> };
-        resolve({ status: response.statusCode!, reason: json.reason, headers: json.headers ?? {} });
-      });
-    });
+    const sent = request(
+      {
+        host: "127.0.0.1",
+        port,
+        path,
+        ca: authority.cert,
+        checkServerIdentity: () => undefined,
+        agent: false,
+        headers: { host, ...headers },
+        ...client,
+      },
+      (response) => {
+        let body = "";
+        response.setEncoding("utf8").on("data", (text: string) => (body += text));
+        response.on("end", () => {
+          const json = (body.startsWith("{") ? JSON.parse(body) : {}) as {
+            reason?: string;
+            headers?: Record<string, unknown>;
+          };
+          resolve({ status: response.statusCode!, reason: json.reason, headers: json.headers ?? {} });
+        });
+      },
+    );
     sent.on("error", reject);
     sent.end();
   });
@@ -59,7 +96,9 @@ for (const setup of twoSetups) {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         require_client_certificate: required,
         common_tls_context: {
-          tls_certificates: [{ certificate_chain: { inline_string: server.cert }, private_key: { inline_string: server.key } }],
+          tls_certificates: [
+            { certificate_chain: { inline_string: server.cert }, private_key: { inline_string: server.key } },
+          ],
           validation_context: { trusted_ca: { inline_string: authority.cert } },
         },
       },
@@ -69,32 +108,58 @@ for (const setup of twoSetups) {
       name: "envoy.filters.http.set_filter_state",
       typed_config: {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
-        on_request_headers: [{ object_key: "io.istio.peer_principal", factory_key: "envoy.string", format_string: { text_format_source: { inline_string: "%REQ(x-test-principal)%" }, omit_empty_values: true }, skip_if_empty: true }],
+        on_request_headers: [
+          {
+            object_key: "io.istio.peer_principal",
+            factory_key: "envoy.string",
+            format_string: {
+              text_format_source: { inline_string: "%REQ(x-test-principal)%" },
+              omit_empty_values: true,
+            },
+            skip_if_empty: true,
+          },
+        ],
       },
     };
 
     before(async () => {
       const spec = fillEnvironment(peers, environment);
-      assert.deepEqual(checkEnvironment(spec).filter(({ severity }) => severity === "error"), []);
+      assert.deepEqual(
+        checkEnvironment(spec).filter(({ severity }) => severity === "error"),
+        [],
+      );
       const plugin = { hostEnvironment: [] };
       gateway = await Gateway.start({
         setup,
         listeners: [
           { configuration: standalone(spec), plugin, listener: { transportSocket: mutual(true) } },
           { configuration: standalone(spec), plugin, listener: { transportSocket: mutual(false) } },
-          { configuration: standalone(spec, { peer: { source: "waypoint" } }), plugin, listener: { transportSocket: mutual(false), filtersBefore: [passedOn] } },
+          {
+            configuration: standalone(spec, { peer: { source: "waypoint" } }),
+            plugin,
+            listener: { transportSocket: mutual(false), filtersBefore: [passedOn] },
+          },
         ],
       });
     });
     after(() => gateway?.stop());
 
-    const call = (client?: Certificate, headers: Record<string, string> = {}, listener = 0, path = "/mesh/free") => ask(gateway.port(listener), path, authority, client, headers);
+    const call = (client?: Certificate, headers: Record<string, string> = {}, listener = 0, path = "/mesh/free") =>
+      ask(gateway.port(listener), path, authority, client, headers);
 
     it("the certificate's SPIFFE id names the consumer", async () => {
-      const { status, headers } = await call(authority.issue(identity("checkout")), { "x-tollgate-consumer": "acme", "x-tollgate-key-id": "forged" });
+      const { status, headers } = await call(authority.issue(identity("checkout")), {
+        "x-tollgate-consumer": "acme",
+        "x-tollgate-key-id": "forged",
+      });
       assert.equal(status, 200);
       const claims = Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith("x-tollgate")));
-      assert.deepEqual(claims, { "x-tollgate-consumer": "checkout", "x-tollgate-tier": "gold", "x-tollgate-scopes": "read search", "x-tollgate-claim-team": "shop" });
+      assert.deepEqual(claims, {
+        "x-tollgate-consumer": "checkout",
+        "x-tollgate-tier": "gold",
+        "x-tollgate-scopes": "read search",
+        "x-tollgate-claim-team": "shop",
+      });
     });
 
     it("an identity of nobody is refused, and so is a certificate without one", async () => {
@@ -104,7 +169,10 @@ for (const setup of twoSetups) {
     });
 
     it("of several URIs the first is who it is", async () => {
-      assert.deepEqual(pick(await call(authority.issue(identity("cart"), identity("checkout")))), [403, "unknown_peer"]);
+      assert.deepEqual(pick(await call(authority.issue(identity("cart"), identity("checkout")))), [
+        403,
+        "unknown_peer",
+      ]);
     });
 
     it("without a certificate nobody is known, whatever is in headers and keys", async () => {
@@ -113,7 +181,8 @@ for (const setup of twoSetups) {
     });
 
     it("another authority's certificate never gets as far", async () => {
-      for (const listener of [0, 1]) await assert.rejects(call(stranger.issue(identity("checkout")), {}, listener), /alert|hang up|ECONNRESET/);
+      for (const listener of [0, 1])
+        await assert.rejects(call(stranger.issue(identity("checkout")), {}, listener), /alert|hang up|ECONNRESET/);
     });
 
     it("limits count each identity", async () => {

@@ -29,7 +29,11 @@ for (const setup of everySetup) {
 
     it("passes a preflight that the API allows, without a key", async () => {
       const before = await gateway.metric("preflight");
-      const { response, seen } = await gateway.exchange({ path: "/orders/1", method: "OPTIONS", headers: [page, ["Access-Control-Request-Method", "POST"]] });
+      const { response, seen } = await gateway.exchange({
+        path: "/orders/1",
+        method: "OPTIONS",
+        headers: [page, ["Access-Control-Request-Method", "POST"]],
+      });
       assert.equal(response.status, 200);
       assert.equal(seen!.method, "OPTIONS");
       await gateway.metricReaches("preflight", before + 1);
@@ -39,14 +43,28 @@ for (const setup of everySetup) {
       const almost: Pair[][] = [
         [page],
         [["Access-Control-Request-Method", "POST"]],
-        [["Origin", "https://evil.example"], ["Access-Control-Request-Method", "POST"]],
-        [["Origin", "https://app.example.com.evil.example"], ["Access-Control-Request-Method", "POST"]],
+        [
+          ["Origin", "https://evil.example"],
+          ["Access-Control-Request-Method", "POST"],
+        ],
+        [
+          ["Origin", "https://app.example.com.evil.example"],
+          ["Access-Control-Request-Method", "POST"],
+        ],
         [page, ["Access-Control-Request-Method", "DELETE"]],
       ];
       for (const headers of almost) {
-        assert.equal(reasonOf(await gateway.send({ path: "/orders/1", method: "OPTIONS", headers })), "key_missing", JSON.stringify(headers));
+        assert.equal(
+          reasonOf(await gateway.send({ path: "/orders/1", method: "OPTIONS", headers })),
+          "key_missing",
+          JSON.stringify(headers),
+        );
       }
-      const elsewhere = { path: "/partner", method: "OPTIONS", headers: [page, ["Access-Control-Request-Method", "POST"] as Pair] };
+      const elsewhere = {
+        path: "/partner",
+        method: "OPTIONS",
+        headers: [page, ["Access-Control-Request-Method", "POST"] as Pair],
+      };
       assert.equal(reasonOf(await gateway.send(elsewhere)), "key_missing");
     });
 
@@ -68,7 +86,8 @@ for (const setup of everySetup) {
       // The next answer on the same connection would be misread if a body had been sent.
       const connection = await Connection.open(gateway.port());
       try {
-        for (const method of ["HEAD", "GET", "HEAD"]) assert.equal((await connection.send({ path: "/orders/1", method })).status, 401);
+        for (const method of ["HEAD", "GET", "HEAD"])
+          assert.equal((await connection.send({ path: "/orders/1", method })).status, 401);
       } finally {
         connection.close();
       }
@@ -76,7 +95,12 @@ for (const setup of everySetup) {
 
     it("refuses gRPC calls with a gRPC status", async () => {
       const call = (more: Record<string, string>): ReturnType<typeof sendHttp2> =>
-        sendHttp2(http2Gateway.port(), { ":path": "/shop.Orders/List", "content-type": "application/grpc", te: "trailers", ...more });
+        sendHttp2(http2Gateway.port(), {
+          ":path": "/shop.Orders/List",
+          "content-type": "application/grpc",
+          te: "trailers",
+          ...more,
+        });
       for (const [more, status] of [
         [{}, "16"],
         [{ "x-api-key": unknownKey() }, "16"],
@@ -102,7 +126,11 @@ for (const setup of everySetup) {
       );
       assert.equal(answer.status, 200);
       assert.equal(answer.trailers["grpc-status"], "0");
-      const seen = JSON.parse(answer.body) as { headers: Record<string, string>; trailers: Record<string, string>; body: string };
+      const seen = JSON.parse(answer.body) as {
+        headers: Record<string, string>;
+        trailers: Record<string, string>;
+        body: string;
+      };
       assert.equal(seen.headers["x-tollgate-consumer"], "acme");
       assert.equal(seen.headers["x-api-key"], undefined);
       assert.equal(seen.body, "message");
@@ -131,7 +159,12 @@ for (const setup of everySetup) {
     it("serves requests one after another and at the same time on one connection", async () => {
       const connection = await Connection.open(gateway.port());
       try {
-        for (const [key, status] of [[keys.gold, 200], [keys.revoked, 401], [keys.silver, 200], [unknownKey(), 401]] as const) {
+        for (const [key, status] of [
+          [keys.gold, 200],
+          [keys.revoked, 401],
+          [keys.silver, 200],
+          [unknownKey(), 401],
+        ] as const) {
           assert.equal((await connection.send({ path: "/orders/1", headers: [["x-api-key", key]] })).status, status);
         }
       } finally {
@@ -139,7 +172,11 @@ for (const setup of everySetup) {
       }
       const answers = await Promise.all(
         Array.from({ length: 40 }, (_, index) =>
-          sendHttp2(http2Gateway.port(), { ":path": `/orders/${index}`, ":method": "GET", "x-api-key": index % 2 === 0 ? keys.gold : keys.silver }),
+          sendHttp2(http2Gateway.port(), {
+            ":path": `/orders/${index}`,
+            ":method": "GET",
+            "x-api-key": index % 2 === 0 ? keys.gold : keys.silver,
+          }),
         ),
       );
       for (const [index, answer] of answers.entries()) {

@@ -16,7 +16,16 @@ const cases: { reason: string; request: Http1Request }[] = [
   { reason: "unknown_api", request: { path: "/nowhere" } },
   { reason: "method_not_allowed", request: { ...key(keys.gold), path: "/read-only", method: "DELETE" } },
   { reason: "key_missing", request: { path: "/orders/1" } },
-  { reason: "multiple_keys", request: { path: "/orders/1", headers: [["x-api-key", keys.gold], ["x-api-key", keys.silver]] } },
+  {
+    reason: "multiple_keys",
+    request: {
+      path: "/orders/1",
+      headers: [
+        ["x-api-key", keys.gold],
+        ["x-api-key", keys.silver],
+      ],
+    },
+  },
   { reason: "key_too_long", request: key("k".repeat(257)) },
   { reason: "key_malformed", request: key(withWrongChecksum(keys.gold)) },
   { reason: "key_wrong_environment", request: key(unknownKey("elsewhere")) },
@@ -33,7 +42,13 @@ const cases: { reason: string; request: Http1Request }[] = [
   { reason: "auth_mode_unsupported", request: { ...key(keys.gold), path: "/jwt" } },
   { reason: "host_invalid", request: { path: "/public", headers: [["Host", `a..${host}`]] } },
   // The filter notes at most 1024 spoofed headers.
-  { reason: "headers_unreadable", request: { path: "/public", headers: Array.from({ length: 1100 }, (_, index): Pair => [`x-tollgate-n${index}`, "1"]) } },
+  {
+    reason: "headers_unreadable",
+    request: {
+      path: "/public",
+      headers: Array.from({ length: 1100 }, (_, index): Pair => [`x-tollgate-n${index}`, "1"]),
+    },
+  },
 ];
 
 /** These depend on the gateway's state, not on the request: configuration.test.ts and sync.test.ts. */
@@ -45,10 +60,29 @@ const ofHttp2 = ["method_invalid"];
 /** And these on what was admitted before: limitsGateway.test.ts, limitsExact.test.ts, limitsFailure.test.ts. */
 const ofLimits = ["rate_limited", "quota_exceeded", "limit_unavailable"];
 /** These need tokens and certificates: tokens.test.ts, peers.test.ts, internalToken.test.ts. */
-const ofIdentities = ["token_missing", "token_issuer", "token_audience", "unknown_consumer", "token_consumer_mismatch", "peer_missing", "unknown_peer", "token_unavailable"];
+const ofIdentities = [
+  "token_missing",
+  "token_issuer",
+  "token_audience",
+  "unknown_consumer",
+  "token_consumer_mismatch",
+  "peer_missing",
+  "unknown_peer",
+  "token_unavailable",
+];
 
 it("has a case for every reason", () => {
-  assert.deepEqual(reasons.map(({ code }) => code).sort(), [...cases.map(({ reason }) => reason), ...ofTheGateway, ...ofVersions, ...ofHttp2, ...ofLimits, ...ofIdentities].sort());
+  assert.deepEqual(
+    reasons.map(({ code }) => code).sort(),
+    [
+      ...cases.map(({ reason }) => reason),
+      ...ofTheGateway,
+      ...ofVersions,
+      ...ofHttp2,
+      ...ofLimits,
+      ...ofIdentities,
+    ].sort(),
+  );
 });
 
 for (const setup of everySetup) {
@@ -58,7 +92,13 @@ for (const setup of everySetup) {
       gateway = await Gateway.start({
         setup,
         // `//` and needless escapes must reach the filter.
-        listeners: [{ configuration: standalone(spec), listener: { normalizePath: false, mergeSlashes: false, headersMax: 2000 }, plugin: { hostEnvironment: [] } }],
+        listeners: [
+          {
+            configuration: standalone(spec),
+            listener: { normalizePath: false, mergeSlashes: false, headersMax: 2000 },
+            plugin: { hostEnvironment: [] },
+          },
+        ],
       });
     });
     after(() => gateway?.stop());
@@ -121,14 +161,27 @@ for (const setup of everySetup) {
         ["HEAD where GET is", { ...key(keys.gold), path: "/read-only", method: "HEAD" }],
         ["a scope that the route wants", { ...key(keys.gold), path: "/orders/search", method: "POST" }],
         ["a method that the route is not of", { ...key(keys.silver), path: "/orders/search" }],
-        ["a host by its suffix", { ...key(keys.gold), path: "/partner", headers: [["Host", "EU.Partner.Example.com:8443"], ["x-api-key", keys.gold]] }],
+        [
+          "a host by its suffix",
+          {
+            ...key(keys.gold),
+            path: "/partner",
+            headers: [
+              ["Host", "EU.Partner.Example.com:8443"],
+              ["x-api-key", keys.gold],
+            ],
+          },
+        ],
       ];
       for (const [what, request] of admitted) assert.equal((await gateway.send(request)).status, 200, what);
     });
 
     it("refuses what a narrowed key may not", async () => {
       assert.equal(reasonOf(await gateway.send(key(keys.narrow))), "api_not_allowed");
-      assert.equal(reasonOf(await gateway.send({ ...key(keys.reader), path: "/orders/search", method: "POST" })), "scope_missing");
+      assert.equal(
+        reasonOf(await gateway.send({ ...key(keys.reader), path: "/orders/search", method: "POST" })),
+        "scope_missing",
+      );
       assert.equal(reasonOf(await gateway.send({ ...key(keys.gold), path: "/staff" })), "scope_missing");
     });
   });

@@ -14,7 +14,13 @@ const query = `?environment=${environment}`;
 const withKey = (key: string, path = "/orders/1"): Http1Request => ({ path, headers: [["x-api-key", key]] });
 const configuration = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
   environment,
-  control: { cluster: "control", authority: "control.test", timeoutMs: 2000, waitMs: 5000, ...(more.control as object) },
+  control: {
+    cluster: "control",
+    authority: "control.test",
+    timeoutMs: 2000,
+    waitMs: 5000,
+    ...(more.control as object),
+  },
   ...Object.fromEntries(Object.entries(more).filter(([name]) => name !== "control")),
 });
 
@@ -42,7 +48,9 @@ async function reasonsOn(connections: Connection[], request: Http1Request): Prom
 async function allAnswer(connections: Connection[], request: Http1Request, reason: string | undefined): Promise<void> {
   let last: (string | undefined)[] = [];
   try {
-    await eventually(`every worker to answer ${reason ?? "200"}`, async () => (last = await reasonsOn(connections, request)).every((one) => one === reason));
+    await eventually(`every worker to answer ${reason ?? "200"}`, async () =>
+      (last = await reasonsOn(connections, request)).every((one) => one === reason),
+    );
   } catch (error) {
     throw new Error(`${(error as Error).message}; answers: ${last.join(", ")}`, { cause: error });
   }
@@ -59,7 +67,12 @@ suite(everySetup, "a change in control", (setup) => {
   before(async () => {
     control = await ControlProcess.start();
     const gatewayToken = await control.createEnvironment(environment, file);
-    gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration() }] });
+    gateway = await Gateway.start({
+      setup,
+      syncPort: control.syncPort,
+      gatewayToken,
+      listeners: [{ configuration: configuration() }],
+    });
   });
   after(async () => {
     await gateway?.stop();
@@ -68,12 +81,17 @@ suite(everySetup, "a change in control", (setup) => {
 
   it("holds the first requests until the snapshot is there", async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => gateway.send(withKey(keys.gold))));
-    assert.deepEqual(answers.map(({ status }) => status), answers.map(() => 200));
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      answers.map(() => 200),
+    );
   });
 
   it("reaches every worker: a key that is issued, suspended, resumed, revoked", async () => {
     await everywhere(gateway, async (connections) => {
-      const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
+      const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, {
+        consumer: "acme",
+      });
       await allAnswer(connections, withKey(key), undefined);
       await control.call("POST", `/v1/keys/${id}/suspend${query}`);
       await allAnswer(connections, withKey(key), "key_suspended");
@@ -89,9 +107,15 @@ suite(everySetup, "a change in control", (setup) => {
   it("reaches every worker: a rotation", async () => {
     await everywhere(gateway, async (connections) => {
       const old = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
-      const fresh = await control.call<{ id: string; key: string }>("POST", `/v1/keys/${old.id}/rotate${query}`, { graceSeconds: 3 });
+      const fresh = await control.call<{ id: string; key: string }>("POST", `/v1/keys/${old.id}/rotate${query}`, {
+        graceSeconds: 3,
+      });
       await allAnswer(connections, withKey(fresh.key), undefined);
-      assert.deepEqual(new Set(await reasonsOn(connections, withKey(old.key))), new Set([undefined]), "the old key lives for its grace");
+      assert.deepEqual(
+        new Set(await reasonsOn(connections, withKey(old.key))),
+        new Set([undefined]),
+        "the old key lives for its grace",
+      );
       await allAnswer(connections, withKey(old.key), "key_expired");
       assert.deepEqual(new Set(await reasonsOn(connections, withKey(fresh.key))), new Set([undefined]));
     });
@@ -102,11 +126,26 @@ suite(everySetup, "a change in control", (setup) => {
       const consumer = { tier: "gold", claims: { org: "acme" } };
       await control.call("PUT", `/v1/consumers/acme${query}`, { id: "acme", ...consumer, suspended: true });
       await allAnswer(connections, withKey(keys.gold), "consumer_suspended");
-      await control.call("PUT", `/v1/consumers/acme${query}`, { id: "acme", ...consumer, tier: "silver", suspended: false });
+      await control.call("PUT", `/v1/consumers/acme${query}`, {
+        id: "acme",
+        ...consumer,
+        tier: "silver",
+        suspended: false,
+      });
       await allAnswer(connections, withKey(keys.gold, "/partner"), "api_not_allowed");
-      await control.call("PUT", `/v1/tiers/silver${query}`, { id: "silver", scopes: ["read", "staff"], apis: ["orders", "partner", "staff"] });
+      await control.call("PUT", `/v1/tiers/silver${query}`, {
+        id: "silver",
+        scopes: ["read", "staff"],
+        apis: ["orders", "partner", "staff"],
+      });
       await allAnswer(connections, withKey(keys.gold, "/staff"), undefined);
-      await control.call("PUT", `/v1/apis/fresh${query}`, { id: "fresh", hosts: ["api.example.com"], paths: ["/fresh"], upstream: { service: "echo.test", port: 80 }, auth: { mode: "none" } });
+      await control.call("PUT", `/v1/apis/fresh${query}`, {
+        id: "fresh",
+        hosts: ["api.example.com"],
+        paths: ["/fresh"],
+        upstream: { service: "echo.test", port: 80 },
+        auth: { mode: "none" },
+      });
       await allAnswer(connections, { path: "/fresh" }, undefined);
       await control.call("DELETE", `/v1/apis/fresh${query}`);
       await allAnswer(connections, { path: "/fresh" }, "unknown_api");
@@ -117,7 +156,10 @@ suite(everySetup, "a change in control", (setup) => {
 
   it("is what /v1/gateways shows as applied", async () => {
     const seen = await eventually("the gateway to have applied the current version", async () => {
-      const { version, items } = await control.call<{ version: number; items: { state: string; applied: number; workers: number; group: string }[] }>("GET", `/v1/gateways${query}`);
+      const { version, items } = await control.call<{
+        version: number;
+        items: { state: string; applied: number; workers: number; group: string }[];
+      }>("GET", `/v1/gateways${query}`);
       return items.find((one) => one.applied === version);
     });
     assert.equal(seen.state, "connected");
@@ -141,7 +183,12 @@ suite(twoSetups, "control killed with -9", (setup) => {
   before(async () => {
     control = await ControlProcess.start();
     const gatewayToken = await control.createEnvironment(environment, file);
-    gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration() }] });
+    gateway = await Gateway.start({
+      setup,
+      syncPort: control.syncPort,
+      gatewayToken,
+      listeners: [{ configuration: configuration() }],
+    });
   });
   after(async () => {
     await gateway?.stop();
@@ -152,12 +199,18 @@ suite(twoSetups, "control killed with -9", (setup) => {
     await everywhere(gateway, async (connections) => {
       await allAnswer(connections, withKey(keys.gold), undefined);
       for (let round = 0; round < 2; round++) {
-        const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
+        const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, {
+          consumer: "acme",
+        });
         await allAnswer(connections, withKey(key), undefined);
         // Revoked and killed at once: whether the gateway heard of it before or hears of it after, it must hear of it.
         await control.call("POST", `/v1/keys/${id}/revoke${query}`);
         await control.kill();
-        assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold))), new Set([undefined]), "what is known stays good");
+        assert.deepEqual(
+          new Set(await reasonsOn(connections, withKey(keys.gold))),
+          new Set([undefined]),
+          "what is known stays good",
+        );
         const failedBefore = await gateway.metric("sync_failed");
         await eventually("the gateway to notice", async () => (await gateway.metric("sync_failed")) > failedBefore);
         assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold))), new Set([undefined]));
@@ -182,7 +235,12 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("refuses with not_ready after the hold, and admits once control is there", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 300 }) }] });
+    const gateway = await Gateway.start({
+      setup,
+      syncPort: control.syncPort,
+      gatewayToken,
+      listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 300 }) }],
+    });
     try {
       const startMs = performance.now();
       const { response, log } = await gateway.exchange(withKey(keys.gold));
@@ -202,12 +260,20 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("holds requests that wait for a control that is just starting", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }] });
+    const gateway = await Gateway.start({
+      setup,
+      syncPort: control.syncPort,
+      gatewayToken,
+      listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }],
+    });
     try {
       const waiting = Array.from({ length: 10 }, () => gateway.send(withKey(keys.gold)));
       await eventually("requests to be held", async () => (await gateway.metric("held")) === 10);
       await control.start();
-      assert.deepEqual((await Promise.all(waiting)).map(({ status }) => status), Array<number>(10).fill(200));
+      assert.deepEqual(
+        (await Promise.all(waiting)).map(({ status }) => status),
+        Array<number>(10).fill(200),
+      );
     } finally {
       await gateway.stop();
     }
@@ -225,7 +291,11 @@ suite(twoSetups, "control down at the start", (setup) => {
       const connections = await Promise.all(Array.from({ length: 6 }, () => Connection.open(gateway.port())));
       const answers = connections.map((connection) => connection.send(withKey(keys.gold)));
       const early: string[] = [];
-      for (const answer of answers) void answer.then((response) => early.push(reasonOf(response) ?? String(response.status)), () => {});
+      for (const answer of answers)
+        void answer.then(
+          (response) => early.push(reasonOf(response) ?? String(response.status)),
+          () => {},
+        );
       await eventually("three refusals", () => early.length === 3);
       assert.deepEqual(early, ["not_ready", "not_ready", "not_ready"]);
       await control.start();
@@ -238,7 +308,12 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("outlives clients that leave while they are held", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }] });
+    const gateway = await Gateway.start({
+      setup,
+      syncPort: control.syncPort,
+      gatewayToken,
+      listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 30_000 }) }],
+    });
     try {
       const leaving = await Promise.all(Array.from({ length: 8 }, () => Connection.open(gateway.port())));
       for (const connection of leaving) void connection.send(withKey(keys.gold)).catch(() => {});
@@ -255,9 +330,22 @@ suite(twoSetups, "control down at the start", (setup) => {
 
   it("passes requests unchecked and marked, without key and claims, when the plugin fails open", async () => {
     await control.kill();
-    const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0, failureMode: "open" }) }] });
+    const gateway = await Gateway.start({
+      setup,
+      syncPort: control.syncPort,
+      gatewayToken,
+      listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0, failureMode: "open" }) }],
+    });
     try {
-      const { seen } = await gateway.exchange({ path: "/orders/1", headers: [["x-api-key", keys.gold], ["x-tollgate-consumer", "forged"], ["X_Tollgate_Tier", "forged"], ["x-tollgate-unchecked", "forged"]] });
+      const { seen } = await gateway.exchange({
+        path: "/orders/1",
+        headers: [
+          ["x-api-key", keys.gold],
+          ["x-tollgate-consumer", "forged"],
+          ["X_Tollgate_Tier", "forged"],
+          ["x-tollgate-unchecked", "forged"],
+        ],
+      });
       assert.equal(seen?.headers["x-tollgate-unchecked"], "not_ready");
       const claims = Object.keys(seen!.headers).filter((name) => /^x[-_]tollgate/.test(name));
       assert.deepEqual(claims, ["x-tollgate-unchecked"]);
@@ -279,7 +367,15 @@ suite(twoSetups, "a snapshot that grows too old", (setup) => {
     try {
       const gatewayToken = await control.createEnvironment(environment, file);
       const more = { maxSnapshotAgeSeconds: 4, control: { waitMs: 1000 } };
-      gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration(more) }, { configuration: configuration({ ...more, failureMode: "open" }) }] });
+      gateway = await Gateway.start({
+        setup,
+        syncPort: control.syncPort,
+        gatewayToken,
+        listeners: [
+          { configuration: configuration(more) },
+          { configuration: configuration({ ...more, failureMode: "open" }) },
+        ],
+      });
       const both = gateway;
       await everywhere(gateway, async (connections) => {
         await allAnswer(connections, withKey(keys.gold), undefined);
@@ -336,7 +432,12 @@ suite(twoSetups, "spoiled answers of control", (setup) => {
     it(`never become a table at the first load: ${what}`, async () => {
       proxy.tamper = (path, body) => (path.includes("/pages/") ? tamper(body) : body);
       const tamperedBefore = proxy.tampered;
-      const gateway = await Gateway.start({ setup, syncPort: proxy.port, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }] });
+      const gateway = await Gateway.start({
+        setup,
+        syncPort: proxy.port,
+        gatewayToken,
+        listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }],
+      });
       try {
         await eventually("a page to be spoiled twice", async () => {
           assert.equal(reasonOf(await gateway.send(withKey(keys.gold))), "not_ready");
@@ -353,7 +454,12 @@ suite(twoSetups, "spoiled answers of control", (setup) => {
   }
 
   it("never replace a good table", async () => {
-    const gateway = await Gateway.start({ setup, syncPort: proxy.port, gatewayToken, listeners: [{ configuration: configuration({ control: { waitMs: 1000 } }) }] });
+    const gateway = await Gateway.start({
+      setup,
+      syncPort: proxy.port,
+      gatewayToken,
+      listeners: [{ configuration: configuration({ control: { waitMs: 1000 } }) }],
+    });
     try {
       await everywhere(gateway, async (connections) => {
         await allAnswer(connections, withKey(keys.gold), undefined);
@@ -363,7 +469,11 @@ suite(twoSetups, "spoiled answers of control", (setup) => {
           const { key } = await control.call<{ key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
           await eventually(`a spoiled answer: ${what}`, () => proxy.tampered > tamperedBefore);
           assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold))), new Set([undefined]), what);
-          assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.revoked))), new Set(["key_revoked"]), what);
+          assert.deepEqual(
+            new Set(await reasonsOn(connections, withKey(keys.revoked))),
+            new Set(["key_revoked"]),
+            what,
+          );
           proxy.tamper = undefined;
           await allAnswer(connections, withKey(key), undefined);
         }
@@ -381,7 +491,12 @@ suite(twoSetups, "tokens and groups", (setup) => {
     const control = await ControlProcess.start();
     const gateways: Gateway[] = [];
     const start = async (gatewayToken: string): Promise<Gateway> => {
-      const gateway = await Gateway.start({ setup, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }] });
+      const gateway = await Gateway.start({
+        setup,
+        syncPort: control.syncPort,
+        gatewayToken,
+        listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 0 }) }],
+      });
       gateways.push(gateway);
       return gateway;
     };
@@ -391,7 +506,10 @@ suite(twoSetups, "tokens and groups", (setup) => {
       const small = await start(token);
       await everywhere(small, async (connections) => {
         await allAnswer(connections, withKey(keys.gold), undefined);
-        assert.deepEqual(new Set(await reasonsOn(connections, withKey(keys.gold, "/partner"))), new Set(["unknown_api"]));
+        assert.deepEqual(
+          new Set(await reasonsOn(connections, withKey(keys.gold, "/partner"))),
+          new Set(["unknown_api"]),
+        );
       });
       const stranger = await start("tgg_0000000000000000000000000000000000000000000");
       await eventually("a refused call", async () => (await stranger.metric("sync_failed")) > 0);
@@ -412,7 +530,13 @@ suite(twoSetups, "a reload of the configuration", (setup) => {
     const sockets: Connection[] = [];
     try {
       const gatewayToken = await control.createEnvironment(environment, file);
-      gateway = await Gateway.start({ setup, watchListeners: true, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration() }] });
+      gateway = await Gateway.start({
+        setup,
+        watchListeners: true,
+        syncPort: control.syncPort,
+        gatewayToken,
+        listeners: [{ configuration: configuration() }],
+      });
       assert.equal((await gateway.send(withKey(keys.gold))).status, 200);
       const current = gateway;
       for (let reload = 0; reload < 3; reload++) {
@@ -424,10 +548,16 @@ suite(twoSetups, "a reload of the configuration", (setup) => {
           plugin: { ...listener.plugin!, configuration: configuration({ claims: { prefix: `x-reload-${reload}-` } }) },
         }));
         assert.equal(outcome, "accepted");
-        await eventually("the new claims", async () => (await current.exchange(withKey(keys.gold))).seen?.headers[`x-reload-${reload}-consumer`] === "acme");
+        await eventually(
+          "the new claims",
+          async () =>
+            (await current.exchange(withKey(keys.gold))).seen?.headers[`x-reload-${reload}-consumer`] === "acme",
+        );
         // The old roots live on behind the sockets: changes must still arrive, and once only be asked for.
         await everywhere(current, async (connections) => {
-          const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
+          const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, {
+            consumer: "acme",
+          });
           await allAnswer(connections, withKey(key), undefined);
           await control.call("POST", `/v1/keys/${id}/revoke${query}`);
           await allAnswer(connections, withKey(key), "key_revoked");
@@ -438,7 +568,11 @@ suite(twoSetups, "a reload of the configuration", (setup) => {
         }
       }
       const { items } = await control.call<{ items: { state: string }[] }>("GET", `/v1/gateways${query}`);
-      assert.equal(items.filter(({ state }) => state === "connected").length, 1, "one gateway, however often it was reloaded");
+      assert.equal(
+        items.filter(({ state }) => state === "connected").length,
+        1,
+        "one gateway, however often it was reloaded",
+      );
     } finally {
       for (const socket of sockets) socket.close();
       await gateway?.stop();
@@ -453,16 +587,28 @@ suite(twoSetups, "a reload of the configuration", (setup) => {
     let gateway: Gateway | undefined;
     try {
       const gatewayToken = await control.createEnvironment(environment, file);
-      gateway = await Gateway.start({ setup, watchListeners: true, syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 3000 }) }] });
+      gateway = await Gateway.start({
+        setup,
+        watchListeners: true,
+        syncPort: control.syncPort,
+        gatewayToken,
+        listeners: [{ configuration: configuration({ snapshotWaitTimeoutMs: 3000 }) }],
+      });
       assert.equal((await gateway.send(withKey(keys.gold))).status, 200);
       await control.kill();
       const current = gateway;
       const outcome = await current.envoy.reload((listener) => ({
         ...listener,
-        plugin: { ...listener.plugin!, configuration: configuration({ snapshotWaitTimeoutMs: 3000, claims: { prefix: "x-warm-" } }) },
+        plugin: {
+          ...listener.plugin!,
+          configuration: configuration({ snapshotWaitTimeoutMs: 3000, claims: { prefix: "x-warm-" } }),
+        },
       }));
       assert.equal(outcome, "accepted");
-      await eventually("the new claims", async () => (await current.exchange(withKey(keys.gold))).seen?.headers["x-warm-consumer"] === "acme");
+      await eventually(
+        "the new claims",
+        async () => (await current.exchange(withKey(keys.gold))).seen?.headers["x-warm-consumer"] === "acme",
+      );
     } finally {
       await gateway?.stop();
       await control.remove();
@@ -477,16 +623,34 @@ suite(twoSetups, "VMs that trap", (setup) => {
     let gateway: Gateway | undefined;
     try {
       const gatewayToken = await control.createEnvironment(environment, file);
-      gateway = await Gateway.start({ setup, target: "trap", syncPort: control.syncPort, gatewayToken, listeners: [{ configuration: configuration() }] });
+      gateway = await Gateway.start({
+        setup,
+        target: "trap",
+        syncPort: control.syncPort,
+        gatewayToken,
+        listeners: [{ configuration: configuration() }],
+      });
       const current = gateway;
-      const trap: Http1Request = { path: "/orders/1", headers: [["x-api-key", keys.gold], ["x-test-trap", "1"]] };
+      const trap: Http1Request = {
+        path: "/orders/1",
+        headers: [
+          ["x-api-key", keys.gold],
+          ["x-test-trap", "1"],
+        ],
+      };
       for (let round = 0; round < 3; round++) {
         assert.equal((await current.send(withKey(keys.gold))).status, 200);
         // On every worker, so that the elected VM is among them unless the main thread holds the office.
         await Promise.all(Array.from({ length: 16 }, () => current.send(trap).catch(() => undefined)));
-        await eventually("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => current.send(withKey(keys.gold))))).every(({ status }) => status === 200));
+        await eventually("the VMs to be back", async () =>
+          (await Promise.all(Array.from({ length: 16 }, () => current.send(withKey(keys.gold))))).every(
+            ({ status }) => status === 200,
+          ),
+        );
         await everywhere(current, async (connections) => {
-          const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, { consumer: "acme" });
+          const { id, key } = await control.call<{ id: string; key: string }>("POST", `/v1/keys${query}`, {
+            consumer: "acme",
+          });
           await allAnswer(connections, withKey(key), undefined);
           await control.call("POST", `/v1/keys/${id}/revoke${query}`);
           await allAnswer(connections, withKey(key), "key_revoked");
@@ -507,7 +671,11 @@ suite(twoSetups, "two plugins with different environments in one Envoy", (setup)
     let gateway: Gateway | undefined;
     try {
       const gatewayToken = await control.createEnvironment(environment, one.file);
-      const others = { ...two.file, environment: "other", keys: two.file.keys!.filter(({ id }) => id === "key-legacy") };
+      const others = {
+        ...two.file,
+        environment: "other",
+        keys: two.file.keys!.filter(({ id }) => id === "key-legacy"),
+      };
       const otherToken = await control.createEnvironment("other", others);
       gateway = await Gateway.start({
         setup,
@@ -516,7 +684,10 @@ suite(twoSetups, "two plugins with different environments in one Envoy", (setup)
         env: { OTHER_TOKEN: otherToken },
         listeners: [
           { configuration: configuration(), plugin: { hostEnvironment: ["TOLLGATE_GATEWAY_TOKEN", "OTHER_TOKEN"] } },
-          { configuration: configuration({ environment: "other", control: { tokenEnv: "OTHER_TOKEN" } }), plugin: { hostEnvironment: ["TOLLGATE_GATEWAY_TOKEN", "OTHER_TOKEN"] } },
+          {
+            configuration: configuration({ environment: "other", control: { tokenEnv: "OTHER_TOKEN" } }),
+            plugin: { hostEnvironment: ["TOLLGATE_GATEWAY_TOKEN", "OTHER_TOKEN"] },
+          },
         ],
       });
       assert.equal((await gateway.send(withKey(one.keys.gold), 0)).status, 200);
@@ -526,7 +697,10 @@ suite(twoSetups, "two plugins with different environments in one Envoy", (setup)
       assert.equal(reasonOf(await gateway.send(withKey(one.keys.gold), 1)), "key_wrong_environment");
       const current = gateway;
       await control.call("POST", `/v1/keys/key-legacy/revoke?environment=other`);
-      await eventually("the revocation in the other environment", async () => reasonOf(await current.send(withKey(two.keys.legacy), 1)) === "key_revoked");
+      await eventually(
+        "the revocation in the other environment",
+        async () => reasonOf(await current.send(withKey(two.keys.legacy), 1)) === "key_revoked",
+      );
       assert.equal((await current.send(withKey(one.keys.legacy), 0)).status, 200);
     } finally {
       await gateway?.stop();

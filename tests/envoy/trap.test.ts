@@ -15,7 +15,11 @@ for (const setup of everySetup) {
   describe(setup.name, () => {
     let gateway: Gateway;
     before(async () => {
-      gateway = await Gateway.start({ setup, target: "trap", listeners: [{ configuration: standalone(spec), plugin: { hostEnvironment: [] } }] });
+      gateway = await Gateway.start({
+        setup,
+        target: "trap",
+        listeners: [{ configuration: standalone(spec), plugin: { hostEnvironment: [] } }],
+      });
     });
     after(() => gateway?.stop());
 
@@ -48,7 +52,9 @@ for (const setup of everySetup) {
         assert.notEqual(response?.status, 200);
       });
       await Promise.all(hammer);
-      await eventually("the VMs to be back", async () => (await Promise.all(Array.from({ length: 16 }, () => gateway.send(good)))).every(({ status }) => status === 200));
+      await eventually("the VMs to be back", async () =>
+        (await Promise.all(Array.from({ length: 16 }, () => gateway.send(good)))).every(({ status }) => status === 200),
+      );
     });
   });
 }

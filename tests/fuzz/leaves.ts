@@ -81,8 +81,17 @@ export class Leaves {
 /** Compiles tests/wasm/leaves.ts to build/leaves.wasm. */
 export async function compileLeaves(): Promise<WebAssembly.Module> {
   const { error, stderr } = await asc.main([
-    "tests/wasm/leaves.ts", "--config", "none", "--runtime", "minimal", "--use", "abort=assembly/abi/abort/abort", "--optimize", "--noAssert",
-    "--outFile", "build/leaves.wasm",
+    "tests/wasm/leaves.ts",
+    "--config",
+    "none",
+    "--runtime",
+    "minimal",
+    "--use",
+    "abort=assembly/abi/abort/abort",
+    "--optimize",
+    "--noAssert",
+    "--outFile",
+    "build/leaves.wasm",
   ]);
   if (error !== null) throw new Error(`tests/wasm/leaves.ts doesn't compile: ${error.message}\n${stderr.toString()}`);
   const module = new WebAssembly.Module(readFileSync("build/leaves.wasm"));

@@ -25,7 +25,8 @@ export function judgePath(target: string): number {
   if (DOUBLY_ESCAPED.test(decoded)) return 1;
   const segments = withoutParameters(decoded).split("/").slice(1);
   // Decoded, a `?` or `#` was encoded: for a backend that decodes before it splits, the segment ends there.
-  if (segments.some((segment, i) => /^\.{1,2}(?:[?#]|$)/.test(segment) || (segment === "" && i < segments.length - 1))) return 1;
+  if (segments.some((segment, i) => /^\.{1,2}(?:[?#]|$)/.test(segment) || (segment === "" && i < segments.length - 1)))
+    return 1;
   return (/[%;]/.test(path) ? 2 : 0) | (/[A-Z\x80-\xff]/.test(path.replace(/%[0-9a-f]{2}/gi, "")) ? 4 : 0);
 }
 
@@ -40,10 +41,13 @@ interface Piece {
 function queryPieces(target: string): Piece[] {
   const question = target.indexOf("?");
   if (question < 0) return [];
-  return target.slice(question + 1).split("&").map((raw) => {
-    const [name = "", ...rest] = raw.split("=");
-    return { raw, name: formDecode(name), value: formDecode(rest.join("=")) };
-  });
+  return target
+    .slice(question + 1)
+    .split("&")
+    .map((raw) => {
+      const [name = "", ...rest] = raw.split("=");
+      return { raw, name: formDecode(name), value: formDecode(rest.join("=")) };
+    });
 }
 
 function cookiePieces(header: string): Piece[] {
@@ -52,7 +56,11 @@ function cookiePieces(header: string): Piece[] {
     const equals = raw.indexOf("=");
     if (equals < 0) return { raw, name: "", value: "" };
     const value = trim(raw.slice(equals + 1));
-    return { raw, name: trim(raw.slice(0, equals)), value: /^"[^]*"$/.exec(value) && value.length > 1 ? value.slice(1, -1) : value };
+    return {
+      raw,
+      name: trim(raw.slice(0, equals)),
+      value: /^"[^]*"$/.exec(value) && value.length > 1 ? value.slice(1, -1) : value,
+    };
   });
 }
 
@@ -65,8 +73,10 @@ function choose(pieces: Piece[], name: string, max: number): string | number {
   return values.every((value) => value === first) ? first : -2;
 }
 
-export const findQuery = (target: string, name: string, max: number): string | number => choose(queryPieces(target), name, max);
-export const findCookie = (header: string, name: string, max: number): string | number => choose(cookiePieces(header), name, max);
+export const findQuery = (target: string, name: string, max: number): string | number =>
+  choose(queryPieces(target), name, max);
+export const findCookie = (header: string, name: string, max: number): string | number =>
+  choose(cookiePieces(header), name, max);
 
 export function removeQuery(target: string, name: string): string {
   const pieces = queryPieces(target);
@@ -88,11 +98,14 @@ export function bearerToken(value: string): string | undefined {
   return /^[ \t]*bearer[ \t]+([^ \t](?:[^]*[^ \t])?)[ \t]*$/i.exec(value)?.[1];
 }
 
-export const fold = (name: string): string => name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()).replace(/[^a-z0-9]/g, "-");
+export const fold = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()).replace(/[^a-z0-9]/g, "-");
 
 /** An address as `4 …` or `6 …` in hexadecimal. */
 export function addressHex(address: string): string {
-  const groups = new URL(`http://[${address.includes(":") ? address : `::ffff:${address}`}]`).hostname.slice(1, -1).split("::");
+  const groups = new URL(`http://[${address.includes(":") ? address : `::ffff:${address}`}]`).hostname
+    .slice(1, -1)
+    .split("::");
   const [head = [], tail = []] = groups.map((half) => half.split(":").filter((group) => group !== ""));
   const zeros = Array.from({ length: 8 - head.length - tail.length }, () => "0");
   const hex = [...head, ...zeros, ...tail].map((group) => group.padStart(4, "0")).join("");

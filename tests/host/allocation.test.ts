@@ -9,10 +9,16 @@ import { assertSound, keyNamed, pluginConfiguration, readyGateway } from "./supp
 afterEach(assertSound);
 
 /** What Envoy calls for every request. */
-const requestPath = ["proxy_on_context_create", "proxy_on_request_headers", "proxy_on_request_trailers", "proxy_on_response_headers"];
+const requestPath = [
+  "proxy_on_context_create",
+  "proxy_on_request_headers",
+  "proxy_on_request_trailers",
+  "proxy_on_response_headers",
+];
 
 /** AssemblyScript's allocators and collectors, and what makes objects by them. */
-const allocator = /^"?~lib\/rt\/(tlsf|itcms|tcms|stub)\/|(^|[/#])__(new|renew|alloc|realloc|newBuffer|newArray|collect)\b/;
+const allocator =
+  /^"?~lib\/rt\/(tlsf|itcms|tcms|stub)\/|(^|[/#])__(new|renew|alloc|realloc|newBuffer|newArray|collect)\b/;
 
 function allocates(graph: CallGraph): (name: string) => boolean {
   return (name) => graph.growers.has(name) || allocator.test(name);
@@ -35,7 +41,18 @@ for (const [build, options] of Object.entries({
 }
 
 test("the check sees AssemblyScript's allocators where they are", async () => {
-  const graph = readCallGraph(await compileText("tests/host/fixtures/probe.ts", ["--config", "none", "--runtime", "stub", "--use", "abort=tests/host/fixtures/probe/abort", "--optimizeLevel", "0"]));
+  const graph = readCallGraph(
+    await compileText("tests/host/fixtures/probe.ts", [
+      "--config",
+      "none",
+      "--runtime",
+      "stub",
+      "--use",
+      "abort=tests/host/fixtures/probe/abort",
+      "--optimizeLevel",
+      "0",
+    ]),
+  );
   const path = pathTo(graph, "proxy_on_request_headers", allocates(graph));
   assert.match(path?.at(-1) ?? "", /~lib\/rt\//);
 });
@@ -47,11 +64,19 @@ describe("memory", () => {
     ["refused", "/x", { "x-api-key": keyNamed("nobody") }],
     ["keyless, with forged claims", "/public", { "x-tollgate-tier": "gold" }],
     ["of a bad path", "/a/../b", {}],
-    ["with many and long headers", "/x", Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`x-header-${i}`, "v".repeat(1000)]))],
+    [
+      "with many and long headers",
+      "/x",
+      Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`x-header-${i}`, "v".repeat(1000)])),
+    ],
   ];
   for (const [name, path, headers] of requests) {
     test(`is as it was after thousands of requests: ${name}`, () => {
-      const gateway = readyGateway({ configuration: pluginConfiguration({ keySources: [{ header: "x-api-key" }, { query: "api_key" }, { cookie: "api_key" }] }) });
+      const gateway = readyGateway({
+        configuration: pluginConfiguration({
+          keySources: [{ header: "x-api-key" }, { query: "api_key" }, { cookie: "api_key" }],
+        }),
+      });
       gateway.envoy.recording = false;
       const { vm } = gateway.workers[0]!;
       const before = vm.memoryBytes;
@@ -62,10 +87,17 @@ describe("memory", () => {
   }
 
   for (const enforcement of ["global", "gateway"] as const) {
-    for (const [what, limit] of [["admitted", 1_000_000], ["refused", 10], ["paced", 1_000_001]] as const) {
+    for (const [what, limit] of [
+      ["admitted", 1_000_000],
+      ["refused", 10],
+      ["paced", 1_000_001],
+    ] as const) {
       test(`is as it was after thousands of requests that are limited: ${what} (${enforcement})`, () => {
         const smoothing = what === "paced" ? { smoothing: { perSecond: 1000, burst: 1000 } } : {};
-        const limits = [minute(limit, { enforcement, ...smoothing }), minute(limit * 2, { name: "shadow", mode: "shadow" })];
+        const limits = [
+          minute(limit, { enforcement, ...smoothing }),
+          minute(limit * 2, { name: "shadow", mode: "shadow" }),
+        ];
         const gateway = limitedGateway(limits, { workers: 2, api: { legacyHeaders: "tyk" } });
         gateway.envoy.recording = false;
         const { vm } = gateway.workers[0]!;

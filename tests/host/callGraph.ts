@@ -27,7 +27,8 @@ export function readCallGraph(wat: string): CallGraph {
       graph.callees.set(current, new Set());
       continue;
     }
-    if (/^ *\(elem /.test(line)) for (const [, name] of line.replace(/^ *\(elem \$\S+/, "").matchAll(REFERENCE)) inTables.add(name!);
+    if (/^ *\(elem /.test(line))
+      for (const [, name] of line.replace(/^ *\(elem \$\S+/, "").matchAll(REFERENCE)) inTables.add(name!);
     const exported = EXPORT.exec(line);
     if (exported !== null) graph.exports.set(exported[1]!, exported[2]!);
     const callees = graph.callees.get(current);
@@ -41,7 +42,11 @@ export function readCallGraph(wat: string): CallGraph {
 }
 
 /** Gives the shortest way from an export to a function that `forbidden` names, as function names; undefined when there is none. */
-export function pathTo(graph: CallGraph, exportName: string, forbidden: (name: string) => boolean): string[] | undefined {
+export function pathTo(
+  graph: CallGraph,
+  exportName: string,
+  forbidden: (name: string) => boolean,
+): string[] | undefined {
   const start = graph.exports.get(exportName);
   if (start === undefined) throw new Error(`the module has no export ${exportName}`);
   const cameFrom = new Map<string, string | undefined>([[start, undefined]]);

@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { afterEach, test } from "node:test";
-import { addRoot, assertSound, basicSpec, endGateway, keyNamed, keyRecord, outcome, pluginConfiguration, startGateway, startWorker, type Gateway } from "./support.ts";
+import {
+  addRoot,
+  assertSound,
+  basicSpec,
+  endGateway,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  startGateway,
+  startWorker,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -38,20 +50,96 @@ function reload(snapshotWaitTimeoutMs: number, prefix: string): Happening {
 }
 
 const happening: fc.Arbitrary<[name: string, happen: Happening]> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(key, state).map(([at, to]): [string, Happening] => [`key ${at} ${to}`, setState(at, to)]) },
-  { weight: 2, arbitrary: fc.tuple(key).map(([at]): [string, Happening] => [`delete key ${at}`, ({ control }) => control.change((spec) => void (spec.keys.length > 1 && spec.keys.splice(at % spec.keys.length, 1)))]) },
-  { weight: 4, arbitrary: fc.tuple(fc.nat(WORKERS - 1), key).map(([worker, at]): [string, Happening] => [`ask ${worker} ${at}`, (gateway) => void gateway.get("/x", { "x-api-key": keyNamed(`key-${at}`) }, { worker })]) },
-  { weight: 6, arbitrary: fc.constantFrom(1, 10, 100, 300, 1000, 5000, 20_000).map((ms): [string, Happening] => [`${ms} ms pass`, ({ envoy }) => envoy.advance(ms)]) },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(key, state).map(([at, to]): [string, Happening] => [`key ${at} ${to}`, setState(at, to)]),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(key)
+      .map(([at]): [string, Happening] => [
+        `delete key ${at}`,
+        ({ control }) =>
+          control.change((spec) => void (spec.keys.length > 1 && spec.keys.splice(at % spec.keys.length, 1))),
+      ]),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(fc.nat(WORKERS - 1), key)
+      .map(([worker, at]): [string, Happening] => [
+        `ask ${worker} ${at}`,
+        (gateway) => void gateway.get("/x", { "x-api-key": keyNamed(`key-${at}`) }, { worker }),
+      ]),
+  },
+  {
+    weight: 6,
+    arbitrary: fc
+      .constantFrom(1, 10, 100, 300, 1000, 5000, 20_000)
+      .map((ms): [string, Happening] => [`${ms} ms pass`, ({ envoy }) => envoy.advance(ms)]),
+  },
   { weight: 2, arbitrary: fc.nat(WORKERS - 1).map((worker): [string, Happening] => [`kill ${worker}`, kill(worker)]) },
-  { weight: 1, arbitrary: fc.tuple(fc.nat(3000), fc.constantFrom("x-a-", "x-b-")).map(([ms, prefix]): [string, Happening] => [`reload ${ms} ${prefix}`, reload(ms, prefix)]) },
-  { weight: 2, arbitrary: fc.constantFrom("reset" as const, "unavailable" as const, "silent" as const, 401, 410, 500, undefined).map((failure): [string, Happening] => [`control: ${failure ?? "well"}`, ({ control }) => void (control.failure = failure)]) },
-  { weight: 1, arbitrary: fc.constantFrom(0, 30, 700, 6000).map((ms): [string, Happening] => [`answers take ${ms} ms`, ({ control }) => void (control.delayMs = ms)]) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.nat(3000), fc.constantFrom("x-a-", "x-b-"))
+      .map(([ms, prefix]): [string, Happening] => [`reload ${ms} ${prefix}`, reload(ms, prefix)]),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .constantFrom("reset" as const, "unavailable" as const, "silent" as const, 401, 410, 500, undefined)
+      .map((failure): [string, Happening] => [
+        `control: ${failure ?? "well"}`,
+        ({ control }) => void (control.failure = failure),
+      ]),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom(0, 30, 700, 6000)
+      .map((ms): [string, Happening] => [`answers take ${ms} ms`, ({ control }) => void (control.delayMs = ms)]),
+  },
   { weight: 1, arbitrary: fc.constant<[string, Happening]>(["watches break", ({ control }) => control.dropWaiting()]) },
-  { weight: 1, arbitrary: fc.boolean().map((always): [string, Happening] => [`snapshots ${always ? "only" : "or deltas"}`, ({ control }) => void (control.alwaysSnapshot = always)]) },
-  { weight: 1, arbitrary: fc.constant<[string, Happening]>(["deltas forgotten", ({ control }) => control.forgetDeltas()]) },
-  { weight: 1, arbitrary: fc.bigInt({ min: 1n, max: 9n }).map((version): [string, Happening] => [`new epoch at ${version}`, ({ control }) => control.newEpoch(control.epoch + 1n, version)]) },
-  { weight: 1, arbitrary: fc.nat().map((at): [string, Happening] => [`answers are damaged at ${at}`, ({ control }) => void (control.tamper = (body) => ((body[at % body.length]! ^= 1), body))]) },
-  { weight: 1, arbitrary: fc.constant<[string, Happening]>(["answers are whole", ({ control }) => void (control.tamper = undefined)]) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .boolean()
+      .map((always): [string, Happening] => [
+        `snapshots ${always ? "only" : "or deltas"}`,
+        ({ control }) => void (control.alwaysSnapshot = always),
+      ]),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constant<[string, Happening]>(["deltas forgotten", ({ control }) => control.forgetDeltas()]),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .bigInt({ min: 1n, max: 9n })
+      .map((version): [string, Happening] => [
+        `new epoch at ${version}`,
+        ({ control }) => control.newEpoch(control.epoch + 1n, version),
+      ]),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .nat()
+      .map((at): [string, Happening] => [
+        `answers are damaged at ${at}`,
+        ({ control }) => void (control.tamper = (body) => ((body[at % body.length]! ^= 1), body)),
+      ]),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constant<[string, Happening]>([
+      "answers are whole",
+      ({ control }) => void (control.tamper = undefined),
+    ]),
+  },
 );
 
 function expected(gateway: Gateway, id: string): string {
@@ -64,7 +152,12 @@ test("whatever happens, a key that was never issued is never admitted, and in th
   fc.assert(
     fc.property(fc.array(happening, { minLength: 5, maxLength: 40 }), fc.integer(), (happenings, seed) => {
       const spec = { ...basicSpec(), keys: Array.from({ length: KEYS }, (_, i) => keyRecord(`key-${i}`, "acme")) };
-      const gateway = startGateway({ spec, workers: WORKERS, control: { recordsPerPage: 4, recordsPerDelta: 1 }, envoy: { seed } });
+      const gateway = startGateway({
+        spec,
+        workers: WORKERS,
+        control: { recordsPerPage: 4, recordsPerDelta: 1 },
+        envoy: { seed },
+      });
       for (const [, happen] of happenings) {
         happen(gateway);
         for (let worker = 0; worker < WORKERS; worker++) {
@@ -82,7 +175,11 @@ test("whatever happens, a key that was never issued is never admitted, and in th
         gateway.envoy.advance(3000);
         for (let i = 0; i < KEYS; i++) {
           const id = `key-${i}`;
-          assert.equal(outcome(gateway.get("/x", { "x-api-key": keyNamed(id) }, { worker })), expected(gateway, id), `worker ${worker}, ${id}`);
+          assert.equal(
+            outcome(gateway.get("/x", { "x-api-key": keyNamed(id) }, { worker })),
+            expected(gateway, id),
+            `worker ${worker}, ${id}`,
+          );
         }
       }
       assert.equal(gateway.control.waiting.length, 1, "one VM watches");

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { utf8, type Pair, type Stream } from "./host.ts";
-import { assertSound, basicSpec, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  startGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -43,9 +53,16 @@ describe("claims of an admitted caller", () => {
   test("scopes are the tier's, narrowed by the key's", () => {
     const spec = basicSpec();
     spec.tiers = [{ id: "bronze", scopes: ["read", "write", "search"] }, { id: "all", scopes: ["*"] }, { id: "none" }];
-    spec.keys = [keyRecord("acme-1", "acme"), keyRecord("few", "acme", { scopes: ["search", "other"] }), keyRecord("star", "acme", { tier: "all" }), keyRecord("star-few", "acme", { tier: "all", scopes: ["x", "y"] }), keyRecord("no", "acme", { tier: "none" })];
+    spec.keys = [
+      keyRecord("acme-1", "acme"),
+      keyRecord("few", "acme", { scopes: ["search", "other"] }),
+      keyRecord("star", "acme", { tier: "all" }),
+      keyRecord("star-few", "acme", { tier: "all", scopes: ["x", "y"] }),
+      keyRecord("no", "acme", { tier: "none" }),
+    ];
     const gateway = readyGateway({ spec });
-    const scopes = (id: string): string | undefined => gateway.get("/x", { "x-api-key": keyNamed(id) }).headers.first("x-tollgate-scopes");
+    const scopes = (id: string): string | undefined =>
+      gateway.get("/x", { "x-api-key": keyNamed(id) }).headers.first("x-tollgate-scopes");
     assert.equal(scopes("acme-1"), "read write search");
     assert.equal(scopes("few"), "search");
     assert.equal(scopes("star"), "*");
@@ -54,9 +71,17 @@ describe("claims of an admitted caller", () => {
   });
 
   test("go where the configuration says", () => {
-    const configuration = pluginConfiguration({ claims: { prefix: "x-caller-", names: { consumer: "X-User", "claim-org": "x-org", scopes: "x-caller-may" } } });
+    const configuration = pluginConfiguration({
+      claims: { prefix: "x-caller-", names: { consumer: "X-User", "claim-org": "x-org", scopes: "x-caller-may" } },
+    });
     const gateway = readyGateway({ configuration });
-    const stream = gateway.get("/x", { "x-api-key": key, "x-user": "forged", X_ORG: "forged", "x-caller-key-id": "forged", "x-tollgate-tier": "kept" });
+    const stream = gateway.get("/x", {
+      "x-api-key": key,
+      "x-user": "forged",
+      X_ORG: "forged",
+      "x-caller-key-id": "forged",
+      "x-tollgate-tier": "kept",
+    });
     assert.deepEqual(forgedLeft(stream), []);
     assert.equal(stream.headers.first("x-user"), "acme");
     assert.equal(stream.headers.first("x-org"), "acme-corp");
@@ -70,7 +95,8 @@ describe("claims of an admitted caller", () => {
     const claims = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`c${i}`, `${i}`.repeat(100)]));
     spec.consumers = [{ id: "acme", tier: "bronze", claims }];
     const stream = readyGateway({ spec }).get("/x", { "x-api-key": key });
-    for (const [name, value] of Object.entries(claims)) assert.equal(stream.headers.first(`x-tollgate-claim-${name}`), value);
+    for (const [name, value] of Object.entries(claims))
+      assert.equal(stream.headers.first(`x-tollgate-claim-${name}`), value);
   });
 });
 
@@ -95,9 +121,21 @@ describe("forged claims never pass", () => {
   }
 
   test("other headers stay, in order", () => {
-    const sent: Pair[] = [["accept", "*/*"], ["x-tollgatee", "1"], ["xtollgate-tier", "2"], ["x-toll-gate-tier", "3"], ["x-request-id", "4"], ["traceparent", "5"], ["x-a", utf8("ü")], ["x-a", "7"]];
+    const sent: Pair[] = [
+      ["accept", "*/*"],
+      ["x-tollgatee", "1"],
+      ["xtollgate-tier", "2"],
+      ["x-toll-gate-tier", "3"],
+      ["x-request-id", "4"],
+      ["traceparent", "5"],
+      ["x-a", utf8("ü")],
+      ["x-a", "7"],
+    ];
     const stream = readyGateway().get("/public", sent);
-    assert.deepEqual(stream.headers.pairs.filter(([name]) => !name.startsWith(":")), sent);
+    assert.deepEqual(
+      stream.headers.pairs.filter(([name]) => !name.startsWith(":")),
+      sent,
+    );
   });
 
   test("in trailers, right away or late, after thousands of other streams", () => {

@@ -24,7 +24,14 @@ async function compile(source: string, options: readonly string[]): Promise<{ wa
   // asc takes paths from the project's folder only
   const base = relative(process.cwd(), join(folder, "module"));
   try {
-    const { error, stderr } = await asc.main([source, ...options, "--outFile", `${base}.wasm`, "--textFile", `${base}.wat`]);
+    const { error, stderr } = await asc.main([
+      source,
+      ...options,
+      "--outFile",
+      `${base}.wasm`,
+      "--textFile",
+      `${base}.wat`,
+    ]);
     if (error !== null) throw new Error(`${source} doesn't compile: ${error.message}\n${stderr.toString()}`);
     return { wasm: readFileSync(`${base}.wasm`), wat: readFileSync(`${base}.wat`, "utf8") };
   } finally {

@@ -6,7 +6,13 @@ import { assertSound, basicSpec, counters, keyNamed, outcome, readyGateway, type
 afterEach(assertSound);
 
 const upstream = { service: "echo", port: 8080 };
-const cors: CorsInput = { allowOrigins: ["https://shop.example.com", "https://*.example.org"], allowMethods: ["GET", "POST"], allowHeaders: ["x-api-key"], exposeHeaders: ["x-request-id", "etag"], allowCredentials: true };
+const cors: CorsInput = {
+  allowOrigins: ["https://shop.example.com", "https://*.example.org"],
+  allowMethods: ["GET", "POST"],
+  allowHeaders: ["x-api-key"],
+  exposeHeaders: ["x-request-id", "etag"],
+  allowCredentials: true,
+};
 
 function gateway(): Gateway {
   const spec: FileInput = {
@@ -29,7 +35,10 @@ test("a preflight is refused where its path is ambiguous for the method that it 
       { id: "upper", hosts: ["*"], paths: ["/ITEMS"], methods: ["GET"], upstream },
     ],
   };
-  assert.equal(outcome(readyGateway({ spec }).get("/items", preflight("https://shop.example.com"), { method: "OPTIONS" })), "path_ambiguous");
+  assert.equal(
+    outcome(readyGateway({ spec }).get("/items", preflight("https://shop.example.com"), { method: "OPTIONS" })),
+    "path_ambiguous",
+  );
 });
 
 test("a preflight of another origin is refused where another API takes OPTIONS", () => {
@@ -40,13 +49,17 @@ test("a preflight of another origin is refused where another API takes OPTIONS",
       { id: "options", hosts: ["*"], paths: ["/items"], methods: ["OPTIONS"], upstream, auth: { mode: "none" } },
     ],
   };
-  const asked = (origin: string, method: string): string => outcome(readyGateway({ spec }).get("/items", preflight(origin, method), { method: "OPTIONS" }));
+  const asked = (origin: string, method: string): string =>
+    outcome(readyGateway({ spec }).get("/items", preflight(origin, method), { method: "OPTIONS" }));
   assert.equal(asked("https://evil.example.com", "GET"), "path_ambiguous");
   assert.equal(asked("https://shop.example.com", "GET"), "admitted");
   assert.equal(asked("https://evil.example.com", "DELETE"), "admitted", "no API takes DELETE: it's no preflight");
 });
 
-const preflight = (origin: string, method = "GET"): Record<string, string> => ({ origin, "access-control-request-method": method });
+const preflight = (origin: string, method = "GET"): Record<string, string> => ({
+  origin,
+  "access-control-request-method": method,
+});
 
 describe("a preflight", () => {
   const cases: [name: string, path: string, headers: Record<string, string>, expected: string][] = [
@@ -55,23 +68,41 @@ describe("a preflight", () => {
     ["of any origin", "/any", preflight("null", "DELETE"), "admitted"],
     ["of another origin", "/shop", preflight("https://evil.example.com"), "method_not_allowed"],
     ["of an origin that only ends so", "/shop", preflight("https://evilexample.org"), "method_not_allowed"],
-    ["of an origin with a port behind a suffix", "/shop", preflight("https://evil.com:1.example.org"), "method_not_allowed"],
+    [
+      "of an origin with a port behind a suffix",
+      "/shop",
+      preflight("https://evil.com:1.example.org"),
+      "method_not_allowed",
+    ],
     ["of another scheme", "/shop", preflight("http://shop.example.com"), "method_not_allowed"],
-    ["for a method that is not allowed", "/shop", preflight("https://shop.example.com", "DELETE"), "method_not_allowed"],
+    [
+      "for a method that is not allowed",
+      "/shop",
+      preflight("https://shop.example.com", "DELETE"),
+      "method_not_allowed",
+    ],
     ["to an API without CORS", "/x", preflight("https://shop.example.com"), "key_missing"],
     ["without an origin", "/any", { "access-control-request-method": "GET" }, "key_missing"],
     ["without a method", "/any", { origin: "https://shop.example.com" }, "key_missing"],
     ["on a path trick", "/any/../x", preflight("null"), "path_invalid"],
   ];
   for (const [name, path, headers, expected] of cases) {
-    test(`${name}: ${expected}`, () => assert.equal(outcome(gateway().get(path, headers, { method: "OPTIONS" })), expected));
+    test(`${name}: ${expected}`, () =>
+      assert.equal(outcome(gateway().get(path, headers, { method: "OPTIONS" })), expected));
   }
 
   test("is counted, carries no claims and no key", () => {
     const it = gateway();
-    const stream = it.get("/shop", { ...preflight("https://shop.example.com"), "x-api-key": keyNamed("acme-1"), "x-tollgate-tier": "gold" }, { method: "OPTIONS" });
+    const stream = it.get(
+      "/shop",
+      { ...preflight("https://shop.example.com"), "x-api-key": keyNamed("acme-1"), "x-tollgate-tier": "gold" },
+      { method: "OPTIONS" },
+    );
     assert.equal(outcome(stream), "admitted");
-    assert.deepEqual(Object.keys(stream.headers.toObject()).filter((name) => name.startsWith("x-")), []);
+    assert.deepEqual(
+      Object.keys(stream.headers.toObject()).filter((name) => name.startsWith("x-")),
+      [],
+    );
     assert.equal(counters(it)["preflight"], 1);
   });
 
@@ -91,7 +122,10 @@ describe("a refusal", () => {
   });
 
   test("tells another origin nothing", () => {
-    for (const [path, origin] of [["/shop", "https://evil.example.com"], ["/x", "https://shop.example.com"]] as const) {
+    for (const [path, origin] of [
+      ["/shop", "https://evil.example.com"],
+      ["/x", "https://shop.example.com"],
+    ] as const) {
       const { headers } = gateway().get(path, { origin }).response!;
       assert.equal(headers.has("access-control-allow-origin"), false);
     }

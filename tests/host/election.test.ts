@@ -1,11 +1,23 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { FileInput } from "../../control/domain/schema.ts";
-import { assertSound, basicSpec, keyNamed, keyRecord, outcome, readyGateway, startGateway, startWorker, type Gateway, type Worker } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  keyNamed,
+  keyRecord,
+  outcome,
+  readyGateway,
+  startGateway,
+  startWorker,
+  type Gateway,
+  type Worker,
+} from "./support.ts";
 
 afterEach(assertSound);
 
-const ask = (gateway: Gateway, worker = 0, id = "acme-1"): string => outcome(gateway.get("/x", { "x-api-key": keyNamed(id) }, { worker }));
+const ask = (gateway: Gateway, worker = 0, id = "acme-1"): string =>
+  outcome(gateway.get("/x", { "x-api-key": keyNamed(id) }, { worker }));
 
 function manyKeys(count: number): FileInput {
   return { ...basicSpec(), keys: Array.from({ length: count }, (_, i) => keyRecord(`key-${i}`, "acme")) };
@@ -13,7 +25,9 @@ function manyKeys(count: number): FileInput {
 
 /** Every VM that followed control since a moment, by its http calls. Leases and usage are each worker's own. */
 function callers(gateway: Gateway): Worker[] {
-  return [gateway.main, ...gateway.workers].filter(({ root }) => root.calls.some((call) => /^http_call control GET \/sync\/v1\/(watch|pages|report)/.test(call)));
+  return [gateway.main, ...gateway.workers].filter(({ root }) =>
+    root.calls.some((call) => /^http_call control GET \/sync\/v1\/(watch|pages|report)/.test(call)),
+  );
 }
 
 function forget(gateway: Gateway): void {
@@ -110,7 +124,8 @@ test("the template VM, which never ticks, holds nothing up", () => {
 
 test("VMs of other plugins under the same vm_id don't disturb, whatever they write", () => {
   const gateway = readyGateway();
-  for (const name of gateway.envoy.sharedData.keys("")) gateway.envoy.sharedData.set("", name, Buffer.from("garbage of another plugin"), 0);
+  for (const name of gateway.envoy.sharedData.keys(""))
+    gateway.envoy.sharedData.set("", name, Buffer.from("garbage of another plugin"), 0);
   gateway.envoy.advance(10_000);
   assert.equal(ask(gateway), "admitted");
   gateway.control.change((spec) => void (spec.keys[0]!.state = "revoked"));

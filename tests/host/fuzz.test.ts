@@ -8,7 +8,18 @@ import { compileSnapshot } from "../../control/sync/compile.ts";
 import { recallFrame } from "../../control/sync/recallFrame.ts";
 import { utf8, type Pair, type Stream } from "./host.ts";
 import { keySubject, limitedSpec, minute, send } from "./limitsSupport.ts";
-import { assertSound, basicSpec, endGateway, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  endGateway,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  startGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -22,21 +33,109 @@ function richSpec(): FileInput {
     ...spec,
     apis: [
       ...spec.apis!,
-      { id: "orders", hosts: ["shop.example.com", "*.example.org"], paths: ["/orders", "/v2/orders"], methods: ["GET", "POST"], upstream, scopes: ["read"], routes: [{ path: "/orders/export", methods: ["GET"], scopes: ["export"] }], limits: [{ name: "m", kind: "rate", limit: 5, windowSeconds: 60 }], cors: { allowOrigins: ["https://*.example.com"], exposeHeaders: ["etag"] } },
+      {
+        id: "orders",
+        hosts: ["shop.example.com", "*.example.org"],
+        paths: ["/orders", "/v2/orders"],
+        methods: ["GET", "POST"],
+        upstream,
+        scopes: ["read"],
+        routes: [{ path: "/orders/export", methods: ["GET"], scopes: ["export"] }],
+        limits: [{ name: "m", kind: "rate", limit: 5, windowSeconds: 60 }],
+        cors: { allowOrigins: ["https://*.example.com"], exposeHeaders: ["etag"] },
+      },
     ],
-    tiers: [{ id: "bronze", scopes: ["read"], limits: [{ name: "day", kind: "quota", limit: 5, period: "day" }] }, { id: "few", scopes: ["*"], apis: ["orders"] }],
+    tiers: [
+      { id: "bronze", scopes: ["read"], limits: [{ name: "day", kind: "quota", limit: 5, period: "day" }] },
+      { id: "few", scopes: ["*"], apis: ["orders"] },
+    ],
     consumers: [{ id: "acme", tier: "bronze", claims: { org: "acme-corp", region: "eu" } }, { id: "b" }],
-    keys: [keyRecord("acme-1", "acme"), keyRecord("acme-2", "acme", { expiresAt: "2027-01-01T00:00:00Z", allowedCidrs: ["10.0.0.0/8", "2001:db8::/32"], apis: ["orders"], scopes: ["read"], tier: "few" }), keyRecord("b-1", "b")],
+    keys: [
+      keyRecord("acme-1", "acme"),
+      keyRecord("acme-2", "acme", {
+        expiresAt: "2027-01-01T00:00:00Z",
+        allowedCidrs: ["10.0.0.0/8", "2001:db8::/32"],
+        apis: ["orders"],
+        scopes: ["read"],
+        tier: "few",
+      }),
+      keyRecord("b-1", "b"),
+    ],
   };
 }
 
 /** Any bytes but NUL, CR and LF, as a header can carry them. */
-const bytes = fc.string({ unit: fc.integer({ min: 1, max: 255 }).filter((c) => c !== 10 && c !== 13).map((c) => String.fromCharCode(c)), maxLength: 400 });
-const pieces = fc.constantFrom("/", "..", ".", "%2e", "%2f", "%5c", "\\", ";", "//", "?", "&", "=", "api_key", key, keyNamed("acme-2"), "%", "%zz", "public", "orders", "export", "#", "+", "%00", '"', ",", " ", "Bearer ", "tg_", "tg_default_", "\xff", utf8("ü"));
-const pieced = fc.array(fc.oneof(pieces, bytes), { maxLength: 12 }).map((parts) => parts.join("").replace(/[\r\n\0]/g, ""));
-const path = fc.oneof(pieced.map((text) => `/${text}`), pieced, bytes);
-const names = fc.constantFrom("x-api-key", "authorization", "cookie", "origin", "access-control-request-method", "content-type", "x-tollgate-tier", "x_tollgate_consumer", "X-Tollgate-", "accept", "");
-const header = fc.tuple(fc.oneof(names, fc.stringMatching(/^[a-z_-]{1,30}$/)), fc.oneof(pieced, bytes, fc.constant(`Bearer ${key}`), fc.constant(`api_key=${key}`), pieced.map((text) => `api_key=${text}; a=${text}`)));
+const bytes = fc.string({
+  unit: fc
+    .integer({ min: 1, max: 255 })
+    .filter((c) => c !== 10 && c !== 13)
+    .map((c) => String.fromCharCode(c)),
+  maxLength: 400,
+});
+const pieces = fc.constantFrom(
+  "/",
+  "..",
+  ".",
+  "%2e",
+  "%2f",
+  "%5c",
+  "\\",
+  ";",
+  "//",
+  "?",
+  "&",
+  "=",
+  "api_key",
+  key,
+  keyNamed("acme-2"),
+  "%",
+  "%zz",
+  "public",
+  "orders",
+  "export",
+  "#",
+  "+",
+  "%00",
+  '"',
+  ",",
+  " ",
+  "Bearer ",
+  "tg_",
+  "tg_default_",
+  "\xff",
+  utf8("ü"),
+);
+const pieced = fc
+  .array(fc.oneof(pieces, bytes), { maxLength: 12 })
+  .map((parts) => parts.join("").replace(/[\r\n\0]/g, ""));
+const path = fc.oneof(
+  pieced.map((text) => `/${text}`),
+  pieced,
+  bytes,
+);
+const names = fc.constantFrom(
+  "x-api-key",
+  "authorization",
+  "cookie",
+  "origin",
+  "access-control-request-method",
+  "content-type",
+  "x-tollgate-tier",
+  "x_tollgate_consumer",
+  "X-Tollgate-",
+  "accept",
+  "",
+);
+const header = fc.tuple(
+  fc.oneof(names, fc.stringMatching(/^[a-z_-]{1,30}$/)),
+  fc.oneof(
+    pieced,
+    bytes,
+    fc.constant(`Bearer ${key}`),
+    fc.constant(`api_key=${key}`),
+    pieced.map((text) => `api_key=${text}; a=${text}`),
+  ),
+);
 
 const arrangements = { numRuns: 1500 };
 
@@ -61,15 +160,22 @@ describe("any request", () => {
       const gateway = readyGateway({ spec: richSpec(), configuration: pluginConfiguration(configuration) });
       gateway.envoy.recording = false;
       fc.assert(
-        fc.property(path, fc.array(header, { maxLength: 20 }), fc.constantFrom("GET", "POST", "OPTIONS", "HEAD", "CONNECT", "X"), fc.oneof(fc.constant("shop.example.com"), bytes), (target, headers, method, host) => {
-          const stream = gateway.get(target, headers as Pair[], { method, host, trailers: headers as Pair[] });
-          assert.notEqual(decided(gateway, stream), "trap");
-          assert.notEqual(stream.state, "held");
-          const forged = stream.headers.pairs.filter(([header]) => /^x[-_]tollgate[-_]/i.test(header));
-          if (!stream.headers.has("x-tollgate-consumer")) assert.deepEqual(forged, []);
-          if (stream.state === "forwarded") for (const [header] of stream.trailers!.pairs) assert.doesNotMatch(header, /^x[-_]tollgate[-_]/i);
-          gateway.workers[0]!.vm.end(stream);
-        }),
+        fc.property(
+          path,
+          fc.array(header, { maxLength: 20 }),
+          fc.constantFrom("GET", "POST", "OPTIONS", "HEAD", "CONNECT", "X"),
+          fc.oneof(fc.constant("shop.example.com"), bytes),
+          (target, headers, method, host) => {
+            const stream = gateway.get(target, headers as Pair[], { method, host, trailers: headers as Pair[] });
+            assert.notEqual(decided(gateway, stream), "trap");
+            assert.notEqual(stream.state, "held");
+            const forged = stream.headers.pairs.filter(([header]) => /^x[-_]tollgate[-_]/i.test(header));
+            if (!stream.headers.has("x-tollgate-consumer")) assert.deepEqual(forged, []);
+            if (stream.state === "forwarded")
+              for (const [header] of stream.trailers!.pairs) assert.doesNotMatch(header, /^x[-_]tollgate[-_]/i);
+            gateway.workers[0]!.vm.end(stream);
+          },
+        ),
         arrangements,
       );
     });
@@ -81,23 +187,29 @@ describe("any request", () => {
     const plain = fc.stringMatching(/^[a-z0-9/._~-]{0,40}$/);
     const query = fc.array(fc.stringMatching(/^[a-z0-9%=+._-]{0,20}$/), { maxLength: 5 });
     fc.assert(
-      fc.property(plain, query, fc.nat(3), fc.constantFrom(key, keyNamed("nobody")), (tail, parameters, place, sent) => {
-        const headers: Pair[] = [];
-        const all = [...parameters];
-        if (place === 0) headers.push(["x-api-key", sent]);
-        if (place === 1) headers.push(["authorization", `Bearer ${sent}`]);
-        if (place === 2) all.splice(Math.floor(all.length / 2), 0, `api_key=${sent}`);
-        if (place === 3) headers.push(["cookie", `${parameters.join("; ")}; api_key=${sent}`]);
-        const stream = gateway.get(`/${tail}${all.length > 0 ? `?${all.join("&")}` : ""}`, headers);
-        const result = decided(gateway, stream);
-        assert.notEqual(result, "trap");
-        assert.notEqual(stream.state, "held");
-        assert.deepEqual(leaks(stream), []);
-        const keyed = stream.headers.has("x-tollgate-key-id");
-        if (sent !== key) assert.equal(keyed, false);
-        else if (keyed) assert.equal(stream.headers.first("x-tollgate-key-id"), "acme-1");
-        gateway.workers[0]!.vm.end(stream);
-      }),
+      fc.property(
+        plain,
+        query,
+        fc.nat(3),
+        fc.constantFrom(key, keyNamed("nobody")),
+        (tail, parameters, place, sent) => {
+          const headers: Pair[] = [];
+          const all = [...parameters];
+          if (place === 0) headers.push(["x-api-key", sent]);
+          if (place === 1) headers.push(["authorization", `Bearer ${sent}`]);
+          if (place === 2) all.splice(Math.floor(all.length / 2), 0, `api_key=${sent}`);
+          if (place === 3) headers.push(["cookie", `${parameters.join("; ")}; api_key=${sent}`]);
+          const stream = gateway.get(`/${tail}${all.length > 0 ? `?${all.join("&")}` : ""}`, headers);
+          const result = decided(gateway, stream);
+          assert.notEqual(result, "trap");
+          assert.notEqual(stream.state, "held");
+          assert.deepEqual(leaks(stream), []);
+          const keyed = stream.headers.has("x-tollgate-key-id");
+          if (sent !== key) assert.equal(keyed, false);
+          else if (keyed) assert.equal(stream.headers.first("x-tollgate-key-id"), "acme-1");
+          gateway.workers[0]!.vm.end(stream);
+        },
+      ),
       arrangements,
     );
   });
@@ -111,11 +223,13 @@ function mutations(whole: Buffer): fc.Arbitrary<Buffer> {
     return copy;
   });
   const cuts = fc.nat(whole.length - 1).map((length) => Buffer.from(whole.subarray(0, length)));
-  const overwrites = fc.tuple(fc.nat(whole.length - 1), fc.uint8Array({ minLength: 1, maxLength: 12 })).map(([at, patch]) => {
-    const copy = Buffer.from(whole);
-    copy.set(patch.subarray(0, copy.length - at), at);
-    return copy;
-  });
+  const overwrites = fc
+    .tuple(fc.nat(whole.length - 1), fc.uint8Array({ minLength: 1, maxLength: 12 }))
+    .map(([at, patch]) => {
+      const copy = Buffer.from(whole);
+      copy.set(patch.subarray(0, copy.length - at), at);
+      return copy;
+    });
   return fc.oneof(flips, cuts, overwrites);
 }
 
@@ -141,14 +255,21 @@ function exercise(gateway: Gateway): string[] {
     ["/v2/orders", { "x-api-key": keyNamed("nobody") }, "shop.example.com"],
   ];
   return requests.map(([target, headers, host]) => {
-    const stream = gateway.get(target, headers, { host, method: "access-control-request-method" in headers ? "OPTIONS" : "GET", properties: { "source.address": "10.1.1.1:1" } });
+    const stream = gateway.get(target, headers, {
+      host,
+      method: "access-control-request-method" in headers ? "OPTIONS" : "GET",
+      properties: { "source.address": "10.1.1.1:1" },
+    });
     return decided(gateway, stream);
   });
 }
 
 describe("any snapshot in the configuration", () => {
   const whole = compileSnapshot(fillEnvironment(richSpec(), "default"));
-  const configurationOf = (snapshot: Buffer): Record<string, unknown> => ({ environment: "default", snapshot: snapshot.toString("base64") });
+  const configurationOf = (snapshot: Buffer): Record<string, unknown> => ({
+    environment: "default",
+    snapshot: snapshot.toString("base64"),
+  });
 
   test("that was changed on its way is refused, never a trap", () => {
     const gateway = startGateway({ configuration: configurationOf(whole) });
@@ -223,7 +344,9 @@ describe("any answer of control", () => {
             body.set(patch.subarray(0, body.length - from), from);
             return reseal(body);
           };
-          gateway.control.change((spec) => (spec.keys.pop(), spec.apis[2]!.paths.push("/v3"), void (spec.consumers[0]!.claims["x"] = "y")));
+          gateway.control.change(
+            (spec) => (spec.keys.pop(), spec.apis[2]!.paths.push("/v3"), void (spec.consumers[0]!.claims["x"] = "y")),
+          );
           gateway.envoy.advance(2000);
           exercise(gateway);
           gateway.control.change((spec) => void spec.tiers.pop());
@@ -240,12 +363,19 @@ describe("any answer of control", () => {
 describe("any answer to a lane", () => {
   /** A gateway whose limits are in use, and a way to use them more. */
   function limited(): { gateway: Gateway; use: () => string[] } {
-    const gateway = readyGateway({ spec: limitedSpec([minute(30, { windowSeconds: 2 }), minute(500, { name: "hour", windowSeconds: 3600, subject: "consumer" })], { failureMode: "local" }), workers: 2 });
+    const gateway = readyGateway({
+      spec: limitedSpec(
+        [minute(30, { windowSeconds: 2 }), minute(500, { name: "hour", windowSeconds: 3600, subject: "consumer" })],
+        { failureMode: "local" },
+      ),
+      workers: 2,
+    });
     gateway.envoy.recording = false;
     const use = (): string[] => {
       const streams = Array.from({ length: 12 }, (_, i) => send(gateway, { worker: i % 2 }));
       gateway.envoy.advance(300);
-      for (const stream of streams) gateway.workers[gateway.workers.findIndex(({ root }) => root === stream.root)]!.vm.end(stream);
+      for (const stream of streams)
+        gateway.workers[gateway.workers.findIndex(({ root }) => root === stream.root)]!.vm.end(stream);
       return streams.map(outcome);
     };
     return { gateway, use };
@@ -279,27 +409,34 @@ describe("any answer to a lane", () => {
 
     test(`for ${kind}, of any content with right checksums, never traps`, () => {
       fc.assert(
-        fc.property(fc.infiniteStream(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 10 }), fc.boolean())), (damage) => {
-          const { gateway, use } = limited();
-          gateway.control.tamper = (body, request) => {
-            if (request.kind !== kind) return body;
-            const [at, patch, whole] = damage.next().value;
-            if (whole && body.length > 56) body.fill(patch[0]!, 56);
-            body.set(patch.subarray(0, body.length - (at % body.length)), at % body.length);
-            return reseal(body);
-          };
-          for (let i = 0; i < 8; i++) assert.equal(use().includes("trap"), false);
-          gateway.envoy.advance(5000);
-          assert.equal(use().includes("trap"), false);
-          endGateway(gateway);
-        }),
+        fc.property(
+          fc.infiniteStream(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 10 }), fc.boolean())),
+          (damage) => {
+            const { gateway, use } = limited();
+            gateway.control.tamper = (body, request) => {
+              if (request.kind !== kind) return body;
+              const [at, patch, whole] = damage.next().value;
+              if (whole && body.length > 56) body.fill(patch[0]!, 56);
+              body.set(patch.subarray(0, body.length - (at % body.length)), at % body.length);
+              return reseal(body);
+            };
+            for (let i = 0; i < 8; i++) assert.equal(use().includes("trap"), false);
+            gateway.envoy.advance(5000);
+            assert.equal(use().includes("trap"), false);
+            endGateway(gateway);
+          },
+        ),
         { numRuns: 60 },
       );
     });
   }
 
   test("in a watch that recalls anything never traps", () => {
-    const entry = fc.record({ wireId: fc.nat(6), subject: fc.oneof(fc.constant(keySubject()), fc.stringMatching(/^[0-9a-f]{32}$/)), windowStartMs: fc.nat() });
+    const entry = fc.record({
+      wireId: fc.nat(6),
+      subject: fc.oneof(fc.constant(keySubject()), fc.stringMatching(/^[0-9a-f]{32}$/)),
+      windowStartMs: fc.nat(),
+    });
     fc.assert(
       fc.property(fc.array(fc.array(entry, { maxLength: 300 }), { minLength: 1, maxLength: 5 }), (frames) => {
         const { gateway, use } = limited();
@@ -327,16 +464,52 @@ describe("any answer to a lane", () => {
 test("any configuration is refused or taken, never a trap", () => {
   const gateway = startGateway();
   gateway.envoy.recording = false;
-  const field = fc.constantFrom("control", "environment", "keySources", "claims", "unknownApi", "failureMode", "snapshotWaitTimeoutMs", "maxSnapshotWaiters", "maxSnapshotAgeSeconds", "mode", "observe", "snapshot", "limitWaitTimeoutMs", "maxLimitWaiters", "maxCounters", "responseSamplesPerSecond", "x");
-  const value = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constant(pluginConfiguration()["control"]), fc.constant([{ header: "x-api-key" }]), fc.constant("default"), fc.constant({ prefix: "x-a-", names: { tier: "x-b" } }));
+  const field = fc.constantFrom(
+    "control",
+    "environment",
+    "keySources",
+    "claims",
+    "unknownApi",
+    "failureMode",
+    "snapshotWaitTimeoutMs",
+    "maxSnapshotWaiters",
+    "maxSnapshotAgeSeconds",
+    "mode",
+    "observe",
+    "snapshot",
+    "limitWaitTimeoutMs",
+    "maxLimitWaiters",
+    "maxCounters",
+    "responseSamplesPerSecond",
+    "x",
+  );
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.constant(pluginConfiguration()["control"]),
+    fc.constant([{ header: "x-api-key" }]),
+    fc.constant("default"),
+    fc.constant({ prefix: "x-a-", names: { tier: "x-b" } }),
+  );
   const configuration = fc.oneof(
     fc.dictionary(field, value as fc.Arbitrary<unknown>, { maxKeys: 8 }).map((object) => JSON.stringify(object)),
-    fc.dictionary(field, value as fc.Arbitrary<unknown>, { maxKeys: 3 }).map((object) => JSON.stringify({ ...pluginConfiguration(), ...object })),
-    fc.tuple(fc.constant(JSON.stringify(pluginConfiguration({ keySources, claims: { prefix: "x-a-", names: { "claim-org": "x-org" } } }))), fc.nat(), fc.nat(255)).map(([text, at, byte]) => {
-      const copy = Buffer.from(text);
-      copy[at % copy.length] = byte;
-      return copy;
-    }),
+    fc
+      .dictionary(field, value as fc.Arbitrary<unknown>, { maxKeys: 3 })
+      .map((object) => JSON.stringify({ ...pluginConfiguration(), ...object })),
+    fc
+      .tuple(
+        fc.constant(
+          JSON.stringify(
+            pluginConfiguration({ keySources, claims: { prefix: "x-a-", names: { "claim-org": "x-org" } } }),
+          ),
+        ),
+        fc.nat(),
+        fc.nat(255),
+      )
+      .map(([text, at, byte]) => {
+        const copy = Buffer.from(text);
+        copy[at % copy.length] = byte;
+        return copy;
+      }),
     fc.uint8Array({ maxLength: 60 }).map((array) => Buffer.from(array)),
   );
   fc.assert(

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { Stream } from "./host.ts";
-import { addRoot, assertSound, counters, keyNamed, outcome, pluginConfiguration, startGateway, type Gateway } from "./support.ts";
+import {
+  addRoot,
+  assertSound,
+  counters,
+  keyNamed,
+  outcome,
+  pluginConfiguration,
+  startGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -66,7 +75,10 @@ describe("a request during the first load", () => {
     const stream = gateway.get("/x", { "x-api-key": key, "x-tollgate-tier": "forged" });
     gateway.envoy.advance(800);
     assert.equal(outcome(stream), "admitted");
-    assert.deepEqual(stream.headers.pairs.filter(([name]) => name.startsWith("x-")), [["x-tollgate-unchecked", "not_ready"]]);
+    assert.deepEqual(
+      stream.headers.pairs.filter(([name]) => name.startsWith("x-")),
+      [["x-tollgate-unchecked", "not_ready"]],
+    );
     assert.equal(counters(gateway)["unchecked"], 1);
   });
 

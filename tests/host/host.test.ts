@@ -32,8 +32,14 @@ function ask({ vm, root }: Stage, action: string, more: Record<string, string | 
 
 describe("pairs", () => {
   test("have a count, sizes and NUL-terminated texts", () => {
-    assert.deepEqual(encodePairs([["a", "bc"]]), Buffer.from("01000000" + "01000000" + "02000000" + "6100" + "626300", "hex"));
-    const pairs: Pair[] = [["a", ""], ["b", utf8("ü")]];
+    assert.deepEqual(
+      encodePairs([["a", "bc"]]),
+      Buffer.from("01000000" + "01000000" + "02000000" + "6100" + "626300", "hex"),
+    );
+    const pairs: Pair[] = [
+      ["a", ""],
+      ["b", utf8("ü")],
+    ];
     assert.deepEqual(decodePairs(encodePairs(pairs)), pairs);
   });
 
@@ -47,18 +53,36 @@ describe("pairs", () => {
 
 describe("header map", () => {
   test("gives the first value, replaces to one line, removes all", () => {
-    const map = HeaderMap.from([["X-A", "1"], ["b", "2"], ["x-a", "3"]]);
+    const map = HeaderMap.from([
+      ["X-A", "1"],
+      ["b", "2"],
+      ["x-a", "3"],
+    ]);
     assert.equal(map.first("x-a"), "1");
     assert.deepEqual(map.all("X-a"), ["1", "3"]);
     map.set("x-a", "4");
-    assert.deepEqual(map.pairs, [["x-a", "4"], ["b", "2"]]);
+    assert.deepEqual(map.pairs, [
+      ["x-a", "4"],
+      ["b", "2"],
+    ]);
     map.remove("X-A");
     assert.deepEqual(map.pairs, [["b", "2"]]);
   });
 
   test("joins repeated headers that have one slot, keeps pseudo-headers in front", () => {
-    const map = HeaderMap.from([["cookie", "a=1"], ["authorization", "x"], ["cookie", "b=2"], ["authorization", "y"], [":path", "/"]]);
-    assert.deepEqual(map.pairs, [[":path", "/"], ["cookie", "a=1"], ["authorization", "x,y"], ["cookie", "b=2"]]);
+    const map = HeaderMap.from([
+      ["cookie", "a=1"],
+      ["authorization", "x"],
+      ["cookie", "b=2"],
+      ["authorization", "y"],
+      [":path", "/"],
+    ]);
+    assert.deepEqual(map.pairs, [
+      [":path", "/"],
+      ["cookie", "a=1"],
+      ["authorization", "x,y"],
+      ["cookie", "b=2"],
+    ]);
   });
 
   test("holds bytes only", () => {
@@ -71,7 +95,11 @@ describe("start", () => {
     const { envoy, root } = stage("hello");
     assert.equal(root.accepted, true);
     // http_call from on_vm_start fails; the environment and the monotonic clock are there
-    assert.deepEqual(messages(envoy), ["create root 1", "vm_start 3 vmc env=TOKEN=t call=10 mono=1000000", "configure hello probe"]);
+    assert.deepEqual(messages(envoy), [
+      "create root 1",
+      "vm_start 3 vmc env=TOKEN=t call=10 mono=1000000",
+      "configure hello probe",
+    ]);
   });
 
   test("a refused or trapping configuration is not taken over", () => {
@@ -96,7 +124,13 @@ describe("headers", () => {
     const it = stage();
     const stream = ask(it, "change", { "x-a": ["1", "2"], "x-b": ["3", "4"] });
     assert.equal(messages(it.envoy).at(-1), "first 1 absent #1 no map #2");
-    assert.deepEqual(stream.headers.toObject(), { ":method": "GET", ":path": "/", ":authority": "a", do: "change", "x-a": ["new", "new"] });
+    assert.deepEqual(stream.headers.toObject(), {
+      ":method": "GET",
+      ":path": "/",
+      ":authority": "a",
+      do: "change",
+      "x-a": ["new", "new"],
+    });
     assert.deepEqual(stream.calls, [
       "get_header do",
       "get_header x-a",
@@ -130,12 +164,23 @@ describe("local response", () => {
     assert.deepEqual(stream.localResponse, {
       status: 401,
       details: "probe_denied",
-      headers: [["Content-Type", "application/json"], ["x-extra", "1"]],
+      headers: [
+        ["Content-Type", "application/json"],
+        ["x-extra", "1"],
+      ],
       body: Buffer.from("{}"),
       grpcStatus: undefined,
     });
-    assert.deepEqual(stream.response?.headers.toObject(), { ":status": "401", "content-type": "application/json", "x-extra": "1", "content-length": "2" });
-    assert.deepEqual(stream.calls.slice(-2), ["send_local_response 401 probe_denied", "get_header response_headers do -> NotFound"]);
+    assert.deepEqual(stream.response?.headers.toObject(), {
+      ":status": "401",
+      "content-type": "application/json",
+      "x-extra": "1",
+      "content-length": "2",
+    });
+    assert.deepEqual(stream.calls.slice(-2), [
+      "send_local_response 401 probe_denied",
+      "get_header response_headers do -> NotFound",
+    ]);
   });
 
   test("has no body for HEAD, and is a gRPC status for gRPC", () => {
@@ -144,7 +189,13 @@ describe("local response", () => {
     assert.equal(head.response?.body, "");
     assert.equal(head.response?.headers.first("content-length"), "2");
     const grpc = ask(it, "deny", { "content-type": "application/grpc" });
-    assert.deepEqual(grpc.response?.headers.toObject(), { ":status": "200", "content-type": "application/grpc", "x-extra": "1", "grpc-status": "16", "grpc-message": "{}" });
+    assert.deepEqual(grpc.response?.headers.toObject(), {
+      ":status": "200",
+      "content-type": "application/grpc",
+      "x-extra": "1",
+      "grpc-status": "16",
+      "grpc-message": "{}",
+    });
   });
 });
 
@@ -158,18 +209,33 @@ describe("http call", () => {
 
   test("answers the root context later, and a held stream goes on from there", () => {
     const it = stage();
-    it.envoy.cluster("up", () => ({ status: 201, headers: { "x-h": "1" }, body: "hello world", trailers: { "x-end": "bye" }, delayMs: 20 }));
+    it.envoy.cluster("up", () => ({
+      status: 201,
+      headers: { "x-h": "1" },
+      body: "hello world",
+      trailers: { "x-end": "bye" },
+      delayMs: 20,
+    }));
     const stream = ask(it, "hold");
     assert.equal(stream.state, "held");
     it.envoy.pump();
     assert.equal(stream.state, "held");
     it.envoy.advance(20);
     // after continue_stream the headers can't be changed any more
-    assert.deepEqual(messages(it.envoy).slice(-3), ["response root=1 token=1 headers=2 body=11 trailers=1 201 hello bye", "effective 0", "late add 2"]);
+    assert.deepEqual(messages(it.envoy).slice(-3), [
+      "response root=1 token=1 headers=2 body=11 trailers=1 201 hello bye",
+      "effective 0",
+      "late add 2",
+    ]);
     assert.equal(stream.state, "forwarded");
     assert.equal(stream.resumed, true);
     assert.equal(stream.headers.first("x-held"), "x-held");
-    assert.deepEqual(stream.calls.slice(-4), ["add_header x-held: x-held", "continue_stream", "add_header x-held: x-held -> BadArgument", "log info late add 2"]);
+    assert.deepEqual(stream.calls.slice(-4), [
+      "add_header x-held: x-held",
+      "continue_stream",
+      "add_header x-held: x-held -> BadArgument",
+      "log info late add 2",
+    ]);
   });
 
   test("for a stream that is gone by then finds no context", () => {
@@ -372,14 +438,22 @@ describe("a response", () => {
     const stream = ask(it, "nothing");
     it.vm.respond(stream, { status: 404, headers: { "X-A": ["1", "2"], do: "change" }, body: "b" });
     assert.ok(messages(it.envoy).includes("response 4 end=0 404 1 #2"), messages(it.envoy).join("\n"));
-    assert.deepEqual(stream.response!.headers.pairs, [[":status", "404"], ["x-a", "new"], ["do", "change"], ["x-a", "new"]]);
+    assert.deepEqual(stream.response!.headers.pairs, [
+      [":status", "404"],
+      ["x-a", "new"],
+      ["do", "change"],
+      ["x-a", "new"],
+    ]);
     assert.throws(() => it.vm.respond(stream), /no upstream/);
   });
 
   test("of Envoy itself passes it too", () => {
     const it = stage();
     const stream = ask(it, "deny");
-    assert.equal(stream.trace.filter(({ fn, args }) => fn === "get_header" && args.includes("response_headers")).length, 1);
+    assert.equal(
+      stream.trace.filter(({ fn, args }) => fn === "get_header" && args.includes("response_headers")).length,
+      1,
+    );
   });
 
   test("that the filter holds is noted, for nothing would let it go on", () => {

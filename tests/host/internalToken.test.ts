@@ -6,7 +6,20 @@ import type { FileInput } from "../../control/domain/schema.ts";
 import { checksum } from "../../control/sync/frames.ts";
 import type { HeaderInput, Properties, Stream } from "./host.ts";
 import { calls, minute, settle, tally } from "./limitsSupport.ts";
-import { assertSound, basicSpec, counters, endGateway, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway, type GatewayOptions } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  counters,
+  endGateway,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  startGateway,
+  type Gateway,
+  type GatewayOptions,
+} from "./support.ts";
 import { apiOf, tokenOf, tokenSpec } from "./tokenSupport.ts";
 
 afterEach(assertSound);
@@ -18,15 +31,31 @@ function tokenGateway(options: GatewayOptions = {}): Gateway {
   return readyGateway({ configuration: configuration(), ...options });
 }
 
-function send(gateway: Gateway, { worker = 0, key = "acme-1", path = "/x", headers = {} as Record<string, string>, properties = {} as Properties } = {}): Stream {
+function send(
+  gateway: Gateway,
+  {
+    worker = 0,
+    key = "acme-1",
+    path = "/x",
+    headers = {} as Record<string, string>,
+    properties = {} as Properties,
+  } = {},
+): Stream {
   const own: HeaderInput = key === "" ? headers : { ...headers, "x-api-key": keyNamed(key) };
   return gateway.get(path, own, { worker, properties });
 }
 
-function ask(gateway: Gateway, call: Parameters<typeof send>[1] = {}): { outcome: string; token: string | undefined; unchecked: string | undefined } {
+function ask(
+  gateway: Gateway,
+  call: Parameters<typeof send>[1] = {},
+): { outcome: string; token: string | undefined; unchecked: string | undefined } {
   const stream = send(gateway, call);
   const result = settle(gateway, stream);
-  return { outcome: result, token: stream.headers.first(header), unchecked: stream.headers.first("x-tollgate-unchecked") };
+  return {
+    outcome: result,
+    token: stream.headers.first(header),
+    unchecked: stream.headers.first("x-tollgate-unchecked"),
+  };
 }
 
 /** Many consumers, each with a key of its id. */
@@ -70,10 +99,16 @@ describe("a token", () => {
     const gateway = tokenGateway();
     ask(gateway);
     const forged = { "x-tollgate-token": "forged", X_Tollgate_Token: "forged", "x-tollgate_token": "forged" };
-    for (const [path, key, wanted] of [["/x", "acme-1", ["acme.bronze.all.1"]], ["/public", "", []]] as const) {
+    for (const [path, key, wanted] of [
+      ["/x", "acme-1", ["acme.bronze.all.1"]],
+      ["/public", "", []],
+    ] as const) {
       const stream = send(gateway, { path, key, headers: forged });
       assert.equal(outcome(stream), "admitted");
-      assert.deepEqual(stream.headers.pairs.filter(([name]) => /^x.tollgate.token$/i.test(name)).map(([, value]) => value), wanted);
+      assert.deepEqual(
+        stream.headers.pairs.filter(([name]) => /^x.tollgate.token$/i.test(name)).map(([, value]) => value),
+        wanted,
+      );
     }
     const refused = send(gateway, { key: "nobody", headers: forged });
     assert.equal(outcome(refused), "unknown_key");
@@ -84,7 +119,10 @@ describe("a token", () => {
     const gateway = tokenGateway({ configuration: configuration({ claims: { token: "x-mesh-identity" } }) });
     const stream = send(gateway, { headers: { X_Mesh_Identity: "forged" } });
     settle(gateway, stream);
-    assert.deepEqual(stream.headers.pairs.filter(([name]) => /mesh/i.test(name)), [["x-mesh-identity", "acme.bronze.all.1"]]);
+    assert.deepEqual(
+      stream.headers.pairs.filter(([name]) => /mesh/i.test(name)),
+      [["x-mesh-identity", "acme.bronze.all.1"]],
+    );
   });
 
   test("isn't fetched unless it's configured", () => {
@@ -101,14 +139,24 @@ describe("a token", () => {
     assert.equal(of(tokenOf("beta", { scope: "read" })), "beta.gold.read.2");
     assert.equal(of(tokenOf("beta", { scope: "read", plan: "bronze" })), "beta.bronze.read.3");
     assert.equal(of(tokenOf("beta", { scope: "read write" })), "beta.gold.read+write.1");
-    assert.equal(of({ "connection.uri_san_peer_certificate": "spiffe://cluster.local/ns/shop/sa/beta" }, "/mtls/x"), "beta.gold.all.4");
-    assert.deepEqual(gateway.control.tokens.asks.map(({ ask: { kind } }) => kind), ["token", "token", "token", "peer"]);
+    assert.equal(
+      of({ "connection.uri_san_peer_certificate": "spiffe://cluster.local/ns/shop/sa/beta" }, "/mtls/x"),
+      "beta.gold.all.4",
+    );
+    assert.deepEqual(
+      gateway.control.tokens.asks.map(({ ask: { kind } }) => kind),
+      ["token", "token", "token", "peer"],
+    );
   });
 
   test("isn't there for callers of whom there is no record: they go on without", () => {
     const spec = tokenSpec([apiOf("jwt", { jwt: { tierClaim: "plan", unknownConsumers: "allow" } })]);
     const gateway = tokenGateway({ spec });
-    assert.deepEqual(ask(gateway, { path: "/jwt/x", key: "", properties: tokenOf("stranger", { plan: "gold" }) }), { outcome: "admitted", token: undefined, unchecked: undefined });
+    assert.deepEqual(ask(gateway, { path: "/jwt/x", key: "", properties: tokenOf("stranger", { plan: "gold" }) }), {
+      outcome: "admitted",
+      token: undefined,
+      unchecked: undefined,
+    });
     assert.equal(calls(gateway, "tokens"), 0);
   });
 });
@@ -236,7 +284,12 @@ describe("without control", () => {
   });
 
   test("answers that are broken, of another call or cut count as lost", () => {
-    for (const spoil of [(body: Buffer) => body.subarray(0, 40), (body: Buffer) => ((body[60]! ^= 1), body), (body: Buffer) => Buffer.concat([body, body]), () => Buffer.alloc(0)]) {
+    for (const spoil of [
+      (body: Buffer) => body.subarray(0, 40),
+      (body: Buffer) => ((body[60]! ^= 1), body),
+      (body: Buffer) => Buffer.concat([body, body]),
+      () => Buffer.alloc(0),
+    ]) {
       const gateway = tokenGateway();
       let times = 2;
       gateway.control.tamper = (body, { kind }) => (kind === "tokens" && times-- > 0 ? spoil(Buffer.from(body)) : body);
@@ -300,7 +353,9 @@ describe("control's word", () => {
     gateway.control.tokens.padding = "x".repeat(8000);
     const streams = Array.from({ length: 100 }, (_, i) => send(gateway, { key: `c${i}` }));
     gateway.envoy.advance(500);
-    streams.forEach((stream, i) => assert.match(stream.headers.first(header)!, new RegExp(`^c${i}\\.bronze\\.all\\.\\d+x{8000}$`)));
+    streams.forEach((stream, i) =>
+      assert.match(stream.headers.first(header)!, new RegExp(`^c${i}\\.bronze\\.all\\.\\d+x{8000}$`)),
+    );
   });
 });
 
@@ -363,23 +418,26 @@ describe("any answer", () => {
 
   test("of any content with a right checksum never traps, and puts nothing but visible ASCII into the header", () => {
     fc.assert(
-      fc.property(fc.infiniteStream(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 10 }), fc.boolean())), (damage) => {
-        const gateway = tokenGateway({ spec: crowd(10), configuration: configuration({ limitWaitTimeoutMs: 200 }) });
-        gateway.control.tamper = (body, { kind }) => {
-          if (kind !== "tokens") return body;
-          const [at, patch, whole] = damage.next().value;
-          if (whole && body.length > 56) body.fill(patch[0]!, 56);
-          body.set(patch.subarray(0, body.length - (at % body.length)), at % body.length);
-          if (body.readUInt32LE(8) + 48 === body.length) body.writeUInt32LE(checksum(body, body.subarray(48)), 12);
-          return body;
-        };
-        for (let i = 0; i < 40; i++) {
-          const { outcome, token = "t" } = ask(gateway, { key: `c${i % 10}` });
-          assert.notEqual(outcome, "trap");
-          assert.match(token, /^[\x21-\x7e]+$/);
-        }
-        endGateway(gateway);
-      }),
+      fc.property(
+        fc.infiniteStream(fc.tuple(fc.nat(), fc.uint8Array({ minLength: 1, maxLength: 10 }), fc.boolean())),
+        (damage) => {
+          const gateway = tokenGateway({ spec: crowd(10), configuration: configuration({ limitWaitTimeoutMs: 200 }) });
+          gateway.control.tamper = (body, { kind }) => {
+            if (kind !== "tokens") return body;
+            const [at, patch, whole] = damage.next().value;
+            if (whole && body.length > 56) body.fill(patch[0]!, 56);
+            body.set(patch.subarray(0, body.length - (at % body.length)), at % body.length);
+            if (body.readUInt32LE(8) + 48 === body.length) body.writeUInt32LE(checksum(body, body.subarray(48)), 12);
+            return body;
+          };
+          for (let i = 0; i < 40; i++) {
+            const { outcome, token = "t" } = ask(gateway, { key: `c${i % 10}` });
+            assert.notEqual(outcome, "trap");
+            assert.match(token, /^[\x21-\x7e]+$/);
+          }
+          endGateway(gateway);
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -407,5 +465,8 @@ test("the configuration is refused with a snapshot, with another claim's header,
   };
   assert.match(refused({ claims: { token: "authorization" } }), /claims\.token/);
   assert.match(refused({ claims: { token: "x-tollgate-tier" } }), /two claims/);
-  assert.match(refused({ control: undefined, snapshot: "AAAA", claims: { token: header } }), /claims\.token: not with snapshot/);
+  assert.match(
+    refused({ control: undefined, snapshot: "AAAA", claims: { token: header } }),
+    /claims\.token: not with snapshot/,
+  );
 });

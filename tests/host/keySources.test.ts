@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { digestHex } from "../../control/domain/keys.ts";
 import type { HeaderInput, Pair, Stream } from "./host.ts";
-import { assertSound, basicSpec, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -11,8 +20,16 @@ const other = keyNamed("acme-2");
 
 function gatewayWith(keySources: object[] | undefined, more: object = {}): Gateway {
   const spec = basicSpec();
-  spec.keys = [...spec.keys!, keyRecord("acme-2", "acme"), { id: "imported", consumer: "acme", sha256: digestHex("pa ss:wörd") }, { id: "jwt-like", consumer: "acme", sha256: digestHex("abc.def.ghi") }];
-  return readyGateway({ spec, configuration: pluginConfiguration({ ...(keySources === undefined ? {} : { keySources }), ...more }) });
+  spec.keys = [
+    ...spec.keys!,
+    keyRecord("acme-2", "acme"),
+    { id: "imported", consumer: "acme", sha256: digestHex("pa ss:wörd") },
+    { id: "jwt-like", consumer: "acme", sha256: digestHex("abc.def.ghi") },
+  ];
+  return readyGateway({
+    spec,
+    configuration: pluginConfiguration({ ...(keySources === undefined ? {} : { keySources }), ...more }),
+  });
 }
 
 /** Every byte that the upstream and the access log see of a request. */
@@ -36,7 +53,13 @@ describe("where a key may be", () => {
     ["a header of any name, in any case", [{ header: "X-Custom-Key" }], "/x", { "X-CUSTOM-KEY": key }, "admitted"],
     ["blanks around it", [{ header: "x-custom-key" }], "/x", { "x-custom-key": ` \t${key} ` }, "admitted"],
     ["raw Authorization", [{ header: "authorization" }], "/x", { authorization: key }, "admitted"],
-    ["raw Authorization is not Bearer", [{ header: "authorization" }], "/x", { authorization: `Bearer ${key}` }, "unknown_key"],
+    [
+      "raw Authorization is not Bearer",
+      [{ header: "authorization" }],
+      "/x",
+      { authorization: `Bearer ${key}` },
+      "unknown_key",
+    ],
     ["a query parameter", [{ query: "api_key" }], `/x?a=1&api_key=${key}&b=2`, {}, "admitted"],
     ["percent-decoded", [{ query: "api_key" }], `/x?api%5Fkey=${key.replaceAll("_", "%5f")}`, {}, "admitted"],
     ["an imported key of any bytes", [{ query: "k" }], "/x?k=pa+ss%3Aw%C3%B6rd", {}, "admitted"],
@@ -67,7 +90,10 @@ describe("several keys", () => {
   });
 
   test("a bad key in the first is not helped by a good one in the next", () => {
-    assert.equal(outcome(gatewayWith(all).get("/x", { "x-api-key": "nonsense", authorization: `Bearer ${key}` })), "unknown_key");
+    assert.equal(
+      outcome(gatewayWith(all).get("/x", { "x-api-key": "nonsense", authorization: `Bearer ${key}` })),
+      "unknown_key",
+    );
   });
 
   test("an empty source is passed over", () => {
@@ -110,7 +136,12 @@ describe("several keys", () => {
 
   test("too long in one source is refused", () => {
     const long = "k".repeat(300);
-    for (const [path, headers] of [["/x", { "x-api-key": long }], ["/x", { authorization: `Bearer ${long}` }], [`/x?api_key=${long}`, {}], ["/x", { cookie: `api_key=${long}` }]] as [string, HeaderInput][]) {
+    for (const [path, headers] of [
+      ["/x", { "x-api-key": long }],
+      ["/x", { authorization: `Bearer ${long}` }],
+      [`/x?api_key=${long}`, {}],
+      ["/x", { cookie: `api_key=${long}` }],
+    ] as [string, HeaderInput][]) {
       const stream = gatewayWith(all).get(path, headers);
       assert.equal(outcome(stream), "key_too_long");
       assert.doesNotMatch(visible(stream), /kkkk/);
@@ -137,7 +168,14 @@ describe("the key is taken out", () => {
     const revoked = basicSpec();
     revoked.keys![0]!.state = "revoked";
     const gateway = readyGateway({ spec: revoked, configuration: pluginConfiguration({ keySources: all }) });
-    const everywhere: [string, Pair[]] = [`/x?api_key=${other}&z=1`, [["x-api-key", key], ["authorization", `Bearer ${other}`], ["cookie", `api_key=${other}; z=1`]]];
+    const everywhere: [string, Pair[]] = [
+      `/x?api_key=${other}&z=1`,
+      [
+        ["x-api-key", key],
+        ["authorization", `Bearer ${other}`],
+        ["cookie", `api_key=${other}; z=1`],
+      ],
+    ];
     for (const path of [everywhere[0], `/a/../b?api_key=${other}`, `/nowhere?api_key=${other}`]) {
       const stream = gateway.get(path, everywhere[1]);
       assert.equal(stream.state, "answered");
@@ -146,26 +184,44 @@ describe("the key is taken out", () => {
   });
 
   test("on an admitted request from every source", () => {
-    const stream = gatewayWith(all).get(`/x?api_key=${other}`, { "x-api-key": key, authorization: `Bearer ${other}`, cookie: `api_key=${other}` });
+    const stream = gatewayWith(all).get(`/x?api_key=${other}`, {
+      "x-api-key": key,
+      authorization: `Bearer ${other}`,
+      cookie: `api_key=${other}`,
+    });
     assert.equal(outcome(stream), "admitted");
     assert.doesNotMatch(visible(stream), /tg_default/);
   });
 
   test("on keyless, passed and preflight requests", () => {
-    const stream = gatewayWith(all).get(`/public?api_key=${other}`, { "x-api-key": key, authorization: `Bearer ${other}`, cookie: `api_key=${other}` });
+    const stream = gatewayWith(all).get(`/public?api_key=${other}`, {
+      "x-api-key": key,
+      authorization: `Bearer ${other}`,
+      cookie: `api_key=${other}`,
+    });
     assert.equal(outcome(stream), "admitted");
     assert.doesNotMatch(visible(stream), /tg_default/);
   });
 
   test("but a token for the upstream stays where the caller's key came another way", () => {
     const gateway = gatewayWith(all);
-    assert.equal(gateway.get("/x", { "x-api-key": key, authorization: "Bearer eyJhbGciOi.x.y" }).headers.first("authorization"), "Bearer eyJhbGciOi.x.y");
-    assert.equal(gateway.get("/public", { authorization: "Bearer eyJhbGciOi.x.y" }).headers.first("authorization"), "Bearer eyJhbGciOi.x.y");
+    assert.equal(
+      gateway.get("/x", { "x-api-key": key, authorization: "Bearer eyJhbGciOi.x.y" }).headers.first("authorization"),
+      "Bearer eyJhbGciOi.x.y",
+    );
+    assert.equal(
+      gateway.get("/public", { authorization: "Bearer eyJhbGciOi.x.y" }).headers.first("authorization"),
+      "Bearer eyJhbGciOi.x.y",
+    );
     assert.equal(gateway.get("/public", { authorization: "Bearer abc.def.ghi" }).headers.has("authorization"), false);
   });
 
   test("of trailers nothing is lost", () => {
-    const stream = gatewayWith(all).get("/x", { "x-api-key": key }, { trailers: { checksum: "1", "x-tollgate-tier": "gold" } });
+    const stream = gatewayWith(all).get(
+      "/x",
+      { "x-api-key": key },
+      { trailers: { checksum: "1", "x-tollgate-tier": "gold" } },
+    );
     assert.deepEqual(stream.trailers?.toObject(), { checksum: "1" });
   });
 });

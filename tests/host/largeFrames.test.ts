@@ -3,7 +3,18 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Envoy } from "./host.ts";
 import { SimulatedControl } from "./simulatedControl.ts";
-import { assertSound, basicSpec, filterModule, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, requestHeaders, startWorker } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  filterModule,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  requestHeaders,
+  startWorker,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -16,7 +27,9 @@ test("a VM that leads and serves at once loads pages of 1 MiB", () => {
   const control = new SimulatedControl({ ...basicSpec(), keys }, { token: "tgg_simulated", recordsPerPage: KEYS });
   control.serve(envoy);
   const { vm, root } = startWorker(envoy, pluginConfiguration());
-  const stream = vm.request(root, { headers: requestHeaders("/x", { "x-api-key": keyNamed("key-1") }, "GET", "api.example.com") });
+  const stream = vm.request(root, {
+    headers: requestHeaders("/x", { "x-api-key": keyNamed("key-1") }, "GET", "api.example.com"),
+  });
   envoy.advance(1000);
   assert.equal(control.of("page").length, 2);
   assert.equal(outcome(stream), "admitted");
@@ -26,7 +39,8 @@ test("a delta of 1 MiB frames is taken as it comes", () => {
   const gateway = readyGateway({ control: { recordsPerDelta: KEYS } });
   const pages = gateway.control.of("page").length;
   gateway.control.change((spec) => {
-    for (let i = 0; i < 2 * KEYS; i++) spec.keys.push({ ...spec.keys[0]!, ...keyRecord(`key-${i}`, "acme") } as (typeof spec.keys)[number]);
+    for (let i = 0; i < 2 * KEYS; i++)
+      spec.keys.push({ ...spec.keys[0]!, ...keyRecord(`key-${i}`, "acme") } as (typeof spec.keys)[number]);
   });
   gateway.envoy.advance(1000);
   assert.equal(outcome(gateway.get("/x", { "x-api-key": keyNamed(`key-${2 * KEYS - 1}`) })), "admitted");

@@ -9,7 +9,15 @@ import { afterEach, test } from "node:test";
 import type { Stream } from "./host.ts";
 import { keySubject, limitedSpec, replaceWorker, send } from "./limitsSupport.ts";
 import type { Fault, SyncRequest } from "./simulatedControl.ts";
-import { assertSound, endGateway, keyRecord, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  endGateway,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -49,14 +57,28 @@ class Run {
     this.plan = plan;
     const { limit, windowSeconds, second, cost, clockOffsetMs, leaseMs } = plan;
     const spec = limitedSpec(
-      [{ name: "each", kind: "rate", limit, windowSeconds }, ...(second === undefined ? [] : [{ name: "all", kind: "rate" as const, limit: second, windowSeconds, subject: "consumer" as const }])],
+      [
+        { name: "each", kind: "rate", limit, windowSeconds },
+        ...(second === undefined
+          ? []
+          : [{ name: "all", kind: "rate" as const, limit: second, windowSeconds, subject: "consumer" as const }]),
+      ],
       { routes: [{ path: "/x", cost }] },
     );
     spec.keys = Array.from({ length: KEYS }, (_, i) => keyRecord(`key-${i}`, "acme"));
     const configuration = pluginConfiguration({ limitWaitTimeoutMs: HOLD_MS });
-    const first = readyGateway({ spec, configuration, workers: WORKERS, control: { clockOffsetMs, leaseMs }, envoy: { seed } });
+    const first = readyGateway({
+      spec,
+      configuration,
+      workers: WORKERS,
+      control: { clockOffsetMs, leaseMs },
+      envoy: { seed },
+    });
     this.gateways.push(first);
-    while (this.gateways.length < GATEWAYS) this.gateways.push(readyGateway({ configuration, workers: WORKERS, beside: first, envoy: { seed: seed + this.gateways.length } }));
+    while (this.gateways.length < GATEWAYS)
+      this.gateways.push(
+        readyGateway({ configuration, workers: WORKERS, beside: first, envoy: { seed: seed + this.gateways.length } }),
+      );
     this.control.fault = (request) => this.#faultOf(request);
     for (const { envoy } of this.gateways) envoy.recording = false;
   }
@@ -87,7 +109,9 @@ class Run {
 
   /** The number of the window that control's clock is in at a moment of the simulation. */
   windowAt(atMs: number): number {
-    return Math.floor((this.control.nowMs - Math.floor(this.envoy.nowMs) + Math.floor(atMs)) / (this.plan.windowSeconds * 1000));
+    return Math.floor(
+      (this.control.nowMs - Math.floor(this.envoy.nowMs) + Math.floor(atMs)) / (this.plan.windowSeconds * 1000),
+    );
   }
 
   allow(subject: string, amount: number): void {
@@ -120,7 +144,10 @@ class Run {
     for (const { stream } of this.streams) {
       const heldMs = (stream.decidedAtMs ?? this.envoy.nowMs) - stream.cameAtMs;
       assert.ok(stream.root.destroyed || !this.alive(stream) || heldMs <= HOLD_MS + TICK_MS, `held for ${heldMs} ms`);
-      assert.ok(["admitted", "rate_limited", "limit_unavailable", "held", "not_ready"].includes(outcome(stream)), outcome(stream));
+      assert.ok(
+        ["admitted", "rate_limited", "limit_unavailable", "held", "not_ready"].includes(outcome(stream)),
+        outcome(stream),
+      );
     }
   }
 
@@ -146,21 +173,29 @@ type Happening = [name: string, happen: (run: Run) => void | Promise<void>];
 const gateway = fc.nat(GATEWAYS - 1);
 const worker = fc.nat(WORKERS - 1);
 const key = fc.nat(KEYS - 1);
-const fault: fc.Arbitrary<Fault> = fc.record({ at: fc.constantFrom("request" as const, "answer" as const), how: fc.constantFrom("reset" as const, "silent" as const, 503, 504) });
+const fault: fc.Arbitrary<Fault> = fc.record({
+  at: fc.constantFrom("request" as const, "answer" as const),
+  how: fc.constantFrom("reset" as const, "silent" as const, 503, 504),
+});
 
-const requests: fc.Arbitrary<Happening> = fc.tuple(gateway, worker, key, fc.integer({ min: 1, max: 12 })).map(([g, w, k, times]) => [
-  `${times} requests of key ${k} at ${g}/${w}`,
-  (run) => {
-    for (let i = 0; i < times; i++) run.ask(g, w, k);
-  },
-]);
+const requests: fc.Arbitrary<Happening> = fc
+  .tuple(gateway, worker, key, fc.integer({ min: 1, max: 12 }))
+  .map(([g, w, k, times]) => [
+    `${times} requests of key ${k} at ${g}/${w}`,
+    (run) => {
+      for (let i = 0; i < times; i++) run.ask(g, w, k);
+    },
+  ]);
 const everybody: fc.Arbitrary<Happening> = fc.tuple(key, fc.integer({ min: 1, max: 6 })).map(([k, times]) => [
   `${times} requests of key ${k} at every worker`,
   (run) => {
-    for (let i = 0; i < times; i++) for (let g = 0; g < GATEWAYS; g++) for (let w = 0; w < WORKERS; w++) run.ask(g, w, k);
+    for (let i = 0; i < times; i++)
+      for (let g = 0; g < GATEWAYS; g++) for (let w = 0; w < WORKERS; w++) run.ask(g, w, k);
   },
 ]);
-const time: fc.Arbitrary<Happening> = fc.constantFrom(0, 1, 3, 10, 40, 150, 400, 1000, 2500).map((ms) => [`${ms} ms pass`, (run) => run.envoy.advance(ms)]);
+const time: fc.Arbitrary<Happening> = fc
+  .constantFrom(0, 1, 3, 10, 40, 150, 400, 1000, 2500)
+  .map((ms) => [`${ms} ms pass`, (run) => run.envoy.advance(ms)]);
 const border: fc.Arbitrary<Happening> = fc.integer({ min: -3, max: 3 }).map((ms) => [
   `it's ${ms} ms after a border`,
   (run) => {
@@ -171,36 +206,65 @@ const border: fc.Arbitrary<Happening> = fc.integer({ min: -3, max: 3 }).map((ms)
 ]);
 const calm: fc.Arbitrary<Happening>[] = [requests, requests, everybody, everybody, time, time, border];
 const faulty: fc.Arbitrary<Happening>[] = [
-  fc.array(fault, { minLength: 1, maxLength: 4 }).map((faults): Happening => [`lost: ${faults.map(({ at, how }) => `${at} ${how}`).join(", ")}`, (run) => run.lose([...faults])]),
-  fc.tuple(fc.constantFrom(0, 2, 30, 250, 900), fc.constantFrom(0, 2, 30, 250, 900)).map(([out, back]): Happening => [`calls take ${out} + ${back} ms`, ({ control }) => void Object.assign(control, { requestDelayMs: out, delayMs: back })]),
-  fc.constantFrom("reset" as const, "silent" as const, "unavailable" as const, 503, undefined).map((failure): Happening => [`control: ${failure ?? "well"}`, ({ control }) => void (control.failure = failure)]),
+  fc
+    .array(fault, { minLength: 1, maxLength: 4 })
+    .map(
+      (faults): Happening => [
+        `lost: ${faults.map(({ at, how }) => `${at} ${how}`).join(", ")}`,
+        (run) => run.lose([...faults]),
+      ],
+    ),
+  fc
+    .tuple(fc.constantFrom(0, 2, 30, 250, 900), fc.constantFrom(0, 2, 30, 250, 900))
+    .map(
+      ([out, back]): Happening => [
+        `calls take ${out} + ${back} ms`,
+        ({ control }) => void Object.assign(control, { requestDelayMs: out, delayMs: back }),
+      ],
+    ),
+  fc
+    .constantFrom("reset" as const, "silent" as const, "unavailable" as const, 503, undefined)
+    .map((failure): Happening => [`control: ${failure ?? "well"}`, ({ control }) => void (control.failure = failure)]),
   fc.constant<Happening>(["control restarts", ({ control }) => control.restart()]),
-  fc.boolean().map((loses): Happening => [`recalls ${loses ? "are lost" : "arrive"}`, ({ control }) => void (control.losesRecalls = loses)]),
+  fc
+    .boolean()
+    .map(
+      (loses): Happening => [
+        `recalls ${loses ? "are lost" : "arrive"}`,
+        ({ control }) => void (control.losesRecalls = loses),
+      ],
+    ),
 ];
 const adjusting: fc.Arbitrary<Happening>[] = [
-  key.map((k): Happening => [
-    `key ${k}'s counter is reset`,
-    async (run) => {
-      run.allow(`key-${k}`, run.plan.limit);
-      await run.control.resetCounter(run.control.limitId("tier bronze", "each"), keySubject(`key-${k}`));
-    },
-  ]),
-  fc.tuple(key, fc.integer({ min: 1, max: 5 })).map(([k, amount]): Happening => [
-    `key ${k} is granted ${amount}`,
-    async (run) => {
-      run.allow(`key-${k}`, amount);
-      await run.control.grantExtra(run.control.limitId("tier bronze", "each"), keySubject(`key-${k}`), amount);
-    },
-  ]),
+  key.map(
+    (k): Happening => [
+      `key ${k}'s counter is reset`,
+      async (run) => {
+        run.allow(`key-${k}`, run.plan.limit);
+        await run.control.resetCounter(run.control.limitId("tier bronze", "each"), keySubject(`key-${k}`));
+      },
+    ],
+  ),
+  fc.tuple(key, fc.integer({ min: 1, max: 5 })).map(
+    ([k, amount]): Happening => [
+      `key ${k} is granted ${amount}`,
+      async (run) => {
+        run.allow(`key-${k}`, amount);
+        await run.control.grantExtra(run.control.limitId("tier bronze", "each"), keySubject(`key-${k}`), amount);
+      },
+    ],
+  ),
 ];
 const deadly: fc.Arbitrary<Happening>[] = [
-  fc.tuple(gateway, worker).map(([g, w]): Happening => [
-    `worker ${g}/${w} dies`,
-    (run) => {
-      run.lossy = true;
-      replaceWorker(run.gateways[g]!, w);
-    },
-  ]),
+  fc.tuple(gateway, worker).map(
+    ([g, w]): Happening => [
+      `worker ${g}/${w} dies`,
+      (run) => {
+        run.lossy = true;
+        replaceWorker(run.gateways[g]!, w);
+      },
+    ],
+  ),
 ];
 
 const plan: fc.Arbitrary<Plan> = fc.record({
@@ -265,30 +329,47 @@ function checkUsage(run: Run): void {
   else assert.equal(counted, admitted);
 }
 
-const sequence = (kinds: fc.Arbitrary<Happening>[]): fc.Arbitrary<Happening[]> => fc.array(fc.oneof(...kinds), { minLength: 3, maxLength: 40 });
+const sequence = (kinds: fc.Arbitrary<Happening>[]): fc.Arbitrary<Happening[]> =>
+  fc.array(fc.oneof(...kinds), { minLength: 3, maxLength: 40 });
 const show = (happenings: Happening[]): string => happenings.map(([name]) => name).join("\n");
 
-function property(kinds: fc.Arbitrary<Happening>[], after: (run: Run) => void): fc.IAsyncProperty<[Plan, Happening[], [number, number][], number]> {
+function property(
+  kinds: fc.Arbitrary<Happening>[],
+  after: (run: Run) => void,
+): fc.IAsyncProperty<[Plan, Happening[], [number, number][], number]> {
   const askers = fc.uniqueArray(fc.tuple(gateway, worker), { minLength: 1, selector: String });
-  return fc.asyncProperty(plan, sequence(kinds), askers, fc.integer({ min: 1, max: 1e9 }), async (plan, happenings, askers, seed) => {
-    try {
-      const run = await play(plan, happenings, seed);
-      run.askers = askers;
-      after(run);
-      run.end();
-    } catch (error) {
-      if (error instanceof Error) error.message += `\n${JSON.stringify(plan)} asked in the end: ${askers.join(" ")}\n${show(happenings)}\n`;
-      throw error;
-    }
-  });
+  return fc.asyncProperty(
+    plan,
+    sequence(kinds),
+    askers,
+    fc.integer({ min: 1, max: 1e9 }),
+    async (plan, happenings, askers, seed) => {
+      try {
+        const run = await play(plan, happenings, seed);
+        run.askers = askers;
+        after(run);
+        run.end();
+      } catch (error) {
+        if (error instanceof Error)
+          error.message += `\n${JSON.stringify(plan)} asked in the end: ${askers.join(" ")}\n${show(happenings)}\n`;
+        throw error;
+      }
+    },
+  );
 }
 
 test("nobody dies and all arrives: every window admits its limit, and no more", async () => {
-  await fc.assert(property(calm, (run) => (checkWhole(run), checkUsage(run))), { numRuns: 60 * TIMES });
+  await fc.assert(
+    property(calm, (run) => (checkWhole(run), checkUsage(run))),
+    { numRuns: 60 * TIMES },
+  );
 });
 
 test("calls are lost, late, refused, resent: never more than the limit, nothing is lost for good, all is counted once", async () => {
-  await fc.assert(property([...calm, ...faulty], (run) => (checkWhole(run), checkUsage(run))), { numRuns: 100 * TIMES });
+  await fc.assert(
+    property([...calm, ...faulty], (run) => (checkWhole(run), checkUsage(run))),
+    { numRuns: 100 * TIMES },
+  );
 });
 
 test("counters are reset and granted extra in the middle of it: never more than that allows", async () => {

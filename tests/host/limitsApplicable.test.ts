@@ -9,7 +9,13 @@ import { assertSound, keyNamed, keyRecord, outcome, readyGateway, type Gateway }
 afterEach(assertSound);
 
 const upstream = { service: "echo", port: 8080 };
-const named = (name: string, limit: number, more: Partial<LimitInput> = {}): LimitInput => ({ name, kind: "rate", limit, windowSeconds: 60, ...more });
+const named = (name: string, limit: number, more: Partial<LimitInput> = {}): LimitInput => ({
+  name,
+  kind: "rate",
+  limit,
+  windowSeconds: 60,
+  ...more,
+});
 
 /** How many requests are admitted before one is refused. */
 function room(gateway: Gateway, call: Parameters<typeof ask>[1] = {}, most = 60): number {
@@ -20,7 +26,10 @@ function room(gateway: Gateway, call: Parameters<typeof ask>[1] = {}, most = 60)
 describe("several limits", () => {
   test("are taken together or not at all", async () => {
     const gateway = limitedGateway([named("few", 3, { windowSeconds: 3600 }), named("many", 50)], { workers: 2 });
-    assert.deepEqual(askMany(gateway, 20, (i) => ({ worker: i % 2 })), { admitted: 3, rate_limited: 17 });
+    assert.deepEqual(
+      askMany(gateway, 20, (i) => ({ worker: i % 2 })),
+      { admitted: 3, rate_limited: 17 },
+    );
     // what refused requests would have taken is still there
     gateway.control.change((spec) => void (spec.tiers[0]!.limits = spec.tiers[0]!.limits.slice(1)));
     gateway.envoy.pump();
@@ -28,8 +37,14 @@ describe("several limits", () => {
   });
 
   test("of every authority hold at once, and what one refuses the others keep", () => {
-    const gateway = limitedGateway([named("g", 5, { enforcement: "gateway" }), named("c", 9, { subject: "consumer" })], { workers: 2 });
-    assert.deepEqual(askMany(gateway, 12, (i) => ({ worker: i % 2 })), { admitted: 5, rate_limited: 7 });
+    const gateway = limitedGateway(
+      [named("g", 5, { enforcement: "gateway" }), named("c", 9, { subject: "consumer" })],
+      { workers: 2 },
+    );
+    assert.deepEqual(
+      askMany(gateway, 12, (i) => ({ worker: i % 2 })),
+      { admitted: 5, rate_limited: 7 },
+    );
     gateway.envoy.advance(60_000);
     assert.equal(askMany(gateway, 12, (i) => ({ worker: i % 2 }))["admitted"], 5);
     gateway.control.change((spec) => void (spec.tiers[0]!.limits = spec.tiers[0]!.limits.slice(1)));
@@ -38,8 +53,14 @@ describe("several limits", () => {
   });
 
   test("as many as a request can have are all kept", () => {
-    const many = (prefix: string, least: number): LimitInput[] => Array.from({ length: 32 }, (_, i) => named(`${prefix}-${i}`, i === 31 ? least : 100));
-    const gateway = limitedGateway(many("t", 40), { api: { limits: many("a", 30).map((limit) => ({ ...limit, subject: "api" as const })), routes: [{ path: "/r", limits: many("r", 7) }] } });
+    const many = (prefix: string, least: number): LimitInput[] =>
+      Array.from({ length: 32 }, (_, i) => named(`${prefix}-${i}`, i === 31 ? least : 100));
+    const gateway = limitedGateway(many("t", 40), {
+      api: {
+        limits: many("a", 30).map((limit) => ({ ...limit, subject: "api" as const })),
+        routes: [{ path: "/r", limits: many("r", 7) }],
+      },
+    });
     assert.equal(room(gateway, { path: "/r" }), 7);
     assert.equal(room(gateway, { path: "/x" }), 23);
   });
@@ -51,8 +72,20 @@ describe("of limits with one name the most specific counts", () => {
       limits: [],
       routes: [{ path: "/route", limits: [named("m", 9)] }],
     });
-    file.apis!.push({ id: "own", hosts: ["*"], paths: ["/own"], upstream, limits: [named("m", 6)], routes: [{ path: "/own/route", limits: [named("m", 12)] }] });
-    file.keys = [keyRecord("acme-1", "acme"), keyRecord("acme-2", "acme"), keyRecord("acme-3", "acme", { limits: [named("m", 15)] }), keyRecord("acme-4", "acme", { limits: [named("m", 2)] })];
+    file.apis!.push({
+      id: "own",
+      hosts: ["*"],
+      paths: ["/own"],
+      upstream,
+      limits: [named("m", 6)],
+      routes: [{ path: "/own/route", limits: [named("m", 12)] }],
+    });
+    file.keys = [
+      keyRecord("acme-1", "acme"),
+      keyRecord("acme-2", "acme"),
+      keyRecord("acme-3", "acme", { limits: [named("m", 15)] }),
+      keyRecord("acme-4", "acme", { limits: [named("m", 2)] }),
+    ];
     return file;
   }
 
@@ -154,7 +187,13 @@ describe("a limit counts", () => {
     assert.equal(room(gateway, { path: "/other" }), 5);
     assert.equal(room(gateway, { path: "/a/1", key: "acme-2" }), 5);
     // A route keeps its counters wherever it stands among the others.
-    gateway.control.change((change) => void (change.apis[0]!.routes = [{ path: "/new", methods: [], scopes: [], cost: 1, limits: [] }, ...change.apis[0]!.routes.reverse()]));
+    gateway.control.change(
+      (change) =>
+        void (change.apis[0]!.routes = [
+          { path: "/new", methods: [], scopes: [], cost: 1, limits: [] },
+          ...change.apis[0]!.routes.reverse(),
+        ]),
+    );
     gateway.envoy.pump();
     assert.equal(room(gateway, { path: "/a/3" }), 0);
     assert.equal(room(gateway, { path: "/b" }), 2);
@@ -184,7 +223,11 @@ describe("a limit counts", () => {
   });
 
   test("with the subjects of the wire, which control sees", () => {
-    const seen = (subject: NonNullable<LimitInput["subject"]>, address = "192.0.2.9:1", routes: RouteInput[] = []): string => {
+    const seen = (
+      subject: NonNullable<LimitInput["subject"]>,
+      address = "192.0.2.9:1",
+      routes: RouteInput[] = [],
+    ): string => {
       const file = spec(subject);
       Object.assign(file.apis![0]!, { routes });
       const gateway = readyGateway({ spec: file });
@@ -205,7 +248,10 @@ describe("a limit counts", () => {
     assert.equal(seen("consumer+api"), `${consumer}${api}${"0".repeat(16)}`);
     const route = routeKeys([{ path: "/x", methods: [] }])[0]!;
     assert.equal(seen("route"), `${api}${"0".repeat(8)}${gateway.control.spec.keys[0]!.sha256.slice(0, 16)}`);
-    assert.equal(seen("route", "192.0.2.9:1", [{ path: "/x" }]), `${api}${word(route)}${gateway.control.spec.keys[0]!.sha256.slice(0, 16)}`);
+    assert.equal(
+      seen("route", "192.0.2.9:1", [{ path: "/x" }]),
+      `${api}${word(route)}${gateway.control.spec.keys[0]!.sha256.slice(0, 16)}`,
+    );
     assert.equal(seen("ip"), "00000000000000000000ffffc0000209");
     assert.equal(seen("ip", "[2001:db8:1:2:3:4:5:6]:1"), "20010db8000100020000000000000000");
     assert.equal(seen("ip", "[::ffff:192.0.2.9]:1"), "00000000000000000000ffffc0000209");
@@ -232,19 +278,34 @@ describe("a keyless API", () => {
     return readyGateway({ spec: file });
   };
   const get = (gateway: Gateway, address: string): string => {
-    const stream = gateway.get("/public", { "x-api-key": keyNamed("acme-1") }, { properties: { "source.address": address } });
+    const stream = gateway.get(
+      "/public",
+      { "x-api-key": keyNamed("acme-1") },
+      { properties: { "source.address": address } },
+    );
     gateway.envoy.until(() => stream.state !== "held", 2000, 1);
     return outcome(stream);
   };
 
   test("has its own limits by address and by API, not those of a caller's tier", () => {
     const gateway = keyless([named("each", 3, { subject: "ip" }), named("all", 5, { subject: "api" })]);
-    assert.deepEqual(Array.from({ length: 4 }, () => get(gateway, "192.0.2.1:1")), ["admitted", "admitted", "admitted", "rate_limited"]);
-    assert.deepEqual(Array.from({ length: 3 }, () => get(gateway, "192.0.2.2:1")), ["admitted", "admitted", "rate_limited"]);
+    assert.deepEqual(
+      Array.from({ length: 4 }, () => get(gateway, "192.0.2.1:1")),
+      ["admitted", "admitted", "admitted", "rate_limited"],
+    );
+    assert.deepEqual(
+      Array.from({ length: 3 }, () => get(gateway, "192.0.2.2:1")),
+      ["admitted", "admitted", "rate_limited"],
+    );
   });
 
   test("isn't limited by subjects that nobody is there for", () => {
-    const gateway = keyless([named("k", 1, { subject: "key" }), named("c", 1, { subject: "consumer" }), named("ca", 1, { subject: "consumer+api" }), named("r", 1, { subject: "route" })]);
+    const gateway = keyless([
+      named("k", 1, { subject: "key" }),
+      named("c", 1, { subject: "consumer" }),
+      named("ca", 1, { subject: "consumer+api" }),
+      named("r", 1, { subject: "route" }),
+    ]);
     assert.deepEqual(new Set(Array.from({ length: 9 }, () => get(gateway, "192.0.2.1:1"))), new Set(["admitted"]));
   });
 });

@@ -1,9 +1,29 @@
 /** Control is slow, loses calls, is away, comes back, forgets; workers and Envoys die. */
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
-import { ask, askMany, calls, keySubject, limitedGateway, minute, replaceWorker, send, settle, tally } from "./limitsSupport.ts";
+import {
+  ask,
+  askMany,
+  calls,
+  keySubject,
+  limitedGateway,
+  minute,
+  replaceWorker,
+  send,
+  settle,
+  tally,
+} from "./limitsSupport.ts";
 import type { Fault } from "./simulatedControl.ts";
-import { assertSound, counters, endGateway, outcome, pluginConfiguration, readyGateway, startWorker, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  counters,
+  endGateway,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  startWorker,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -14,7 +34,9 @@ function lose(gateway: Gateway, ...faults: Fault[]): void {
   gateway.control.fault = ({ kind }) => (kind === "leases" ? faults.shift() : undefined);
 }
 
-const ways: Fault[] = (["request", "answer"] as const).flatMap((at) => (["reset", "silent", 503, 500, 504, 429] as const).map((how) => ({ at, how })));
+const ways: Fault[] = (["request", "answer"] as const).flatMap((at) =>
+  (["reset", "silent", 503, 500, 504, 429] as const).map((how) => ({ at, how })),
+);
 
 describe("a lease call", () => {
   for (const fault of ways) {
@@ -28,7 +50,10 @@ describe("a lease call", () => {
       gateway.envoy.advance(4000);
       const bodies = gateway.control.of("leases").map(({ call }) => call.body.toString("hex"));
       assert.equal(new Set(bodies.slice(0, 3)).size, 1);
-      assert.equal(gateway.control.counters.calls.filter(({ call }) => call.seq === 1n).length, fault.at === "answer" ? 3 : 1);
+      assert.equal(
+        gateway.control.counters.calls.filter(({ call }) => call.seq === 1n).length,
+        fault.at === "answer" ? 3 : 1,
+      );
       const already = result === "admitted" ? 1 : 0;
       assert.deepEqual(askMany(gateway, 13), { admitted: 10 - already, rate_limited: 3 + already });
       const { windows } = await gateway.control.counters.inspect(counterId(gateway), keySubject());
@@ -68,7 +93,14 @@ describe("a lease call", () => {
     const gateway = limitedGateway([minute(200)]);
     gateway.control.delayMs = 100;
     gateway.control.fault = ({ kind }) => {
-      if (kind === "leases") assert.ok(gateway.control.of("leases").slice(0, -1).every(({ call }) => call.done), "two at a time");
+      if (kind === "leases")
+        assert.ok(
+          gateway.control
+            .of("leases")
+            .slice(0, -1)
+            .every(({ call }) => call.done),
+          "two at a time",
+        );
       return undefined;
     };
     for (let i = 0; i < 300; i++) {
@@ -295,7 +327,8 @@ describe("a local share", () => {
     first.control.failure = "reset";
     first.envoy.advance(20_000 - (first.control.nowMs % 10_000) + 1000);
     let admitted = 0;
-    for (let worker = 0; worker < 4; worker++) for (const gateway of [first, second]) admitted += askMany(gateway, 8, { worker })["admitted"] ?? 0;
+    for (let worker = 0; worker < 4; worker++)
+      for (const gateway of [first, second]) admitted += askMany(gateway, 8, { worker })["admitted"] ?? 0;
     assert.equal(admitted, windows[0]!.shares);
   });
 

@@ -36,7 +36,12 @@ describe("a limit", () => {
     assert.equal(admitted(gateway, 5), 0);
   });
 
-  for (const [from, to] of [[2, 60], [60, 2], [7, 5], [10, 3600]] as const) {
+  for (const [from, to] of [
+    [2, 60],
+    [60, 2],
+    [7, 5],
+    [10, 3600],
+  ] as const) {
     test(`whose window of ${from} s becomes one of ${to} s goes by the new one at once`, () => {
       const gateway = limitedGateway([minute(10, { windowSeconds: from })], { workers: WORKERS });
       gateway.envoy.advance(60_000 - (gateway.control.nowMs % 60_000) + 59_000);

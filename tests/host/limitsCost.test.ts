@@ -11,8 +11,13 @@ describe("a route's cost", () => {
       test(`of ${cost} is taken whole, and what remains serves whoever asks (${enforcement})`, () => {
         for (const limit of [10, 25, 50, 101]) {
           for (const workers of [1, 2, 3]) {
-            const gateway = limitedGateway([minute(limit, { enforcement })], { workers, api: { routes: [{ path: "/x", cost }] } });
-            const { admitted } = askMany(gateway, Math.floor(limit / cost) + 3 * workers, (i) => ({ worker: i % workers }));
+            const gateway = limitedGateway([minute(limit, { enforcement })], {
+              workers,
+              api: { routes: [{ path: "/x", cost }] },
+            });
+            const { admitted } = askMany(gateway, Math.floor(limit / cost) + 3 * workers, (i) => ({
+              worker: i % workers,
+            }));
             assert.equal(admitted, Math.floor(limit / cost), `${workers} workers, a limit of ${limit}`);
             endGateway(gateway);
           }
@@ -21,9 +26,23 @@ describe("a route's cost", () => {
     }
 
     test(`leaves a smaller rest to cheaper requests (${enforcement})`, () => {
-      const gateway = limitedGateway([minute(12, { enforcement })], { workers: 2, api: { routes: [{ path: "/x", cost: 5 }, { path: "/y", cost: 1 }] } });
-      assert.deepEqual(askMany(gateway, 6, (i) => ({ worker: i % 2 })), { admitted: 2, rate_limited: 4 });
-      assert.deepEqual(askMany(gateway, 6, (i) => ({ worker: i % 2, path: "/y" })), { admitted: 2, rate_limited: 4 });
+      const gateway = limitedGateway([minute(12, { enforcement })], {
+        workers: 2,
+        api: {
+          routes: [
+            { path: "/x", cost: 5 },
+            { path: "/y", cost: 1 },
+          ],
+        },
+      });
+      assert.deepEqual(
+        askMany(gateway, 6, (i) => ({ worker: i % 2 })),
+        { admitted: 2, rate_limited: 4 },
+      );
+      assert.deepEqual(
+        askMany(gateway, 6, (i) => ({ worker: i % 2, path: "/y" })),
+        { admitted: 2, rate_limited: 4 },
+      );
     });
 
     test(`that is more than the limit is never admitted (${enforcement})`, () => {

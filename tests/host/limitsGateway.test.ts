@@ -4,14 +4,28 @@ import { afterEach, describe, test } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { ApiInput, LimitInput } from "../../control/domain/schema.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
-import { ask, askMany, calls, limitedGateway, limitedSpec, minute, replaceWorker, send, tally } from "./limitsSupport.ts";
+import {
+  ask,
+  askMany,
+  calls,
+  limitedGateway,
+  limitedSpec,
+  minute,
+  replaceWorker,
+  send,
+  tally,
+} from "./limitsSupport.ts";
 import { addRoot, assertSound, endGateway, outcome, startGateway, type Gateway } from "./support.ts";
 
 afterEach(assertSound);
 
-const perGateway = (limit: number, more: Partial<LimitInput> = {}): LimitInput => minute(limit, { enforcement: "gateway", ...more });
+const perGateway = (limit: number, more: Partial<LimitInput> = {}): LimitInput =>
+  minute(limit, { enforcement: "gateway", ...more });
 
-function standalone(limits: LimitInput[], { workers = 1, more = {}, api = {} }: { workers?: number; more?: object; api?: Partial<ApiInput> } = {}): Gateway {
+function standalone(
+  limits: LimitInput[],
+  { workers = 1, more = {}, api = {} }: { workers?: number; more?: object; api?: Partial<ApiInput> } = {},
+): Gateway {
   const snapshot = compileSnapshot(fillEnvironment(limitedSpec(limits, api), "default")).toString("base64");
   const gateway = startGateway({ configuration: { environment: "default", snapshot, ...more }, workers });
   gateway.envoy.advance(300);
@@ -19,15 +33,21 @@ function standalone(limits: LimitInput[], { workers = 1, more = {}, api = {} }: 
 }
 
 for (const [kind, start] of Object.entries({
-  "of enforcement gateway": (limit: number, workers: number, more: Partial<LimitInput> = {}) => limitedGateway([perGateway(limit, more)], { workers }),
-  "of a standalone gateway": (limit: number, workers: number, more: Partial<LimitInput> = {}) => standalone([minute(limit, more)], { workers }),
+  "of enforcement gateway": (limit: number, workers: number, more: Partial<LimitInput> = {}) =>
+    limitedGateway([perGateway(limit, more)], { workers }),
+  "of a standalone gateway": (limit: number, workers: number, more: Partial<LimitInput> = {}) =>
+    standalone([minute(limit, more)], { workers }),
 })) {
   describe(`a limit ${kind}`, () => {
     test("admits exactly N over its workers, and calls nobody", () => {
       for (const limit of [1, 2, 10, 500]) {
         for (const workers of [1, 2, 4]) {
           const gateway = start(limit, workers);
-          assert.equal(askMany(gateway, limit + 3 * workers, (i) => ({ worker: i % workers }))["admitted"], limit, `${limit} over ${workers}`);
+          assert.equal(
+            askMany(gateway, limit + 3 * workers, (i) => ({ worker: i % workers }))["admitted"],
+            limit,
+            `${limit} over ${workers}`,
+          );
           assert.equal(calls(gateway, "leases"), 0);
           endGateway(gateway);
         }
@@ -87,7 +107,8 @@ for (const [kind, start] of Object.entries({
     test("goes on when its counters in shared data are spoiled", () => {
       const gateway = start(10, 2);
       assert.equal(askMany(gateway, 4, (i) => ({ worker: i % 2 }))["admitted"], 4);
-      for (const name of gateway.envoy.sharedData.keys("")) if (/\/g\/|recalls/.test(name)) gateway.envoy.sharedData.set("", name, Buffer.from("garbage"), 0);
+      for (const name of gateway.envoy.sharedData.keys(""))
+        if (/\/g\/|recalls/.test(name)) gateway.envoy.sharedData.set("", name, Buffer.from("garbage"), 0);
       gateway.envoy.advance(60_000);
       assert.equal(askMany(gateway, 20, (i) => ({ worker: i % 2 }))["admitted"], 10);
     });
@@ -145,7 +166,11 @@ describe("a standalone gateway", () => {
   });
 
   test("keeps all subjects and periods, global ones too", () => {
-    const gateway = standalone([minute(9, { name: "a", subject: "consumer" }), { name: "q", kind: "quota", limit: 4, period: "day" }, { name: "f", kind: "quota", limit: 7, period: "1h", subject: "ip" }]);
+    const gateway = standalone([
+      minute(9, { name: "a", subject: "consumer" }),
+      { name: "q", kind: "quota", limit: 4, period: "day" },
+      { name: "f", kind: "quota", limit: 7, period: "1h", subject: "ip" },
+    ]);
     assert.deepEqual(askMany(gateway, 6), { admitted: 4, quota_exceeded: 2 });
   });
 
@@ -156,7 +181,8 @@ describe("a standalone gateway", () => {
 });
 
 describe("smoothing", () => {
-  const paced = (perSecond: number, burst: number, more: Partial<LimitInput> = {}): LimitInput => minute(100_000, { smoothing: { perSecond, burst }, ...more });
+  const paced = (perSecond: number, burst: number, more: Partial<LimitInput> = {}): LimitInput =>
+    minute(100_000, { smoothing: { perSecond, burst }, ...more });
 
   for (const enforcement of ["global", "gateway"] as const) {
     test(`lets a burst through, then so many a second, over all workers (${enforcement})`, () => {
@@ -198,7 +224,10 @@ describe("smoothing", () => {
   });
 
   test("that refuses takes nothing from the limit itself, nor from other paces", () => {
-    const gateway = limitedGateway([minute(40, { name: "a", smoothing: { perSecond: 1, burst: 30 } }), minute(40, { name: "b", smoothing: { perSecond: 10, burst: 5 } })]);
+    const gateway = limitedGateway([
+      minute(40, { name: "a", smoothing: { perSecond: 1, burst: 30 } }),
+      minute(40, { name: "b", smoothing: { perSecond: 10, burst: 5 } }),
+    ]);
     gateway.envoy.advance(1000);
     assert.equal(askMany(gateway, 50)["admitted"], 5);
     // b lets one through every 100 ms; a, from which refused requests took nothing, has 25 of its burst left

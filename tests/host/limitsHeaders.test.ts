@@ -39,7 +39,11 @@ function answered(gateway: Gateway, call: Call = {}, upstream: { status?: number
 }
 
 const shown = ["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
-const none = (stream: Stream): void => assert.deepEqual(stream.response!.headers.pairs.filter(([name]) => shown.includes(name)), []);
+const none = (stream: Stream): void =>
+  assert.deepEqual(
+    stream.response!.headers.pairs.filter(([name]) => shown.includes(name)),
+    [],
+  );
 
 describe("an admitted request's response", () => {
   test("shows each limit's policy, what is left of it, and when it begins anew", () => {
@@ -47,14 +51,25 @@ describe("an admitted request's response", () => {
     const stream = answered(gateway);
     assert.equal(stream.response!.headers.first("ratelimit-policy"), '"minute";q=60;w=60, "day";q=1000;w=86400');
     assert.equal(stream.response!.headers.first("ratelimit"), '"minute";r=59;t=40, "day";r=999;t=41140');
-    assert.deepEqual(policies(stream), [["minute", { q: 60, w: 60 }], ["day", { q: 1000, w: 86_400 }]]);
-    assert.deepEqual(limits(stream), [["minute", { r: 59, t: 40 }], ["day", { r: 999, t: 41_140 }]]);
+    assert.deepEqual(policies(stream), [
+      ["minute", { q: 60, w: 60 }],
+      ["day", { q: 1000, w: 86_400 }],
+    ]);
+    assert.deepEqual(limits(stream), [
+      ["minute", { r: 59, t: 40 }],
+      ["day", { r: 999, t: 41_140 }],
+    ]);
     assert.equal(stream.response!.headers.has("retry-after"), false);
     assert.equal(stream.response!.headers.has("x-ratelimit-limit"), false);
   });
 
   test("counts down by a request's cost, and in seconds", () => {
-    const gateway = gatewayWith([minute(60)], { routes: [{ path: "/dear", cost: 7 }, { path: "/free", cost: 0 }] });
+    const gateway = gatewayWith([minute(60)], {
+      routes: [
+        { path: "/dear", cost: 7 },
+        { path: "/free", cost: 0 },
+      ],
+    });
     assert.deepEqual(limits(answered(gateway)), [["minute", { r: 59, t: 40 }]]);
     assert.deepEqual(limits(answered(gateway, { path: "/dear" })), [["minute", { r: 52, t: 40 }]]);
     gateway.envoy.advance(3100);
@@ -69,13 +84,24 @@ describe("an admitted request's response", () => {
     streams.forEach((stream) => settle(gateway, stream));
     gateway.envoy.advance(2000);
     for (const stream of [...streams].reverse()) gateway.workers[0]!.vm.respond(stream);
-    assert.deepEqual(streams.map((stream) => limits(stream)[0]![1]["r"]), [59, 58, 57, 56, 55]);
+    assert.deepEqual(
+      streams.map((stream) => limits(stream)[0]![1]["r"]),
+      [59, 58, 57, 56, 55],
+    );
   });
 
   test("names windows by their real length", () => {
     const cases: [limit: LimitInput, w: number, t: number][] = [
-      [{ name: "m", kind: "quota", limit: 5, period: "month" }, 31 * 86_400, (Date.parse("2026-04-01T00:00:00Z") - wallMs) / 1000],
-      [{ name: "w", kind: "quota", limit: 5, period: "week" }, 7 * 86_400, (Date.parse("2026-03-16T00:00:00Z") - wallMs) / 1000],
+      [
+        { name: "m", kind: "quota", limit: 5, period: "month" },
+        31 * 86_400,
+        (Date.parse("2026-04-01T00:00:00Z") - wallMs) / 1000,
+      ],
+      [
+        { name: "w", kind: "quota", limit: 5, period: "week" },
+        7 * 86_400,
+        (Date.parse("2026-03-16T00:00:00Z") - wallMs) / 1000,
+      ],
       [{ name: "f", kind: "quota", limit: 5, period: "30d" }, 30 * 86_400, 30 * 86_400],
       [{ name: "s", kind: "rate", limit: 5, windowSeconds: 1 }, 1, 1],
     ];
@@ -86,7 +112,9 @@ describe("an admitted request's response", () => {
         assert.deepEqual(limits(stream), [[limit.name, { r: 4, t }]]);
       }
     }
-    const february = limitedGateway([{ name: "m", kind: "quota", limit: 5, period: "month" }], { envoy: { wallMs: Date.parse("2027-02-10T00:00:00Z") } });
+    const february = limitedGateway([{ name: "m", kind: "quota", limit: 5, period: "month" }], {
+      envoy: { wallMs: Date.parse("2027-02-10T00:00:00Z") },
+    });
     assert.deepEqual(policies(answered(february)), [["m", { q: 5, w: 28 * 86_400 }]]);
   });
 
@@ -125,7 +153,9 @@ describe("an admitted request's response", () => {
 
   test("has them of a keyless API", () => {
     const spec = limitedSpec([]);
-    spec.apis![1]!.limits = [{ name: "per-ip", kind: "rate", limit: 600, windowSeconds: 60, subject: "ip", enforcement: "gateway" }];
+    spec.apis![1]!.limits = [
+      { name: "per-ip", kind: "rate", limit: 600, windowSeconds: 60, subject: "ip", enforcement: "gateway" },
+    ];
     const gateway = readyGateway({ spec, envoy: { wallMs } });
     const stream = gateway.get("/public");
     gateway.workers[0]!.vm.respond(stream);
@@ -135,25 +165,58 @@ describe("an admitted request's response", () => {
 
   test("keeps what the upstream says of its own limits", () => {
     const gateway = gatewayWith([minute(60)]);
-    const stream = answered(gateway, {}, { headers: [["ratelimit", '"upstream";r=1;t=2'], ["ratelimit-policy", '"upstream";q=3;w=4']] });
-    assert.deepEqual(list(stream.response!.headers.all("ratelimit").join(", ")).map(([name]) => name), ["upstream", "minute"]);
-    assert.deepEqual(list(stream.response!.headers.all("ratelimit-policy").join(", ")).map(([name]) => name), ["upstream", "minute"]);
+    const stream = answered(
+      gateway,
+      {},
+      {
+        headers: [
+          ["ratelimit", '"upstream";r=1;t=2'],
+          ["ratelimit-policy", '"upstream";q=3;w=4'],
+        ],
+      },
+    );
+    assert.deepEqual(
+      list(stream.response!.headers.all("ratelimit").join(", ")).map(([name]) => name),
+      ["upstream", "minute"],
+    );
+    assert.deepEqual(
+      list(stream.response!.headers.all("ratelimit-policy").join(", ")).map(([name]) => name),
+      ["upstream", "minute"],
+    );
   });
 
   test("shows no limit that only watches, and none where there is none", () => {
-    assert.deepEqual(limits(answered(gatewayWith([minute(60), minute(5, { name: "watching", mode: "shadow" })]))).map(([name]) => name), ["minute"]);
+    assert.deepEqual(
+      limits(answered(gatewayWith([minute(60), minute(5, { name: "watching", mode: "shadow" })]))).map(
+        ([name]) => name,
+      ),
+      ["minute"],
+    );
     none(answered(gatewayWith([minute(5, { mode: "shadow" })])));
     none(answered(gatewayWith([])));
   });
 
   test("has room for long names and great numbers; what doesn't fit is left out of both", () => {
     const name = (i: number): string => `${i}-${"n".repeat(60)}`;
-    const gateway = gatewayWith(Array.from({ length: 12 }, (_, i) => ({ name: name(i), kind: "quota", limit: 9_000_000_000_000, period: "month" })));
+    const gateway = gatewayWith(
+      Array.from({ length: 12 }, (_, i) => ({
+        name: name(i),
+        kind: "quota",
+        limit: 9_000_000_000_000,
+        period: "month",
+      })),
+    );
     const stream = answered(gateway);
     const names = policies(stream).map(([given]) => given);
-    assert.deepEqual(limits(stream).map(([given]) => given), names);
+    assert.deepEqual(
+      limits(stream).map(([given]) => given),
+      names,
+    );
     assert.ok(names.length >= 1);
-    assert.deepEqual(names, names.map((_, i) => name(i)));
+    assert.deepEqual(
+      names,
+      names.map((_, i) => name(i)),
+    );
     assert.equal(limits(stream)[0]![1]["r"], 8_999_999_999_999);
   });
 
@@ -199,7 +262,11 @@ describe("a refusal", () => {
     assert.equal(outcome(stream), "quota_exceeded");
     assert.equal(stream.response!.headers.first("retry-after"), "41140");
     assert.deepEqual(JSON.parse(stream.response!.body), {
-      type: "https://iana.org/assignments/http-problem-types#quota-exceeded", title: "Quota exceeded", status: 429, reason: "quota_exceeded", "violated-policies": ["day"],
+      type: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+      title: "Quota exceeded",
+      status: 429,
+      reason: "quota_exceeded",
+      "violated-policies": ["day"],
     });
   });
 
@@ -211,7 +278,14 @@ describe("a refusal", () => {
     assert.deepEqual(body["violated-policies"], ["minute", "day"]);
     assert.equal(body["reason"], "quota_exceeded");
     assert.equal(stream.response!.headers.first("retry-after"), "41140");
-    assert.deepEqual(limits(stream).map(([name, { r }]) => [name, r]), [["minute", 0], ["day", 0], ["hour", 1]]);
+    assert.deepEqual(
+      limits(stream).map(([name, { r }]) => [name, r]),
+      [
+        ["minute", 0],
+        ["day", 0],
+        ["hour", 1],
+      ],
+    );
   });
 
   test("says when to come again: a second at least, and then it's admitted", () => {
@@ -233,7 +307,10 @@ describe("a refusal", () => {
     askMany(gateway, 1);
     const stream = answered(gateway, { headers: [["x-tollgate-tier", "forged"]] });
     assert.equal(outcome(stream), "rate_limited");
-    assert.deepEqual(stream.headers.pairs.filter(([, value]) => value.includes(keyNamed("acme-1"))), []);
+    assert.deepEqual(
+      stream.headers.pairs.filter(([, value]) => value.includes(keyNamed("acme-1"))),
+      [],
+    );
     assert.equal(stream.headers.first("x-tollgate-tier"), "bronze");
     assert.equal(stream.headers.has("x-tollgate-claim-org"), false);
   });
@@ -261,14 +338,25 @@ describe("a refusal", () => {
   });
 
   test("shows a browser why, by the API's CORS rules", () => {
-    const gateway = gatewayWith([minute(1)], { cors: { allowOrigins: ["https://shop.example.com"], exposeHeaders: ["ratelimit", "retry-after"], allowCredentials: true } });
+    const gateway = gatewayWith([minute(1)], {
+      cors: {
+        allowOrigins: ["https://shop.example.com"],
+        exposeHeaders: ["ratelimit", "retry-after"],
+        allowCredentials: true,
+      },
+    });
     askMany(gateway, 1);
     const { headers } = answered(gateway, { headers: [["origin", "https://shop.example.com"]] }).response!;
     assert.equal(headers.first("access-control-allow-origin"), "https://shop.example.com");
     assert.equal(headers.first("access-control-allow-credentials"), "true");
     assert.match(headers.first("access-control-expose-headers")!, /ratelimit/);
     assert.ok(headers.has("ratelimit"));
-    assert.equal(answered(gateway, { headers: [["origin", "https://other.example.com"]] }).response!.headers.has("access-control-allow-origin"), false);
+    assert.equal(
+      answered(gateway, { headers: [["origin", "https://other.example.com"]] }).response!.headers.has(
+        "access-control-allow-origin",
+      ),
+      false,
+    );
   });
 
   test("for another reason shows no limits", () => {
@@ -300,7 +388,8 @@ describe("an API's settings", () => {
 
   test("legacyHeaders tyk: the reset is an epoch; of several limits the one with the least left", () => {
     const gateway = gatewayWith([day, minute(3)], { legacyHeaders: "tyk" });
-    const legacy = (stream: Stream): (string | undefined)[] => shown.slice(2).map((name) => stream.response!.headers.first(name));
+    const legacy = (stream: Stream): (string | undefined)[] =>
+      shown.slice(2).map((name) => stream.response!.headers.first(name));
     const reset = String(Date.parse("2026-03-10T12:35:00Z") / 1000);
     assert.deepEqual(legacy(answered(gateway)), ["3", "2", reset]);
     assert.deepEqual(legacy(answered(gateway)), ["3", "1", reset]);
@@ -314,13 +403,25 @@ describe("an API's settings", () => {
   test("legacyHeaders envoy: the reset is in seconds", () => {
     const gateway = gatewayWith([minute(3)], { legacyHeaders: "envoy", rateLimitHeaders: false });
     const stream = answered(gateway);
-    assert.deepEqual(shown.slice(2).map((name) => stream.response!.headers.first(name)), ["3", "2", "40"]);
+    assert.deepEqual(
+      shown.slice(2).map((name) => stream.response!.headers.first(name)),
+      ["3", "2", "40"],
+    );
     assert.equal(stream.response!.headers.has("ratelimit"), false);
   });
 
   test("legacyHeaders replace those of the upstream", () => {
     const gateway = gatewayWith([minute(3)], { legacyHeaders: "envoy" });
-    const stream = answered(gateway, {}, { headers: [["x-ratelimit-limit", "999"], ["x-ratelimit-remaining", "998"]] });
+    const stream = answered(
+      gateway,
+      {},
+      {
+        headers: [
+          ["x-ratelimit-limit", "999"],
+          ["x-ratelimit-remaining", "998"],
+        ],
+      },
+    );
     assert.deepEqual(stream.response!.headers.all("x-ratelimit-limit"), ["3"]);
     assert.deepEqual(stream.response!.headers.all("x-ratelimit-remaining"), ["2"]);
   });

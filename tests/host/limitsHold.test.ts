@@ -4,11 +4,24 @@ import { afterEach, describe, test } from "node:test";
 import type { ApiInput } from "../../control/domain/schema.ts";
 import type { Stream } from "./host.ts";
 import { ask, askMany, calls, limitedGateway, limitedSpec, minute, send, settle, tally } from "./limitsSupport.ts";
-import { addRoot, assertSound, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import {
+  addRoot,
+  assertSound,
+  counters,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
-function slow(delayMs: number, options: { limit?: number; configuration?: object; api?: Partial<ApiInput>; workers?: number } = {}): Gateway {
+function slow(
+  delayMs: number,
+  options: { limit?: number; configuration?: object; api?: Partial<ApiInput>; workers?: number } = {},
+): Gateway {
   const gateway = limitedGateway([minute(options.limit ?? 100)], {
     configuration: pluginConfiguration(options.configuration ?? {}),
     ...(options.api === undefined ? {} : { api: options.api }),
@@ -21,7 +34,8 @@ function slow(delayMs: number, options: { limit?: number; configuration?: object
   return gateway;
 }
 
-const many = (gateway: Gateway, count: number, worker = 0): Stream[] => Array.from({ length: count }, () => send(gateway, { worker }));
+const many = (gateway: Gateway, count: number, worker = 0): Stream[] =>
+  Array.from({ length: count }, () => send(gateway, { worker }));
 
 describe("a request that finds its worker dry", () => {
   test("waits for the call under way and goes on with its answer", () => {
@@ -67,7 +81,8 @@ describe("a request that finds its worker dry", () => {
     const streams = many(gateway, 5);
     gateway.envoy.advance(900);
     assert.deepEqual(tally(streams.map(outcome)), { admitted: 2, rate_limited: 3 });
-    for (const { response } of streams.filter((stream) => outcome(stream) === "rate_limited")) assert.equal(response!.status, 429);
+    for (const { response } of streams.filter((stream) => outcome(stream) === "rate_limited"))
+      assert.equal(response!.status, 429);
   });
 
   test("is refused at once, with no call, while its counter is known to be spent", () => {
@@ -175,7 +190,8 @@ describe("a request that finds its worker dry", () => {
 });
 
 describe("whoever waited too long", () => {
-  const silent = (gateway: Gateway): void => void (gateway.control.fault = ({ kind }) => (kind === "leases" ? { at: "request", how: "silent" } : undefined));
+  const silent = (gateway: Gateway): void =>
+    void (gateway.control.fault = ({ kind }) => (kind === "leases" ? { at: "request", how: "silent" } : undefined));
 
   test("gets 503 with Retry-After and the reason, never a 429, when the API is closed", () => {
     const gateway = slow(0);
@@ -188,7 +204,12 @@ describe("whoever waited too long", () => {
     assert.equal(stream.response!.status, 503);
     assert.equal(stream.response!.headers.first("retry-after"), "1");
     assert.equal(stream.localResponse!.details, "tollgate_limit_unavailable");
-    assert.deepEqual(JSON.parse(stream.response!.body), { type: "https://tollgate.dev/reasons/limit_unavailable", title: "Rate limit service unavailable", status: 503, reason: "limit_unavailable" });
+    assert.deepEqual(JSON.parse(stream.response!.body), {
+      type: "https://tollgate.dev/reasons/limit_unavailable",
+      title: "Rate limit service unavailable",
+      status: 503,
+      reason: "limit_unavailable",
+    });
     assert.equal(stream.headers.has("x-api-key"), false);
   });
 

@@ -1,14 +1,27 @@
 /** Allowance that one worker parks while another starves. */
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
-import { ask, askMany, keySubject, limitedGateway, minute, replaceWorker, send, settle, tally } from "./limitsSupport.ts";
+import {
+  ask,
+  askMany,
+  keySubject,
+  limitedGateway,
+  minute,
+  replaceWorker,
+  send,
+  settle,
+  tally,
+} from "./limitsSupport.ts";
 import { assertSound, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
 
 afterEach(assertSound);
 
 /** What control thinks that each lane holds of the key's counter. */
 async function held(gateway: Gateway, limit = "minute"): Promise<number[]> {
-  const { windows } = await gateway.control.counters.inspect(gateway.control.limitId("tier bronze", limit), keySubject());
+  const { windows } = await gateway.control.counters.inspect(
+    gateway.control.limitId("tier bronze", limit),
+    keySubject(),
+  );
   return windows.flatMap(({ holdings }) => holdings.map(({ held }) => held));
 }
 
@@ -65,7 +78,8 @@ describe("a worker that starves", () => {
     assert.equal(ask(first), "admitted");
     // everything of the first one's leases is lost from now on
     const gatewayOf = first.control.of("leases")[0]!.query.get("gateway");
-    first.control.fault = ({ kind, query }) => (kind === "leases" && query.get("gateway") === gatewayOf ? { at: "request", how: "reset" } : undefined);
+    first.control.fault = ({ kind, query }) =>
+      kind === "leases" && query.get("gateway") === gatewayOf ? { at: "request", how: "reset" } : undefined;
     const streams = Array.from({ length: 30 }, () => send(second));
     first.envoy.advance(800);
     const got = tally(streams.map(outcome));
@@ -112,7 +126,10 @@ describe("a recall", () => {
       first.envoy.advance(280);
     }
     assert.equal(Math.floor(first.control.nowMs / 1000) % 10, 9);
-    const { windows } = await first.control.counters.inspect(first.control.limitId("tier bronze", "minute"), keySubject());
+    const { windows } = await first.control.counters.inspect(
+      first.control.limitId("tier bronze", "minute"),
+      keySubject(),
+    );
     assert.ok(windows.length === 2 && windows[1]!.used > 0, "the next window was fetched");
     first.envoy.advance(1500);
     assert.equal(askMany(second, 30)["admitted"], 20);
@@ -134,7 +151,10 @@ describe("what isn't used any more", () => {
     gateway.envoy.advance(70_000);
     assert.deepEqual(await held(gateway), []);
     assert.equal(gateway.envoy.stats.value("tollgate.default.counters"), 0);
-    const { windows } = await gateway.control.counters.inspect(gateway.control.limitId("tier bronze", "minute"), keySubject());
+    const { windows } = await gateway.control.counters.inspect(
+      gateway.control.limitId("tier bronze", "minute"),
+      keySubject(),
+    );
     assert.equal(windows[0]!.used, 1);
   });
 

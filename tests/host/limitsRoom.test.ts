@@ -4,17 +4,38 @@ import { afterEach, describe, test } from "node:test";
 import type { ApiInput, LimitInput } from "../../control/domain/schema.ts";
 import type { Stream } from "./host.ts";
 import { ask, limitedSpec, send, settle, tally } from "./limitsSupport.ts";
-import { assertSound, counters, endGateway, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  counters,
+  endGateway,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
 /** The least that `maxCounters` may be, and what a worker has places for. */
 const MOST = 1024;
-const perAddress = (limit: number, more: Partial<LimitInput> = {}): LimitInput => ({ name: "ip", kind: "rate", limit, windowSeconds: 3600, subject: "ip", ...more });
+const perAddress = (limit: number, more: Partial<LimitInput> = {}): LimitInput => ({
+  name: "ip",
+  kind: "rate",
+  limit,
+  windowSeconds: 3600,
+  subject: "ip",
+  ...more,
+});
 const address = (i: number): string => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}:1`;
 
-function start(limit: LimitInput, { api = {}, ...more }: { api?: Partial<ApiInput>; maxCounters?: number; limitWaitTimeoutMs?: number } = {}): Gateway {
-  const gateway = readyGateway({ spec: limitedSpec([limit], api), configuration: pluginConfiguration({ maxCounters: MOST, ...more }) });
+function start(
+  limit: LimitInput,
+  { api = {}, ...more }: { api?: Partial<ApiInput>; maxCounters?: number; limitWaitTimeoutMs?: number } = {},
+): Gateway {
+  const gateway = readyGateway({
+    spec: limitedSpec([limit], api),
+    configuration: pluginConfiguration({ maxCounters: MOST, ...more }),
+  });
   gateway.envoy.recording = false;
   gateway.envoy.advance(500);
   return gateway;
@@ -45,7 +66,10 @@ for (const enforcement of ["global", "gateway"] as const) {
       assert.deepEqual(flood(gateway, MOST, 300), { limit_unavailable: 300 });
       assert.equal(places(gateway), MOST);
       for (const i of [0, 511, 1023]) {
-        assert.deepEqual(Array.from({ length: 4 }, () => ask(gateway, { address: address(i) })), ["admitted", "admitted", "rate_limited", "rate_limited"]);
+        assert.deepEqual(
+          Array.from({ length: 4 }, () => ask(gateway, { address: address(i) })),
+          ["admitted", "admitted", "rate_limited", "rate_limited"],
+        );
       }
     });
 

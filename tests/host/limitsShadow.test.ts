@@ -7,7 +7,8 @@ import { assertSound, counters, outcome, pluginConfiguration, type Gateway } fro
 
 afterEach(assertSound);
 
-const shadow = (limit: number, more: Partial<LimitInput> = {}): LimitInput => minute(limit, { mode: "shadow", ...more });
+const shadow = (limit: number, more: Partial<LimitInput> = {}): LimitInput =>
+  minute(limit, { mode: "shadow", ...more });
 /** Requests with some time between, so that each finds what is known by then. */
 function spread(gateway: Gateway, times: number, workers = 1): void {
   for (let i = 0; i < times; i++) {
@@ -55,7 +56,9 @@ for (const enforcement of ["global", "gateway"] as const) {
     });
 
     test("of a quota says so", () => {
-      const gateway = limitedGateway([{ name: "q", kind: "quota", limit: 2, period: "day", mode: "shadow", enforcement }]);
+      const gateway = limitedGateway([
+        { name: "q", kind: "quota", limit: 2, period: "day", mode: "shadow", enforcement },
+      ]);
       askMany(gateway, 5);
       assert.equal(observed(gateway, "quota_exceeded"), 3);
       assert.equal(observed(gateway), 0);
@@ -91,13 +94,17 @@ describe("a limit in shadow mode", () => {
     gateway.control.change((spec) => void (spec.tiers[0]!.limits[0]!.mode = "enforce"));
     gateway.envoy.pump();
     assert.deepEqual(askMany(gateway, 6), { admitted: 4, rate_limited: 2 });
-    const { windows } = await gateway.control.counters.inspect(gateway.control.limitId("tier bronze", "minute"), keySubject());
+    const { windows } = await gateway.control.counters.inspect(
+      gateway.control.limitId("tier bronze", "minute"),
+      keySubject(),
+    );
     assert.equal(windows[0]!.used, 10);
   });
 });
 
 describe("in observe mode", () => {
-  const observing = (limits: LimitInput[]): Gateway => limitedGateway(limits, { configuration: pluginConfiguration({ mode: "observe" }), workers: 2 });
+  const observing = (limits: LimitInput[]): Gateway =>
+    limitedGateway(limits, { configuration: pluginConfiguration({ mode: "observe" }), workers: 2 });
 
   test("every limit only watches: nothing is held, refused or delayed, and all is counted", () => {
     const gateway = observing([minute(10), minute(4, { name: "g", enforcement: "gateway" })]);

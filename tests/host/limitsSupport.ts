@@ -1,7 +1,15 @@
 import { digestHex } from "../../control/domain/keys.ts";
 import type { ApiInput, FileInput, LimitInput } from "../../control/domain/schema.ts";
 import type { Pair, RequestOptions, Stream } from "./host.ts";
-import { basicSpec, keyNamed, outcome, readyGateway, startWorker, type Gateway, type GatewayOptions } from "./support.ts";
+import {
+  basicSpec,
+  keyNamed,
+  outcome,
+  readyGateway,
+  startWorker,
+  type Gateway,
+  type GatewayOptions,
+} from "./support.ts";
 
 /** A limit of the tier, 10 a minute for each key unless told. */
 export function minute(limit = 10, more: Partial<LimitInput> = {}): LimitInput {
@@ -17,7 +25,10 @@ export function limitedSpec(limits: LimitInput[], api: Partial<ApiInput> = {}): 
 }
 
 /** A gateway that has its table and has asked for nothing yet. */
-export function limitedGateway(limits: LimitInput[], options: Omit<GatewayOptions, "spec"> & { api?: Partial<ApiInput> } = {}): Gateway {
+export function limitedGateway(
+  limits: LimitInput[],
+  options: Omit<GatewayOptions, "spec"> & { api?: Partial<ApiInput> } = {},
+): Gateway {
   return readyGateway({ ...options, spec: limitedSpec(limits, options.api) });
 }
 
@@ -32,7 +43,10 @@ export interface Call {
 }
 
 /** A request with a key, the first one's unless told. */
-export function send(gateway: Gateway, { worker = 0, key = "acme-1", path = "/x", method = "GET", headers = [], address, request = {} }: Call = {}): Stream {
+export function send(
+  gateway: Gateway,
+  { worker = 0, key = "acme-1", path = "/x", method = "GET", headers = [], address, request = {} }: Call = {},
+): Stream {
   const properties = address === undefined ? {} : { properties: { "source.address": address } };
   return gateway.get(path, [["x-api-key", keyNamed(key)], ...headers], { worker, method, ...properties, ...request });
 }
@@ -48,7 +62,11 @@ export function ask(gateway: Gateway, call: Call = {}): string {
 }
 
 /** Sends so many requests one after the other; gives how many had which outcome. */
-export function askMany(gateway: Gateway, times: number, call: Call | ((i: number) => Call) = {}): Record<string, number> {
+export function askMany(
+  gateway: Gateway,
+  times: number,
+  call: Call | ((i: number) => Call) = {},
+): Record<string, number> {
   return tally(Array.from({ length: times }, (_, i) => ask(gateway, typeof call === "function" ? call(i) : call)));
 }
 
@@ -74,4 +92,3 @@ export function replaceWorker(gateway: Gateway, worker: number): void {
 export function calls(gateway: Gateway, kind: "leases" | "usage" | "tokens", sinceMs = 0): number {
   return gateway.control.of(kind).filter(({ atMs }) => atMs >= sinceMs).length;
 }
-

@@ -1,8 +1,27 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { LimitInput } from "../../control/domain/schema.ts";
-import { ask, askMany, calls, keySubject, limitedGateway, limitedSpec, minute, send, settle, tally } from "./limitsSupport.ts";
-import { assertSound, endGateway, keyRecord, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import {
+  ask,
+  askMany,
+  calls,
+  keySubject,
+  limitedGateway,
+  limitedSpec,
+  minute,
+  send,
+  settle,
+  tally,
+} from "./limitsSupport.ts";
+import {
+  assertSound,
+  endGateway,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -22,7 +41,11 @@ describe("a limit of N admits N", () => {
       assert.equal(askMany(several, limit + 15, (i) => ({ worker: i % 3 }))["admitted"], limit);
       endGateway(several);
       const first = limitedGateway([minute(limit)], { workers: 2 });
-      const gateways = [first, readyGateway({ workers: 2, beside: first }), readyGateway({ workers: 2, beside: first })];
+      const gateways = [
+        first,
+        readyGateway({ workers: 2, beside: first }),
+        readyGateway({ workers: 2, beside: first }),
+      ];
       const outcomes = Array.from({ length: limit + 20 }, (_, i) => ask(gateways[i % 3]!, { worker: (i >> 2) % 2 }));
       assert.equal(tally(outcomes)["admitted"], limit);
     });
@@ -60,7 +83,12 @@ describe("a window", () => {
   });
 
   test("never lends to the next over a link that is slow, in whichever direction", () => {
-    for (const [requestDelayMs, delayMs] of [[200, 0], [0, 200], [100, 100], [3, 450]] as const) {
+    for (const [requestDelayMs, delayMs] of [
+      [200, 0],
+      [0, 200],
+      [100, 100],
+      [3, 450],
+    ] as const) {
       const gateway = limitedGateway([minute(6, { windowSeconds: 2 })], { workers: 2 });
       Object.assign(gateway.control, { requestDelayMs, delayMs });
       const streams = [];
@@ -76,7 +104,10 @@ describe("a window", () => {
         admitted[window] = (admitted[window] ?? 0) + 1;
       }
       const counts = Object.values(admitted);
-      assert.ok(counts.length >= 9 && counts.every((count) => count <= 6), `${requestDelayMs} + ${delayMs} ms: ${counts.join(" ")}`);
+      assert.ok(
+        counts.length >= 9 && counts.every((count) => count <= 6),
+        `${requestDelayMs} + ${delayMs} ms: ${counts.join(" ")}`,
+      );
       // all but the first and the last, which were not asked for from border to border
       assert.deepEqual(new Set(counts.slice(1, -1)), new Set([6]));
       endGateway(gateway);
@@ -101,41 +132,84 @@ describe("a window", () => {
     const gateway = limitedGateway([minute(10, { windowSeconds: 10 })]);
     ask(gateway);
     gateway.envoy.advance(30_000);
-    const nexts = gateway.control.counters.calls.flatMap(({ call }) => call.ops).filter(({ actions }) => (actions & 2) !== 0);
+    const nexts = gateway.control.counters.calls
+      .flatMap(({ call }) => call.ops)
+      .filter(({ actions }) => (actions & 2) !== 0);
     assert.deepEqual(nexts, []);
   });
 
   const periods: [limit: LimitInput, from: string, to: string, next: string][] = [
-    [{ name: "q", kind: "quota", limit: 3, period: "day" }, "2026-11-30T00:00:00Z", "2026-11-30T23:59:59.990Z", "2026-12-01T00:00:00.010Z"],
-    [{ name: "q", kind: "quota", limit: 3, period: "week" }, "2026-11-02T00:00:00Z", "2026-11-08T23:59:59.990Z", "2026-11-09T00:00:00.010Z"],
-    [{ name: "q", kind: "quota", limit: 3, period: "month" }, "2028-02-01T00:00:00Z", "2028-02-29T23:59:59.990Z", "2028-03-01T00:00:00.010Z"],
-    [{ name: "q", kind: "quota", limit: 3, period: "month" }, "2026-12-01T00:00:00Z", "2026-12-31T23:59:59.990Z", "2027-01-01T00:00:00.010Z"],
+    [
+      { name: "q", kind: "quota", limit: 3, period: "day" },
+      "2026-11-30T00:00:00Z",
+      "2026-11-30T23:59:59.990Z",
+      "2026-12-01T00:00:00.010Z",
+    ],
+    [
+      { name: "q", kind: "quota", limit: 3, period: "week" },
+      "2026-11-02T00:00:00Z",
+      "2026-11-08T23:59:59.990Z",
+      "2026-11-09T00:00:00.010Z",
+    ],
+    [
+      { name: "q", kind: "quota", limit: 3, period: "month" },
+      "2028-02-01T00:00:00Z",
+      "2028-02-29T23:59:59.990Z",
+      "2028-03-01T00:00:00.010Z",
+    ],
+    [
+      { name: "q", kind: "quota", limit: 3, period: "month" },
+      "2026-12-01T00:00:00Z",
+      "2026-12-31T23:59:59.990Z",
+      "2027-01-01T00:00:00.010Z",
+    ],
   ];
   for (const enforcement of ["global", "gateway"] as const) {
     for (const [limit, from, to, next] of periods) {
       test(`of a ${limit.period} lasts from ${from} until ${next.slice(0, 10)} (${enforcement})`, () => {
         const wallMs = Date.parse(from);
-        const gateway = limitedGateway([{ ...limit, enforcement }], { workers: 2, envoy: { wallMs }, configuration: pluginConfiguration({ maxSnapshotAgeSeconds: 0 }) });
-        assert.deepEqual(askMany(gateway, 5, (i) => ({ worker: i % 2 })), { admitted: 3, quota_exceeded: 2 });
+        const gateway = limitedGateway([{ ...limit, enforcement }], {
+          workers: 2,
+          envoy: { wallMs },
+          configuration: pluginConfiguration({ maxSnapshotAgeSeconds: 0 }),
+        });
+        assert.deepEqual(
+          askMany(gateway, 5, (i) => ({ worker: i % 2 })),
+          { admitted: 3, quota_exceeded: 2 },
+        );
         gateway.envoy.sleep(Date.parse(to) - gateway.envoy.wallMs - 1000);
         gateway.envoy.advance(1000);
-        assert.deepEqual(askMany(gateway, 2, (i) => ({ worker: i % 2 })), { quota_exceeded: 2 });
+        assert.deepEqual(
+          askMany(gateway, 2, (i) => ({ worker: i % 2 })),
+          { quota_exceeded: 2 },
+        );
         gateway.envoy.advance(Date.parse(next) - gateway.envoy.wallMs);
-        assert.deepEqual(askMany(gateway, 5, (i) => ({ worker: i % 2 })), { admitted: 3, quota_exceeded: 2 });
+        assert.deepEqual(
+          askMany(gateway, 5, (i) => ({ worker: i % 2 })),
+          { admitted: 3, quota_exceeded: 2 },
+        );
       });
     }
 
     test(`from first use begins with the first request and ends its length later (${enforcement})`, () => {
-      const gateway = limitedGateway([{ name: "q", kind: "quota", limit: 3, period: "1h", enforcement }], { workers: 2 });
+      const gateway = limitedGateway([{ name: "q", kind: "quota", limit: 3, period: "1h", enforcement }], {
+        workers: 2,
+      });
       gateway.envoy.advance(1_234_567);
       const from = gateway.envoy.nowMs;
       assert.equal(ask(gateway), "admitted");
       gateway.envoy.advance(600_000);
-      assert.deepEqual(askMany(gateway, 4, (i) => ({ worker: i % 2 })), { admitted: 2, quota_exceeded: 2 });
+      assert.deepEqual(
+        askMany(gateway, 4, (i) => ({ worker: i % 2 })),
+        { admitted: 2, quota_exceeded: 2 },
+      );
       gateway.envoy.advance(from + 3_600_000 - 100 - gateway.envoy.nowMs);
       assert.equal(ask(gateway), "quota_exceeded");
       gateway.envoy.advance(200);
-      assert.deepEqual(askMany(gateway, 4, (i) => ({ worker: i % 2 })), { admitted: 3, quota_exceeded: 1 });
+      assert.deepEqual(
+        askMany(gateway, 4, (i) => ({ worker: i % 2 })),
+        { admitted: 3, quota_exceeded: 1 },
+      );
       // the second one begins with its own first use
       gateway.envoy.advance(3_500_000);
       assert.equal(ask(gateway), "quota_exceeded");
@@ -156,7 +230,10 @@ describe("a lease", () => {
     const { ops } = gateway.control.counters.calls.at(-1)!.call;
     assert.equal(ops[0]!.held, 0);
     assert.equal(ops[0]!.returned, held - 1);
-    const state = await gateway.control.counters.inspect(gateway.control.limitId("tier bronze", "minute"), keySubject());
+    const state = await gateway.control.counters.inspect(
+      gateway.control.limitId("tier bronze", "minute"),
+      keySubject(),
+    );
     const granted = gateway.control.counters.calls.at(-1)!.answers![0]!.granted;
     assert.equal(state.windows[0]!.used, 1 + granted);
   });

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { utf8 } from "./host.ts";
-import { assertSound, basicSpec, keyNamed, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  keyNamed,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -33,7 +41,13 @@ function caseSpec(): FileInput {
       { id: "reports", hosts: ["*"], paths: ["/Reports"], upstream },
       { id: "twins-open", hosts: ["*"], paths: ["/twins"], upstream, auth: keyless },
       { id: "twins", hosts: ["*"], paths: ["/Twins"], upstream },
-      { id: "routed", hosts: ["*"], paths: ["/routed"], upstream, routes: [{ path: "/routed/dear", scopes: ["none-has-it"] }, { path: "/routed/cheap" }] },
+      {
+        id: "routed",
+        hosts: ["*"],
+        paths: ["/routed"],
+        upstream,
+        routes: [{ path: "/routed/dear", scopes: ["none-has-it"] }, { path: "/routed/cheap" }],
+      },
     ],
   };
 }
@@ -42,7 +56,14 @@ function methodSpec(): FileInput {
   return {
     ...basicSpec(),
     apis: [
-      { id: "orders", hosts: ["*"], paths: ["/orders"], upstream, cors: { allowOrigins: ["https://app.example.com"] }, routes: [{ path: "/orders/admin", methods: ["POST", "DELETE", "PURGE"], scopes: ["none-has-it"] }] },
+      {
+        id: "orders",
+        hosts: ["*"],
+        paths: ["/orders"],
+        upstream,
+        cors: { allowOrigins: ["https://app.example.com"] },
+        routes: [{ path: "/orders/admin", methods: ["POST", "DELETE", "PURGE"], scopes: ["none-has-it"] }],
+      },
       { id: "open", hosts: ["*"], paths: ["/open"], upstream, auth: { mode: "none" } },
     ],
   };
@@ -51,10 +72,15 @@ function methodSpec(): FileInput {
 const caseGateways: Record<string, Gateway> = {};
 let methods: Gateway | undefined;
 let passes: Gateway | undefined;
-const passing = (): Gateway => (passes ??= readyGateway({ spec: { ...spec(), apis: spec().apis!.filter(({ id }) => id !== "echo") }, configuration: pluginConfiguration({ unknownApi: "allow" }) }));
+const passing = (): Gateway =>
+  (passes ??= readyGateway({
+    spec: { ...spec(), apis: spec().apis!.filter(({ id }) => id !== "echo") },
+    configuration: pluginConfiguration({ unknownApi: "allow" }),
+  }));
 let shared: Gateway | undefined;
 const gateway = (): Gateway => (shared ??= readyGateway({ spec: spec() }));
-const without = (path: string, host?: string): string => outcome(gateway().get(path, [], host === undefined ? {} : { host }));
+const without = (path: string, host?: string): string =>
+  outcome(gateway().get(path, [], host === undefined ? {} : { host }));
 
 describe("the API of a path", () => {
   const cases: [path: string, expected: string][] = [
@@ -121,7 +147,14 @@ describe("a path that could be read as another one", () => {
     });
   }
 
-  const ambiguous = ["/%70ublic/x", "/public/%70rivate", "/public;x/private", "/public/private;x", "/public%3b/private", "/;x/public"];
+  const ambiguous = [
+    "/%70ublic/x",
+    "/public/%70rivate",
+    "/public;x/private",
+    "/public/private;x",
+    "/public%3b/private",
+    "/;x/public",
+  ];
   for (const path of ambiguous) {
     test(`${path} needs no less than the stricter reading`, () => {
       assert.match(without(path), /^(path_ambiguous|path_invalid|key_missing)$/);
@@ -157,12 +190,29 @@ describe("hosts", () => {
     ["[2001:db8::1]:80", "key_missing"],
     ["", "key_missing"],
   ];
-  for (const [host, expected] of cases) test(`${host || "none"}: ${expected}`, () => assert.equal(without("/x", host), expected));
+  for (const [host, expected] of cases)
+    test(`${host || "none"}: ${expected}`, () => assert.equal(without("/x", host), expected));
 
   // For Envoy `*` is at least one byte; what a backend makes of the others nobody knows.
   const odd = [
-    ".example.org", ".example.org:80", "..example.org", "x..example.org", ".", "exact.example.org.", "exact.example.org.:80", "x@exact.example.org", "exact.example.org:80:80", "exact.example.org:x",
-    "exact.example.org:80.example.org", "*.example.org", "exact.example.org,x.example.org", "exact%2eexample.org", utf8("exämple.org"), "2001:db8::1", "[2001:db8::1", `${"a".repeat(250)}.example.org`,
+    ".example.org",
+    ".example.org:80",
+    "..example.org",
+    "x..example.org",
+    ".",
+    "exact.example.org.",
+    "exact.example.org.:80",
+    "x@exact.example.org",
+    "exact.example.org:80:80",
+    "exact.example.org:x",
+    "exact.example.org:80.example.org",
+    "*.example.org",
+    "exact.example.org,x.example.org",
+    "exact%2eexample.org",
+    utf8("exämple.org"),
+    "2001:db8::1",
+    "[2001:db8::1",
+    `${"a".repeat(250)}.example.org`,
   ];
   for (const host of odd) {
     test(`${JSON.stringify(host)} is refused, with and without a key, and where unknown APIs pass`, () => {
@@ -202,7 +252,11 @@ describe("a path that a backend without regard to case reads as another one", ()
     ["/twins/a", "path_ambiguous", open],
     ["/Twins/a", "path_ambiguous", "key_missing"],
   ];
-  const caseGateway = (pathCase?: string): Gateway => (caseGateways[pathCase ?? ""] ??= readyGateway({ spec: caseSpec(), ...(pathCase === undefined ? {} : { configuration: pluginConfiguration({ pathCase }) }) }));
+  const caseGateway = (pathCase?: string): Gateway =>
+    (caseGateways[pathCase ?? ""] ??= readyGateway({
+      spec: caseSpec(),
+      ...(pathCase === undefined ? {} : { configuration: pluginConfiguration({ pathCase }) }),
+    }));
   for (const [path, insensitive, sensitive] of cases) {
     test(`${path}: ${insensitive}; ${sensitive} with pathCase: sensitive`, () => {
       assert.equal(outcome(caseGateway().get(path)), insensitive);
@@ -214,7 +268,8 @@ describe("a path that a backend without regard to case reads as another one", ()
   test("belongs to no other route either", () => {
     const key = { "x-api-key": keyNamed("acme-1") };
     assert.equal(outcome(caseGateway().get("/routed/dear", key)), "scope_missing");
-    for (const path of ["/routed/Dear", "/routed/%44ear", "/routed/dear%3fx", "/routed/cheap%23"]) assert.equal(outcome(caseGateway().get(path, key)), "path_ambiguous", path);
+    for (const path of ["/routed/Dear", "/routed/%44ear", "/routed/dear%3fx", "/routed/cheap%23"])
+      assert.equal(outcome(caseGateway().get(path, key)), "path_ambiguous", path);
     assert.equal(outcome(caseGateway().get("/routed/Other", key)), "admitted");
     assert.equal(outcome(caseGateway("sensitive").get("/routed/Dear", key)), "admitted");
   });
@@ -242,7 +297,19 @@ describe("an encoded ? or #", () => {
 describe("a method in another case", () => {
   const methodGateway = (): Gateway => (methods ??= readyGateway({ spec: methodSpec() }));
   const key = { "x-api-key": keyNamed("acme-1") };
-  for (const method of ["post", "Post", "pOST", "POSt", "delete", "get", "purge", "Purge", "unknown", utf8("PO\u017fT"), "PO\xc5"]) {
+  for (const method of [
+    "post",
+    "Post",
+    "pOST",
+    "POSt",
+    "delete",
+    "get",
+    "purge",
+    "Purge",
+    "unknown",
+    utf8("PO\u017fT"),
+    "PO\xc5",
+  ]) {
     test(`${method} is refused, at the route, elsewhere and at keyless APIs`, () => {
       for (const path of ["/orders", "/orders/admin", "/open", "/nowhere"]) {
         assert.equal(outcome(methodGateway().get(path, [], { method })), "method_invalid", path);
@@ -259,7 +326,14 @@ describe("a method in another case", () => {
   });
 
   test("makes no preflight", () => {
-    const preflight = (asked: string, method = "OPTIONS"): string => outcome(methodGateway().get("/orders", { origin: "https://app.example.com", "access-control-request-method": asked }, { method }));
+    const preflight = (asked: string, method = "OPTIONS"): string =>
+      outcome(
+        methodGateway().get(
+          "/orders",
+          { origin: "https://app.example.com", "access-control-request-method": asked },
+          { method },
+        ),
+      );
     assert.equal(preflight("POST"), "admitted");
     for (const asked of ["post", "Post", "patch"]) assert.equal(preflight(asked), "key_missing", asked);
     assert.equal(preflight("POST", "options"), "method_invalid");
@@ -267,7 +341,12 @@ describe("a method in another case", () => {
 });
 
 test("very long paths and hosts and many segments don't trap", () => {
-  for (const path of ["/" + "a".repeat(60_000), "/a".repeat(20_000), "/public" + "/%61".repeat(10_000), "/public" + ";".repeat(30_000)]) {
+  for (const path of [
+    "/" + "a".repeat(60_000),
+    "/a".repeat(20_000),
+    "/public" + "/%61".repeat(10_000),
+    "/public" + ";".repeat(30_000),
+  ]) {
     assert.notEqual(outcome(gateway().get(path)), "trap");
     assert.notEqual(outcome(gateway().get(path, [], { host: "h".repeat(5000) })), "trap");
   }

@@ -44,11 +44,19 @@ export function limitId(ids: WireIds, owner: string, name: string): number {
 /** Every record of an environment by what names it, in the order in which a table takes them. */
 export function recordsOf(spec: EnvironmentSpec, ids: WireIds): Map<string, WireRecord> {
   const limitsOf = (owner: string, limits: Limit[], routeIndex?: number): FeedLimit[] =>
-    limits.map((limit) => ({ wireId: limitId(ids, owner, limit.name), limit, ...(routeIndex === undefined ? {} : { routeIndex }) }));
+    limits.map((limit) => ({
+      wireId: limitId(ids, owner, limit.name),
+      limit,
+      ...(routeIndex === undefined ? {} : { routeIndex }),
+    }));
   const records = [
     ...spec.apis.flatMap((api) => {
       const routeLimits = api.routes.flatMap((route, index) => limitsOf(`api ${api.id} ${index}`, route.limits, index));
-      return apiRecords({ wireId: ids.of("api", api.id), api, limits: [...limitsOf(`api ${api.id}`, api.limits), ...routeLimits] });
+      return apiRecords({
+        wireId: ids.of("api", api.id),
+        api,
+        limits: [...limitsOf(`api ${api.id}`, api.limits), ...routeLimits],
+      });
     }),
     ...spec.tiers.flatMap((tier) =>
       tierRecords({
@@ -59,7 +67,11 @@ export function recordsOf(spec: EnvironmentSpec, ids: WireIds): Map<string, Wire
       }),
     ),
     ...spec.consumers.map((consumer) =>
-      consumerRecord({ wireId: ids.of("consumer", consumer.id), tierWireId: consumer.tier === undefined ? 0 : ids.of("tier", consumer.tier), consumer }),
+      consumerRecord({
+        wireId: ids.of("consumer", consumer.id),
+        tierWireId: consumer.tier === undefined ? 0 : ids.of("tier", consumer.tier),
+        consumer,
+      }),
     ),
     ...spec.keys.flatMap((key) => {
       const feedKey: FeedKey = {
@@ -83,7 +95,10 @@ export function recordsOf(spec: EnvironmentSpec, ids: WireIds): Map<string, Wire
 }
 
 /** What makes `after` of `before`: new and changed records in order, then deletions, dependants first. */
-export function difference(before: ReadonlyMap<string, WireRecord>, after: ReadonlyMap<string, WireRecord>): WireRecord[] {
+export function difference(
+  before: ReadonlyMap<string, WireRecord>,
+  after: ReadonlyMap<string, WireRecord>,
+): WireRecord[] {
   const changed = [...after].filter(([name, record]) => !same(before.get(name), record)).map(([, record]) => record);
   const gone = [...before]
     .filter(([name]) => !after.has(name))
@@ -107,6 +122,7 @@ function nameOf(record: WireRecord): string {
 
 function deletionOf(record: WireRecord): DeleteRecord {
   if (record.type === "key") return { type: "delete", kind: "key", digest: record.digest };
-  if (record.type === "delete" || record.type === "counter" || record.type === "other" || record.type === "closed") throw new TypeError("an environment has no such record");
+  if (record.type === "delete" || record.type === "counter" || record.type === "other" || record.type === "closed")
+    throw new TypeError("an environment has no such record");
   return { type: "delete", kind: record.type, wireId: record.wireId };
 }

@@ -3,7 +3,18 @@ import { afterEach, describe, test } from "node:test";
 import type { FileInput, KeyInput } from "../../control/domain/schema.ts";
 import { reasons } from "../../protocol/reasons.ts";
 import type { HeaderInput } from "./host.ts";
-import { assertSound, basicSpec, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  counters,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  startGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -19,7 +30,15 @@ function spec(): FileInput {
     ...base,
     apis: [
       ...base.apis!,
-      { id: "orders", hosts: ["*"], paths: ["/orders"], methods: ["GET", "POST"], upstream, scopes: ["orders"], routes: [{ path: "/orders/export", scopes: ["export"] }] },
+      {
+        id: "orders",
+        hosts: ["*"],
+        paths: ["/orders"],
+        methods: ["GET", "POST"],
+        upstream,
+        scopes: ["orders"],
+        routes: [{ path: "/orders/export", scopes: ["export"] }],
+      },
       { id: "tokens", hosts: ["*"], paths: ["/tokens"], upstream, auth: { mode: "jwt" } },
       { id: "either", hosts: ["*"], paths: ["/either"], upstream, auth: { mode: "key-or-jwt" } },
       { id: "intern", hosts: ["*"], paths: ["/intern"], upstream },
@@ -56,13 +75,25 @@ function spec(): FileInput {
 }
 
 /** What the client sees when it sends a key in x-api-key. */
-function ask(gateway: Gateway, path: string, key?: string, more: Record<string, string> = {}, options: Parameters<Gateway["get"]>[2] = {}): string {
+function ask(
+  gateway: Gateway,
+  path: string,
+  key?: string,
+  more: Record<string, string> = {},
+  options: Parameters<Gateway["get"]>[2] = {},
+): string {
   const headers: HeaderInput = { ...(key === undefined ? {} : { "x-api-key": key }), ...more };
   return outcome(gateway.get(path, headers, options));
 }
 
 describe("the ladder", () => {
-  const cases: [name: string, expected: string, path: string, key: string | undefined, options?: { method?: string; host?: string; address?: string; afterMs?: number }][] = [
+  const cases: [
+    name: string,
+    expected: string,
+    path: string,
+    key: string | undefined,
+    options?: { method?: string; host?: string; address?: string; afterMs?: number },
+  ][] = [
     ["a good key", "admitted", "/x", keyNamed("acme-1")],
     ["no key", "key_missing", "/x", undefined],
     ["an empty key", "key_missing", "/x", " "],
@@ -114,7 +145,12 @@ describe("the ladder", () => {
   }
 
   test("an unknown API: unknown_api, or passed", () => {
-    const only = { ...spec(), apis: spec().apis!.filter(({ id }) => id === "orders" || id === "either" || id === "echo").map((api) => ({ ...api, hosts: ["api.example.com"] })) };
+    const only = {
+      ...spec(),
+      apis: spec()
+        .apis!.filter(({ id }) => id === "orders" || id === "either" || id === "echo")
+        .map((api) => ({ ...api, hosts: ["api.example.com"] })),
+    };
     assert.equal(ask(readyGateway({ spec: only }), "/x", undefined, {}, { host: "other.example.com" }), "unknown_api");
     const passing = readyGateway({ spec: only, configuration: pluginConfiguration({ unknownApi: "allow" }) });
     assert.equal(ask(passing, "/x", undefined, {}, { host: "other.example.com" }), "admitted");
@@ -136,7 +172,12 @@ describe("an answer", () => {
     const { response, localResponse } = gateway.get("/x", { "x-api-key": keyNamed("revoked") });
     const reason = reasons.find(({ code }) => code === "key_revoked")!;
     assert.equal(response?.status, 401);
-    assert.deepEqual(JSON.parse(response.body), { type: "https://tollgate.dev/reasons/key_revoked", title: reason.title, status: 401, reason: "key_revoked" });
+    assert.deepEqual(JSON.parse(response.body), {
+      type: "https://tollgate.dev/reasons/key_revoked",
+      title: reason.title,
+      status: 401,
+      reason: "key_revoked",
+    });
     assert.equal(localResponse?.details, "tollgate_key_revoked");
     assert.deepEqual(response.headers.toObject(), {
       ":status": "401",
@@ -149,13 +190,23 @@ describe("an answer", () => {
 
   test("names no error when there was no key, and no Bearer when keys aren't taken so", () => {
     const withBearer = readyGateway({ spec: spec() }).get("/x").response!;
-    assert.deepEqual(withBearer.headers.all("www-authenticate"), ['ApiKey realm="tollgate"', 'Bearer realm="tollgate"']);
-    const without = readyGateway({ spec: spec(), configuration: pluginConfiguration({ keySources: [{ header: "x-api-key" }] }) }).get("/x").response!;
+    assert.deepEqual(withBearer.headers.all("www-authenticate"), [
+      'ApiKey realm="tollgate"',
+      'Bearer realm="tollgate"',
+    ]);
+    const without = readyGateway({
+      spec: spec(),
+      configuration: pluginConfiguration({ keySources: [{ header: "x-api-key" }] }),
+    }).get("/x").response!;
     assert.deepEqual(without.headers.all("www-authenticate"), ['ApiKey realm="tollgate"']);
   });
 
   test("to a refused method names the allowed ones", () => {
-    const response = readyGateway({ spec: spec() }).get("/orders", { "x-api-key": keyNamed("rich-1") }, { method: "DELETE" }).response!;
+    const response = readyGateway({ spec: spec() }).get(
+      "/orders",
+      { "x-api-key": keyNamed("rich-1") },
+      { method: "DELETE" },
+    ).response!;
     assert.equal(response.status, 405);
     assert.deepEqual(response.headers.first("allow")!.split(/, ?/).sort(), ["GET", "HEAD", "POST"]);
   });
@@ -175,7 +226,10 @@ describe("an answer", () => {
   test("to gRPC is a status of gRPC", () => {
     const gateway = readyGateway({ spec: spec() });
     const status = (path: string, key?: string) => {
-      const headers: Record<string, string> = { "content-type": "application/grpc+proto", ...(key === undefined ? {} : { "x-api-key": key }) };
+      const headers: Record<string, string> = {
+        "content-type": "application/grpc+proto",
+        ...(key === undefined ? {} : { "x-api-key": key }),
+      };
       return gateway.get(path, headers, { method: "POST" }).response!.headers;
     };
     const unauthenticated = status("/x");
@@ -206,7 +260,12 @@ describe("host calls, in order", () => {
   });
 
   test("of an admitted request whose key has times and addresses", () => {
-    const gateway = readyGateway({ spec: { ...basicSpec(), keys: [keyRecord("timed", "acme", { expiresAt: time(hour), allowedCidrs: ["192.0.2.0/24"] })] } });
+    const gateway = readyGateway({
+      spec: {
+        ...basicSpec(),
+        keys: [keyRecord("timed", "acme", { expiresAt: time(hour), allowedCidrs: ["192.0.2.0/24"] })],
+      },
+    });
     assert.deepEqual(gateway.get("/x", { "x-api-key": keyNamed("timed") }).calls.slice(0, 4), [
       "get_header_map_pairs",
       "get_current_time",
@@ -230,7 +289,10 @@ describe("host calls, in order", () => {
   });
 
   test("of a forged claim", () => {
-    assert.deepEqual(readyGateway().get("/public", { "x-tollgate-tier": "gold" }).calls, ["get_header_map_pairs", "remove_header x-tollgate-tier"]);
+    assert.deepEqual(readyGateway().get("/public", { "x-tollgate-tier": "gold" }).calls, [
+      "get_header_map_pairs",
+      "remove_header x-tollgate-tier",
+    ]);
   });
 });
 
@@ -244,13 +306,20 @@ describe("metrics", () => {
     ask(gateway, "/x", keyNamed("revoked"));
     ask(gateway, "/x");
     const after = counters(gateway);
-    const grown = Object.fromEntries(Object.entries(after).filter(([name, value]) => value !== (before[name] ?? 0)).map(([name, value]) => [name, value - (before[name] ?? 0)]));
+    const grown = Object.fromEntries(
+      Object.entries(after)
+        .filter(([name, value]) => value !== (before[name] ?? 0))
+        .map(([name, value]) => [name, value - (before[name] ?? 0)]),
+    );
     delete grown["sync_ok"];
     assert.deepEqual(grown, { admitted: 2, keyless: 1, "refused.key_revoked": 1, "refused.key_missing": 1 });
   });
 
   test("show the snapshot's version, age and size", () => {
-    const gateway = readyGateway({ spec: spec(), configuration: pluginConfiguration({ control: { cluster: "control", authority: "c", waitMs: 5000 } }) });
+    const gateway = readyGateway({
+      spec: spec(),
+      configuration: pluginConfiguration({ control: { cluster: "control", authority: "c", waitMs: 5000 } }),
+    });
     gateway.control.change((now) => void now.keys.pop());
     gateway.envoy.advance(4000);
     assert.equal(gateway.envoy.stats.value("tollgate.default.snapshot_version"), 2);

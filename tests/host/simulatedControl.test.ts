@@ -32,7 +32,10 @@ function connected(envoy: Envoy, control: SimulatedControl): Client {
   control.serve(envoy);
   const send = (path: string, body?: Buffer): { answer?: HttpAnswer | "broken" } => {
     const got: { answer?: HttpAnswer | "broken" } = {};
-    const headers = new Map([["authorization", `Bearer ${control.token}`], ...(body === undefined ? [] : [["content-type", CONTENT_TYPE] as const])]);
+    const headers = new Map([
+      ["authorization", `Bearer ${control.token}`],
+      ...(body === undefined ? [] : [["content-type", CONTENT_TYPE] as const]),
+    ]);
     const direct = envoy.clusters.get("control")!({
       cluster: "control",
       headers: { first: (name: string) => headers.get(name) } as never,
@@ -71,10 +74,20 @@ test("a new gateway gets a manifest, then pages that hold everything", () => {
   assert.equal(manifest?.type, "manifest");
   const pageCount = manifest.type === "manifest" ? manifest.counts.pageCount : 0;
   assert.equal(pageCount, 3);
-  const pages = Array.from({ length: pageCount }, (_, index) => frames(send(`/sync/v1/pages/${index}?environment=default&epoch=1122334455667788&version=1&gateway=a~b`))[0]!);
+  const pages = Array.from(
+    { length: pageCount },
+    (_, index) =>
+      frames(send(`/sync/v1/pages/${index}?environment=default&epoch=1122334455667788&version=1&gateway=a~b`))[0]!,
+  );
   const records = pages.flatMap((page) => (page.type === "page" ? page.records : []));
-  assert.deepEqual(records.map((record) => record.type), ["api", "api", "tier", "consumer", "key"]);
-  assert.equal(manifest.type === "manifest" && manifest.counts.totalBytes, pages.reduce((sum, page) => sum + page.frameBytes, 0));
+  assert.deepEqual(
+    records.map((record) => record.type),
+    ["api", "api", "tier", "consumer", "key"],
+  );
+  assert.equal(
+    manifest.type === "manifest" && manifest.counts.totalBytes,
+    pages.reduce((sum, page) => sum + page.frameBytes, 0),
+  );
 });
 
 test("a watch waits for a change and gets it as a delta", () => {
@@ -89,7 +102,10 @@ test("a watch waits for a change and gets it as a delta", () => {
   if (delta?.type !== "delta") assert.fail("no delta");
   assert.equal(delta.base, 1n);
   assert.equal(delta.version, 2n);
-  assert.deepEqual(delta.records.map((record) => record.type), ["consumer", "key"]);
+  assert.deepEqual(
+    delta.records.map((record) => record.type),
+    ["consumer", "key"],
+  );
 });
 
 test("deletions come last, dependants first; wire ids aren't used again", () => {
@@ -98,7 +114,10 @@ test("deletions come last, dependants first; wire ids aren't used again", () => 
   control.change((spec) => ({ ...spec, consumers: [{ id: "c", claims: {}, suspended: false }] }));
   const [first, second] = frames(send(watch(control, 1n)));
   if (first?.type !== "delta" || second?.type !== "delta") assert.fail("no deltas");
-  assert.deepEqual(first.records.map((record) => record.type === "delete" && record.kind), ["key", "consumer"]);
+  assert.deepEqual(
+    first.records.map((record) => record.type === "delete" && record.kind),
+    ["key", "consumer"],
+  );
   assert.equal(second.base, 2n);
   const [gone] = first.records.slice(1);
   const [made] = second.records;
@@ -137,10 +156,20 @@ test("refuses a wrong token, another environment and bad parameters", () => {
 
 describe("lanes", () => {
   const subject = "ab".repeat(16);
-  const limited = (limit: number) => ({ ...basicSpec(), tiers: [{ id: "bronze", limits: [{ name: "m", kind: "rate" as const, limit, windowSeconds: 60 }] }] });
-  const where = (kind: "leases" | "usage", epoch = "1122334455667788", gateway = "a~b"): string => `/sync/v1/${kind}?environment=default&gateway=${gateway}&epoch=${epoch}`;
+  const limited = (limit: number) => ({
+    ...basicSpec(),
+    tiers: [{ id: "bronze", limits: [{ name: "m", kind: "rate" as const, limit, windowSeconds: 60 }] }],
+  });
+  const where = (kind: "leases" | "usage", epoch = "1122334455667788", gateway = "a~b"): string =>
+    `/sync/v1/${kind}?environment=default&gateway=${gateway}&epoch=${epoch}`;
 
-  function limitedClient(limit = 10): Client & { ask(seq: bigint, want: number, more?: { lane?: bigint; gateway?: string; epoch?: bigint }): { answer?: HttpAnswer | "broken" } } {
+  function limitedClient(limit = 10): Client & {
+    ask(
+      seq: bigint,
+      want: number,
+      more?: { lane?: bigint; gateway?: string; epoch?: bigint },
+    ): { answer?: HttpAnswer | "broken" };
+  } {
     const envoy = new Envoy({ module });
     const control = new SimulatedControl(limited(limit));
     const { send } = connected(envoy, control);
@@ -149,7 +178,16 @@ describe("lanes", () => {
       control,
       send,
       ask(seq, want, { lane = 7n, gateway = "a~b", epoch = control.epoch } = {}) {
-        const op = { wireId: control.limitId("tier bronze", "m"), actions: 1, subject, windowStartMs: 0, held: 0, returned: 0, need: 1, want };
+        const op = {
+          wireId: control.limitId("tier bronze", "m"),
+          actions: 1,
+          subject,
+          windowStartMs: 0,
+          held: 0,
+          returned: 0,
+          need: 1,
+          want,
+        };
         return send(where("leases", control.epoch.toString(16), gateway), leasesFrame({ epoch, seq, lane, ops: [op] }));
       },
     };
@@ -211,7 +249,8 @@ describe("lanes", () => {
     const { control, send } = limitedClient();
     const entry = { minute: 5, api: 1, consumer: 2, digest: subject, counts: [[0, 3]] as [number, number][] };
     const batch = (seq: bigint) => usageFrame({ epoch: control.epoch, seq, lane: 3n, entries: [entry] });
-    for (const seq of [1n, 1n, 2n, 1n]) assert.equal((send(where("usage"), batch(seq)).answer as HttpAnswer).status, 200);
+    for (const seq of [1n, 1n, 2n, 1n])
+      assert.equal((send(where("usage"), batch(seq)).answer as HttpAnswer).status, 200);
     assert.equal(control.counters.totals()[0], 6);
     assert.equal(control.counters.resentBatches, 2);
     assert.deepEqual(control.counters.changedBatches, []);
@@ -238,9 +277,15 @@ describe("lanes", () => {
     await control.resetCounter(control.limitId("tier bronze", "m"), subject);
     await control.grantExtra(control.limitId("tier bronze", "m"), subject, 5);
     const [reset] = frames(got);
-    assert.deepEqual(reset?.type === "delta" && reset.records.map((record) => record.type === "counter" && record.generation), [1]);
+    assert.deepEqual(
+      reset?.type === "delta" && reset.records.map((record) => record.type === "counter" && record.generation),
+      [1],
+    );
     const [grant] = frames(send(watch(control, 2n)));
-    assert.deepEqual(grant?.type === "delta" && grant.records.map((record) => record.type === "counter" && record.generation), [2]);
+    assert.deepEqual(
+      grant?.type === "delta" && grant.records.map((record) => record.type === "counter" && record.generation),
+      [2],
+    );
   });
 });
 

@@ -91,7 +91,11 @@ export class SimulatedControl {
     this.token = options.token ?? "tgg_simulated";
     this.epoch = options.epoch ?? 0x1122334455667788n;
     this.clockOffsetMs = options.clockOffsetMs ?? 0;
-    this.#options = { recordsPerPage: options.recordsPerPage ?? 1000, recordsPerDelta: options.recordsPerDelta ?? 1000, leaseMs: options.leaseMs };
+    this.#options = {
+      recordsPerPage: options.recordsPerPage ?? 1000,
+      recordsPerDelta: options.recordsPerDelta ?? 1000,
+      leaseMs: options.leaseMs,
+    };
     this.spec = fillEnvironment(file, this.environment);
     this.#records = recordsOf(this.spec, this.#ids);
     this.#shapes = shapesOf(this.spec, this.#ids);
@@ -185,13 +189,23 @@ export class SimulatedControl {
 
   #handle(envoy: Envoy, call: HttpCall): HttpAnswer | "unavailable" | undefined {
     const url = new URL(call.path, "http://control");
-    const request: SyncRequest = { kind: kindOf(url.pathname), atMs: envoy.nowMs, path: call.path, query: url.searchParams, authorization: call.headers.first("authorization"), call };
+    const request: SyncRequest = {
+      kind: kindOf(url.pathname),
+      atMs: envoy.nowMs,
+      path: call.path,
+      query: url.searchParams,
+      authorization: call.headers.first("authorization"),
+      call,
+    };
     this.requests.push(request);
     if (this.failure === "unavailable") return "unavailable";
-    const fault: Fault | undefined = this.failure === undefined ? this.fault?.(request) : { at: "request", how: this.failure };
+    const fault: Fault | undefined =
+      this.failure === undefined ? this.fault?.(request) : { at: "request", how: this.failure };
     if (this.requestDelayMs === 0) return void this.#receive(envoy, request, url, fault);
     const life = this.#life;
-    envoy.loop.post(this.requestDelayMs, () => (life === this.#life ? this.#receive(envoy, request, url, fault) : call.reset()));
+    envoy.loop.post(this.requestDelayMs, () =>
+      life === this.#life ? this.#receive(envoy, request, url, fault) : call.reset(),
+    );
     return undefined;
   }
 
@@ -222,7 +236,11 @@ export class SimulatedControl {
     if (query.get("environment") !== this.environment) return problem(403);
     const posts = kind === "leases" || kind === "usage" || kind === "tokens";
     if (call.method !== (posts ? "POST" : "GET") || (query.get("gateway") ?? "") === "") return problem(400);
-    if (posts && (call.headers.first("content-type") !== CONTENT_TYPE || !/^[0-9a-f]{16}$/.test(query.get("epoch") ?? ""))) return problem(400);
+    if (
+      posts &&
+      (call.headers.first("content-type") !== CONTENT_TYPE || !/^[0-9a-f]{16}$/.test(query.get("epoch") ?? ""))
+    )
+      return problem(400);
     switch (kind) {
       case "watch":
         return this.#watch(envoy, request);
@@ -274,7 +292,12 @@ export class SimulatedControl {
   }
 
   #newCounters(): SimulatedCounters {
-    return new SimulatedCounters(this.environment, () => this.nowMs, (wireId) => this.#shapes.get(wireId), this.#options.leaseMs);
+    return new SimulatedCounters(
+      this.environment,
+      () => this.nowMs,
+      (wireId) => this.#shapes.get(wireId),
+      this.#options.leaseMs,
+    );
   }
 
   #commit(records: WireRecord[]): void {
@@ -283,13 +306,20 @@ export class SimulatedControl {
   }
 
   #tell(generations: CounterGeneration[]): void {
-    this.#commit(generations.map(({ wireId, generation, subject }) => ({ type: "counter", wireId, generation, subject })));
+    this.#commit(
+      generations.map(({ wireId, generation, subject }) => ({ type: "counter", wireId, generation, subject })),
+    );
     this.#release();
   }
 
   #watch(envoy: Envoy, request: SyncRequest): HttpAnswer | undefined {
     const waitMs = Number(request.query.get("waitMs") ?? 0);
-    if (!/^[0-9a-f]{16}$/.test(request.query.get("epoch") ?? "") || !/^\d+$/.test(request.query.get("version") ?? "") || !(waitMs <= 55_000)) return problem(400);
+    if (
+      !/^[0-9a-f]{16}$/.test(request.query.get("epoch") ?? "") ||
+      !/^\d+$/.test(request.query.get("version") ?? "") ||
+      !(waitMs <= 55_000)
+    )
+      return problem(400);
     const news = this.#news(request) ?? this.#takeRecalls(request);
     if (news !== undefined) return this.#frames(news, request);
     const held = { request };
@@ -318,13 +348,20 @@ export class SimulatedControl {
     return Buffer.concat(
       parts.map((part, i) => {
         const frame = frameOf(part);
-        return sealFrame(frame, { ...this.#stamp(), version, type: "delta", base: version - 1n, more: i < parts.length - 1 });
+        return sealFrame(frame, {
+          ...this.#stamp(),
+          version,
+          type: "delta",
+          base: version - 1n,
+          more: i < parts.length - 1,
+        });
       }),
     );
   }
 
   #snapshot(): WireRecord[][] {
-    if (this.#pages?.version !== this.version) this.#pages = { version: this.version, pages: chunks([...this.#records.values()], this.#options.recordsPerPage) };
+    if (this.#pages?.version !== this.version)
+      this.#pages = { version: this.version, pages: chunks([...this.#records.values()], this.#options.recordsPerPage) };
     return this.#pages.pages;
   }
 
@@ -335,7 +372,8 @@ export class SimulatedControl {
 
   #manifest(): Buffer {
     const pages = this.#snapshot();
-    const count = (type: WireRecord["type"]) => [...this.#records.values()].filter((record) => record.type === type).length;
+    const count = (type: WireRecord["type"]) =>
+      [...this.#records.values()].filter((record) => record.type === type).length;
     return manifestFrame(this.#stamp(), {
       pageCount: pages.length,
       keyCount: count("key"),
@@ -348,7 +386,8 @@ export class SimulatedControl {
   }
 
   #page(request: SyncRequest, index: number): HttpAnswer {
-    const wrong = request.query.get("version") !== String(this.version) || BigInt(`0x${request.query.get("epoch")}`) !== this.epoch;
+    const wrong =
+      request.query.get("version") !== String(this.version) || BigInt(`0x${request.query.get("epoch")}`) !== this.epoch;
     if (wrong || this.pagesGone || !(index < this.#snapshot().length)) return problem(410);
     return this.#frames(this.#pageFrame(index), request);
   }
@@ -373,7 +412,9 @@ export class SimulatedControl {
 function kindOf(path: string): SyncRequest["kind"] {
   if (path.startsWith("/sync/v1/pages/")) return "page";
   const name = path.replace("/sync/v1/", "");
-  return name === "watch" || name === "report" || name === "leases" || name === "usage" || name === "tokens" ? name : "other";
+  return name === "watch" || name === "report" || name === "leases" || name === "usage" || name === "tokens"
+    ? name
+    : "other";
 }
 
 function problem(status: number): HttpAnswer {

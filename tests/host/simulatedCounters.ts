@@ -1,5 +1,12 @@
 import { MemoryCounterStore } from "../../control/counters/memory.ts";
-import type { CounterGeneration, CounterState, LaneCall, LeaseAnswer, LimitShape, Recall } from "../../control/counters/model.ts";
+import type {
+  CounterGeneration,
+  CounterState,
+  LaneCall,
+  LeaseAnswer,
+  LimitShape,
+  Recall,
+} from "../../control/counters/model.ts";
 import { leasesAnswerFrame, leasesFrame, readLeasesCall } from "../../control/sync/leaseFrames.ts";
 import { SyncProblem } from "../../control/sync/problems.ts";
 import { readUsageCall, usageAnswerFrame, usageFrame } from "../../control/sync/usageFrames.ts";
@@ -34,7 +41,12 @@ export class SimulatedCounters {
   readonly #usageSeq = new Map<bigint, bigint>();
   readonly #shapeOf: (wireId: number) => LimitShape | undefined;
 
-  constructor(environment: string, nowMs: () => number, shapeOf: (wireId: number) => LimitShape | undefined, leaseMs?: number) {
+  constructor(
+    environment: string,
+    nowMs: () => number,
+    shapeOf: (wireId: number) => LimitShape | undefined,
+    leaseMs?: number,
+  ) {
     this.environment = environment;
     this.#nowMs = nowMs;
     this.#shapeOf = shapeOf;
@@ -93,7 +105,8 @@ export class SimulatedCounters {
   /** Sums of usage by metric, of all entries or of some. */
   totals(of: (entry: UsageEntry) => boolean = () => true): Record<number, number> {
     const sums: Record<number, number> = {};
-    for (const { counts } of this.usage.filter(of)) for (const [metric, count] of counts) sums[metric] = (sums[metric] ?? 0) + count;
+    for (const { counts } of this.usage.filter(of))
+      for (const [metric, count] of counts) sums[metric] = (sums[metric] ?? 0) + count;
     return sums;
   }
 

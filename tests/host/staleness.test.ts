@@ -5,10 +5,16 @@ import { assertSound, keyNamed, outcome, pluginConfiguration, readyGateway } fro
 afterEach(assertSound);
 
 test("a manifest is no news: while its pages are spoiled the snapshot ages, and calls become rare", () => {
-  const gateway = readyGateway({ configuration: pluginConfiguration({ maxSnapshotAgeSeconds: 60, control: { cluster: "control", authority: "c", waitMs: 5000 } }) });
+  const gateway = readyGateway({
+    configuration: pluginConfiguration({
+      maxSnapshotAgeSeconds: 60,
+      control: { cluster: "control", authority: "c", waitMs: 5000 },
+    }),
+  });
   const { control, envoy } = gateway;
   const ask = () => outcome(gateway.get("/x", { "x-api-key": keyNamed("acme-1") }));
-  control.tamper = (body, request) => (request.kind === "page" ? Buffer.concat([body.subarray(0, -1), Buffer.from([body.at(-1)! ^ 1])]) : body);
+  control.tamper = (body, request) =>
+    request.kind === "page" ? Buffer.concat([body.subarray(0, -1), Buffer.from([body.at(-1)! ^ 1])]) : body;
   control.alwaysSnapshot = true;
   control.change((spec) => void (spec.keys[0]!.state = "revoked"));
   envoy.advance(30_000);
@@ -27,7 +33,11 @@ test("more headers than the filter can see: refused, in observe mode too, and ev
     const keySources = [{ header: "x-api-key" }, { bearer: true }, { query: "api_key" }, { cookie: "api_key" }];
     const gateway = readyGateway({ configuration: pluginConfiguration({ keySources, mode }) });
     const key = keyNamed("acme-1");
-    const stream = gateway.get(`/x?api_key=${key}`, { "x-api-key": key, authorization: `Bearer ${key}`, cookie: Array.from({ length: 1100 }, (_, i) => `c${i}=${key}`) });
+    const stream = gateway.get(`/x?api_key=${key}`, {
+      "x-api-key": key,
+      authorization: `Bearer ${key}`,
+      cookie: Array.from({ length: 1100 }, (_, i) => `c${i}=${key}`),
+    });
     assert.equal(outcome(stream), "headers_unreadable");
     assert.equal(stream.response?.status, 400);
     assert.ok(!stream.headers.pairs.some(([name, value]) => `${name}${value}`.includes(key)));

@@ -3,7 +3,16 @@ import { afterEach, describe, test } from "node:test";
 import { fillEnvironment } from "../../control/domain/defaults.ts";
 import type { FileInput } from "../../control/domain/schema.ts";
 import { compileSnapshot } from "../../control/sync/compile.ts";
-import { assertSound, basicSpec, counters, keyNamed, keyRecord, outcome, startGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  basicSpec,
+  counters,
+  keyNamed,
+  keyRecord,
+  outcome,
+  startGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -50,7 +59,8 @@ describe("a snapshot in the configuration", () => {
     const snapshot = compiled(spec);
     assert.ok(snapshot.length > 90 * 1024, `only ${snapshot.length} bytes`);
     const gateway = gatewayOf(standalone(snapshot));
-    for (const i of [0, 1500, 2999]) assert.equal(outcome(gateway.get("/x", { "x-api-key": keyNamed(`key-${i}`) })), "admitted");
+    for (const i of [0, 1500, 2999])
+      assert.equal(outcome(gateway.get("/x", { "x-api-key": keyNamed(`key-${i}`) })), "admitted");
   });
 
   test("replaced many times leaves memory as it is", () => {
@@ -61,7 +71,10 @@ describe("a snapshot in the configuration", () => {
       for (let i = 0; i < times; i++) {
         const worker = gateway.workers[0]!;
         const old = worker.root;
-        worker.root = vm.newRoot(standalone(compiled(), { snapshotWaitTimeoutMs: i }), { pluginName: "tollgate", rootId: "tollgate" });
+        worker.root = vm.newRoot(standalone(compiled(), { snapshotWaitTimeoutMs: i }), {
+          pluginName: "tollgate",
+          rootId: "tollgate",
+        });
         vm.closeRoot(old);
         gateway.envoy.advance(PAUSE_MS);
       }
@@ -81,8 +94,22 @@ describe("a configuration is refused", () => {
     ["with an empty snapshot", standalone(Buffer.alloc(0)), /snapshot/],
     ["with a snapshot that is cut", standalone(whole.subarray(0, whole.length - 1)), /snapshot/],
     ["with a snapshot without its pages", standalone(whole.subarray(0, 88)), /snapshot/],
-    ["with a newer snapshot", standalone((() => { const newer = Buffer.from(whole); newer[4] = 9; return newer; })()), /snapshot/],
-    ["with snapshot and control", { ...standalone(whole), control: { cluster: "c", authority: "a" } }, /snapshot: not together/],
+    [
+      "with a newer snapshot",
+      standalone(
+        (() => {
+          const newer = Buffer.from(whole);
+          newer[4] = 9;
+          return newer;
+        })(),
+      ),
+      /snapshot/,
+    ],
+    [
+      "with snapshot and control",
+      { ...standalone(whole), control: { cluster: "c", authority: "a" } },
+      /snapshot: not together/,
+    ],
     ["without an environment", { snapshot: whole.toString("base64") }, /environment/],
     ["with a field that is misspelt", standalone(whole, { keySource: [] }), /keySource/],
     ["with a wrong type", standalone(whole, { snapshotWaitTimeoutMs: "2000" }), /snapshotWaitTimeoutMs/],

@@ -2,7 +2,18 @@ import { reasons } from "../../protocol/reasons.ts";
 import assert from "node:assert/strict";
 import { digestHex, issueKey } from "../../control/domain/keys.ts";
 import type { FileInput, KeyInput } from "../../control/domain/schema.ts";
-import { Envoy, loadModule, type EnvoyOptions, type HeaderInput, type Pair, type RequestOptions, type RootContext, type Stream, type Vm, type VmOptions } from "./host.ts";
+import {
+  Envoy,
+  loadModule,
+  type EnvoyOptions,
+  type HeaderInput,
+  type Pair,
+  type RequestOptions,
+  type RootContext,
+  type Stream,
+  type Vm,
+  type VmOptions,
+} from "./host.ts";
 import { SimulatedControl, type ControlOptions } from "./simulatedControl.ts";
 
 /** The filter, as `npm run build:wasm` makes it. */
@@ -68,7 +79,11 @@ export interface Gateway {
   main: Worker;
   workers: Worker[];
   /** A request to a worker, the first unless told. */
-  get(path: string, headers?: HeaderInput, options?: Partial<RequestOptions> & { worker?: number; method?: string; host?: string }): Stream;
+  get(
+    path: string,
+    headers?: HeaderInput,
+    options?: Partial<RequestOptions> & { worker?: number; method?: string; host?: string },
+  ): Stream;
 }
 
 const TOKEN = "tgg_simulated";
@@ -112,9 +127,18 @@ export function addRoot(vm: Vm, configuration: unknown, pluginName = "tollgate")
 export function startGateway(options: GatewayOptions = {}): Gateway {
   const { beside } = options;
   // Envoys of one control differ in what they draw
-  const apart = beside === undefined ? {} : { loop: beside.envoy.loop, seed: started.length + 1000, nodeId: `node-${started.length + 1}` };
-  const envoy = new Envoy({ module: filterModule(), vm: { environment: { TOLLGATE_GATEWAY_TOKEN: TOKEN } }, ...apart, ...options.envoy });
-  const control = beside?.control ?? new SimulatedControl(options.spec ?? basicSpec(), { token: TOKEN, ...options.control });
+  const apart =
+    beside === undefined
+      ? {}
+      : { loop: beside.envoy.loop, seed: started.length + 1000, nodeId: `node-${started.length + 1}` };
+  const envoy = new Envoy({
+    module: filterModule(),
+    vm: { environment: { TOLLGATE_GATEWAY_TOKEN: TOKEN } },
+    ...apart,
+    ...options.envoy,
+  });
+  const control =
+    beside?.control ?? new SimulatedControl(options.spec ?? basicSpec(), { token: TOKEN, ...options.control });
   control.serve(envoy);
   const configuration = options.configuration ?? pluginConfiguration();
   const worker = (): Worker => startWorker(envoy, configuration);
@@ -143,7 +167,11 @@ export function requestHeaders(path: string, more: HeaderInput = [], method = "G
     [":method", method],
     [":scheme", "http"],
   ];
-  const given: Pair[] = Array.isArray(more) ? [...(more as readonly Pair[])] : Object.entries(more).flatMap(([name, values]) => (typeof values === "string" ? [values] : [...values]).map((value): Pair => [name, value]));
+  const given: Pair[] = Array.isArray(more)
+    ? [...(more as readonly Pair[])]
+    : Object.entries(more).flatMap(([name, values]) =>
+        (typeof values === "string" ? [values] : [...values]).map((value): Pair => [name, value]),
+      );
   return [...base, ...given];
 }
 
@@ -170,7 +198,10 @@ function assertRetryAfter(code: string, headers: readonly (readonly [string, str
   if (reason === undefined || reason.status === 429) return;
   const sent = headers.filter(([name]) => name === "retry-after").map(([, value]) => value);
   const expected = reason.retryAfterSeconds === undefined ? [] : [String(reason.retryAfterSeconds)];
-  if (sent.join() !== expected.join()) throw new Error(`${code}: retry-after is ${sent.join() || "absent"}, the table of reasons says ${expected.join() || "none"}`);
+  if (sent.join() !== expected.join())
+    throw new Error(
+      `${code}: retry-after is ${sent.join() || "absent"}, the table of reasons says ${expected.join() || "none"}`,
+    );
 }
 
 /** The problem's `reason` when a request was refused, else "admitted" or "held". */
@@ -180,7 +211,8 @@ export function outcome(stream: Stream): string {
   const { details, body, headers } = stream.localResponse!;
   const reason = details === "wasm_fail_stream" ? "trap" : details.replace(/^tollgate_/, "");
   const text = body.toString();
-  if (text.startsWith("{") && (JSON.parse(text) as { reason?: string }).reason !== reason) throw new Error(`details ${details} but body ${text}`);
+  if (text.startsWith("{") && (JSON.parse(text) as { reason?: string }).reason !== reason)
+    throw new Error(`details ${details} but body ${text}`);
   assertRetryAfter(reason, headers);
   return reason;
 }

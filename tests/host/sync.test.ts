@@ -1,12 +1,26 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { FileInput } from "../../control/domain/schema.ts";
-import { addRoot, assertSound, basicSpec, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startGateway, startWorker, type Gateway } from "./support.ts";
+import {
+  addRoot,
+  assertSound,
+  basicSpec,
+  counters,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  startGateway,
+  startWorker,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
 const key = keyNamed("acme-1");
-const ask = (gateway: Gateway, id = "acme-1", worker = 0): string => outcome(gateway.get("/x", { "x-api-key": keyNamed(id) }, { worker }));
+const ask = (gateway: Gateway, id = "acme-1", worker = 0): string =>
+  outcome(gateway.get("/x", { "x-api-key": keyNamed(id) }, { worker }));
 
 function manyKeys(count: number): FileInput {
   return { ...basicSpec(), keys: Array.from({ length: count }, (_, i) => keyRecord(`key-${i}`, "acme")) };
@@ -36,7 +50,10 @@ describe("the first load", () => {
   test("fetches every page once for all workers", () => {
     const gateway = readyGateway({ spec: manyKeys(500), control: { recordsPerPage: 50 }, workers: 3 });
     const indexes = gateway.control.of("page").map(({ path }) => /pages\/(\d+)/.exec(path)![1]);
-    assert.deepEqual(indexes, Array.from({ length: 11 }, (_, i) => String(i)));
+    assert.deepEqual(
+      indexes,
+      Array.from({ length: 11 }, (_, i) => String(i)),
+    );
     for (const worker of [0, 1, 2]) {
       assert.equal(ask(gateway, "key-0", worker), "admitted");
       assert.equal(ask(gateway, "key-499", worker), "admitted");
@@ -83,7 +100,11 @@ describe("a change", () => {
   const changes: [name: string, edit: Parameters<Gateway["control"]["change"]>[0], expected: string][] = [
     ["a key deleted", (spec) => void spec.keys.splice(0), "unknown_key"],
     ["a key suspended", (spec) => void (spec.keys[0]!.state = "suspended"), "key_suspended"],
-    ["a key's tier", (spec) => (spec.tiers.push({ id: "t2", scopes: [], apis: [], limits: [] }), void (spec.keys[0]!.tier = "t2")), "api_not_allowed"],
+    [
+      "a key's tier",
+      (spec) => (spec.tiers.push({ id: "t2", scopes: [], apis: [], limits: [] }), void (spec.keys[0]!.tier = "t2")),
+      "api_not_allowed",
+    ],
     ["a consumer suspended", (spec) => void (spec.consumers[0]!.suspended = true), "consumer_suspended"],
     ["a consumer without a tier", (spec) => void delete spec.consumers[0]!.tier, "tier_missing"],
     ["a tier's APIs", (spec) => void (spec.tiers[0]!.apis = ["public"]), "api_not_allowed"],
@@ -108,7 +129,18 @@ describe("a change", () => {
   test("adds and removes many keys in parts", () => {
     const gateway = readyGateway({ control: { recordsPerDelta: 100 } });
     gateway.envoy.advance(500);
-    gateway.control.change((spec) => void spec.keys.push(...Array.from({ length: 1000 }, (_, i) => ({ ...spec.keys[0]!, ...keyRecord(`key-${i}`, "acme"), limits: [], allowedCidrs: [], state: "active" as const }))));
+    gateway.control.change(
+      (spec) =>
+        void spec.keys.push(
+          ...Array.from({ length: 1000 }, (_, i) => ({
+            ...spec.keys[0]!,
+            ...keyRecord(`key-${i}`, "acme"),
+            limits: [],
+            allowedCidrs: [],
+            state: "active" as const,
+          })),
+        ),
+    );
     gateway.envoy.advance(100);
     for (const id of ["key-0", "key-500", "key-999", "acme-1"]) assert.equal(ask(gateway, id), "admitted");
     gateway.control.change((spec) => void (spec.keys = spec.keys.filter(({ id }) => id !== "key-500")));
@@ -135,7 +167,10 @@ describe("a change", () => {
     const shared = gateway.envoy.sharedData.byteSize("");
     churn(1300);
     assert.equal(vm.memoryBytes, memory);
-    assert.ok(gateway.envoy.sharedData.byteSize("") <= shared + (1 << 20), `shared data grew from ${shared} to ${gateway.envoy.sharedData.byteSize("")} bytes`);
+    assert.ok(
+      gateway.envoy.sharedData.byteSize("") <= shared + (1 << 20),
+      `shared data grew from ${shared} to ${gateway.envoy.sharedData.byteSize("")} bytes`,
+    );
     const state = gateway.control.spec.keys[0]!.state;
     assert.equal(ask(gateway, "key-0"), state === "active" ? "admitted" : "key_suspended");
   });
@@ -156,7 +191,12 @@ describe("a snapshot in place of deltas", () => {
     const gateway = readyGateway({ workers: 2 });
     gateway.control.alwaysSnapshot = true;
     gateway.envoy.advance(500);
-    gateway.control.change((spec) => void (spec.keys = [{ ...spec.keys[0]!, ...keyRecord("next", "acme"), limits: [], allowedCidrs: [], state: "active" }]));
+    gateway.control.change(
+      (spec) =>
+        void (spec.keys = [
+          { ...spec.keys[0]!, ...keyRecord("next", "acme"), limits: [], allowedCidrs: [], state: "active" },
+        ]),
+    );
     gateway.envoy.advance(100);
     for (const worker of [0, 1]) {
       assert.equal(ask(gateway, "acme-1", worker), "unknown_key");
@@ -238,7 +278,10 @@ describe("control that fails", () => {
     const gaps = times.slice(1).map((at, i) => at - times[i]!);
     assert.ok(gaps[0]! >= 40 && gaps[0]! <= 350, `first gap ${gaps[0]}`);
     assert.ok(Math.max(...gaps) <= 5500, `gaps up to ${Math.max(...gaps)}`);
-    assert.ok(gaps.slice(10).every((gap) => gap >= 2000), `later gaps ${gaps.slice(10).join(" ")}`);
+    assert.ok(
+      gaps.slice(10).every((gap) => gap >= 2000),
+      `later gaps ${gaps.slice(10).join(" ")}`,
+    );
   });
 
   test("at the start, and there later, is found", () => {
@@ -251,7 +294,12 @@ describe("control that fails", () => {
   });
 
   test("with an unknown cluster says so and loads nothing", () => {
-    const gateway = startGateway({ configuration: pluginConfiguration({ control: { cluster: "missing", authority: "x" }, snapshotWaitTimeoutMs: 100 }) });
+    const gateway = startGateway({
+      configuration: pluginConfiguration({
+        control: { cluster: "missing", authority: "x" },
+        snapshotWaitTimeoutMs: 100,
+      }),
+    });
     const stream = gateway.get("/x", { "x-api-key": key });
     gateway.envoy.advance(1000);
     assert.equal(outcome(stream), "not_ready");
@@ -273,7 +321,11 @@ describe("control that fails", () => {
     gateway.envoy.until(() => stream.state !== "held", 20_000);
     for (let i = 1; i < gateway.control.requests.length; i++) {
       const [before, after] = [gateway.control.requests[i - 1]!, gateway.control.requests[i]!];
-      if (before.kind !== "report" && after.kind !== "report") assert.ok(after.atMs - before.atMs >= 1500, `${before.path} and ${after.path} within ${after.atMs - before.atMs} ms`);
+      if (before.kind !== "report" && after.kind !== "report")
+        assert.ok(
+          after.atMs - before.atMs >= 1500,
+          `${before.path} and ${after.path} within ${after.atMs - before.atMs} ms`,
+        );
     }
   });
 });
@@ -305,7 +357,8 @@ describe("a broken answer", () => {
       const gateway = readyGateway({ control: { recordsPerPage: 2 } });
       gateway.envoy.advance(500);
       gateway.control.alwaysSnapshot = true;
-      gateway.control.tamper = (body, request) => (request.kind === "page" && request.path.includes("pages/1") ? breakIt(body) : body);
+      gateway.control.tamper = (body, request) =>
+        request.kind === "page" && request.path.includes("pages/1") ? breakIt(body) : body;
       gateway.control.change((spec) => void (spec.keys[0]!.state = "revoked"));
       gateway.envoy.advance(10_000);
       assert.equal(ask(gateway), "admitted");
@@ -351,7 +404,10 @@ describe("a broken answer", () => {
 });
 
 describe("the age of a snapshot", () => {
-  const configuration = pluginConfiguration({ maxSnapshotAgeSeconds: 60, control: { cluster: "control", authority: "c", waitMs: 5000 } });
+  const configuration = pluginConfiguration({
+    maxSnapshotAgeSeconds: 60,
+    control: { cluster: "control", authority: "c", waitMs: 5000 },
+  });
 
   test("counts from control's last word: within it all goes on, beyond it nothing is believed, and it recovers", () => {
     const gateway = readyGateway({ configuration });
@@ -377,7 +433,10 @@ describe("the age of a snapshot", () => {
     gateway.envoy.advance(120_000);
     const stream = gateway.get("/x", { "x-api-key": key, "x-tollgate-consumer": "forged" });
     assert.equal(outcome(stream), "admitted");
-    assert.deepEqual(stream.headers.pairs.filter(([name]) => name.startsWith("x-")), [["x-tollgate-unchecked", "snapshot_stale"]]);
+    assert.deepEqual(
+      stream.headers.pairs.filter(([name]) => name.startsWith("x-")),
+      [["x-tollgate-unchecked", "snapshot_stale"]],
+    );
   });
 
   test("doesn't depend on the wall clock", () => {
@@ -408,12 +467,20 @@ test("a worker that begins to serve later, and one more VM, get the table from s
   const stream = gateway.get("/x", { "x-api-key": keyNamed("key-7") }, { worker: 2 });
   gateway.envoy.until(() => stream.state !== "held", 2000);
   assert.equal(outcome(stream), "admitted");
-  assert.deepEqual(gateway.control.requests.slice(requests).filter(({ kind }) => kind === "page"), []);
+  assert.deepEqual(
+    gateway.control.requests.slice(requests).filter(({ kind }) => kind === "page"),
+    [],
+  );
 });
 
 test("an environment variable that is missing refuses the configuration, and says which", () => {
   const gateway = startGateway();
-  assert.equal(gateway.envoy.accepts(pluginConfiguration({ control: { cluster: "control", authority: "c", tokenEnv: "OTHER_TOKEN" } })), false);
+  assert.equal(
+    gateway.envoy.accepts(
+      pluginConfiguration({ control: { cluster: "control", authority: "c", tokenEnv: "OTHER_TOKEN" } }),
+    ),
+    false,
+  );
   assert.match(gateway.envoy.logTail(), /tokenEnv/);
   assert.doesNotThrow(() => addRoot(gateway.main.vm, gateway.configuration));
 });

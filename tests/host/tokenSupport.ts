@@ -11,19 +11,37 @@ const jwks = JSON.stringify({ keys: [{ kty: "EC", crv: "P-256", x: "x", y: "y" }
 
 /** Tokens of the issuer for `api://orders`, unless told. */
 function jwt(more: Partial<AuthJwtInput> = {}): AuthJwtInput {
-  return { issuers: [{ issuer, jwks, audiences: ["api://orders"] }, { issuer: otherIssuer, jwks }], ...more };
+  return {
+    issuers: [
+      { issuer, jwks, audiences: ["api://orders"] },
+      { issuer: otherIssuer, jwks },
+    ],
+    ...more,
+  };
 }
 
 /** An API under `/<id>` with that mode. */
-export function apiOf(mode: NonNullable<ApiInput["auth"]>["mode"], more: Partial<ApiInput> & { jwt?: Partial<AuthJwtInput> } = {}): ApiInput {
+export function apiOf(
+  mode: NonNullable<ApiInput["auth"]>["mode"],
+  more: Partial<ApiInput> & { jwt?: Partial<AuthJwtInput> } = {},
+): ApiInput {
   const { jwt: tokens, ...fields } = more;
   const upstream = { service: "echo.demo.svc.cluster.local", port: 8080 };
   const takesTokens = mode !== "mtls" && mode !== "key" && mode !== "none";
-  return { id: mode, hosts: ["*"], paths: [`/${mode}`], upstream, auth: { mode, ...(takesTokens ? { jwt: jwt(tokens) } : {}) }, ...fields };
+  return {
+    id: mode,
+    hosts: ["*"],
+    paths: [`/${mode}`],
+    upstream,
+    auth: { mode, ...(takesTokens ? { jwt: jwt(tokens) } : {}) },
+    ...fields,
+  };
 }
 
 /** The basic environment with an API for each mode; consumers `acme` (bronze, keyed) and `beta` (gold), `halted` is suspended, `poor` has no tier. */
-export function tokenSpec(apis: ApiInput[] = [apiOf("jwt"), apiOf("key-or-jwt"), apiOf("key-and-jwt"), apiOf("mtls")]): FileInput {
+export function tokenSpec(
+  apis: ApiInput[] = [apiOf("jwt"), apiOf("key-or-jwt"), apiOf("key-and-jwt"), apiOf("mtls")],
+): FileInput {
   const spec = basicSpec();
   spec.apis!.push(...apis);
   spec.tiers!.push({ id: "gold", scopes: ["read", "write"] });
@@ -41,7 +59,10 @@ export function tokenSpec(apis: ApiInput[] = [apiOf("jwt"), apiOf("key-or-jwt"),
  * with other filters' beside it; and the paths into it, whose leaves don't say of which kind they are.
  */
 export function tokenProperties(payload: Record<string, unknown>): Properties {
-  const others = entry("envoy.filters.http.other", struct({ payload: { iss: "https://other.example.com", client_id: "mallory" } }));
+  const others = entry(
+    "envoy.filters.http.other",
+    struct({ payload: { iss: "https://other.example.com", client_id: "mallory" } }),
+  );
   const own = entry("envoy.filters.http.jwt_authn", struct({ payload }));
   const properties: Properties = { metadata: Buffer.concat([others, own]) };
   enter(properties, "metadata.filter_metadata.envoy.filters.http.jwt_authn.payload", payload);
@@ -79,7 +100,9 @@ function valueOf(value: unknown): Buffer {
   if (typeof value === "number") return Buffer.concat([Buffer.from([0x11]), packed(value)]);
   if (typeof value === "string") return field(3, Buffer.from(value));
   if (typeof value === "boolean") return Buffer.from([0x20, value ? 1 : 0]);
-  return Array.isArray(value) ? field(6, Buffer.concat(value.map((item) => field(1, valueOf(item))))) : field(5, struct(value as object));
+  return Array.isArray(value)
+    ? field(6, Buffer.concat(value.map((item) => field(1, valueOf(item)))))
+    : field(5, struct(value as object));
 }
 
 // ---- by path: texts as they are, lists and objects packed, and their items by themselves --------------------------------------------
@@ -87,7 +110,8 @@ function valueOf(value: unknown): Buffer {
 function enter(properties: Properties, path: string, value: unknown): void {
   if (value === null) return;
   properties[path] = packed(value);
-  if (typeof value === "object") for (const [name, inner] of Object.entries(value)) enter(properties, `${path}.${name}`, inner);
+  if (typeof value === "object")
+    for (const [name, inner] of Object.entries(value)) enter(properties, `${path}.${name}`, inner);
 }
 
 function packed(value: unknown): Buffer {
@@ -99,7 +123,9 @@ function packed(value: unknown): Buffer {
     return bytes;
   }
   if (typeof value === "boolean") return Buffer.from([value ? 1 : 0]);
-  const items = Array.isArray(value) ? value.map((item): [unknown, unknown] => [item, ""]) : Object.entries(value as object);
+  const items = Array.isArray(value)
+    ? value.map((item): [unknown, unknown] => [item, ""])
+    : Object.entries(value as object);
   const texts = items.flatMap(([a, b]) => [packed(a), packed(b)]);
   const sizes = Buffer.alloc(4 + texts.length * 4);
   sizes.writeUInt32LE(items.length);
@@ -109,7 +135,10 @@ function packed(value: unknown): Buffer {
 
 /** What such a caller is counted by. */
 export function subjectOf(kind: "jwt" | "peer", ...parts: string[]): string {
-  return createHash("sha256").update([kind, ...parts].join("\0")).digest("hex").slice(0, 32);
+  return createHash("sha256")
+    .update([kind, ...parts].join("\0"))
+    .digest("hex")
+    .slice(0, 32);
 }
 
 /** Applies a file to the simulated control, and lets the change arrive. */

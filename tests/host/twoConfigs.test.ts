@@ -2,7 +2,19 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { RootContext, Stream } from "./host.ts";
 import { SimulatedControl } from "./simulatedControl.ts";
-import { addRoot, assertSound, basicSpec, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, requestHeaders, type Gateway } from "./support.ts";
+import {
+  addRoot,
+  assertSound,
+  basicSpec,
+  counters,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  requestHeaders,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -14,12 +26,21 @@ function get(gateway: Gateway, root: RootContext, apiKey: string, worker = 0): S
 
 /** A second control, of another environment, in the cluster `other`. */
 function otherControl(gateway: Gateway): SimulatedControl {
-  const control = new SimulatedControl({ ...basicSpec(), environment: "staging", keys: [{ ...keyRecord("acme-1", "acme"), id: "other-1" }] }, { token: "tgg_simulated" });
+  const control = new SimulatedControl(
+    { ...basicSpec(), environment: "staging", keys: [{ ...keyRecord("acme-1", "acme"), id: "other-1" }] },
+    { token: "tgg_simulated" },
+  );
   control.serve(gateway.envoy, "other");
   return control;
 }
 
-const other = pluginConfiguration({ environment: "staging", control: { cluster: "other", authority: "o" }, claims: { prefix: "x-staging-" }, failureMode: "open", keySources: [{ header: "x-api-key" }] });
+const other = pluginConfiguration({
+  environment: "staging",
+  control: { cluster: "other", authority: "o" },
+  claims: { prefix: "x-staging-" },
+  failureMode: "open",
+  keySources: [{ header: "x-api-key" }],
+});
 
 describe("two plugins in one VM", () => {
   test("with different environments decide each by its own", () => {
@@ -89,7 +110,11 @@ describe("an old configuration that a WebSocket keeps alive", () => {
     gateway.envoy.advance(1000);
     const staging = otherControl(gateway);
     const worker = gateway.workers[0]!;
-    const socket = gateway.get("/x", { "x-api-key": key, connection: "upgrade", upgrade: "websocket" }, { endOfStream: false });
+    const socket = gateway.get(
+      "/x",
+      { "x-api-key": key, connection: "upgrade", upgrade: "websocket" },
+      { endOfStream: false },
+    );
     assert.equal(outcome(socket), "admitted");
     const old = worker.root;
     worker.root = addRoot(worker.vm, other);

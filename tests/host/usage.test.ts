@@ -2,9 +2,28 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { reasons } from "../../protocol/reasons.ts";
-import { ask, askMany, calls, limitedGateway, limitedSpec, minute, replaceWorker, send, settle } from "./limitsSupport.ts";
+import {
+  ask,
+  askMany,
+  calls,
+  limitedGateway,
+  limitedSpec,
+  minute,
+  replaceWorker,
+  send,
+  settle,
+} from "./limitsSupport.ts";
 import type { UsageEntry } from "./simulatedCounters.ts";
-import { assertSound, counters, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, type Gateway } from "./support.ts";
+import {
+  assertSound,
+  counters,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -34,7 +53,12 @@ function sum(gateway: Gateway, metric: number, of?: (entry: UsageEntry) => boole
 
 describe("an admission", () => {
   test("is counted once, by key, consumer, API, route and minute, with its cost", () => {
-    const spec = limitedSpec([], { routes: [{ path: "/dear", cost: 5 }, { path: "/free", cost: 0 }] });
+    const spec = limitedSpec([], {
+      routes: [
+        { path: "/dear", cost: 5 },
+        { path: "/free", cost: 0 },
+      ],
+    });
     spec.apis!.push({ id: "other", hosts: ["*"], paths: ["/other"], upstream });
     spec.consumers!.push({ id: "beta", tier: "bronze" });
     spec.keys!.push(keyRecord("acme-2", "acme"), keyRecord("beta-1", "beta"));
@@ -46,16 +70,44 @@ describe("an admission", () => {
     askMany(gateway, 4, { path: "/free" });
     ask(gateway, { key: "acme-2" });
     ask(gateway, { key: "beta-1", path: "/other" });
-    const rows = told(gateway).map(({ minute, api, route, consumer, digest, counts }) => ({ minute, api, route, consumer, digest, counts: Object.fromEntries(counts.filter(([metric]) => metric < 5)) }));
+    const rows = told(gateway).map(({ minute, api, route, consumer, digest, counts }) => ({
+      minute,
+      api,
+      route,
+      consumer,
+      digest,
+      counts: Object.fromEntries(counts.filter(([metric]) => metric < 5)),
+    }));
     const [acme, beta] = [control.wireId("consumer", "acme"), control.wireId("consumer", "beta")];
     const [echo, other] = [control.wireId("api", "echo"), control.wireId("api", "other")];
     const digest = (id: string) => control.spec.keys.find((key) => key.id === id)!.sha256.slice(0, 32);
     assert.deepEqual(rows, [
-      { minute: minuteNow, api: echo, route: undefined, consumer: acme, digest: digest("acme-1"), counts: { 0: 3, 1: 3 } },
+      {
+        minute: minuteNow,
+        api: echo,
+        route: undefined,
+        consumer: acme,
+        digest: digest("acme-1"),
+        counts: { 0: 3, 1: 3 },
+      },
       { minute: minuteNow, api: echo, route: 0, consumer: acme, digest: digest("acme-1"), counts: { 0: 2, 1: 10 } },
       { minute: minuteNow, api: echo, route: 1, consumer: acme, digest: digest("acme-1"), counts: { 0: 4 } },
-      { minute: minuteNow, api: echo, route: undefined, consumer: acme, digest: digest("acme-2"), counts: { 0: 1, 1: 1 } },
-      { minute: minuteNow, api: other, route: undefined, consumer: beta, digest: digest("beta-1"), counts: { 0: 1, 1: 1 } },
+      {
+        minute: minuteNow,
+        api: echo,
+        route: undefined,
+        consumer: acme,
+        digest: digest("acme-2"),
+        counts: { 0: 1, 1: 1 },
+      },
+      {
+        minute: minuteNow,
+        api: other,
+        route: undefined,
+        consumer: beta,
+        digest: digest("beta-1"),
+        counts: { 0: 1, 1: 1 },
+      },
     ]);
   });
 
@@ -75,7 +127,10 @@ describe("an admission", () => {
     ask(gateway);
     ask(gateway);
     const rows = told(gateway).map(({ minute, counts }) => [minute - first, counts[0]]);
-    assert.deepEqual(rows, [[0, [0, 1]], [1, [0, 2]]]);
+    assert.deepEqual(rows, [
+      [0, [0, 1]],
+      [1, [0, 2]],
+    ]);
   });
 
   test("that was held counts once as well", () => {
@@ -83,7 +138,10 @@ describe("an admission", () => {
     gateway.control.delayMs = 300;
     const streams = Array.from({ length: 10 }, () => send(gateway));
     gateway.envoy.advance(4000);
-    assert.ok(streams.every((stream) => outcome(stream) === "admitted"), "admitted");
+    assert.ok(
+      streams.every((stream) => outcome(stream) === "admitted"),
+      "admitted",
+    );
     assert.equal(sum(gateway, 0), 10);
   });
 
@@ -112,7 +170,12 @@ describe("a refusal", () => {
     gateway.get("/x");
     gateway.get("/a/../b");
     told(gateway);
-    const rows = (code: string) => gateway.control.counters.usage.flatMap(({ api, consumer, digest, counts }) => counts.filter(([metric]) => metric === refused(code)).map(([, count]) => ({ api, consumer, known: digest !== noDigest, count })));
+    const rows = (code: string) =>
+      gateway.control.counters.usage.flatMap(({ api, consumer, digest, counts }) =>
+        counts
+          .filter(([metric]) => metric === refused(code))
+          .map(([, count]) => ({ api, consumer, known: digest !== noDigest, count })),
+      );
     assert.deepEqual(rows("rate_limited"), [{ api: echo, consumer: acme, known: true, count: 4 }]);
     assert.deepEqual(rows("key_revoked"), [{ api: echo, consumer: acme, known: true, count: 1 }]);
     assert.deepEqual(rows("unknown_key"), [{ api: echo, consumer: 0, known: false, count: 1 }]);
@@ -165,7 +228,10 @@ describe("a response", () => {
       expected[metric] = (expected[metric] ?? 0) + 1;
     }
     const totals = gateway.control.counters.totals();
-    assert.deepEqual(Object.fromEntries(Object.entries(totals).filter(([metric]) => Number(metric) >= 16 && Number(metric) < 30)), expected);
+    assert.deepEqual(
+      Object.fromEntries(Object.entries(totals).filter(([metric]) => Number(metric) >= 16 && Number(metric) < 30)),
+      expected,
+    );
   });
 
   test("is looked at one by one up to a number per second; of more, one in sixteen; the rest is told as not looked at", () => {
@@ -188,9 +254,13 @@ describe("a response", () => {
     const all = perSecond * seconds;
     assert.equal(sum(gateway, 0), all);
     assert.equal(sum(gateway, 9) + sum(gateway, 11), asked);
-    assert.equal(Array.from({ length: 14 }, (_, bucket) => sum(gateway, 16 + bucket)).reduce((total, one) => total + one), asked);
+    assert.equal(
+      Array.from({ length: 14 }, (_, bucket) => sum(gateway, 16 + bucket)).reduce((total, one) => total + one),
+      asked,
+    );
     assert.equal(asked + sum(gateway, 5), all);
-    const near = (count: number, expected: number): void => assert.ok(Math.abs(count - expected) < 0.1 * all, `${count} where ${expected} are expected`);
+    const near = (count: number, expected: number): void =>
+      assert.ok(Math.abs(count - expected) < 0.1 * all, `${count} where ${expected} are expected`);
     near((sum(gateway, 11) / asked) * all, 0.25 * all);
     near(asked, seconds * (exact + (perSecond - exact) / 16));
   });
@@ -251,7 +321,10 @@ describe("batches", () => {
     assert.equal(lanes.size, 2);
     for (const one of lanes) {
       const batches = names.filter(([lane]) => lane === one);
-      assert.deepEqual(batches.map(([, seq]) => seq), batches.map((_, i) => String(i + 1)));
+      assert.deepEqual(
+        batches.map(([, seq]) => seq),
+        batches.map((_, i) => String(i + 1)),
+      );
       assert.ok(batches.length >= 4 && batches.length <= 8, `${batches.length}`);
     }
     const sent = calls(gateway, "usage");
@@ -327,13 +400,22 @@ describe("batches", () => {
     gateway.envoy.advance(200);
     askMany(gateway, 2);
     told(gateway, 10_000);
-    assert.equal(sum(gateway, 0, ({ epoch }) => epoch === before), 4);
-    assert.equal(sum(gateway, 0, ({ epoch }) => epoch === 0x77n), 2);
+    assert.equal(
+      sum(gateway, 0, ({ epoch }) => epoch === before),
+      4,
+    );
+    assert.equal(
+      sum(gateway, 0, ({ epoch }) => epoch === 0x77n),
+      2,
+    );
   });
 });
 
 describe("a VM that dies", () => {
-  for (const [who, workers] of [["a worker, with another one alive", 2], ["the only worker, with its successor", 1]] as const) {
+  for (const [who, workers] of [
+    ["a worker, with another one alive", 2],
+    ["the only worker, with its successor", 1],
+  ] as const) {
     test(`(${who}) leaves its batches to others, who send the same bytes`, () => {
       const gateway = readyGateway({ workers });
       askMany(gateway, 5);
@@ -372,7 +454,8 @@ describe("a VM that dies", () => {
     const gateway = readyGateway({ workers: 1 });
     let admitted = 0;
     for (let round = 0; round < 5; round++) {
-      gateway.control.fault = ({ kind }) => (kind === "usage" ? { at: round % 2 === 0 ? "answer" : "request", how: "reset" } : undefined);
+      gateway.control.fault = ({ kind }) =>
+        kind === "usage" ? { at: round % 2 === 0 ? "answer" : "request", how: "reset" } : undefined;
       for (let i = 0; i < 4; i++) if (ask(gateway) === "admitted") admitted++;
       gateway.envoy.advance(2000);
       replaceWorker(gateway, 0);
@@ -411,7 +494,10 @@ describe("very much usage", () => {
     told(gateway, 30_000);
     assert.equal(sum(gateway, 0), keys);
     const echo = gateway.control.wireId("api", "echo");
-    assert.equal(sum(gateway, 0, ({ api }) => api === echo), keys);
+    assert.equal(
+      sum(gateway, 0, ({ api }) => api === echo),
+      keys,
+    );
   });
 
   test("while control is away for long is bounded in memory and in shared data, and its sums stay exact", () => {

@@ -17,7 +17,9 @@ import { assertSound, basicSpec, keyRecord, outcome, readyGateway, startGateway,
 
 afterEach(assertSound);
 
-const olderFilter = new WebAssembly.Module(gunzipSync(readFileSync(new URL("./fixtures/filter-before-route.wasm.gz", import.meta.url))));
+const olderFilter = new WebAssembly.Module(
+  gunzipSync(readFileSync(new URL("./fixtures/filter-before-route.wasm.gz", import.meta.url))),
+);
 const upstream = { service: "echo", port: 8080 };
 
 /** An API whose tier counts by route beside one that another tier may call. */
@@ -42,7 +44,10 @@ describe("a gateway that is older than the control plane", () => {
 
   test("passes over a shadow limit of a newer subject", () => {
     const gateway = readyGateway({ spec: routeSpec("shadow"), envoy: { module: olderFilter } });
-    assert.deepEqual(Array.from({ length: 5 }, () => ask(gateway)), Array.from({ length: 5 }, () => "admitted"));
+    assert.deepEqual(
+      Array.from({ length: 5 }, () => ask(gateway)),
+      Array.from({ length: 5 }, () => "admitted"),
+    );
   });
 
   test("serves again once the limit is gone, by a delta", () => {
@@ -69,8 +74,18 @@ function standalone(file: FileInput, change: (page: Buffer) => void, module?: We
   assert.ok(manifest?.type === "manifest" && page?.type === "page");
   const frame = bytes.subarray(manifest.frameBytes);
   change(frame.subarray(HEADER_BYTES));
-  sealFrame(frame, { type: "page", epoch: page.epoch, version: page.version, timeMs: page.timeMs, index: 0, pageCount: 1 });
-  return startGateway({ configuration: { environment: "default", snapshot: bytes.toString("base64") }, ...(module === undefined ? {} : { envoy: { module } }) });
+  sealFrame(frame, {
+    type: "page",
+    epoch: page.epoch,
+    version: page.version,
+    timeMs: page.timeMs,
+    index: 0,
+    pageCount: 1,
+  });
+  return startGateway({
+    configuration: { environment: "default", snapshot: bytes.toString("base64") },
+    ...(module === undefined ? {} : { envoy: { module } }),
+  });
 }
 
 /** Finds the one record of a type in a payload whose body has the text, and gives its body. */
@@ -99,20 +114,77 @@ describe("a control plane that is newer than the gateway closes, by a value that
     file.keys!.push(keyRecord("beta-1", "beta"));
     return file;
   };
-  const cases: [what: string, type: number, text: string, offset: number, value: number, expected: [own: string, elsewhere: string, secondKey: string, otherCaller: string]][] = [
-    ["an API by its auth mode", 1, "echo", 4, 77, ["auth_mode_unsupported", "admitted", "auth_mode_unsupported", "auth_mode_unsupported"]],
-    ["an API by its failure mode", 1, "echo", 5, 3, ["record_unsupported", "admitted", "record_unsupported", "record_unsupported"]],
-    ["an API by a flag", 1, "echo", 7, 1, ["record_unsupported", "admitted", "record_unsupported", "record_unsupported"]],
-    ["a tier by a flag", 2, "bronze", 7, 1, ["record_unsupported", "record_unsupported", "record_unsupported", "admitted"]],
-    ["a consumer by a flag", 3, "acme", 8, 16, ["record_unsupported", "record_unsupported", "record_unsupported", "admitted"]],
+  const cases: [
+    what: string,
+    type: number,
+    text: string,
+    offset: number,
+    value: number,
+    expected: [own: string, elsewhere: string, secondKey: string, otherCaller: string],
+  ][] = [
+    [
+      "an API by its auth mode",
+      1,
+      "echo",
+      4,
+      77,
+      ["auth_mode_unsupported", "admitted", "auth_mode_unsupported", "auth_mode_unsupported"],
+    ],
+    [
+      "an API by its failure mode",
+      1,
+      "echo",
+      5,
+      3,
+      ["record_unsupported", "admitted", "record_unsupported", "record_unsupported"],
+    ],
+    [
+      "an API by a flag",
+      1,
+      "echo",
+      7,
+      1,
+      ["record_unsupported", "admitted", "record_unsupported", "record_unsupported"],
+    ],
+    [
+      "a tier by a flag",
+      2,
+      "bronze",
+      7,
+      1,
+      ["record_unsupported", "record_unsupported", "record_unsupported", "admitted"],
+    ],
+    [
+      "a consumer by a flag",
+      3,
+      "acme",
+      8,
+      16,
+      ["record_unsupported", "record_unsupported", "record_unsupported", "admitted"],
+    ],
     ["a key by its state", 4, "acme-1", 20, 3, ["record_unsupported", "record_unsupported", "admitted", "admitted"]],
     ["a key by a flag", 4, "acme-1", 21, 2, ["record_unsupported", "record_unsupported", "admitted", "admitted"]],
-    ["a key by its digest algorithm", 4, "acme-1", 22, 1, ["record_unsupported", "record_unsupported", "admitted", "admitted"]],
+    [
+      "a key by its digest algorithm",
+      4,
+      "acme-1",
+      22,
+      1,
+      ["record_unsupported", "record_unsupported", "admitted", "admitted"],
+    ],
   ];
   for (const [what, type, text, offset, value, expected] of cases) {
     test(`${what}, and nothing else`, () => {
       const gateway = standalone(two(), (page) => void (bodyWith(page, type, text)[offset] = value));
-      assert.deepEqual([ask(gateway), ask(gateway, { path: "/other" }), ask(gateway, { key: "acme-2" }), ask(gateway, { key: "beta-1" })], expected);
+      assert.deepEqual(
+        [
+          ask(gateway),
+          ask(gateway, { path: "/other" }),
+          ask(gateway, { key: "acme-2" }),
+          ask(gateway, { key: "beta-1" }),
+        ],
+        expected,
+      );
     });
   }
 
@@ -131,7 +203,10 @@ describe("a control plane that is newer than the gateway closes, by a value that
         file.tiers![0]!.limits = [minute(5)];
         for (const api of file.apis!) api.failureMode = failureMode;
         const gateway = standalone(file, (page) => void (bodyWith(page, 6, "minute")[offset] = value));
-        assert.deepEqual([ask(gateway), ask(gateway, { path: "/other" }), ask(gateway, { key: "beta-1" })], ["record_unsupported", "record_unsupported", otherCaller]);
+        assert.deepEqual(
+          [ask(gateway), ask(gateway, { path: "/other" }), ask(gateway, { key: "beta-1" })],
+          ["record_unsupported", "record_unsupported", otherCaller],
+        );
       });
     }
   }
@@ -145,6 +220,9 @@ describe("a control plane that is older than the gateway", () => {
       const cost = api.indexOf(Buffer.from([2, 0, 0, 0]), api.indexOf("/a"));
       api.fill(0, cost + 4, cost + 8);
     });
-    assert.deepEqual([ask(gateway, { path: "/a" }), ask(gateway, { path: "/a" }), ask(gateway)], ["admitted", "rate_limited", "admitted"]);
+    assert.deepEqual(
+      [ask(gateway, { path: "/a" }), ask(gateway, { path: "/a" }), ask(gateway)],
+      ["admitted", "rate_limited", "admitted"],
+    );
   });
 });

@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import type { FileInput } from "../../control/domain/schema.ts";
-import { addRoot, assertSound, basicSpec, keyNamed, keyRecord, outcome, pluginConfiguration, readyGateway, startWorker, type Gateway } from "./support.ts";
+import {
+  addRoot,
+  assertSound,
+  basicSpec,
+  keyNamed,
+  keyRecord,
+  outcome,
+  pluginConfiguration,
+  readyGateway,
+  startWorker,
+  type Gateway,
+} from "./support.ts";
 
 afterEach(assertSound);
 
@@ -53,7 +64,10 @@ describe("a reload of the configuration", () => {
     gateway.control.dropWaiting();
     const old = [gateway.main, ...gateway.workers];
     gateway.main = startWorker(gateway.envoy, gateway.configuration);
-    gateway.workers = [startWorker(gateway.envoy, gateway.configuration), startWorker(gateway.envoy, gateway.configuration)];
+    gateway.workers = [
+      startWorker(gateway.envoy, gateway.configuration),
+      startWorker(gateway.envoy, gateway.configuration),
+    ];
     for (const { vm } of old) vm.kill();
     const stream = gateway.get("/x", { "x-api-key": key });
     gateway.envoy.until(() => stream.state !== "held", 2000);
@@ -82,7 +96,10 @@ describe("a reload of the configuration", () => {
     const names = gateway.envoy.sharedData.keys("").length;
     reloads(200);
     assert.equal(gateway.workers[0]!.vm.memoryBytes, memory);
-    assert.ok(gateway.envoy.sharedData.keys("").length <= names + 2, `${names} names became ${gateway.envoy.sharedData.keys("").length}`);
+    assert.ok(
+      gateway.envoy.sharedData.keys("").length <= names + 2,
+      `${names} names became ${gateway.envoy.sharedData.keys("").length}`,
+    );
     assert.equal(ask(gateway), "admitted");
     assert.equal(gateway.control.waiting.length, 1);
   });
@@ -99,7 +116,10 @@ describe("a reload of the configuration", () => {
 
 describe("what lies in shared data", () => {
   function warm(): Gateway {
-    const spec: FileInput = { ...basicSpec(), keys: Array.from({ length: 60 }, (_, i) => keyRecord(i === 0 ? "acme-1" : `key-${i}`, "acme")) };
+    const spec: FileInput = {
+      ...basicSpec(),
+      keys: Array.from({ length: 60 }, (_, i) => keyRecord(i === 0 ? "acme-1" : `key-${i}`, "acme")),
+    };
     const gateway = readyGateway({ spec, control: { recordsPerPage: 20 } });
     gateway.control.change((now) => void now.keys.pop());
     gateway.envoy.advance(1000);

@@ -7,7 +7,14 @@ import { lifetimeMostMs } from "../../control/internalTokens/schedule.ts";
 import { rotateSigningKeys } from "../../control/internalTokens/signingKeys.ts";
 import { askOf, context, key, settings, startEnvironment } from "./support.ts";
 
-const verify = async (token: string, jwks: JSONWebKeySet, nowMs = Date.now()) => (await jwtVerify(token, createLocalJWKSet(jwks), { issuer: settings.issuer, audience: "mesh", currentDate: new Date(nowMs) })).payload;
+const verify = async (token: string, jwks: JSONWebKeySet, nowMs = Date.now()) =>
+  (
+    await jwtVerify(token, createLocalJWKSet(jwks), {
+      issuer: settings.issuer,
+      audience: "mesh",
+      currentDate: new Date(nowMs),
+    })
+  ).payload;
 
 describe("a token", () => {
   test("says who calls, and is verified by the published set", async (t) => {
@@ -16,7 +23,16 @@ describe("a token", () => {
     const [answer, narrowed] = await ask([askOf("k1"), askOf("k2")]);
     assert.equal(answer!.verdict, "granted");
     const { iat, exp, jti, ...payload } = await verify(answer!.token, await jwks());
-    assert.deepEqual(payload, { iss: settings.issuer, aud: ["mesh"], sub: "acme", tier: "bronze", scope: "read orders", key_id: "k1", env: "default", claims: { org: "acme", region: "eu" } });
+    assert.deepEqual(payload, {
+      iss: settings.issuer,
+      aud: ["mesh"],
+      sub: "acme",
+      tier: "bronze",
+      scope: "read orders",
+      key_id: "k1",
+      env: "default",
+      claims: { org: "acme", region: "eu" },
+    });
     assert.match(jti!, /^[0-9a-f-]{36}$/);
     assert.equal(exp! - iat!, 300);
     assert.equal(answer!.expiresAtMs, exp! * 1000);
@@ -32,14 +48,21 @@ describe("a token", () => {
     const { replica } = await startEnvironment(t);
     const { ask } = await replica();
     const answers = await ask([askOf("k3"), askOf("k4"), askOf("k5"), askOf("nobody"), askOf("k1")]);
-    assert.deepEqual(answers.map(({ verdict }) => verdict), ["unknown", "unknown", "unknown", "unknown", "granted"]);
+    assert.deepEqual(
+      answers.map(({ verdict }) => verdict),
+      ["unknown", "unknown", "unknown", "unknown", "granted"],
+    );
     assert.ok(answers.slice(0, 4).every(({ token }) => token === ""));
   });
 
   test("of a caller without a key is about the consumer and the tier that the gateway names", async (t) => {
     const { store, replica } = await startEnvironment(t);
     const { ask, jwks } = await replica();
-    const ids = (await store.snapshotRead("default", async (reader) => ({ acme: (await reader.consumerById("acme"))!.wireId, initech: (await reader.consumerById("initech"))!.wireId, gold: (await reader.tierById("gold"))!.wireId })))!;
+    const ids = (await store.snapshotRead("default", async (reader) => ({
+      acme: (await reader.consumerById("acme"))!.wireId,
+      initech: (await reader.consumerById("initech"))!.wireId,
+      gold: (await reader.tierById("gold"))!.wireId,
+    })))!;
     const [token, peer, suspended, unknown] = await ask([
       askOf("a", { kind: "token", consumer: ids.acme, tier: ids.gold, scopes: ["orders"] }),
       askOf("b", { kind: "peer", consumer: ids.acme, tier: ids.gold }),
@@ -47,7 +70,10 @@ describe("a token", () => {
       askOf("d", { kind: "token", consumer: 4_000_000_000, tier: ids.gold }),
     ]);
     const payload = await verify(token!.token, await jwks());
-    assert.deepEqual([payload.sub, payload["tier"], payload["scope"], payload["key_id"]], ["acme", "gold", "orders", undefined]);
+    assert.deepEqual(
+      [payload.sub, payload["tier"], payload["scope"], payload["key_id"]],
+      ["acme", "gold", "orders", undefined],
+    );
     assert.equal((await verify(peer!.token, await jwks()))["scope"], "*");
     assert.deepEqual([suspended!.verdict, unknown!.verdict], ["unknown", "unknown"]);
   });
@@ -55,7 +81,9 @@ describe("a token", () => {
   test("never outlives its key", async (t) => {
     const { change, replica } = await startEnvironment(t);
     const end = new Date(Math.ceil(Date.now() / 1000) * 1000 + 30_000);
-    await change((writer) => writer.put("key", key("short", "acme", { expiresAt: end.toISOString().replace(".000Z", "Z") })));
+    await change((writer) =>
+      writer.put("key", key("short", "acme", { expiresAt: end.toISOString().replace(".000Z", "Z") })),
+    );
     const [answer] = await (await replica()).ask([askOf("short")]);
     assert.equal(answer!.expiresAtMs, end.getTime());
     assert.ok(answer!.refreshAtMs < end.getTime());
@@ -68,14 +96,21 @@ describe("a token", () => {
       await writer.put("consumer", { id: "huge", tier: "bronze", claims, suspended: false });
       await writer.put("key", key("h1", "huge"));
     });
-    assert.deepEqual((await (await replica()).ask([askOf("h1")])).map(({ verdict }) => verdict), ["tooLarge"]);
+    assert.deepEqual(
+      (await (await replica()).ask([askOf("h1")])).map(({ verdict }) => verdict),
+      ["tooLarge"],
+    );
   });
 
   test("isn't given of another epoch, nor without a gateway token", async (t) => {
     const { replica } = await startEnvironment(t);
     const { url, post } = await replica();
     assert.equal((await post([askOf("k1")], 1n)).status, 409);
-    const bare = await fetch(`${url}/sync/v1/tokens?environment=default&gateway=n~1&epoch=0000000000000001`, { method: "POST", headers: { "content-type": "application/vnd.tollgate.frames" }, body: "x" });
+    const bare = await fetch(`${url}/sync/v1/tokens?environment=default&gateway=n~1&epoch=0000000000000001`, {
+      method: "POST",
+      headers: { "content-type": "application/vnd.tollgate.frames" },
+      body: "x",
+    });
     assert.equal(bare.status, 401);
   });
 });
@@ -84,7 +119,10 @@ describe("an environment", () => {
   test("issues none before it's told to, and after it's told not to", async (t) => {
     const { change, replica } = await startEnvironment(t, { ...settings, enabled: false });
     const { url, ask } = await replica(undefined);
-    assert.deepEqual((await ask([askOf("k1")])).map(({ verdict }) => verdict), ["off"]);
+    assert.deepEqual(
+      (await ask([askOf("k1")])).map(({ verdict }) => verdict),
+      ["off"],
+    );
     assert.equal((await fetch(`${url}/.well-known/tollgate/default/jwks.json`)).status, 404);
     assert.equal((await fetch(`${url}/.well-known/tollgate/elsewhere/jwks.json`)).status, 404);
     await change((writer) => writer.putInternalToken(settings));
@@ -93,7 +131,10 @@ describe("an environment", () => {
     assert.equal(answer!.verdict, "granted");
     await change((writer) => writer.putInternalToken({ ...settings, enabled: false }));
     const last = await replica();
-    assert.deepEqual((await last.ask([askOf("k1")])).map(({ verdict }) => verdict), ["off"]);
+    assert.deepEqual(
+      (await last.ask([askOf("k1")])).map(({ verdict }) => verdict),
+      ["off"],
+    );
     // What was issued is still verified.
     await verify(answer!.token, await last.jwks());
   });
@@ -124,10 +165,20 @@ describe("a rotation", () => {
     };
     const kids = async (issuer: Issuer) => (await issuer.jwks("default"))!.keys.map(({ kid }) => kid);
     const before = await tokenOf(a);
-    const rotated = await rotateSigningKeys(store, "default", { publishMs: 60_000, withdraw: false }, { ...context, nowMs: clock.nowMs });
+    const rotated = await rotateSigningKeys(
+      store,
+      "default",
+      { publishMs: 60_000, withdraw: false },
+      { ...context, nowMs: clock.nowMs },
+    );
     assert.equal(rotated!.keys.length, 2);
     const next = rotated!.keys.find(({ kid }) => kid !== kidOf(before))!.kid;
-    const again = await rotateSigningKeys(store, "default", { publishMs: 0, withdraw: false }, { ...context, nowMs: clock.nowMs });
+    const again = await rotateSigningKeys(
+      store,
+      "default",
+      { publishMs: 0, withdraw: false },
+      { ...context, nowMs: clock.nowMs },
+    );
     assert.equal(again!.pending?.kid, next);
     assert.equal(again!.keys.length, 2);
     clock.nowMs += 2000;
@@ -164,7 +215,12 @@ describe("a rotation", () => {
       {
         async identity() {
           if (broken) throw new Error("the database is away");
-          return { settings, keys: [{ kid: "a", jwk: { kty: "EC", crv: "P-256", x: "x", y: "y", d: "d" }, createdAtMs: 0, signsFromMs: 0 }] };
+          return {
+            settings,
+            keys: [
+              { kid: "a", jwk: { kty: "EC", crv: "P-256", x: "x", y: "y", d: "d" }, createdAtMs: 0, signsFromMs: 0 },
+            ],
+          };
         },
         changeSigningKeys: async () => [],
         callers: async () => [],

@@ -21,13 +21,50 @@ export interface Cleanup {
 
 export const context = { actor: "test", requestId: "", nowMs: Date.now() };
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
-export const settings: InternalToken = { enabled: true, issuer: "https://tollgate.example.com", audiences: ["mesh"], lifetimeSeconds: 300 };
-const consumer = (id: string, more: Partial<Consumer> = {}): Consumer => ({ id, claims: {}, suspended: false, ...more });
-export const key = (id: string, of: string, more: Partial<Key> = {}): Key => ({ id, consumer: of, sha256: digest(id), state: "active", allowedCidrs: [], limits: [], ...more });
+export const settings: InternalToken = {
+  enabled: true,
+  issuer: "https://tollgate.example.com",
+  audiences: ["mesh"],
+  lifetimeSeconds: 300,
+};
+const consumer = (id: string, more: Partial<Consumer> = {}): Consumer => ({
+  id,
+  claims: {},
+  suspended: false,
+  ...more,
+});
+export const key = (id: string, of: string, more: Partial<Key> = {}): Key => ({
+  id,
+  consumer: of,
+  sha256: digest(id),
+  state: "active",
+  allowedCidrs: [],
+  limits: [],
+  ...more,
+});
 const tier = (id: string, more: Partial<Tier> = {}): Tier => ({ id, scopes: ["read"], limits: [], ...more });
-const api: Api = { id: "echo", hosts: ["*"], paths: ["/"], methods: [], upstream: { service: "up.demo", port: 8080 }, auth: { mode: "key" }, scopes: [], failureMode: "closed", rateLimitHeaders: true, legacyHeaders: "off", routes: [], limits: [] };
+const api: Api = {
+  id: "echo",
+  hosts: ["*"],
+  paths: ["/"],
+  methods: [],
+  upstream: { service: "up.demo", port: 8080 },
+  auth: { mode: "key" },
+  scopes: [],
+  failureMode: "closed",
+  rateLimitHeaders: true,
+  legacyHeaders: "off",
+  routes: [],
+  limits: [],
+};
 
-export const askOf = (id: string, more: Partial<WireTokenAsk> = {}): WireTokenAsk => ({ id: digest(id).slice(0, 32), kind: "key", consumer: 0, tier: 0, ...more });
+export const askOf = (id: string, more: Partial<WireTokenAsk> = {}): WireTokenAsk => ({
+  id: digest(id).slice(0, 32),
+  kind: "key",
+  consumer: 0,
+  tier: 0,
+  ...more,
+});
 
 export interface Environment {
   store: Store;
@@ -44,7 +81,10 @@ interface Replica {
 }
 
 /** Consumers acme (bronze, claim org) and initech (suspended), and keys k1, k2 (narrowed, gold), k3 (revoked), k4 (over), k5 (initech's). */
-export async function startEnvironment(t: Cleanup, internalToken: InternalToken | undefined = settings): Promise<Environment> {
+export async function startEnvironment(
+  t: Cleanup,
+  internalToken: InternalToken | undefined = settings,
+): Promise<Environment> {
   const folder = makeFolder("identity");
   const store = await openStore(`file:${join(folder, "tollgate.db")}`, () => undefined);
   t.after(async () => {
@@ -52,8 +92,21 @@ export async function startEnvironment(t: Cleanup, internalToken: InternalToken 
     removeFolder(folder);
   });
   await store.createEnvironment("default", context);
-  await store.addGatewayToken({ id: "t", name: "t", digest: digest("token"), environment: "default", group: "edge", apis: null, expiresAtMs: null }, 2, context);
-  const change = async (edit: (writer: RecordWriter) => Promise<unknown>): Promise<void> => void (await store.change("default", context, edit));
+  await store.addGatewayToken(
+    {
+      id: "t",
+      name: "t",
+      digest: digest("token"),
+      environment: "default",
+      group: "edge",
+      apis: null,
+      expiresAtMs: null,
+    },
+    2,
+    context,
+  );
+  const change = async (edit: (writer: RecordWriter) => Promise<unknown>): Promise<void> =>
+    void (await store.change("default", context, edit));
   await change(async (writer) => {
     if (internalToken !== undefined) await writer.putInternalToken(internalToken);
     await writer.put("api", api);
@@ -62,7 +115,10 @@ export async function startEnvironment(t: Cleanup, internalToken: InternalToken 
     await writer.put("consumer", consumer("acme", { tier: "bronze", claims: { org: "acme", region: "eu" } }));
     await writer.put("consumer", consumer("initech", { tier: "bronze", suspended: true }));
     await writer.put("key", key("k1", "acme"));
-    await writer.put("key", key("k2", "acme", { tier: "gold", scopes: ["read", "admin"], expiresAt: "2100-01-01T00:00:00Z" }));
+    await writer.put(
+      "key",
+      key("k2", "acme", { tier: "gold", scopes: ["read", "admin"], expiresAt: "2100-01-01T00:00:00Z" }),
+    );
     await writer.put("key", key("k3", "acme", { state: "revoked" }));
     await writer.put("key", key("k4", "acme", { expiresAt: "2020-01-01T00:00:00Z" }));
     await writer.put("key", key("k5", "initech"));
@@ -75,7 +131,11 @@ export async function startEnvironment(t: Cleanup, internalToken: InternalToken 
       const known = epoch ?? (await store.environment("default"))!.epoch;
       const query = new URLSearchParams({ environment: "default", gateway: "node~1", epoch: epochText(known) });
       const body = new Uint8Array(tokensFrame({ epoch: known, seq: ++seq, lane: 7n, asks }));
-      const response = await fetch(`${url}/sync/v1/tokens?${query}`, { method: "POST", headers: { authorization: "Bearer token", "content-type": CONTENT_TYPE }, body });
+      const response = await fetch(`${url}/sync/v1/tokens?${query}`, {
+        method: "POST",
+        headers: { authorization: "Bearer token", "content-type": CONTENT_TYPE },
+        body,
+      });
       return { status: response.status, body: Buffer.from(await response.arrayBuffer()) };
     };
     const ask: Replica["ask"] = async (asks) => {

@@ -22,11 +22,19 @@ const scratch = temporaryFolder("container");
 test("the stages stand on a slim Node; what is copied from the project exists and isn't ignored", () => {
   assert.equal(stages.length, 3);
   for (const { base } of stages) assert.match(base, /^docker\.io\/library\/node:\d+-slim$/);
-  const allowed = readFileSync(join(root, ".dockerignore"), "utf8").split("\n").filter((line) => line.startsWith("!")).map((line) => line.slice(1));
-  const copied = stages.flatMap(({ instructions }) => instructions).filter(({ name, flags }) => name === "COPY" && flags["from"] === undefined).flatMap(({ words }) => words.slice(0, -1));
+  const allowed = readFileSync(join(root, ".dockerignore"), "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("!"))
+    .map((line) => line.slice(1));
+  const copied = stages
+    .flatMap(({ instructions }) => instructions)
+    .filter(({ name, flags }) => name === "COPY" && flags["from"] === undefined)
+    .flatMap(({ words }) => words.slice(0, -1));
   for (const path of copied) assert.ok(existsSync(join(root, path)), `${path} is copied and isn't there`);
   assert.deepEqual([...new Set(copied)].sort(), allowed.sort());
-  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> };
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    scripts: Record<string, string>;
+  };
   assert.ok(build.instructions.some(({ name, text }) => name === "RUN" && text === "npm run build"));
   assert.ok(scripts["build"] !== undefined);
 });
@@ -39,7 +47,9 @@ test("it runs as a user by number that isn't root, with the data folder as the o
   assert.equal(env["TOLLGATE_HOST"], "0.0.0.0");
 });
 
-test("with production packages alone, read-only, as that user, control starts, is healthy and ends on SIGTERM", { timeout: 300_000 }, async () => {
+test("with production packages alone, read-only, as that user, control starts, is healthy and ends on SIGTERM", {
+  timeout: 300_000,
+}, async () => {
   const app = await layApp(join(scratch, "app"));
   assert.ok(!existsSync(join(app, "node_modules/typescript")), "a package of development is there");
   const [uid, gid] = last(final, "USER").text.split(":").map(Number) as [number, number];
@@ -61,16 +71,24 @@ test("with production packages alone, read-only, as that user, control starts, i
     TOLLGATE_ADMIN_TOKEN: "tga_for_tests_of_the_container",
   };
   const user = asUser ? { uid, gid } : {};
-  const [program, ...args] = [...last(final, "ENTRYPOINT").words, ...last(final, "CMD").words].map((word) => word.replace(/^\/app\//, `${app}/`));
+  const [program, ...args] = [...last(final, "ENTRYPOINT").words, ...last(final, "CMD").words].map((word) =>
+    word.replace(/^\/app\//, `${app}/`),
+  );
   const health = last(final, "HEALTHCHECK").words;
-  const healthy = () => run(health[0]!, health.slice(1), { cwd: app, env, ...user }).then(() => true, () => false);
+  const healthy = () =>
+    run(health[0]!, health.slice(1), { cwd: app, env, ...user }).then(
+      () => true,
+      () => false,
+    );
 
   assert.equal(await healthy(), false);
   const control = new Program(program!, args, { cwd: app, env, ...user });
   try {
     await control.until("it is ready", () => control.output.includes("control is ready"));
     assert.equal(await healthy(), true);
-    const listed = await fetch(`http://127.0.0.1:${controlPort}/v1/environments`, { headers: { authorization: `Bearer ${env.TOLLGATE_ADMIN_TOKEN}` } });
+    const listed = await fetch(`http://127.0.0.1:${controlPort}/v1/environments`, {
+      headers: { authorization: `Bearer ${env.TOLLGATE_ADMIN_TOKEN}` },
+    });
     assert.equal(listed.status, 200);
     const { stdout } = await run(program!, [args[0]!, "--version"], { cwd: app, env, ...user });
     assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
@@ -83,7 +101,8 @@ test("with production packages alone, read-only, as that user, control starts, i
 
 /** Does what the last stage's COPY instructions say, and the packages stage's `npm ci`. */
 async function layApp(app: string): Promise<string> {
-  for (const path of ["dist/cli/main.js", "build/tollgate.wasm"]) assert.ok(existsSync(join(root, path)), `${path} is missing: npm run build`);
+  for (const path of ["dist/cli/main.js", "build/tollgate.wasm"])
+    assert.ok(existsSync(join(root, path)), `${path} is missing: npm run build`);
   const installed = join(scratch, "packages");
   const places: Record<string, (path: string) => string> = {
     packages: (path) => path.replace(/^\/app\//, `${installed}/`),
@@ -95,7 +114,11 @@ async function layApp(app: string): Promise<string> {
     if (name === "COPY") for (const path of words.slice(0, -1)) cpSync(join(root, path), join(installed, path));
     if (name === "RUN") {
       const [command, ...args] = text.split(/\s+/);
-      await run(command!, args, { cwd: installed, env: { ...process.env, npm_config_prefer_offline: "true" }, maxBuffer: 1 << 24 });
+      await run(command!, args, {
+        cwd: installed,
+        env: { ...process.env, npm_config_prefer_offline: "true" },
+        maxBuffer: 1 << 24,
+      });
     }
   }
   for (const { name, words, flags } of final.instructions) {
@@ -103,7 +126,10 @@ async function layApp(app: string): Promise<string> {
     const target = words.at(-1)!;
     for (const path of words.slice(0, -1)) {
       const source = flags["from"] === undefined ? join(root, path) : places[flags["from"]]!(path);
-      cpSync(source, join(app, target.endsWith("/") ? join(target, basename(path)) : target), { recursive: true, verbatimSymlinks: true });
+      cpSync(source, join(app, target.endsWith("/") ? join(target, basename(path)) : target), {
+        recursive: true,
+        verbatimSymlinks: true,
+      });
     }
   }
   return app;

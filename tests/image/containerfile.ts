@@ -36,13 +36,34 @@ export function parseContainerfile(source: string): Stage[] {
 }
 
 function* instructionsOf(source: string): Generator<Instruction> {
-  const known = new Set(["ARG", "FROM", "WORKDIR", "COPY", "RUN", "USER", "VOLUME", "ENV", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]);
-  const lines = source.split("\n").filter((line) => !line.trimStart().startsWith("#")).join("\n").replace(/\\\n\s*/g, "").split("\n");
+  const known = new Set([
+    "ARG",
+    "FROM",
+    "WORKDIR",
+    "COPY",
+    "RUN",
+    "USER",
+    "VOLUME",
+    "ENV",
+    "EXPOSE",
+    "HEALTHCHECK",
+    "ENTRYPOINT",
+    "CMD",
+  ]);
+  const lines = source
+    .split("\n")
+    .filter((line) => !line.trimStart().startsWith("#"))
+    .join("\n")
+    .replace(/\\\n\s*/g, "")
+    .split("\n");
   for (const line of lines.filter((text) => text.trim() !== "")) {
     const [, name, rest] = /^(\w+)\s+(.*)$/.exec(line) ?? [];
     if (name === undefined || !known.has(name)) throw new Error(`not understood: ${line}`);
     const flags: Record<string, string> = {};
-    const text = rest!.replace(/--([\w-]+)=(\S+)\s+/gy, (_, flag: string, value: string) => ((flags[flag] = value), ""));
+    const text = rest!.replace(
+      /--([\w-]+)=(\S+)\s+/gy,
+      (_, flag: string, value: string) => ((flags[flag] = value), ""),
+    );
     yield { name, flags, text, words: wordsOf(text) };
   }
 }
@@ -55,10 +76,16 @@ function wordsOf(text: string): string[] {
 
 /** The `ENV` of a stage. */
 export function environmentOf(stage: Stage): Record<string, string> {
-  return Object.fromEntries(stage.instructions.filter(({ name }) => name === "ENV").flatMap(({ words }) => words.map((word) => {
-    const [name, ...value] = word.split("=");
-    return [name!, value.join("=")] as const;
-  })));
+  return Object.fromEntries(
+    stage.instructions
+      .filter(({ name }) => name === "ENV")
+      .flatMap(({ words }) =>
+        words.map((word) => {
+          const [name, ...value] = word.split("=");
+          return [name!, value.join("=")] as const;
+        }),
+      ),
+  );
 }
 
 /** The last instruction of a name. */

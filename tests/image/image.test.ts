@@ -19,7 +19,11 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 
 /** Builds the image as `npm run image` does, in a process of its own. Gives the digest that it printed. */
 async function build(name: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", join(root, "tools/image/main.ts"), "--output", join(folder, name)], { cwd: root, env: { ...process.env, ...env } });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ["--import", "tsx", join(root, "tools/image/main.ts"), "--output", join(folder, name)],
+    { cwd: root, env: { ...process.env, ...env } },
+  );
   return stdout.trimEnd().split("\n").at(-1)!;
 }
 
@@ -43,7 +47,10 @@ test("the layout is one by the OCI specification, and holds Istio's kind of imag
 test("the layer holds plugin.wasm alone, which is build/tollgate.wasm byte by byte", () => {
   const { layer } = readLayout(join(folder, "first"));
   const entries = readTar(gunzipSync(layer));
-  assert.deepEqual(entries.map(({ bytes: _, ...entry }) => entry), [{ name: "plugin.wasm", mode: 0o644, uid: 0, gid: 0, mtime: 0, type: "0" }]);
+  assert.deepEqual(
+    entries.map(({ bytes: _, ...entry }) => entry),
+    [{ name: "plugin.wasm", mode: 0o644, uid: 0, gid: 0, mtime: 0, type: "0" }],
+  );
   assert.ok(moduleOf(layer).equals(wasm));
   // gzip's header: no name, no time, no operating system.
   assert.deepEqual([...layer.subarray(0, 10)], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
@@ -51,13 +58,24 @@ test("the layer holds plugin.wasm alone, which is build/tollgate.wasm byte by by
 
 test("the archive holds the layout, file by file", () => {
   const entries = readTar(readFileSync(join(folder, "first.tar")));
-  assert.deepEqual(entries.slice(0, 2).map(({ name }) => name), ["oci-layout", "index.json"]);
+  assert.deepEqual(
+    entries.slice(0, 2).map(({ name }) => name),
+    ["oci-layout", "index.json"],
+  );
   assert.equal(entries.length, 5);
   for (const { name, bytes } of entries) assert.ok(bytes.equals(readFileSync(join(folder, "first", name))), name);
 });
 
 test("a second build elsewhere, at another time of day and in another language, has the same digest and the same archive", async () => {
-  assert.equal(await build("second", { TZ: "Pacific/Kiritimati", LANG: "tr_TR.UTF-8", SOURCE_DATE_EPOCH: "1234567890", USER: "someone" }), digest);
+  assert.equal(
+    await build("second", {
+      TZ: "Pacific/Kiritimati",
+      LANG: "tr_TR.UTF-8",
+      SOURCE_DATE_EPOCH: "1234567890",
+      USER: "someone",
+    }),
+    digest,
+  );
   assert.ok(readFileSync(join(folder, "second.tar")).equals(readFileSync(join(folder, "first.tar"))));
 });
 
@@ -68,7 +86,10 @@ test("building again replaces what was there", async () => {
 
 test("the digest follows from module and version alone: a known module has a known digest on every machine", () => {
   const known = Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
-  assert.equal(wasmImage(known, "1.2.3").digest, "sha256:03159d1ae38fe96d0f438ff766b238c0267fde8028069843de7ca5b251ae88e0");
+  assert.equal(
+    wasmImage(known, "1.2.3").digest,
+    "sha256:03159d1ae38fe96d0f438ff766b238c0267fde8028069843de7ca5b251ae88e0",
+  );
   assert.notEqual(wasmImage(known, "1.2.4").digest, wasmImage(known, "1.2.3").digest);
   assert.notEqual(wasmImage(known.subarray(1), "1.2.3").digest, wasmImage(known, "1.2.3").digest);
   assert.equal(`sha256:${wasmImage(known, "1.2.3").moduleSha256}`, digestOf(known));

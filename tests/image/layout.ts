@@ -35,7 +35,11 @@ export const digestOf = (bytes: Uint8Array) => `sha256:${createHash("sha256").up
 /** Reads a layout folder. Every descriptor has to fit its blob, and every blob has to be described. */
 export function readLayout(folder: string): ReadLayout {
   assert.deepEqual(JSON.parse(readFileSync(join(folder, "oci-layout"), "utf8")), { imageLayoutVersion: "1.0.0" });
-  const index = JSON.parse(readFileSync(join(folder, "index.json"), "utf8")) as { schemaVersion: number; mediaType: string; manifests: Descriptor[] };
+  const index = JSON.parse(readFileSync(join(folder, "index.json"), "utf8")) as {
+    schemaVersion: number;
+    mediaType: string;
+    manifests: Descriptor[];
+  };
   assert.equal(index.schemaVersion, 2);
   assert.equal(index.mediaType, "application/vnd.oci.image.index.v1+json");
   assert.equal(index.manifests.length, 1);
@@ -56,7 +60,13 @@ export function readLayout(folder: string): ReadLayout {
   const layers = manifest.layers.map(described);
   assert.equal(layers.length, 1);
   assert.deepEqual([...unsampled], [], "blobs that nothing describes");
-  return { top, manifest, config, layer: layers[0]!, blob: (digest) => readFileSync(join(blobs, digest.slice("sha256:".length))) };
+  return {
+    top,
+    manifest,
+    config,
+    layer: layers[0]!,
+    blob: (digest) => readFileSync(join(blobs, digest.slice("sha256:".length))),
+  };
 }
 
 export interface TarEntry {
@@ -81,10 +91,21 @@ export function readTar(archive: Buffer): TarEntry[] {
     const sum = header.reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 32 : byte), 0);
     assert.equal(octal(148, 8), sum, "a header's checksum");
     const size = octal(124, 12);
-    entries.push({ name: text(0, 100), mode: octal(100, 8), uid: octal(108, 8), gid: octal(116, 8), mtime: octal(136, 12), type: text(156, 1), bytes: archive.subarray(at + 512, at + 512 + size) });
+    entries.push({
+      name: text(0, 100),
+      mode: octal(100, 8),
+      uid: octal(108, 8),
+      gid: octal(116, 8),
+      mtime: octal(136, 12),
+      type: text(156, 1),
+      bytes: archive.subarray(at + 512, at + 512 + size),
+    });
     at += 512 + Math.ceil(size / 512) * 512;
   }
-  assert.ok(archive.length - at >= 1024 && archive.subarray(at).every((byte) => byte === 0), "two empty blocks at the end");
+  assert.ok(
+    archive.length - at >= 1024 && archive.subarray(at).every((byte) => byte === 0),
+    "two empty blocks at the end",
+  );
   return entries;
 }
 

@@ -40,7 +40,9 @@ test("crane, with the library that Istio pulls with, pushes the layout, finds it
   // Downloads every layer and compares digests, sizes and the uncompressed layer's.
   const sound = await run(tools.crane, ["validate", "--insecure", "--remote", `${name}@${image.digest}`]);
   assert.match(sound.stdout + sound.stderr, /^PASS: /m);
-  const config = JSON.parse((await run(tools.crane, ["config", "--insecure", `${name}@${image.digest}`])).stdout) as { os: string };
+  const config = JSON.parse((await run(tools.crane, ["config", "--insecure", `${name}@${image.digest}`])).stdout) as {
+    os: string;
+  };
   assert.equal(config.os, "wasip1");
   const pulled = await pullModule(host, "tollgate/filter", image.digest);
   assert.ok(pulled.wasm.equals(wasm));
@@ -54,7 +56,11 @@ test("nothing else can be had, or put, under the digest", async (t) => {
   await push(host, "tollgate/filter", "1.2.3", read);
   const answer = await fetch(`http://${host}/v2/tollgate/filter/manifests/${other.digest}`);
   assert.equal(answer.status, 404);
-  const forged = await fetch(`http://${host}/v2/tollgate/filter/manifests/${image.digest}`, { method: "PUT", headers: { "content-type": read.top.mediaType }, body: Buffer.from("{}") });
+  const forged = await fetch(`http://${host}/v2/tollgate/filter/manifests/${image.digest}`, {
+    method: "PUT",
+    headers: { "content-type": read.top.mediaType },
+    body: Buffer.from("{}"),
+  });
   assert.equal(forged.status, 400);
   assert.equal((await pullModule(host, "tollgate/filter", image.digest)).digest, image.digest);
 });

@@ -7,7 +7,10 @@ import { goTools } from "../kit/goTools.ts";
 import { freePort } from "../kit/ports.ts";
 import { Program } from "../kit/process.ts";
 
-const packages = ["github.com/distribution/distribution/v3/cmd/registry", "github.com/google/go-containerregistry/cmd/crane"];
+const packages = [
+  "github.com/distribution/distribution/v3/cmd/registry",
+  "github.com/google/go-containerregistry/cmd/crane",
+];
 
 export interface Tools {
   registry: string;
@@ -25,7 +28,15 @@ export async function startRegistry(t: TestContext, { registry }: Tools): Promis
   const folder = makeFolder("registry");
   const host = `127.0.0.1:${await freePort()}`;
   const config = join(folder, "config.json");
-  await writeFile(config, JSON.stringify({ version: 0.1, log: { level: "error", accesslog: { disabled: true } }, storage: { filesystem: { rootdirectory: join(folder, "data") } }, http: { addr: host } }));
+  await writeFile(
+    config,
+    JSON.stringify({
+      version: 0.1,
+      log: { level: "error", accesslog: { disabled: true } },
+      storage: { filesystem: { rootdirectory: join(folder, "data") } },
+      http: { addr: host },
+    }),
+  );
   const server = new Program(registry, ["serve", config], { env: { ...process.env, OTEL_TRACES_EXPORTER: "none" } });
   t.after(async () => {
     await server.stop();

@@ -22,17 +22,29 @@ export async function push(host: string, repository: string, tag: string, layout
     const place = new URL(begun.headers.get("location")!, base);
     place.searchParams.set("digest", digest);
     const bytes = layout.blob(digest);
-    const sent = await fetch(place, { method: "PUT", headers: { "content-type": "application/octet-stream", "content-length": String(size) }, body: bytes });
+    const sent = await fetch(place, {
+      method: "PUT",
+      headers: { "content-type": "application/octet-stream", "content-length": String(size) },
+      body: bytes,
+    });
     assert.equal(sent.status, 201, await sent.text());
     assert.equal(sent.headers.get("docker-content-digest"), digest);
   }
-  const sent = await fetch(`${base}/manifests/${tag}`, { method: "PUT", headers: { "content-type": layout.top.mediaType }, body: layout.blob(layout.top.digest) });
+  const sent = await fetch(`${base}/manifests/${tag}`, {
+    method: "PUT",
+    headers: { "content-type": layout.top.mediaType },
+    body: layout.blob(layout.top.digest),
+  });
   assert.equal(sent.status, 201, await sent.text());
   assert.equal(sent.headers.get("docker-content-digest"), layout.top.digest);
 }
 
 /** Pulls as Istio's agent does: the manifest by tag or digest, its last layer, plugin.wasm out of that; all digests are checked. */
-export async function pullModule(host: string, repository: string, reference: string): Promise<{ digest: string; wasm: Buffer }> {
+export async function pullModule(
+  host: string,
+  repository: string,
+  reference: string,
+): Promise<{ digest: string; wasm: Buffer }> {
   const base = `http://${host}/v2/${repository}`;
   assert.equal((await fetch(`http://${host}/v2/`)).status, 200);
   const answer = await fetch(`${base}/manifests/${reference}`, { headers: { accept: accepted } });

@@ -39,15 +39,24 @@ describe("the plugin on a sidecar", { skip: await skipReason() }, () => {
   after(() => mesh?.stop());
 
   it("takes the caller of a certificate as its consumer", async () => {
-    const { status, echo } = await ask("/free", checkout, { "x-tollgate-peer-consumer": "somebody", "x-tollgate-peer-tier": "platinum" });
+    const { status, echo } = await ask("/free", checkout, {
+      "x-tollgate-peer-consumer": "somebody",
+      "x-tollgate-peer-tier": "platinum",
+    });
     assert.equal(status, 200);
-    assert.deepEqual([echo!.headers["x-tollgate-peer-consumer"], echo!.headers["x-tollgate-peer-tier"]], ["checkout", "inside"]);
+    assert.deepEqual(
+      [echo!.headers["x-tollgate-peer-consumer"], echo!.headers["x-tollgate-peer-tier"]],
+      ["checkout", "inside"],
+    );
   });
 
   it("limits what the caller's tier says", async () => {
     const answers: Answer[] = [];
     for (let i = 0; i < perMonth + 2; i++) answers.push(await ask("/stock/7", checkout));
-    assert.deepEqual(answers.map(({ status }) => status), [...Array<number>(perMonth).fill(200), 429, 429]);
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [...Array<number>(perMonth).fill(200), 429, 429],
+    );
     assert.equal(answers.at(-1)!.reason, "quota_exceeded");
   });
 
@@ -64,14 +73,30 @@ describe("the plugin on a sidecar", { skip: await skipReason() }, () => {
   function ask(path: string, client?: Certificate, headers: Record<string, string> = {}): Promise<Answer> {
     const port = mesh.sidecars.get("stock")!.port();
     return new Promise((resolve, reject) => {
-      const sent = request({ host: "127.0.0.1", port, path, ca: authority.cert, checkServerIdentity: () => undefined, agent: false, headers: { host, ...headers }, ...client }, (response) => {
-        let body = "";
-        response.setEncoding("utf8").on("data", (text: string) => (body += text));
-        response.on("end", () => {
-          const json = (body.startsWith("{") ? JSON.parse(body) : {}) as Echo & { reason?: string };
-          resolve({ status: response.statusCode!, reason: json.reason, echo: json.upstream === undefined ? undefined : json });
-        });
-      });
+      const sent = request(
+        {
+          host: "127.0.0.1",
+          port,
+          path,
+          ca: authority.cert,
+          checkServerIdentity: () => undefined,
+          agent: false,
+          headers: { host, ...headers },
+          ...client,
+        },
+        (response) => {
+          let body = "";
+          response.setEncoding("utf8").on("data", (text: string) => (body += text));
+          response.on("end", () => {
+            const json = (body.startsWith("{") ? JSON.parse(body) : {}) as Echo & { reason?: string };
+            resolve({
+              status: response.statusCode!,
+              reason: json.reason,
+              echo: json.upstream === undefined ? undefined : json,
+            });
+          });
+        },
+      );
       sent.on("error", reject);
       sent.end();
     });
@@ -87,26 +112,30 @@ function mutualTls(authority: Authority): object {
     metadata: { name: "certificates", namespace: "shop" },
     spec: {
       workloadSelector: { labels: { app: "stock" } },
-      configPatches: [{
-        applyTo: "FILTER_CHAIN",
-        match: { context: "SIDECAR_INBOUND" },
-        patch: {
-          operation: "MERGE",
-          value: {
-            transport_socket: {
-              name: "envoy.transport_sockets.tls",
-              typed_config: {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                require_client_certificate: true,
-                common_tls_context: {
-                  tls_certificates: [{ certificate_chain: { inline_string: server.cert }, private_key: { inline_string: server.key } }],
-                  validation_context: { trusted_ca: { inline_string: authority.cert } },
+      configPatches: [
+        {
+          applyTo: "FILTER_CHAIN",
+          match: { context: "SIDECAR_INBOUND" },
+          patch: {
+            operation: "MERGE",
+            value: {
+              transport_socket: {
+                name: "envoy.transport_sockets.tls",
+                typed_config: {
+                  "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                  require_client_certificate: true,
+                  common_tls_context: {
+                    tls_certificates: [
+                      { certificate_chain: { inline_string: server.cert }, private_key: { inline_string: server.key } },
+                    ],
+                    validation_context: { trusted_ca: { inline_string: authority.cert } },
+                  },
                 },
               },
             },
           },
         },
-      }],
+      ],
     },
   };
 }
@@ -116,10 +145,24 @@ function shop(): FileInput {
     version: 1,
     internalToken: { issuer: "https://tollgate.test" }, // with it, mesh-identity has a policy by certificate for stock
     apis: [
-      { id: "orders", hosts: ["shop.example.com"], paths: ["/orders"], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 } },
-      { id: "stock", hosts: ["stock", "stock.shop", host], paths: ["/"], upstream: { service: host, port: 8080 }, auth: { mode: "mtls" }, routes: [{ path: "/free", cost: 0 }] },
+      {
+        id: "orders",
+        hosts: ["shop.example.com"],
+        paths: ["/orders"],
+        upstream: { service: "orders.shop.svc.cluster.local", port: 8080 },
+      },
+      {
+        id: "stock",
+        hosts: ["stock", "stock.shop", host],
+        paths: ["/"],
+        upstream: { service: host, port: 8080 },
+        auth: { mode: "mtls" },
+        routes: [{ path: "/free", cost: 0 }],
+      },
     ],
-    tiers: [{ id: "inside", limits: [{ name: "month", kind: "quota", limit: perMonth, period: "30d", anchor: "firstUse" }] }],
+    tiers: [
+      { id: "inside", limits: [{ name: "month", kind: "quota", limit: perMonth, period: "30d", anchor: "firstUse" }] },
+    ],
     consumers: [{ id: "checkout", tier: "inside", identities: [identity("checkout")] }],
     keys: [],
   };

@@ -83,7 +83,9 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
       it(`${how} in flight: keys go on, and control's changes arrive all the same`, async () => {
         await leave();
         const load = new Hammer([mesh.gateway], { path: "/", key: keys.platinum, connections: 6 });
-        const { id, key } = await mesh.control.call<{ id: string; key: string }>("POST", "/v1/keys", { consumer: "corner" });
+        const { id, key } = await mesh.control.call<{ id: string; key: string }>("POST", "/v1/keys", {
+          consumer: "corner",
+        });
         await eventually("the new key", async () => (await withKey(key)).status === 200);
         await mesh.control.call("POST", `/v1/keys/${id}/revoke`);
         await eventually("its revocation", async () => reasonOf(await withKey(key)) === "key_revoked");
@@ -108,8 +110,12 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
   async function plugs(): Promise<void> {
     const prefix = `x-change-${++changes}-`;
     // Not the default, for the sake of the test's time.
-    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, configuration: { snapshotWaitTimeoutMs: 300, claims: { prefix } } })]);
-    await eventually("the gateway to have the change", async () => (await withKey()).body.includes(`"${prefix}tier":"platinum"`));
+    mesh.put("plugin", [
+      wasmPlugin({ modulePath: mesh.modulePath, configuration: { snapshotWaitTimeoutMs: 300, claims: { prefix } } }),
+    ]);
+    await eventually("the gateway to have the change", async () =>
+      (await withKey()).body.includes(`"${prefix}tier":"platinum"`),
+    );
     await settles(200, 401);
   }
 
@@ -141,7 +147,9 @@ describe("a mesh in which something is missing", { skip: await skipReason() }, (
         return true;
       });
     } catch (error) {
-      throw new Error(`${(error as Error).message}; wanted ${keyed} and ${keyless}, the last were ${seen.join(", ")}`, { cause: error });
+      throw new Error(`${(error as Error).message}; wanted ${keyed} and ${keyless}, the last were ${seen.join(", ")}`, {
+        cause: error,
+      });
     }
   }
 });

@@ -16,18 +16,31 @@ describe("a mesh that filters gateways' clusters", { skip: await skipReason() },
   before(async () => {
     const { objects, meshConfig, istiodEnv } = await manifestsOf(file, "istio");
     assert.equal(istiodEnv["PILOT_FILTER_GATEWAY_CLUSTER_CONFIG"], "false", "as install.yaml would have it");
-    mesh = await Mesh.start({ file, services: shopServices, manifests: true, meshConfig, istiodEnv: { PILOT_FILTER_GATEWAY_CLUSTER_CONFIG: "true" }, objects: { tollgate: objects } });
+    mesh = await Mesh.start({
+      file,
+      services: shopServices,
+      manifests: true,
+      meshConfig,
+      istiodEnv: { PILOT_FILTER_GATEWAY_CLUSTER_CONFIG: "true" },
+      objects: { tollgate: objects },
+    });
   });
   after(() => mesh?.stop());
 
   it("has no cluster of control without the component, and refuses: not_ready", async () => {
-    assert.equal(reasonOf(await eventually("an answer", () => mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] }))), "not_ready");
+    assert.equal(
+      reasonOf(await eventually("an answer", () => mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] }))),
+      "not_ready",
+    );
     assert.ok(!(await mesh.gateway.admin("/clusters")).includes(controlCluster));
   });
 
   it("has it with the component, and serves", async () => {
     mesh.put("tollgate", (await manifestsOf(file, "istio", ["filtered-clusters"])).objects);
-    await eventually("keys to pass", async () => (await mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] })).status === 200);
+    await eventually(
+      "keys to pass",
+      async () => (await mesh.gateway.send({ headers: [["x-api-key", keys.platinum]] })).status === 200,
+    );
     assert.ok((await mesh.gateway.admin("/clusters")).includes(controlCluster));
   });
 });

@@ -33,16 +33,32 @@ for (const routing of ["istio", "gateway-api"] as const) {
         const objects = objectsIn(folder);
         const before = await mesh.istiod.taken();
         mesh.put("golden", objects);
-        await eventually("Envoy to have taken or refused it", async () => mesh.istiod.refusals() > 0 || ![undefined, before].includes(await mesh.istiod.taken()));
-        assert.equal(mesh.istiod.refusals(), 0, mesh.istiod.log().split("\n").filter((line) => line.includes("ACK ERROR")).join("\n"));
-        if (routing === "gateway-api") for (const route of objects.filter(({ kind }) => kind === "HTTPRoute")) await accepted(route);
+        await eventually(
+          "Envoy to have taken or refused it",
+          async () => mesh.istiod.refusals() > 0 || ![undefined, before].includes(await mesh.istiod.taken()),
+        );
+        assert.equal(
+          mesh.istiod.refusals(),
+          0,
+          mesh.istiod
+            .log()
+            .split("\n")
+            .filter((line) => line.includes("ACK ERROR"))
+            .join("\n"),
+        );
+        if (routing === "gateway-api")
+          for (const route of objects.filter(({ kind }) => kind === "HTTPRoute")) await accepted(route);
       });
     }
 
     /** What istiod wrote of the route. */
     async function accepted({ metadata: { name, namespace = "default" } }: KubernetesObject): Promise<void> {
       const place = { group: "gateway.networking.k8s.io", plural: "httproutes", namespace, name };
-      const condition = await eventually(`the status of ${name}`, () => (mesh.kubernetes.store.get(place) as KubernetesObject | undefined)?.status?.parents?.[0]?.conditions.find(({ type }) => type === "Accepted"));
+      const condition = await eventually(`the status of ${name}`, () =>
+        (mesh.kubernetes.store.get(place) as KubernetesObject | undefined)?.status?.parents?.[0]?.conditions.find(
+          ({ type }) => type === "Accepted",
+        ),
+      );
       assert.equal(condition.status, "True", `${name}: ${condition.message}`);
     }
   });
@@ -50,5 +66,7 @@ for (const routing of ["istio", "gateway-api"] as const) {
 
 function objectsIn(folder: string): KubernetesObject[] {
   const files = (readdirSync(folder, { recursive: true }) as string[]).filter((name) => name.endsWith(".yaml"));
-  return files.flatMap((name) => parseAllDocuments(readFileSync(join(folder, name), "utf8")).map((document) => document.toJS() as KubernetesObject));
+  return files.flatMap((name) =>
+    parseAllDocuments(readFileSync(join(folder, name), "utf8")).map((document) => document.toJS() as KubernetesObject),
+  );
 }

@@ -21,8 +21,16 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
   let mesh: Mesh;
   before(async () => {
     const file = shop(keys);
-    mesh = await Mesh.start({ file, manifests: true, services: [{ name: "orders", namespace: "shop", sidecar: true }], ...(await withObjects(file)) });
-    await eventually("the gateway and the service's proxy to serve", async () => (await atGateway("/orders", [["x-api-key", keys.platinum]])).status === 200);
+    mesh = await Mesh.start({
+      file,
+      manifests: true,
+      services: [{ name: "orders", namespace: "shop", sidecar: true }],
+      ...(await withObjects(file)),
+    });
+    await eventually(
+      "the gateway and the service's proxy to serve",
+      async () => (await atGateway("/orders", [["x-api-key", keys.platinum]])).status === 200,
+    );
   });
   after(async () => {
     stopHammers();
@@ -33,15 +41,28 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
     const { headers } = await admitted("/orders", keys.platinum);
     const token = headers["x-tollgate-token"]!;
     const { iss, aud, sub, tier, scope } = decodeJwt(token);
-    assert.deepEqual({ iss, aud, sub, tier, scope }, { iss: issuerUrl, aud: ["mesh"], sub: "acme", tier: "platinum", scope: "read write" });
+    assert.deepEqual(
+      { iss, aud, sub, tier, scope },
+      { iss: issuerUrl, aud: ["mesh"], sub: "acme", tier: "platinum", scope: "read write" },
+    );
     assert.equal(decodeProtectedHeader(token).alg, "ES256");
   });
 
   it("is the service's own proof: forged headers inside the mesh are refused", async () => {
-    const forged: Pair[] = [["x-tollgate-consumer", "acme"], ["x-tollgate-tier", "platinum"]];
+    const forged: Pair[] = [
+      ["x-tollgate-consumer", "acme"],
+      ["x-tollgate-tier", "platinum"],
+    ];
     assert.equal((await atService("/orders", forged)).status, 403);
     const other = await Issuer.make(issuerUrl);
-    assert.equal((await atService("/orders", [["x-tollgate-token", await other.sign({ aud: "mesh", sub: "acme", tier: "platinum" })]])).status, 401);
+    assert.equal(
+      (
+        await atService("/orders", [
+          ["x-tollgate-token", await other.sign({ aud: "mesh", sub: "acme", tier: "platinum" })],
+        ])
+      ).status,
+      401,
+    );
     const { headers } = await admitted("/orders", keys.platinum);
     assert.equal((await atService("/orders", [["x-tollgate-token", headers["x-tollgate-token"]!]])).status, 200);
   });
@@ -73,7 +94,10 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
 
   it("ends with the key", async () => {
     await mesh.control.call("POST", "/v1/keys/corner-1/revoke");
-    await eventually("the refusal", async () => (await atGateway("/orders", [["x-api-key", keys.bronze]])).status === 401);
+    await eventually(
+      "the refusal",
+      async () => (await atGateway("/orders", [["x-api-key", keys.bronze]])).status === 401,
+    );
   });
 
   function atGateway(path: string, headers: Pair[] = []): Promise<Response> {
@@ -92,7 +116,9 @@ describe("the internal token in a mesh", { skip: await skipReason() }, () => {
   }
 });
 
-async function withObjects(file: FileInput): Promise<{ objects: Record<string, object[]>; meshConfig: object; istiodEnv: Record<string, string> }> {
+async function withObjects(
+  file: FileInput,
+): Promise<{ objects: Record<string, object[]>; meshConfig: object; istiodEnv: Record<string, string> }> {
   const { objects, ...more } = await manifestsOf(file, "istio", ["mesh-identity"]);
   return { objects: { tollgate: objects }, ...more };
 }
@@ -103,11 +129,26 @@ function shop(keys: { bronze: string; platinum: string }): FileInput {
     version: 1,
     internalToken: { issuer: issuerUrl, audiences: ["mesh"], lifetimeSeconds: 60 },
     apis: [
-      { id: "orders", hosts: ["*"], paths: ["/orders"], upstream, routes: [{ path: "/orders/export", scopes: ["write"] }] },
+      {
+        id: "orders",
+        hosts: ["*"],
+        paths: ["/orders"],
+        upstream,
+        routes: [{ path: "/orders/export", scopes: ["write"] }],
+      },
       { id: "vault", hosts: ["*"], paths: ["/vault"], upstream },
     ],
-    tiers: [{ id: "bronze", limits: [], scopes: ["read"], apis: ["orders"] }, { id: "platinum", limits: [], scopes: ["read", "write"] }],
-    consumers: [{ id: "acme", tier: "platinum" }, { id: "corner", tier: "bronze" }],
-    keys: [{ id: "acme-1", consumer: "acme", sha256: digestHex(keys.platinum) }, { id: "corner-1", consumer: "corner", sha256: digestHex(keys.bronze) }],
+    tiers: [
+      { id: "bronze", limits: [], scopes: ["read"], apis: ["orders"] },
+      { id: "platinum", limits: [], scopes: ["read", "write"] },
+    ],
+    consumers: [
+      { id: "acme", tier: "platinum" },
+      { id: "corner", tier: "bronze" },
+    ],
+    keys: [
+      { id: "acme-1", consumer: "acme", sha256: digestHex(keys.platinum) },
+      { id: "corner-1", consumer: "corner", sha256: digestHex(keys.bronze) },
+    ],
   };
 }

@@ -27,10 +27,24 @@ describe("istioctl and kustomize", { skip: await skipReason() }, () => {
   after(() => removeFolder(scratch));
 
   it("refuse what is wrong: a field that isn't there, a version that nobody defines", async () => {
-    const wrongField = write("field.yaml", [{ apiVersion: "extensions.istio.io/v1alpha1", kind: "WasmPlugin", metadata: { name: "a", namespace: "b" }, spec: { url: "oci://a", pluginConfg: {} } }]);
+    const wrongField = write("field.yaml", [
+      {
+        apiVersion: "extensions.istio.io/v1alpha1",
+        kind: "WasmPlugin",
+        metadata: { name: "a", namespace: "b" },
+        spec: { url: "oci://a", pluginConfg: {} },
+      },
+    ]);
     assert.match((await istioctl("validate", "-f", wrongField)).output, /unknown field "pluginConfg"/);
     const route = { hosts: ["a.example.com"], http: [{ route: [{ destination: { host: "b", subset: "none" } }] }] };
-    const noSubset = write("subset.yaml", [{ apiVersion: "networking.istio.io/v1", kind: "VirtualService", metadata: { name: "a", namespace: "b" }, spec: route }]);
+    const noSubset = write("subset.yaml", [
+      {
+        apiVersion: "networking.istio.io/v1",
+        kind: "VirtualService",
+        metadata: { name: "a", namespace: "b" },
+        spec: route,
+      },
+    ]);
     const { code, output } = await istioctl("analyze", "--all-namespaces", "--use-kube=false", noSubset);
     assert.notEqual(code, 0);
     assert.match(output, /IST0101/);
@@ -42,8 +56,11 @@ describe("istioctl and kustomize", { skip: await skipReason() }, () => {
     const wrong: string[] = [];
     // Together they would be refused for a name that two folders have; a few at a time, for speed.
     for (let i = 0; i < files.length; i += 8) {
-      const answers = await Promise.all(files.slice(i, i + 8).map(async (file) => ({ file, ...(await istioctl("validate", "-f", join(root, file))) })));
-      for (const { file, code, output } of answers) if (code !== 0 || complaints(output).length > 0) wrong.push(`${file}: ${output}`);
+      const answers = await Promise.all(
+        files.slice(i, i + 8).map(async (file) => ({ file, ...(await istioctl("validate", "-f", join(root, file))) })),
+      );
+      for (const { file, code, output } of answers)
+        if (code !== 0 || complaints(output).length > 0) wrong.push(`${file}: ${output}`);
     }
     assert.deepEqual(wrong, []);
   });
@@ -52,9 +69,15 @@ describe("istioctl and kustomize", { skip: await skipReason() }, () => {
     const components = namesIn("manifests/components");
     for (const chosen of [[], ...components.map((name) => [name]), components]) {
       it(`build and analyze the overlay ${overlay}${chosen.length === 0 ? "" : ` with ${chosen.join(", ")}`}`, async () => {
-        const objects = chosen.length === 0 ? await build(join(root, "manifests", "overlays", overlay)) : await buildWith(overlay, chosen);
+        const objects =
+          chosen.length === 0
+            ? await build(join(root, "manifests", "overlays", overlay))
+            : await buildWith(overlay, chosen);
         const built = write(`${overlay}.yaml`, objects);
-        for (const args of [["validate", "-f", built], ["analyze", "--all-namespaces", "--use-kube=false", built]]) {
+        for (const args of [
+          ["validate", "-f", built],
+          ["analyze", "--all-namespaces", "--use-kube=false", built],
+        ]) {
           const { code, output } = await istioctl(...args);
           assert.deepEqual([code, complaints(output)], [0, []], output);
         }
@@ -63,17 +86,28 @@ describe("istioctl and kustomize", { skip: await skipReason() }, () => {
   }
 
   it("make an installation whose gateway has the token and whose mesh has the access log", async () => {
-    const { code, stdout, output } = await istioctl("manifest", "generate", "-f", join(root, "manifests", "istio", "install.yaml"));
+    const { code, stdout, output } = await istioctl(
+      "manifest",
+      "generate",
+      "-f",
+      join(root, "manifests", "istio", "install.yaml"),
+    );
     assert.equal(code, 0, output);
-    const objects = parseAllDocuments(stdout).map((document) => document.toJS() as KubernetesObject | null).filter((object) => object !== null);
+    const objects = parseAllDocuments(stdout)
+      .map((document) => document.toJS() as KubernetesObject | null)
+      .filter((object) => object !== null);
     const gateways = objects.filter(({ kind, metadata }) => kind === "Deployment" && metadata.name !== "istiod");
     assert.equal(gateways.length, 1, gateways.map(({ metadata }) => metadata.name).join(", "));
     const [gateway] = gateways as [KubernetesObject];
     assert.equal(gateway.metadata.namespace, "istio-ingress");
-    const { containers } = (gateway["spec"] as { template: { spec: { containers: { env: { name: string; valueFrom?: object }[] }[] } } }).template.spec;
+    const { containers } = (
+      gateway["spec"] as { template: { spec: { containers: { env: { name: string; valueFrom?: object }[] }[] } } }
+    ).template.spec;
     const token = containers[0]!.env.find(({ name }) => name === "TOLLGATE_GATEWAY_TOKEN");
     assert.ok(token?.valueFrom !== undefined && "secretKeyRef" in token.valueFrom, "from a Secret");
-    const mesh = objects.find(({ kind, metadata }) => kind === "ConfigMap" && metadata.name === "istio") as KubernetesObject & { data: { mesh: string } };
+    const mesh = objects.find(
+      ({ kind, metadata }) => kind === "ConfigMap" && metadata.name === "istio",
+    ) as KubernetesObject & { data: { mesh: string } };
     assert.match(mesh.data.mesh, /tollgate-access-log/);
     assert.match(mesh.data.mesh, /DECODE_AND_MERGE_SLASHES/);
   });
@@ -82,7 +116,15 @@ describe("istioctl and kustomize", { skip: await skipReason() }, () => {
     const copy = join(scratch, "manifests");
     if (!existsSync(copy)) cpSync(join(root, "manifests"), copy, { recursive: true });
     const folder = mkdtempSync(join(copy, "overlays", "chosen-"));
-    writeFileSync(join(folder, "kustomization.yaml"), stringify({ apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", resources: [`../${overlay}`], components: components.map((name) => `../../components/${name}`) }));
+    writeFileSync(
+      join(folder, "kustomization.yaml"),
+      stringify({
+        apiVersion: "kustomize.config.k8s.io/v1beta1",
+        kind: "Kustomization",
+        resources: [`../${overlay}`],
+        components: components.map((name) => `../../components/${name}`),
+      }),
+    );
     return build(folder);
   }
 
@@ -95,7 +137,11 @@ describe("istioctl and kustomize", { skip: await skipReason() }, () => {
   function istioctl(...args: string[]): Promise<{ code: number; stdout: string; output: string }> {
     return new Promise((resolve) => {
       execFile(istioctlPath, args, { maxBuffer: 1 << 26, timeout: 60_000 }, (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, output: stdout + stderr });
+        resolve({
+          code: error === null ? 0 : typeof error.code === "number" ? error.code : -1,
+          stdout,
+          output: stdout + stderr,
+        });
       });
     });
   }
@@ -108,19 +154,34 @@ interface KubernetesObject {
 }
 
 function complaints(output: string): string[] {
-  return output.split("\n").filter((line) => /^(Error|Warning|Info) \[|^\s+\* /.test(line) && !accepted.some((one) => one.test(line)));
+  return output
+    .split("\n")
+    .filter((line) => /^(Error|Warning|Info) \[|^\s+\* /.test(line) && !accepted.some((one) => one.test(line)));
 }
 
 function yamlFiles(folder: string): string[] {
-  const names = existsSync(join(root, folder)) ? (readdirSync(join(root, folder), { recursive: true }) as string[]) : [];
-  return names.filter((name) => name.endsWith(".yaml")).map((name) => join(folder, name)).sort();
+  const names = existsSync(join(root, folder))
+    ? (readdirSync(join(root, folder), { recursive: true }) as string[])
+    : [];
+  return names
+    .filter((name) => name.endsWith(".yaml"))
+    .map((name) => join(folder, name))
+    .sort();
 }
 
 /** What `tollgate manifests` made; not what it was made of, and not what is for kustomize. */
 function isOfKubernetes(file: string): boolean {
-  return basename(file) !== "kustomization.yaml" && readFileSync(join(root, file), "utf8").includes("Made by `tollgate manifests`") && !readFileSync(join(root, file), "utf8").includes("kind: Kustomization");
+  return (
+    basename(file) !== "kustomization.yaml" &&
+    readFileSync(join(root, file), "utf8").includes("Made by `tollgate manifests`") &&
+    !readFileSync(join(root, file), "utf8").includes("kind: Kustomization")
+  );
 }
 
 function namesIn(folder: string): string[] {
-  return existsSync(join(root, folder)) ? readdirSync(join(root, folder)).filter((name) => !name.startsWith(".")).sort() : [];
+  return existsSync(join(root, folder))
+    ? readdirSync(join(root, folder))
+        .filter((name) => !name.startsWith("."))
+        .sort()
+    : [];
 }

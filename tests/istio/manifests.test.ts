@@ -44,7 +44,13 @@ for (const routing of ["istio", "gateway-api"] as const) {
     });
 
     it("rewrites the path, sets and removes headers, and sends the caller's claims", async () => {
-      const { path, headers } = await admitted("/orders/7?page=2", { key: keys.platinum, more: [["x-internal", "1"], ["x-tollgate-tier", "admin"]] });
+      const { path, headers } = await admitted("/orders/7?page=2", {
+        key: keys.platinum,
+        more: [
+          ["x-internal", "1"],
+          ["x-tollgate-tier", "admin"],
+        ],
+      });
       assert.equal(path, "/7?page=2");
       assert.equal(headers["x-shop"], "corner");
       assert.equal(headers["x-internal"], undefined);
@@ -64,7 +70,10 @@ for (const routing of ["istio", "gateway-api"] as const) {
     });
 
     it("sends who asks for a version there", async () => {
-      assert.equal((await admitted("/orders", { key: keys.platinum, more: [["x-version", "beta"]] })).upstream, "orders-v3");
+      assert.equal(
+        (await admitted("/orders", { key: keys.platinum, more: [["x-version", "beta"]] })).upstream,
+        "orders-v3",
+      );
     });
 
     it("refuses a tier that doesn't have the API, and forged claims change nothing", async () => {
@@ -74,8 +83,14 @@ for (const routing of ["istio", "gateway-api"] as const) {
     });
 
     it("takes tokens of the API's issuer", async () => {
-      assert.equal((await admitted("/accounts", { token: await issuer.sign({ aud: "api://accounts", client_id: "acme" }) })).headers["x-tollgate-consumer"], "acme");
-      const forged = await call("/accounts", { token: await (await Issuer.make(issuer.url)).sign({ aud: "api://accounts", client_id: "acme" }) });
+      assert.equal(
+        (await admitted("/accounts", { token: await issuer.sign({ aud: "api://accounts", client_id: "acme" }) }))
+          .headers["x-tollgate-consumer"],
+        "acme",
+      );
+      const forged = await call("/accounts", {
+        token: await (await Issuer.make(issuer.url)).sign({ aud: "api://accounts", client_id: "acme" }),
+      });
       assert.deepEqual([forged.status, reasonOf(forged)], [401, undefined]);
     });
 
@@ -87,7 +102,13 @@ for (const routing of ["istio", "gateway-api"] as const) {
     it("tells in the access log who called, by which key, and why one was refused", async () => {
       await call("/orders/passed?secret=1", { key: keys.platinum });
       await call("/orders/refused?secret=1");
-      const line = (marked: string) => eventually(`the access log's line of ${marked}`, () => mesh.gateway.log().split("\n").find((one) => one.startsWith("{") && one.includes(`"/orders/${marked}"`)));
+      const line = (marked: string) =>
+        eventually(`the access log's line of ${marked}`, () =>
+          mesh.gateway
+            .log()
+            .split("\n")
+            .find((one) => one.startsWith("{") && one.includes(`"/orders/${marked}"`)),
+        );
       const passed = await line("passed");
       for (const part of ["acme", "platinum", "acme-1"]) assert.ok(passed.includes(`"${part}"`), passed);
       assert.ok(!mesh.gateway.log().includes("secret=1"), "queries may have keys in them");
@@ -100,16 +121,24 @@ for (const routing of ["istio", "gateway-api"] as const) {
       const { objects } = await manifestsOf(changed, routing);
       mesh.put("tollgate", objects);
       await eventually("the second version alone", async () => {
-        for (let i = 0; i < 20; i++) if ((await admitted("/orders", { key: keys.platinum })).upstream !== "orders-v2") return false;
+        for (let i = 0; i < 20; i++)
+          if ((await admitted("/orders", { key: keys.platinum })).upstream !== "orders-v2") return false;
         return true;
       });
     });
 
     it("works as TrafficExtension in the WasmPlugin's place", async () => {
       const { objects } = await manifestsOf(file(routing, issuer, keys), routing, ["traffic-extension"]);
-      assert.deepEqual((objects as { kind: string }[]).map(({ kind }) => kind).filter((kind) => /WasmPlugin|TrafficExtension/.test(kind)), ["TrafficExtension"]);
+      assert.deepEqual(
+        (objects as { kind: string }[])
+          .map(({ kind }) => kind)
+          .filter((kind) => /WasmPlugin|TrafficExtension/.test(kind)),
+        ["TrafficExtension"],
+      );
       mesh.put("tollgate", objects);
-      await eventually("the plugin by its other object", async () => (await mesh.gateway.filters()).some((name) => /trafficextension/.test(name) && !/translated/.test(name)));
+      await eventually("the plugin by its other object", async () =>
+        (await mesh.gateway.filters()).some((name) => /trafficextension/.test(name) && !/translated/.test(name)),
+      );
       await eventually("refusals by it", async () => reasonOf(await call("/orders")) === "key_missing");
       assert.equal((await call("/orders", { key: keys.platinum })).status, 200);
     });
@@ -140,23 +169,53 @@ function file(routing: Routing, issuer: Issuer, keys: { bronze: string; platinum
     version: 1,
     apis: [
       {
-        id: "orders", hosts: [host], paths: ["/orders"], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 },
-        traffic: { rewrite: { prefix: "/" }, timeoutSeconds: 15, headers: { request: { set: { "x-shop": "corner" }, remove: ["x-internal"] } }, versions: versions(routing, 90, 10) },
+        id: "orders",
+        hosts: [host],
+        paths: ["/orders"],
+        upstream: { service: "orders.shop.svc.cluster.local", port: 8080 },
+        traffic: {
+          rewrite: { prefix: "/" },
+          timeoutSeconds: 15,
+          headers: { request: { set: { "x-shop": "corner" }, remove: ["x-internal"] } },
+          versions: versions(routing, 90, 10),
+        },
       },
       {
-        id: "accounts", hosts: [host], paths: ["/accounts"], upstream: { service: "accounts.shop.svc.cluster.local", port: 8080 },
-        auth: { mode: "key-or-jwt", jwt: { issuers: [{ issuer: issuer.url, jwks: issuer.jwks, audiences: ["api://accounts"] }] } },
+        id: "accounts",
+        hosts: [host],
+        paths: ["/accounts"],
+        upstream: { service: "accounts.shop.svc.cluster.local", port: 8080 },
+        auth: {
+          mode: "key-or-jwt",
+          jwt: { issuers: [{ issuer: issuer.url, jwks: issuer.jwks, audiences: ["api://accounts"] }] },
+        },
       },
     ],
-    tiers: [{ id: "bronze", limits: [], apis: ["orders"] }, { id: "platinum", limits: [] }],
-    consumers: [{ id: "acme", tier: "platinum" }, { id: "corner", tier: "bronze" }],
-    keys: [{ id: "acme-1", consumer: "acme", sha256: digestHex(keys.platinum) }, { id: "corner-1", consumer: "corner", sha256: digestHex(keys.bronze) }],
+    tiers: [
+      { id: "bronze", limits: [], apis: ["orders"] },
+      { id: "platinum", limits: [] },
+    ],
+    consumers: [
+      { id: "acme", tier: "platinum" },
+      { id: "corner", tier: "bronze" },
+    ],
+    keys: [
+      { id: "acme-1", consumer: "acme", sha256: digestHex(keys.platinum) },
+      { id: "corner-1", consumer: "corner", sha256: digestHex(keys.bronze) },
+    ],
   };
 }
 
 /** In Istio's own routing a version is some of a Service's pods; in the Gateway API a Service of its own. */
-function versions(routing: Routing, first: number, second: number): NonNullable<NonNullable<ApiInput["traffic"]>["versions"]> {
-  const target = (version: string) => (routing === "istio" ? { labels: { version } } : { upstream: { service: `orders-${version}.shop.svc.cluster.local`, port: 8080 } });
+function versions(
+  routing: Routing,
+  first: number,
+  second: number,
+): NonNullable<NonNullable<ApiInput["traffic"]>["versions"]> {
+  const target = (version: string) =>
+    routing === "istio"
+      ? { labels: { version } }
+      : { upstream: { service: `orders-${version}.shop.svc.cluster.local`, port: 8080 } };
   return [
     { name: "v1", ...target("v1"), weight: first },
     { name: "v2", ...target("v2"), weight: second },
@@ -166,5 +225,7 @@ function versions(routing: Routing, first: number, second: number): NonNullable<
 
 function ordersServices(routing: Routing): { name: string; namespace: string; versions?: string[] }[] {
   const versions = ["v1", "v2", "v3"];
-  return routing === "istio" ? [{ name: "orders", namespace: "shop", versions }] : ["orders", ...versions.map((version) => `orders-${version}`)].map((name) => ({ name, namespace: "shop" }));
+  return routing === "istio"
+    ? [{ name: "orders", namespace: "shop", versions }]
+    : ["orders", ...versions.map((version) => `orders-${version}`)].map((name) => ({ name, namespace: "shop" }));
 }

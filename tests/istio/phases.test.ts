@@ -11,14 +11,21 @@ import { skipReason } from "./tools.ts";
 const forgeries: Pair[][] = [
   [["x-tollgate-tier", "platinum"]],
   [["X-Tollgate-TIER", "platinum"]],
-  [["x-tollgate-tier", "platinum"], ["x-tollgate-tier", "platinum"]],
+  [
+    ["x-tollgate-tier", "platinum"],
+    ["x-tollgate-tier", "platinum"],
+  ],
 ];
 
 describe("the plugin's phase and AuthorizationPolicy on claims", { skip: await skipReason() }, () => {
   const { file, keys } = shopFile();
   let mesh: Mesh;
   before(async () => {
-    mesh = await Mesh.start({ file, services: shopServices, objects: { route: shopRoute(), policy: [paidPolicy("platinum")] } });
+    mesh = await Mesh.start({
+      file,
+      services: shopServices,
+      objects: { route: shopRoute(), policy: [paidPolicy("platinum")] },
+    });
   });
   after(() => mesh?.stop());
 
@@ -26,18 +33,27 @@ describe("the plugin's phase and AuthorizationPolicy on claims", { skip: await s
     it(`${phase}: the policy decides on what the filter says, and forged claims are gone before it looks`, async () => {
       await pluginIs(phase);
       const order = await mesh.gateway.filters();
-      assert.ok(order.findIndex((name) => name.includes("trafficextension")) < order.indexOf("envoy.filters.http.rbac"), order.join(", "));
+      assert.ok(
+        order.findIndex((name) => name.includes("trafficextension")) < order.indexOf("envoy.filters.http.rbac"),
+        order.join(", "),
+      );
       assert.equal(await paid(keys.platinum), 200);
       assert.equal(await paid(keys.bronze), 403);
       for (const forged of forgeries) assert.equal(await paid(keys.bronze, forged), 403, JSON.stringify(forged));
-      assert.equal((await mesh.gateway.send({ path: "/free", headers: [["x-api-key", keys.bronze], ...forgeries[0]!] })).status, 200);
+      assert.equal(
+        (await mesh.gateway.send({ path: "/free", headers: [["x-api-key", keys.bronze], ...forgeries[0]!] })).status,
+        200,
+      );
     });
   }
 
   it("STATS: the policy believes what the client forged, and refuses who is of the tier", async () => {
     await pluginIs("STATS");
     const order = await mesh.gateway.filters();
-    assert.ok(order.findIndex((name) => name.includes("trafficextension")) > order.indexOf("envoy.filters.http.rbac"), order.join(", "));
+    assert.ok(
+      order.findIndex((name) => name.includes("trafficextension")) > order.indexOf("envoy.filters.http.rbac"),
+      order.join(", "),
+    );
     assert.equal(await paid(keys.bronze, forgeries[0]), 200);
     assert.equal(await paid(keys.platinum), 403);
   });
@@ -45,8 +61,14 @@ describe("the plugin's phase and AuthorizationPolicy on claims", { skip: await s
   /** The phase is in the claims' prefix too, so that a test can see when the change has come. */
   async function pluginIs(phase: Phase): Promise<void> {
     const names = { "key-id": `x-key-${phase.toLowerCase()}` };
-    mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, phase, configuration: { claims: { prefix: "x-tollgate-", names } } })]);
-    await eventually(`the plugin in ${phase}`, async () => (await mesh.gateway.send({ headers: [["x-api-key", keys.bronze]] })).body.includes(`"x-key-${phase.toLowerCase()}":"corner-1"`));
+    mesh.put("plugin", [
+      wasmPlugin({ modulePath: mesh.modulePath, phase, configuration: { claims: { prefix: "x-tollgate-", names } } }),
+    ]);
+    await eventually(`the plugin in ${phase}`, async () =>
+      (await mesh.gateway.send({ headers: [["x-api-key", keys.bronze]] })).body.includes(
+        `"x-key-${phase.toLowerCase()}":"corner-1"`,
+      ),
+    );
   }
 
   async function paid(key: string, more: Pair[] = []): Promise<number> {

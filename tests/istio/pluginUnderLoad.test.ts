@@ -58,7 +58,10 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
     const load = new Load();
     await load.flows();
     mesh.put("plugin", [wasmPlugin({ modulePath: otherModule() })]);
-    await eventually("the claims' old names", async () => (await claims(keys.platinum))["x-tollgate-tier"] === "platinum");
+    await eventually(
+      "the claims' old names",
+      async () => (await claims(keys.platinum))["x-tollgate-tier"] === "platinum",
+    );
     await load.flows();
     const { withKey, withoutKey } = await load.stop();
     assertOnly(withKey, 200);
@@ -95,7 +98,9 @@ describe("the plugin under load, by istiod", { skip: await skipReason() }, () =>
 
   async function answers(key: string | undefined, status: number): Promise<void> {
     await eventually(`only ${status}`, async () => {
-      for (let i = 0; i < inARow; i++) if ((await mesh.gateway.send({ headers: key === undefined ? [] : [["x-api-key", key]] })).status !== status) return false;
+      for (let i = 0; i < inARow; i++)
+        if ((await mesh.gateway.send({ headers: key === undefined ? [] : [["x-api-key", key]] })).status !== status)
+          return false;
       return true;
     });
   }
@@ -118,6 +123,7 @@ function answered({ statuses }: Tally): number {
 }
 
 function assertOnly(tally: Tally, ...allowed: number[]): void {
-  for (const status of Object.keys(tally.statuses)) assert.ok(allowed.includes(Number(status)), `${status} isn't among ${allowed.join(", ")}: ${tally.toString()}`);
+  for (const status of Object.keys(tally.statuses))
+    assert.ok(allowed.includes(Number(status)), `${status} isn't among ${allowed.join(", ")}: ${tally.toString()}`);
   assert.equal(tally.failed, 0, `connections broke: ${tally.toString()}`);
 }

@@ -19,7 +19,13 @@ const cors = { allowOrigins: ["https://app.example.com"] };
 const apis: ApiInput[] = [
   { id: "web", hosts: ["*"], paths: ["/", "/status", "/items/all"] },
   { id: "items", hosts: ["shop.example.com", "*.example.com"], paths: ["/items"], methods: ["GET"], cors },
-  { id: "items-write", hosts: ["shop.example.com", "*.example.com"], paths: ["/items"], methods: ["POST", "DELETE"], cors },
+  {
+    id: "items-write",
+    hosts: ["shop.example.com", "*.example.com"],
+    paths: ["/items"],
+    methods: ["POST", "DELETE"],
+    cors,
+  },
   { id: "admin", hosts: ["admin.example.com"], paths: ["/", "/items/all"], methods: ["POST"] },
   { id: "labs", hosts: ["*.labs.example.com"], paths: ["/status", "/new.items"] },
 ].map((api): ApiInput => ({ ...api, upstream: service(api.id), auth: { mode: "none" } }));
@@ -43,23 +49,60 @@ const orders: ApiInput = {
 };
 
 /** Its certificate isn't there; the redirect of plain HTTP needs none. */
-const secure: ApiInput = { id: "secure", hosts: ["secure.example.com"], paths: ["/"], upstream: service("web"), auth: { mode: "none" }, traffic: { tls: { credentialName: "secure-example-com" } } };
+const secure: ApiInput = {
+  id: "secure",
+  hosts: ["secure.example.com"],
+  paths: ["/"],
+  upstream: service("web"),
+  auth: { mode: "none" },
+  traffic: { tls: { credentialName: "secure-example-com" } },
+};
 
 /** Envoy resolves what ends with `.localhost` by itself (RFC 6761). TLS to the outside needs Istio's agent, for the system's authorities. */
 const outsideHost = "partner.localhost";
 
 function definitions(outsidePort: number): FileInput {
   const outside: ApiInput = {
-    id: "outside", hosts: ["shop.example.com"], paths: ["/partner"], upstream: { service: outsideHost, port: outsidePort }, auth: { mode: "none" },
-    traffic: { external: { tls: false }, rewrite: { prefix: "/" }, headers: { request: { remove: ["x-internal"] } }, circuitBreaking: { maxConnections: 10 } },
+    id: "outside",
+    hosts: ["shop.example.com"],
+    paths: ["/partner"],
+    upstream: { service: outsideHost, port: outsidePort },
+    auth: { mode: "none" },
+    traffic: {
+      external: { tls: false },
+      rewrite: { prefix: "/" },
+      headers: { request: { remove: ["x-internal"] } },
+      circuitBreaking: { maxConnections: 10 },
+    },
   };
   return { version: 1, apis: [...apis, orders, outside] };
 }
 
 const serviceNames = [...apis.map(({ id }) => id), "orders", "orders-beta", "orders-next", "orders-old"];
 
-const hosts = ["shop.example.com", "SHOP.example.com:8080", "x.example.com", "admin.example.com", "a.labs.example.com", "labs.example.com", "example.com", "elsewhere.org"];
-const paths = ["/", "/status", "/statuses", "/items", "/items/7?q=1", "/items/all", "/items/all/x", "/itemsx", "/new.items", "/newxitems", "/other"];
+const hosts = [
+  "shop.example.com",
+  "SHOP.example.com:8080",
+  "x.example.com",
+  "admin.example.com",
+  "a.labs.example.com",
+  "labs.example.com",
+  "example.com",
+  "elsewhere.org",
+];
+const paths = [
+  "/",
+  "/status",
+  "/statuses",
+  "/items",
+  "/items/7?q=1",
+  "/items/all",
+  "/items/all/x",
+  "/itemsx",
+  "/new.items",
+  "/newxitems",
+  "/other",
+];
 const methods = ["GET", "POST", "DELETE", "PUT"];
 
 for (const routing of ["istio", "gateway-api"] as const) {
@@ -71,11 +114,27 @@ for (const routing of ["istio", "gateway-api"] as const) {
       outside = await startUpstream("outside", "127.0.0.1");
       file = definitions(outside.port);
       const { objects, meshConfig } = await manifestsOf(file, routing);
-      mesh = await Mesh.start({ file, services: serviceNames.map((name) => ({ name, namespace: "shop" })), gatewayApi: routing === "gateway-api", manifests: true, meshConfig, objects: { tollgate: objects } });
-      await eventually("all hosts' routes", async () => {
-        for (const [host, path] of [["elsewhere.org", "/"], ["shop.example.com", "/v1/orders"], ["a.labs.example.com", "/status"]] as const) if ((await call(host, path)).status !== 200) return false;
-        return true;
-      }, 60_000);
+      mesh = await Mesh.start({
+        file,
+        services: serviceNames.map((name) => ({ name, namespace: "shop" })),
+        gatewayApi: routing === "gateway-api",
+        manifests: true,
+        meshConfig,
+        objects: { tollgate: objects },
+      });
+      await eventually(
+        "all hosts' routes",
+        async () => {
+          for (const [host, path] of [
+            ["elsewhere.org", "/"],
+            ["shop.example.com", "/v1/orders"],
+            ["a.labs.example.com", "/status"],
+          ] as const)
+            if ((await call(host, path)).status !== 200) return false;
+          return true;
+        },
+        60_000,
+      );
     });
     after(async () => {
       await mesh?.stop();
@@ -91,25 +150,42 @@ for (const routing of ["istio", "gateway-api"] as const) {
             const place = router.match(host, path, method);
             const response = await call(host, path, method);
             const what = `${method} ${host}${path}`;
-            if (typeof place === "string") assert.equal(response.status, { unknown_api: 404, method_not_allowed: 405 }[place as string], what);
+            if (typeof place === "string")
+              assert.equal(response.status, { unknown_api: 404, method_not_allowed: 405 }[place as string], what);
             else assert.equal(echo(response, what).upstream, place.api.id, what);
             const name = typeof place === "string" ? place : place.api.id;
             counts.set(name, (counts.get(name) ?? 0) + 1);
           }
         }
       }
-      assert.deepEqual([...counts.keys()].sort(), ["admin", "items", "items-write", "labs", "method_not_allowed", "web"], "each API had its requests");
+      assert.deepEqual(
+        [...counts.keys()].sort(),
+        ["admin", "items", "items-write", "labs", "method_not_allowed", "web"],
+        "each API had its requests",
+      );
     });
 
     it("has Envoy answer preflights by the rules of the API whose method they ask for", async () => {
-      for (const [method, status] of [["GET", 200], ["DELETE", 200], ["PUT", 405]] as const) {
+      for (const [method, status] of [
+        ["GET", 200],
+        ["DELETE", 200],
+        ["PUT", 405],
+      ] as const) {
         const response = await preflight("shop.example.com", "/items", method, "https://app.example.com");
         assert.equal(response.status, status, method);
-        assert.equal(header(response, "access-control-allow-origin"), status === 200 ? "https://app.example.com" : undefined, method);
-        if (status === 200) assert.equal(header(response, "access-control-allow-methods"), method === "GET" ? "GET,HEAD" : "POST,DELETE");
+        assert.equal(
+          header(response, "access-control-allow-origin"),
+          status === 200 ? "https://app.example.com" : undefined,
+          method,
+        );
+        if (status === 200)
+          assert.equal(header(response, "access-control-allow-methods"), method === "GET" ? "GET,HEAD" : "POST,DELETE");
       }
       const allowed = await preflight("shop.example.com", "/v1/orders/7", "PUT", "https://app.example.com");
-      assert.deepEqual([allowed.status, header(allowed, "access-control-allow-methods"), header(allowed, "access-control-max-age")], [200, "GET,PUT", "60"]);
+      assert.deepEqual(
+        [allowed.status, header(allowed, "access-control-allow-methods"), header(allowed, "access-control-max-age")],
+        [200, "GET,PUT", "60"],
+      );
       const foreign = await preflight("shop.example.com", "/v1/orders/7", "PUT", "https://app.example.com.evil.org");
       assert.equal(header(foreign, "access-control-allow-origin"), undefined);
     });
@@ -133,17 +209,27 @@ for (const routing of ["istio", "gateway-api"] as const) {
     });
 
     it("sends to an upstream outside the mesh, by its own name", async () => {
-      const { upstream, path, headers } = echo(await call("shop.example.com", "/partner/7?a=b", "GET", [["x-internal", "1"]]), "partner");
-      assert.deepEqual([upstream, path, headers["host"], headers["x-internal"]], ["outside", "/7?a=b", outsideHost, undefined]);
+      const { upstream, path, headers } = echo(
+        await call("shop.example.com", "/partner/7?a=b", "GET", [["x-internal", "1"]]),
+        "partner",
+      );
+      assert.deepEqual(
+        [upstream, path, headers["host"], headers["x-internal"]],
+        ["outside", "/7?a=b", outsideHost, undefined],
+      );
     });
 
     it("leads plain HTTP to HTTPS where a host has a certificate, and nowhere else", async () => {
       const { objects } = await manifestsOf({ ...file, apis: [...file.apis!, secure] }, routing);
       mesh.put("tollgate", objects);
-      const response = await eventually("the redirect", async () => {
-        const response = await call("secure.example.com", "/status?a=b");
-        return response.status === 301 && response;
-      }, 60_000);
+      const response = await eventually(
+        "the redirect",
+        async () => {
+          const response = await call("secure.example.com", "/status?a=b");
+          return response.status === 301 && response;
+        },
+        60_000,
+      );
       assert.equal(header(response, "location"), "https://secure.example.com/status?a=b");
       assert.equal((await call("secure2.example.com", "/status")).status, 200);
     });
@@ -153,7 +239,10 @@ for (const routing of ["istio", "gateway-api"] as const) {
     }
 
     function preflight(host: string, path: string, method: string, origin: string): Promise<Response> {
-      return call(host, path, "OPTIONS", [["origin", origin], ["access-control-request-method", method]]);
+      return call(host, path, "OPTIONS", [
+        ["origin", origin],
+        ["access-control-request-method", method],
+      ]);
     }
   });
 }

@@ -32,7 +32,11 @@ describe("auth modes in a mesh", { skip: await skipReason() }, () => {
     mesh = await Mesh.start({
       file: file(issuer, partner, keys),
       services: shopServices,
-      objects: { route: shopRoute(), tokens: [requestAuthentication(issuer, partner)], policy: [paidPolicy("platinum")] },
+      objects: {
+        route: shopRoute(),
+        tokens: [requestAuthentication(issuer, partner)],
+        policy: [paidPolicy("platinum")],
+      },
     });
     mesh.put("plugin", [wasmPlugin({ modulePath: mesh.modulePath, phase: "AUTHZ" })]);
     await eventually("the plugin", async () => reasonOf(await call("/jwt")) === "token_missing");
@@ -41,24 +45,41 @@ describe("auth modes in a mesh", { skip: await skipReason() }, () => {
 
   it("verifies tokens before the plugin: jwt_authn, plugin, rbac", async () => {
     const order = (await mesh.gateway.filters()).filter((name) => /jwt_authn|trafficextension|rbac/.test(name));
-    assert.deepEqual(order.map((name) => name.replace(/^.*(jwt_authn|trafficextension|rbac).*$/, "$1")), ["jwt_authn", "trafficextension", "rbac"]);
+    assert.deepEqual(
+      order.map((name) => name.replace(/^.*(jwt_authn|trafficextension|rbac).*$/, "$1")),
+      ["jwt_authn", "trafficextension", "rbac"],
+    );
   });
 
   describe("jwt", () => {
     it("takes the consumer that the token names, with its tier and claims", async () => {
       const { headers } = await admitted("/jwt", { token: await issuer.sign({ aud: audience, client_id: "acme" }) });
-      assert.deepEqual(claimsOf(headers), { "x-tollgate-consumer": "acme", "x-tollgate-tier": "platinum", "x-tollgate-claim-org": "acme-corp" });
+      assert.deepEqual(claimsOf(headers), {
+        "x-tollgate-consumer": "acme",
+        "x-tollgate-tier": "platinum",
+        "x-tollgate-claim-org": "acme-corp",
+      });
       assert.match(headers["authorization"] ?? "", /^Bearer /, "the token goes on");
     });
 
     it("removes forged claims beside a good token", async () => {
       const token = await issuer.sign({ aud: audience, client_id: "corner" });
-      const { headers } = await admitted("/jwt", { token, more: [["x-tollgate-consumer", "acme"], ["X-Tollgate-Key-Id", "acme-1"], ["x-tollgate-tier", "platinum"]] });
+      const { headers } = await admitted("/jwt", {
+        token,
+        more: [
+          ["x-tollgate-consumer", "acme"],
+          ["X-Tollgate-Key-Id", "acme-1"],
+          ["x-tollgate-tier", "platinum"],
+        ],
+      });
       assert.deepEqual(claimsOf(headers), { "x-tollgate-consumer": "corner", "x-tollgate-tier": "bronze" });
     });
 
     it("lets an AuthorizationPolicy decide on the tier of who came with a token", async () => {
-      assert.equal((await call("/paid", { token: await issuer.sign({ aud: audience, client_id: "acme" }) })).status, 200);
+      assert.equal(
+        (await call("/paid", { token: await issuer.sign({ aud: audience, client_id: "acme" }) })).status,
+        200,
+      );
       const bronze = await issuer.sign({ aud: audience, client_id: "corner" });
       assert.equal((await call("/paid", { token: bronze })).status, 403);
       assert.equal((await call("/paid", { token: bronze, more: [["x-tollgate-tier", "platinum"]] })).status, 403);
@@ -71,16 +92,30 @@ describe("auth modes in a mesh", { skip: await skipReason() }, () => {
 
     it("leaves it to Envoy to refuse tokens that nobody signed for it", async () => {
       const good = await issuer.sign({ aud: audience, client_id: "acme" });
-      for (const token of [`${good.slice(0, -4)}AAAA`, await stranger.sign({ iss: issuer.url, aud: audience, client_id: "acme" }), await issuer.sign({ aud: audience, client_id: "acme", exp: 1000 }), "not.a.token"]) {
+      for (const token of [
+        `${good.slice(0, -4)}AAAA`,
+        await stranger.sign({ iss: issuer.url, aud: audience, client_id: "acme" }),
+        await issuer.sign({ aud: audience, client_id: "acme", exp: 1000 }),
+        "not.a.token",
+      ]) {
         const response = await call("/jwt", { token });
         assert.deepEqual([response.status, reasonOf(response)], [401, undefined], response.body);
       }
     });
 
     it("refuses a verified token of another issuer, for another audience, of nobody", async () => {
-      assert.equal(reasonOf(await call("/jwt", { token: await partner.sign({ aud: audience, client_id: "acme" }) })), "token_issuer");
-      assert.equal(reasonOf(await call("/jwt", { token: await issuer.sign({ aud: "api://billing", client_id: "acme" }) })), "token_audience");
-      assert.equal(reasonOf(await call("/jwt", { token: await issuer.sign({ aud: audience, client_id: "nobody" }) })), "unknown_consumer");
+      assert.equal(
+        reasonOf(await call("/jwt", { token: await partner.sign({ aud: audience, client_id: "acme" }) })),
+        "token_issuer",
+      );
+      assert.equal(
+        reasonOf(await call("/jwt", { token: await issuer.sign({ aud: "api://billing", client_id: "acme" }) })),
+        "token_audience",
+      );
+      assert.equal(
+        reasonOf(await call("/jwt", { token: await issuer.sign({ aud: audience, client_id: "nobody" }) })),
+        "unknown_consumer",
+      );
     });
   });
 
@@ -88,11 +123,16 @@ describe("auth modes in a mesh", { skip: await skipReason() }, () => {
     it("takes the tier that a claim names, for callers without a record too", async () => {
       const { headers } = await admitted("/tiers", { token: await partner.sign({ sub: "walk-in", plan: "platinum" }) });
       assert.equal(headers["x-tollgate-tier"], "platinum");
-      assert.equal(reasonOf(await call("/tiers", { token: await partner.sign({ sub: "walk-in", plan: "gold" }) })), "tier_missing");
+      assert.equal(
+        reasonOf(await call("/tiers", { token: await partner.sign({ sub: "walk-in", plan: "gold" }) })),
+        "tier_missing",
+      );
     });
 
     it("limits a token's caller as its tier says, and each caller apart", async () => {
-      const [first, second] = await Promise.all(["first", "second"].map((sub) => partner.sign({ sub, plan: "bronze" })));
+      const [first, second] = await Promise.all(
+        ["first", "second"].map((sub) => partner.sign({ sub, plan: "bronze" })),
+      );
       const statuses: number[] = [];
       for (let i = 0; i < quota + 2; i++) statuses.push((await call("/tiers", { token: first! })).status);
       assert.deepEqual(statuses, [...Array<number>(quota).fill(200), 429, 429]);
@@ -162,17 +202,42 @@ function claimsOf(headers: Record<string, string>): Record<string, string> {
 
 function file(issuer: Issuer, partner: Issuer, keys: { acme: string; corner: string }): FileInput {
   const ofIssuer = { issuers: [{ issuer: issuer.url, jwks: issuer.jwks, audiences: [audience] }] };
-  const ofPartner = { issuers: [{ issuer: partner.url, jwks: partner.jwks }], tierClaim: "plan", unknownConsumers: "allow" as const };
-  const api = (id: string, auth: ApiInput["auth"], path = `/${id}`): ApiInput => ({ id, hosts: ["*"], paths: [path], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 }, ...(auth === undefined ? {} : { auth }) });
+  const ofPartner = {
+    issuers: [{ issuer: partner.url, jwks: partner.jwks }],
+    tierClaim: "plan",
+    unknownConsumers: "allow" as const,
+  };
+  const api = (id: string, auth: ApiInput["auth"], path = `/${id}`): ApiInput => ({
+    id,
+    hosts: ["*"],
+    paths: [path],
+    upstream: { service: "orders.shop.svc.cluster.local", port: 8080 },
+    ...(auth === undefined ? {} : { auth }),
+  });
   return {
     version: 1,
     apis: [
-      api("key", { mode: "key" }), api("open", { mode: "none" }), api("peer", { mode: "mtls" }),
-      api("jwt", { mode: "jwt", jwt: ofIssuer }), api("paid", { mode: "jwt", jwt: ofIssuer }), api("tiers", { mode: "jwt", jwt: ofPartner }),
-      api("either", { mode: "key-or-jwt", jwt: ofIssuer }), api("both", { mode: "key-and-jwt", jwt: ofIssuer }),
+      api("key", { mode: "key" }),
+      api("open", { mode: "none" }),
+      api("peer", { mode: "mtls" }),
+      api("jwt", { mode: "jwt", jwt: ofIssuer }),
+      api("paid", { mode: "jwt", jwt: ofIssuer }),
+      api("tiers", { mode: "jwt", jwt: ofPartner }),
+      api("either", { mode: "key-or-jwt", jwt: ofIssuer }),
+      api("both", { mode: "key-and-jwt", jwt: ofIssuer }),
     ],
-    tiers: [{ id: "bronze", limits: [{ name: "month", kind: "quota", limit: quota, period: "30d", anchor: "firstUse" }] }, { id: "platinum", limits: [] }],
-    consumers: [{ id: "acme", tier: "platinum", claims: { org: "acme-corp" } }, { id: "corner", tier: "bronze" }],
-    keys: (["acme", "corner"] as const).map((consumer) => ({ id: `${consumer}-1`, consumer, sha256: digestHex(keys[consumer]) })),
+    tiers: [
+      { id: "bronze", limits: [{ name: "month", kind: "quota", limit: quota, period: "30d", anchor: "firstUse" }] },
+      { id: "platinum", limits: [] },
+    ],
+    consumers: [
+      { id: "acme", tier: "platinum", claims: { org: "acme-corp" } },
+      { id: "corner", tier: "bronze" },
+    ],
+    keys: (["acme", "corner"] as const).map((consumer) => ({
+      id: `${consumer}-1`,
+      consumer,
+      sha256: digestHex(keys[consumer]),
+    })),
   };
 }

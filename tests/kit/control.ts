@@ -37,7 +37,13 @@ export class ControlProcess {
   /** Finds ports and a folder; `start` starts the process. */
   static async prepare(options: ControlOptions = {}): Promise<ControlProcess> {
     const [admin = 0, sync = 0] = options.ports ? [options.ports.admin, options.ports.sync] : await freePorts(2);
-    return new ControlProcess(admin, sync, options.dataDir ?? makeFolder("control"), options.dataDir === undefined, options);
+    return new ControlProcess(
+      admin,
+      sync,
+      options.dataDir ?? makeFolder("control"),
+      options.dataDir === undefined,
+      options,
+    );
   }
 
   static async start(options: ControlOptions = {}): Promise<ControlProcess> {
@@ -69,13 +75,11 @@ export class ControlProcess {
     });
     endWithUs(child);
     this.child = child;
-    await eventually(
-      "control to be ready",
-      async () => {
-        if (!isRunning(child)) throw new Hopeless(`control ended with ${child.exitCode ?? child.signalCode}:\n${this.log().slice(-2000)}`);
-        return (await fetch(`http://127.0.0.1:${this.adminPort}/readyz`)).ok ? "ready" : undefined;
-      },
-    );
+    await eventually("control to be ready", async () => {
+      if (!isRunning(child))
+        throw new Hopeless(`control ended with ${child.exitCode ?? child.signalCode}:\n${this.log().slice(-2000)}`);
+      return (await fetch(`http://127.0.0.1:${this.adminPort}/readyz`)).ok ? "ready" : undefined;
+    });
   }
 
   /** kill -9: nothing is flushed, nobody is told. */
@@ -103,10 +107,18 @@ export class ControlProcess {
   }
 
   /** One call of the admin API; gives the answer's JSON. Throws unless its status is 2xx. */
-  async call<T = Record<string, unknown>>(method: string, path: string, body?: unknown, contentType = "application/json"): Promise<T> {
+  async call<T = Record<string, unknown>>(
+    method: string,
+    path: string,
+    body?: unknown,
+    contentType = "application/json",
+  ): Promise<T> {
     const answer = await fetch(`http://127.0.0.1:${this.adminPort}${path}`, {
       method,
-      headers: { authorization: `Bearer ${adminToken}`, ...(body === undefined ? {} : { "content-type": contentType }) },
+      headers: {
+        authorization: `Bearer ${adminToken}`,
+        ...(body === undefined ? {} : { "content-type": contentType }),
+      },
       ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
     const text = await answer.text();
@@ -127,7 +139,12 @@ export class ControlProcess {
   }
 
   async createGatewayToken(environment: string, more: { group?: string; apis?: string[] } = {}): Promise<string> {
-    return (await this.call<{ token: string }>("POST", `/v1/gateway-tokens?environment=${environment}`, { group: "edge", ...more })).token;
+    return (
+      await this.call<{ token: string }>("POST", `/v1/gateway-tokens?environment=${environment}`, {
+        group: "edge",
+        ...more,
+      })
+    ).token;
   }
 
   private async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {

@@ -3,7 +3,11 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
-  envoyArguments, envoyBootstrap, listenerDiscovery, type BootstrapOptions, type ListenerOptions,
+  envoyArguments,
+  envoyBootstrap,
+  listenerDiscovery,
+  type BootstrapOptions,
+  type ListenerOptions,
 } from "../../tools/envoy/bootstrap.ts";
 import { makeFolder, removeFolder } from "./folders.ts";
 import { endWithUs, isRunning, stopProcess } from "./process.ts";
@@ -33,7 +37,14 @@ export class Envoy {
   private readonly watched: boolean;
   private readonly defaultCluster: string;
 
-  private constructor(child: ChildProcess, folder: string, adminPort: number, listeners: ListenerOptions[], watched: boolean, defaultCluster: string) {
+  private constructor(
+    child: ChildProcess,
+    folder: string,
+    adminPort: number,
+    listeners: ListenerOptions[],
+    watched: boolean,
+    defaultCluster: string,
+  ) {
     this.child = child;
     this.folder = folder;
     this.adminPort = adminPort;
@@ -56,14 +67,23 @@ export class Envoy {
     const defaultCluster = options.bootstrap.clusters[0]!.name;
     const watched = options.watchListeners ?? false;
     if (watched) writeFileSync(listenersPath, JSON.stringify(listenerDiscovery(listeners, defaultCluster)));
-    const bootstrap = envoyBootstrap({ ...options.bootstrap, adminPort, listeners, ...(watched ? { listenersPath } : {}) });
+    const bootstrap = envoyBootstrap({
+      ...options.bootstrap,
+      adminPort,
+      listeners,
+      ...(watched ? { listenersPath } : {}),
+    });
     const configPath = join(folder, "envoy.json");
     writeFileSync(configPath, JSON.stringify(bootstrap));
     const log = openSync(join(folder, "envoy.log"), "w");
-    const child = spawn(options.binary, [...envoyArguments(configPath, options.workers, options.logLevel ?? "info"), "--file-flush-interval-msec", "20"], {
-      stdio: ["ignore", log, log],
-      env: { ...process.env, ...options.env },
-    });
+    const child = spawn(
+      options.binary,
+      [...envoyArguments(configPath, options.workers, options.logLevel ?? "info"), "--file-flush-interval-msec", "20"],
+      {
+        stdio: ["ignore", log, log],
+        env: { ...process.env, ...options.env },
+      },
+    );
     endWithUs(child);
     const envoy = new Envoy(child, folder, adminPort, listeners, watched, defaultCluster);
     try {
@@ -105,12 +125,17 @@ export class Envoy {
   }
 
   accessLog(): AccessLogLine[] {
-    return this.accessLogText().split("\n").filter((line) => line !== "").map((line) => JSON.parse(line) as AccessLogLine);
+    return this.accessLogText()
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as AccessLogLine);
   }
 
   /** The access log's line whose field has this value, once it is written. */
   async logLine(field: string, value: string): Promise<AccessLogLine> {
-    return eventually(`the access log's line with ${field} ${value}`, () => this.accessLog().find((line) => line[field] === value));
+    return eventually(`the access log's line with ${field} ${value}`, () =>
+      this.accessLog().find((line) => line[field] === value),
+    );
   }
 
   /** All counters and gauges whose name contains `part`. */
@@ -149,7 +174,8 @@ export class Envoy {
     this.replaceListeners(change);
     return eventually("Envoy to read its listeners again", async () => {
       const now = await this.stats("listener_manager.lds.");
-      const grown = (name: string): boolean => (now.get(`listener_manager.lds.${name}`) ?? 0) > (before.get(`listener_manager.lds.${name}`) ?? 0);
+      const grown = (name: string): boolean =>
+        (now.get(`listener_manager.lds.${name}`) ?? 0) > (before.get(`listener_manager.lds.${name}`) ?? 0);
       if (grown("update_rejected")) return "refused";
       return grown("update_success") ? "accepted" : undefined;
     });

@@ -8,10 +8,19 @@ export interface Setup {
   workers: number;
 }
 
-const make = (version: string, workers: number): Setup => ({ name: `Envoy ${version}, ${workers} worker${workers > 1 ? "s" : ""}`, version, workers });
+const make = (version: string, workers: number): Setup => ({
+  name: `Envoy ${version}, ${workers} worker${workers > 1 ? "s" : ""}`,
+  version,
+  workers,
+});
 
 /** The oldest and the newest, with one and with two workers. */
-export const everySetup: readonly Setup[] = [make(oldestEnvoyVersion, 1), make(oldestEnvoyVersion, 2), make(defaultEnvoyVersion, 1), make(defaultEnvoyVersion, 2)];
+export const everySetup: readonly Setup[] = [
+  make(oldestEnvoyVersion, 1),
+  make(oldestEnvoyVersion, 2),
+  make(defaultEnvoyVersion, 1),
+  make(defaultEnvoyVersion, 2),
+];
 
 /** Each version and each number of workers once: for what takes long. */
 export const twoSetups: readonly Setup[] = [make(oldestEnvoyVersion, 1), make(defaultEnvoyVersion, 2)];

@@ -12,7 +12,11 @@ export class Hopeless extends Error {}
  * Tries until `attempt` neither throws nor returns undefined or false, and returns what it returned. After `deadlineMs` throws an error that
  * names what was awaited and the last failure.
  */
-export async function eventually<T>(what: string, attempt: () => Promise<T | undefined | false> | T | undefined | false, deadlineMs = patienceMs): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  attempt: () => Promise<T | undefined | false> | T | undefined | false,
+  deadlineMs = patienceMs,
+): Promise<T> {
   const startMs = performance.now();
   let last: unknown;
   for (;;) {

@@ -18,7 +18,8 @@ export async function filterModule(target: "release" | "trap" = "release"): Prom
   await withLock(join(root, "build", `.lock-${target}`), compileTimeoutMs, async () => {
     const newest = Math.max(newestUnder(join(root, "assembly")), modifiedMs(join(root, "asconfig.json")));
     if (existsSync(output) && modifiedMs(output) >= newest) return;
-    const what = target === "release" ? ["assembly/index.ts", "--target", "release"] : ["--config", "tests/wasm/asconfig.json"];
+    const what =
+      target === "release" ? ["assembly/index.ts", "--target", "release"] : ["--config", "tests/wasm/asconfig.json"];
     await promisify(execFile)(process.execPath, [compiler, ...what], { cwd: root });
     // asc leaves an output alone that would not change.
     const now = new Date();

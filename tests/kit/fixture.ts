@@ -9,7 +9,19 @@ export const environment = "test";
 export const host = "api.example.com";
 
 type KeyName =
-  | "gold" | "silver" | "lost" | "halted" | "revoked" | "suspended" | "early" | "late" | "office" | "home" | "narrow" | "reader" | "legacy";
+  | "gold"
+  | "silver"
+  | "lost"
+  | "halted"
+  | "revoked"
+  | "suspended"
+  | "early"
+  | "late"
+  | "office"
+  | "home"
+  | "narrow"
+  | "reader"
+  | "legacy";
 
 export interface Fixture {
   /** the whole keys, by name; the key's id is `key-<name>` */
@@ -33,7 +45,12 @@ const records: Omit<FileInput, "keys"> = {
       paths: ["/orders"],
       upstream,
       routes: [{ path: "/orders/search", methods: ["POST"], scopes: ["search"] }],
-      cors: { allowOrigins: ["https://app.example.com"], allowMethods: ["GET", "POST"], exposeHeaders: ["x-total"], allowCredentials: true },
+      cors: {
+        allowOrigins: ["https://app.example.com"],
+        allowMethods: ["GET", "POST"],
+        exposeHeaders: ["x-total"],
+        allowCredentials: true,
+      },
     },
     { id: "partner", hosts: [host, "*.partner.example.com"], paths: ["/partner"], upstream },
     { id: "read-only", hosts: [host], paths: ["/read-only"], methods: ["GET"], upstream },
@@ -75,7 +92,9 @@ const keyRecords: Record<KeyName, Omit<KeyInput, "id" | "sha256">> = {
 export function makeFixture(): Fixture {
   const entries = (Object.keys(keyRecords) as KeyName[]).map((name): [KeyName, string] => [
     name,
-    name === "legacy" ? `imported-${issueKey(environment, randomInt).key.slice(-20)}` : issueKey(environment, randomInt).key,
+    name === "legacy"
+      ? `imported-${issueKey(environment, randomInt).key.slice(-20)}`
+      : issueKey(environment, randomInt).key,
   ]);
   const keys = Object.fromEntries(entries) as Record<KeyName, string>;
   const file: FileInput = {

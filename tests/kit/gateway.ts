@@ -14,7 +14,11 @@ import { filterModule } from "./filterModule.ts";
 export interface GatewayOptions {
   setup: Setup;
   /** one for each listener: the plugin's configuration and what else differs from the bootstrap's defaults */
-  listeners: { configuration: PluginOptions["configuration"]; plugin?: Partial<PluginOptions>; listener?: Partial<ListenerOptions> }[];
+  listeners: {
+    configuration: PluginOptions["configuration"];
+    plugin?: Partial<PluginOptions>;
+    listener?: Partial<ListenerOptions>;
+  }[];
   /** the port of control's sync server */
   syncPort?: number;
   /** the port of an upstream that speaks HTTP/2, in place of the echo */
@@ -48,7 +52,10 @@ const caseHeader = "x-test-case";
 const keyPlaces = ["x-api-key", "x-other-key", "authorization", "proxy-authorization", "referer", "cookie", ":path"];
 
 export class Gateway {
-  private constructor(readonly envoy: Envoy, private readonly upstream: DemoUpstream) {}
+  private constructor(
+    readonly envoy: Envoy,
+    private readonly upstream: DemoUpstream,
+  ) {}
 
   static async start(options: GatewayOptions): Promise<Gateway> {
     const [binary, wasmPath] = await Promise.all([binaryOf(options.setup), filterModule(options.target)]);
@@ -90,7 +97,10 @@ export class Gateway {
   /** Sends one request on a connection of its own; `listener` by its place. */
   async exchange(request: Http1Request, listener = 0): Promise<Exchange> {
     const name = randomUUID();
-    const response = await send(this.port(listener), { ...request, headers: [...(request.headers ?? []), [caseHeader, name]] });
+    const response = await send(this.port(listener), {
+      ...request,
+      headers: [...(request.headers ?? []), [caseHeader, name]],
+    });
     return { response, seen: echoed(response), log: await this.logOf(name) };
   }
 
@@ -131,7 +141,9 @@ export function standalone(spec: EnvironmentSpec, more: Record<string, unknown> 
 
 /** What the echo says that it received, when the answer is the echo's. */
 export function echoed(response: Response): EchoedRequest | undefined {
-  return response.status === 200 && response.body.startsWith("{") ? response.json<EchoedRequest & Record<string, unknown>>() : undefined;
+  return response.status === 200 && response.body.startsWith("{")
+    ? response.json<EchoedRequest & Record<string, unknown>>()
+    : undefined;
 }
 
 /** The reason of a refusal; undefined when the answer is none. */

@@ -15,7 +15,11 @@ const run = promisify(execFile);
  * The paths of the tools by program name, or undefined when there is no Go to build them with. `module` is a folder of tests/ with go.mod and
  * go.sum. A build that fails throws. `onBuild` is told once before a build.
  */
-export async function goTools(module: string, packages: readonly string[], onBuild?: () => void): Promise<Record<string, string> | undefined> {
+export async function goTools(
+  module: string,
+  packages: readonly string[],
+  onBuild?: () => void,
+): Promise<Record<string, string> | undefined> {
   const source = join(projectRoot(), "tests", module);
   const hash = createHash("sha256");
   for (const name of ["go.mod", "go.sum"]) hash.update(readFileSync(join(source, name)));
@@ -24,7 +28,13 @@ export async function goTools(module: string, packages: readonly string[], onBui
   const folder = join(home, sum);
   const tools = Object.fromEntries(packages.map((path) => [programName(path), join(folder, programName(path))]));
   if (existsSync(folder)) return tools;
-  if (!(await run("go", ["version"]).then(() => true, () => false))) return undefined;
+  if (
+    !(await run("go", ["version"]).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return undefined;
   await mkdir(home, { recursive: true });
   return withLock(join(home, `.lock-${sum}`), buildTimeoutMs, async () => {
     if (existsSync(folder)) return tools;

@@ -60,11 +60,18 @@ export class Hammer {
   private readonly work: Promise<unknown>;
   private left: number;
 
-  constructor(gateways: readonly Pick<Gateway, "port">[], private readonly options: HammerOptions) {
+  constructor(
+    gateways: readonly Pick<Gateway, "port">[],
+    private readonly options: HammerOptions,
+  ) {
     this.tally = new Tally(gateways.length);
     this.left = options.requests ?? Infinity;
     atWork.add(this);
-    this.work = Promise.all(gateways.flatMap((gateway, index) => Array.from({ length: options.connections ?? 12 }, () => this.client(gateway, index)))).finally(() => atWork.delete(this));
+    this.work = Promise.all(
+      gateways.flatMap((gateway, index) =>
+        Array.from({ length: options.connections ?? 12 }, () => this.client(gateway, index)),
+      ),
+    ).finally(() => atWork.delete(this));
   }
 
   /** Resolves once so many were admitted. */
@@ -128,7 +135,10 @@ export class Hammer {
 }
 
 /** Sends so many requests in all and gives what became of them. */
-export function hammer(gateways: readonly Pick<Gateway, "port">[], options: HammerOptions & { requests: number }): Promise<Tally> {
+export function hammer(
+  gateways: readonly Pick<Gateway, "port">[],
+  options: HammerOptions & { requests: number },
+): Promise<Tally> {
   return new Hammer(gateways, options).done();
 }
 

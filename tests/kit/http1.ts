@@ -83,7 +83,12 @@ export class Connection {
 
   /** Opens a WebSocket's tunnel; afterwards `write` and `readBytes` carry what is in it. Gives the answer when it is no 101. */
   async upgrade(path: string, headers: Pair[] = []): Promise<Response> {
-    const upgrade: Pair[] = [["Connection", "Upgrade"], ["Upgrade", "websocket"], ["Sec-WebSocket-Version", "13"], ["Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="]];
+    const upgrade: Pair[] = [
+      ["Connection", "Upgrade"],
+      ["Upgrade", "websocket"],
+      ["Sec-WebSocket-Version", "13"],
+      ["Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="],
+    ];
     return this.send({ path, headers: [...upgrade, ...headers] });
   }
 
@@ -103,12 +108,16 @@ export class Connection {
   private async readResponse(method: string): Promise<Response> {
     let end: number;
     while ((end = this.received.indexOf("\r\n\r\n")) < 0) await this.more();
-    const [statusLine = "", ...lines] = this.take(end + 4).toString("latin1").trimEnd().split("\r\n");
+    const [statusLine = "", ...lines] = this.take(end + 4)
+      .toString("latin1")
+      .trimEnd()
+      .split("\r\n");
     const status = Number(statusLine.split(" ")[1]);
     const headers = lines.map(splitHeader);
     const bodyless = method === "HEAD" || status === 204 || status === 304 || status < 200;
     if (bodyless) return new Response(status, headers, "");
-    if (headers.some(([name, value]) => name === "transfer-encoding" && value === "chunked")) return new Response(status, headers, await this.readChunks());
+    if (headers.some(([name, value]) => name === "transfer-encoding" && value === "chunked"))
+      return new Response(status, headers, await this.readChunks());
     const length = Number(headers.find(([name]) => name === "content-length")?.[1] ?? 0);
     return new Response(status, headers, (await this.readBytes(length)).toString());
   }
@@ -128,7 +137,9 @@ export class Connection {
   private async readLine(): Promise<string> {
     let end: number;
     while ((end = this.received.indexOf("\r\n")) < 0) await this.more();
-    return this.take(end + 2).toString("latin1").slice(0, -2);
+    return this.take(end + 2)
+      .toString("latin1")
+      .slice(0, -2);
   }
 
   private take(count: number): Buffer {
@@ -166,7 +177,9 @@ export async function send(port: number, request: Http1Request = {}): Promise<Re
 }
 
 function requestBytes({ method = "GET", path = "/", headers = [], body, trailers }: Http1Request): Buffer {
-  const all: Pair[] = headers.some(([name]) => name.toLowerCase() === "host") ? [...headers] : [["Host", defaultHost], ...headers];
+  const all: Pair[] = headers.some(([name]) => name.toLowerCase() === "host")
+    ? [...headers]
+    : [["Host", defaultHost], ...headers];
   let content = "";
   if (trailers) {
     all.push(["Transfer-Encoding", "chunked"]);

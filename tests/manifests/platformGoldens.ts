@@ -22,16 +22,32 @@ export interface PlatformGolden {
 }
 
 export function platformGoldens(): PlatformGolden[] {
-  return readdirSync(folder).filter((name) => name.endsWith(".in.yaml")).sort().map((name) => {
-    const stem = join(folder, name.replace(/\.in\.yaml$/, ""));
-    const input = readFileSync(join(folder, name), "utf8");
-    const { spec, problems } = loadFile(input);
-    if (spec === undefined) throw new Error(problems.map((problem) => problemLine(name, problem)).join("\n"));
-    const own = existsSync(`${stem}.options.yaml`) ? (parse(readFileSync(`${stem}.options.yaml`, "utf8")) as Partial<ManifestOptions>) : {};
-    // An option that is null is left out.
-    const options = manifestOptions(Object.fromEntries(Object.entries(own).map(([key, value]) => [key, value ?? undefined])));
-    const filled = fillEnvironment(parseFile(input).input!, options.environment);
-    const files = [...platformFiles(filled, options), ...componentFiles(filled, options), installFile(filled, options)];
-    return { name, output: `${stem}.out.yaml`, text: files.map((file) => `# ──── ${file.path}\n${manifestText(file)}`).join(""), files };
-  });
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".in.yaml"))
+    .sort()
+    .map((name) => {
+      const stem = join(folder, name.replace(/\.in\.yaml$/, ""));
+      const input = readFileSync(join(folder, name), "utf8");
+      const { spec, problems } = loadFile(input);
+      if (spec === undefined) throw new Error(problems.map((problem) => problemLine(name, problem)).join("\n"));
+      const own = existsSync(`${stem}.options.yaml`)
+        ? (parse(readFileSync(`${stem}.options.yaml`, "utf8")) as Partial<ManifestOptions>)
+        : {};
+      // An option that is null is left out.
+      const options = manifestOptions(
+        Object.fromEntries(Object.entries(own).map(([key, value]) => [key, value ?? undefined])),
+      );
+      const filled = fillEnvironment(parseFile(input).input!, options.environment);
+      const files = [
+        ...platformFiles(filled, options),
+        ...componentFiles(filled, options),
+        installFile(filled, options),
+      ];
+      return {
+        name,
+        output: `${stem}.out.yaml`,
+        text: files.map((file) => `# ──── ${file.path}\n${manifestText(file)}`).join(""),
+        files,
+      };
+    });
 }

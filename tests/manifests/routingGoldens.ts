@@ -19,27 +19,34 @@ export interface RoutingGolden {
 }
 
 export function routingGoldens(): RoutingGolden[] {
-  return readdirSync(folder).sort().map((name) => {
-    const input = readFileSync(join(folder, name, "in.yaml"), "utf8");
-    const { spec, problems } = loadFile(input);
-    if (spec === undefined) throw new Error(problems.map((problem) => problemLine(name, problem)).join("\n"));
-    const files = new Map<string, string>();
-    for (const routing of ["istio", "gateway-api"] as const) {
-      try {
-        for (const file of routingFiles(parseFile(input).input!, manifestOptions({ routing }))) files.set(`${routing}/${file.path}`, manifestText(file));
-      } catch (error) {
-        if (!(error instanceof ManifestError)) throw error;
-        files.set(`${routing}.refused.txt`, `${error.message}\n`);
+  return readdirSync(folder)
+    .sort()
+    .map((name) => {
+      const input = readFileSync(join(folder, name, "in.yaml"), "utf8");
+      const { spec, problems } = loadFile(input);
+      if (spec === undefined) throw new Error(problems.map((problem) => problemLine(name, problem)).join("\n"));
+      const files = new Map<string, string>();
+      for (const routing of ["istio", "gateway-api"] as const) {
+        try {
+          for (const file of routingFiles(parseFile(input).input!, manifestOptions({ routing })))
+            files.set(`${routing}/${file.path}`, manifestText(file));
+        } catch (error) {
+          if (!(error instanceof ManifestError)) throw error;
+          files.set(`${routing}.refused.txt`, `${error.message}\n`);
+        }
       }
-    }
-    return { name, output: join(folder, name, "out"), files };
-  });
+      return { name, output: join(folder, name, "out"), files };
+    });
 }
 
 /** All files below a folder, by their path in it. */
 export function filesBelow(folder: string): Map<string, string> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  return new Map(entries.map((entry) => join(entry.parentPath, entry.name)).map((path) => [path.slice(folder.length + 1), readFileSync(path, "utf8")]));
+  return new Map(
+    entries
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((path) => [path.slice(folder.length + 1), readFileSync(path, "utf8")]),
+  );
 }
 
 if (process.argv.includes("--write")) {

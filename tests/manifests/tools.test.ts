@@ -30,11 +30,18 @@ describe("kustomize and istioctl", { skip: await skipReason() }, async () => {
   for (const api of parsed.apis) for (const field of ["versions", "retries"]) delete api.traffic?.[field];
   const input = join(scratch, "tollgate.yaml");
   writeFileSync(input, JSON.stringify(parsed));
-  const code = await runCli(["manifests", "-f", input, "-o", anew, "--routing", "gateway-api", "--image", image], { env: {}, streams: { out: () => undefined, err: (text) => void errors.push(text) }, readInput: async () => "" });
+  const code = await runCli(["manifests", "-f", input, "-o", anew, "--routing", "gateway-api", "--image", image], {
+    env: {},
+    streams: { out: () => undefined, err: (text) => void errors.push(text) },
+    readInput: async () => "",
+  });
 
   it("the example is made with the Gateway API too", () => assert.equal(code, 0, errors.join("")));
 
-  for (const [name, folder] of [["istio", committed], ["gateway-api", anew]] as const) {
+  for (const [name, folder] of [
+    ["istio", committed],
+    ["gateway-api", anew],
+  ] as const) {
     describe(name, () => {
       for (const overlay of ["sqlite", "postgres-valkey"]) {
         it(`kustomize builds overlays/${overlay}: control with its data`, async () => {
@@ -44,7 +51,9 @@ describe("kustomize and istioctl", { skip: await skipReason() }, async () => {
           const variables = (container.env as Loose[]).map((one) => one.name as string);
           assert.equal(deployment.spec.template.spec.containers.length, 1, "the patch met its container");
           if (overlay === "sqlite") {
-            assert.deepEqual(deployment.spec.template.spec.volumes, [{ name: "data", persistentVolumeClaim: { claimName: "tollgate-control" } }]);
+            assert.deepEqual(deployment.spec.template.spec.volumes, [
+              { name: "data", persistentVolumeClaim: { claimName: "tollgate-control" } },
+            ]);
             assert.deepEqual([deployment.spec.replicas, deployment.spec.strategy], [1, { type: "Recreate" }]);
             assert.deepEqual(variables, ["TOLLGATE_ADMIN_TOKEN"]);
           } else {
@@ -52,7 +61,10 @@ describe("kustomize and istioctl", { skip: await skipReason() }, async () => {
             assert.equal(deployment.spec.strategy.type, "RollingUpdate");
             assert.deepEqual(variables.sort(), ["TOLLGATE_ADMIN_TOKEN", "TOLLGATE_DATABASE_URL", "TOLLGATE_REDIS_URL"]);
             assert.equal(only(objects, "HorizontalPodAutoscaler").spec.scaleTargetRef.name, deployment.metadata.name);
-            assert.deepEqual(only(objects, "PodDisruptionBudget").spec.selector.matchLabels, deployment.spec.selector.matchLabels);
+            assert.deepEqual(
+              only(objects, "PodDisruptionBudget").spec.selector.matchLabels,
+              deployment.spec.selector.matchLabels,
+            );
           }
           if (name === "istio") return;
           const path = join(scratch, `${name}-${overlay}.yaml`);
@@ -68,24 +80,54 @@ describe("kustomize and istioctl", { skip: await skipReason() }, async () => {
         // Components are named relative to the overlay that lists them.
         const overlay = join(folder === anew ? folder : copied(folder), "overlays", "all");
         mkdirSync(overlay);
-        writeFileSync(join(overlay, "kustomization.yaml"), JSON.stringify({ apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", resources: ["../postgres-valkey"], components: components.map((one) => `../../components/${one}`) }));
+        writeFileSync(
+          join(overlay, "kustomization.yaml"),
+          JSON.stringify({
+            apiVersion: "kustomize.config.k8s.io/v1beta1",
+            kind: "Kustomization",
+            resources: ["../postgres-valkey"],
+            components: components.map((one) => `../../components/${one}`),
+          }),
+        );
         const objects = await build(overlay);
-        const gatewayPlugins = objects.filter(({ kind, metadata }) => (kind === "WasmPlugin" || kind === "TrafficExtension") && metadata.namespace === "istio-ingress");
-        assert.deepEqual(gatewayPlugins.map(({ kind }) => kind as string), ["TrafficExtension"], "one filter, whichever way it comes");
-        assert.ok(objects.some(({ kind, metadata }) => kind === "AuthorizationPolicy" && metadata.namespace === "shop"));
+        const gatewayPlugins = objects.filter(
+          ({ kind, metadata }) =>
+            (kind === "WasmPlugin" || kind === "TrafficExtension") && metadata.namespace === "istio-ingress",
+        );
+        assert.deepEqual(
+          gatewayPlugins.map(({ kind }) => kind as string),
+          ["TrafficExtension"],
+          "one filter, whichever way it comes",
+        );
+        assert.ok(
+          objects.some(({ kind, metadata }) => kind === "AuthorizationPolicy" && metadata.namespace === "shop"),
+        );
       });
 
       if (name === "istio") return;
       it("istioctl validate takes every file", async () => {
-        const files = readdirSync(folder, { recursive: true }).map(String).filter((path) => path.endsWith(".yaml") && !path.startsWith(join("overlays", "all")));
-        const { stdout, stderr } = await run(tools.istioctl, ["validate", ...files.flatMap((path) => ["-f", join(folder, path)])], limits).catch((error: Loose) => assert.fail(`${error.stdout}${error.stderr}`));
+        const files = readdirSync(folder, { recursive: true })
+          .map(String)
+          .filter((path) => path.endsWith(".yaml") && !path.startsWith(join("overlays", "all")));
+        const { stdout, stderr } = await run(
+          tools.istioctl,
+          ["validate", ...files.flatMap((path) => ["-f", join(folder, path)])],
+          limits,
+        ).catch((error: Loose) => assert.fail(`${error.stdout}${error.stderr}`));
         assert.doesNotMatch(`${stdout}${stderr}`, /unknown field|invalid|Error:/i);
       });
 
       it("istioctl makes an installation of istio/install.yaml, without a gateway: istiod makes that", async () => {
-        const { stdout } = await run(tools.istioctl, ["manifest", "generate", "-f", join(folder, "istio", "install.yaml")], limits);
-        const objects = parseAllDocuments(stdout).map((document) => document.toJS() as Loose).filter(Boolean);
-        const mesh = objects.find(({ kind, data }) => kind === "ConfigMap" && data?.mesh !== undefined)!.data.mesh as string;
+        const { stdout } = await run(
+          tools.istioctl,
+          ["manifest", "generate", "-f", join(folder, "istio", "install.yaml")],
+          limits,
+        );
+        const objects = parseAllDocuments(stdout)
+          .map((document) => document.toJS() as Loose)
+          .filter(Boolean);
+        const mesh = objects.find(({ kind, data }) => kind === "ConfigMap" && data?.mesh !== undefined)!.data
+          .mesh as string;
         assert.match(mesh, /normalization: DECODE_AND_MERGE_SLASHES/);
         assert.match(mesh, /name: tollgate-access-log/);
         const gateways = objects.filter(({ kind, metadata }) => kind === "Deployment" && !/istiod/.test(metadata.name));

@@ -48,32 +48,75 @@ describe("tollgate simulate", () => {
   test("prints who would be limited, when and by what", async () => {
     const { code, stdout, stderr } = await cli([log, "-f", file]);
     assert.deepEqual([code, stderr], [0, ""]);
-    assert.match(stdout, /^.*access\.log: 5 lines, JSON\n2026-11-02T00:00:00Z to 2026-11-02T00:01:02Z, environment default\n/);
+    assert.match(
+      stdout,
+      /^.*access\.log: 5 lines, JSON\n2026-11-02T00:00:00Z to 2026-11-02T00:01:02Z, environment default\n/,
+    );
     assert.match(stdout, /^requests +5 {2}of 1 caller$/m);
     assert.match(stdout, /^would be limited +1 {2}20\.0 %, 1 caller$/m);
     assert.match(stdout, /^shadow limits would limit +3 /m);
-    assert.match(stdout, /^tier bronze: minute +2 per 60 s +key +1 +1 of 1 +2026-11-02T00:00:02Z +3 +3 +2026-11-02T00:00:00Z 3, k1 \(acme\)$/m);
-    assert.match(stdout, /^k1 \(acme\) +tier bronze: watch \(shadow\) +4 +1 +2026-11-02T00:00:01Z +2026-11-02T00:01:02Z +2026-11-02T00:00:00Z 5 of 1$/m);
+    assert.match(
+      stdout,
+      /^tier bronze: minute +2 per 60 s +key +1 +1 of 1 +2026-11-02T00:00:02Z +3 +3 +2026-11-02T00:00:00Z 3, k1 \(acme\)$/m,
+    );
+    assert.match(
+      stdout,
+      /^k1 \(acme\) +tier bronze: watch \(shadow\) +4 +1 +2026-11-02T00:00:01Z +2026-11-02T00:01:02Z +2026-11-02T00:00:00Z 5 of 1$/m,
+    );
     assert.match(stdout, /^EACH 10 s|^EACH 1 s|^EACH 5 s/m);
   });
 
   test("--json has it all, --limit one limit of it, --top the worst callers", async () => {
     const report = JSON.parse((await cli([log, "-f", file, "--json"])).stdout) as Report;
-    assert.deepEqual(report.requests, { decided: 5, admitted: 4, limited: 1, shadowed: 3, unlimited: 0, preflights: 0, refused: {}, refusedThen: {}, limitedThen: 0 });
-    assert.deepEqual(report.limits.map(({ name, refused, enough }) => [name, refused, enough.all]), [["minute", 1, 3], ["watch", 4, 5]]);
-    assert.deepEqual(report.limitedCallers.map(({ name, key, refused, windows }) => [name, key, refused, windows]), [["watch", "k1", 4, 1], ["minute", "k1", 1, 1]]);
+    assert.deepEqual(report.requests, {
+      decided: 5,
+      admitted: 4,
+      limited: 1,
+      shadowed: 3,
+      unlimited: 0,
+      preflights: 0,
+      refused: {},
+      refusedThen: {},
+      limitedThen: 0,
+    });
+    assert.deepEqual(
+      report.limits.map(({ name, refused, enough }) => [name, refused, enough.all]),
+      [
+        ["minute", 1, 3],
+        ["watch", 4, 5],
+      ],
+    );
+    assert.deepEqual(
+      report.limitedCallers.map(({ name, key, refused, windows }) => [name, key, refused, windows]),
+      [
+        ["watch", "k1", 4, 1],
+        ["minute", "k1", 1, 1],
+      ],
+    );
     const one = JSON.parse((await cli([log, "-f", file, "--json", "--limit", "minute"])).stdout) as Report;
-    assert.deepEqual(one.limits.map(({ name }) => name), ["minute"]);
+    assert.deepEqual(
+      one.limits.map(({ name }) => name),
+      ["minute"],
+    );
     const top = JSON.parse((await cli([log, "-f", file, "--json", "--top", "1", "--interval", "1m"])).stdout) as Report;
     assert.deepEqual([top.limitedCallers.length, top.limitedCallersTotal], [1, 2]);
-    assert.deepEqual(top.timeline, { seconds: 60, slots: [{ at: "2026-11-02T00:00:00Z", requests: 3, limited: 1, shadowed: 1 }, { at: "2026-11-02T00:01:00Z", requests: 2, limited: 0, shadowed: 2 }] });
+    assert.deepEqual(top.timeline, {
+      seconds: 60,
+      slots: [
+        { at: "2026-11-02T00:00:00Z", requests: 3, limited: 1, shadowed: 1 },
+        { at: "2026-11-02T00:01:00Z", requests: 2, limited: 0, shadowed: 2 },
+      ],
+    });
   });
 
   test("--csv has a line for each caller and limit, which no spreadsheet takes for a formula", async () => {
     const odd = lines([...calls, ...[0, 1, 2].map((ms) => ({ ms, consumer: '=cmd|"x"', tier: "bronze" }))]);
     const { stdout } = await cli(["-", "-f", file, "--csv", "--limit", "minute"], odd);
     const [header, ...rows] = stdout.trimEnd().split("\r\n");
-    assert.equal(header, "limit,owner,mode,amount,per,subject,key,consumer,tier,api,address,gateway,limited,byPace,windows,firstAt,lastAt,worstWindowStartAt,worstWindowEndAt,worstWindowDemand");
+    assert.equal(
+      header,
+      "limit,owner,mode,amount,per,subject,key,consumer,tier,api,address,gateway,limited,byPace,windows,firstAt,lastAt,worstWindowStartAt,worstWindowEndAt,worstWindowDemand",
+    );
     assert.deepEqual(rows.sort(), [
       `minute,tier bronze,enforce,2,60 s,key,,"'=cmd|""x""",bronze,,,,1,0,1,2026-11-02T00:00:00.002Z,2026-11-02T00:00:00.002Z,2026-11-02T00:00:00Z,2026-11-02T00:01:00Z,3`,
       "minute,tier bronze,enforce,2,60 s,key,k1,acme,bronze,,,,1,0,1,2026-11-02T00:00:02Z,2026-11-02T00:00:02Z,2026-11-02T00:00:00Z,2026-11-02T00:01:00Z,3",
@@ -91,22 +134,41 @@ describe("tollgate simulate", () => {
     const packed = writeIn(folder, "packed.log.gz", gzipSync(lines(calls.slice(0, 2))));
     const { stdout } = await cli([packed, "-", "-f", file, "--json"], lines(calls.slice(2)));
     const report = JSON.parse(stdout) as Report;
-    assert.deepEqual(report.logs.map(({ name, lines: count }) => [name, count]), [[packed, 2], ["standard input", 3]]);
+    assert.deepEqual(
+      report.logs.map(({ name, lines: count }) => [name, count]),
+      [
+        [packed, 2],
+        ["standard input", 3],
+      ],
+    );
     assert.equal(report.requests.limited, 1);
   });
 
   test("logs of other formats: a format string, named columns", async () => {
     const format = "%START_TIME(%s)% %REQ(:METHOD)% %REQ(:PATH)% <%REQ(X-APP)%>";
     const text = calls.map(({ ms }) => `${(startMs + ms) / 1000} GET /x <acme>\n`).join("");
-    const report = JSON.parse((await cli(["-", "-f", file, "--json", "--format", format, "--consumer-field", "x-app"], text)).stdout) as Report;
+    const report = JSON.parse(
+      (await cli(["-", "-f", file, "--json", "--format", format, "--consumer-field", "x-app"], text)).stdout,
+    ) as Report;
     assert.deepEqual([report.requests.limited, report.logs[0]!.format], [1, "text by --format"]);
     const csv = `when,what,who\n${calls.map(({ ms }) => `${startMs + ms},GET /x HTTP/1.1,acme\n`).join("")}`;
-    const columns = JSON.parse((await cli(["-", "-f", file, "--json", "--columns", "time=when,request=what,consumer=who"], csv)).stdout) as Report;
+    const columns = JSON.parse(
+      (await cli(["-", "-f", file, "--json", "--columns", "time=when,request=what,consumer=who"], csv)).stdout,
+    ) as Report;
     assert.deepEqual([columns.requests.limited, columns.logs[0]!.format], [1, "CSV"]);
   });
 
   test("bad lines are counted, the first are shown with their number and without keys", async () => {
-    const bad = ["", "noise", '{"time":"never","path":"/"}', '{"path":"/"}', "{broken tg_default_abcdefghijklmnopqrstuvwxyz_123456", "e", "f", "g"];
+    const bad = [
+      "",
+      "noise",
+      '{"time":"never","path":"/"}',
+      '{"path":"/"}',
+      "{broken tg_default_abcdefghijklmnopqrstuvwxyz_123456",
+      "e",
+      "f",
+      "g",
+    ];
     const { code, stdout } = await cli(["-", "-f", file], `${lines(calls)}${bad.join("\n")}\n`);
     assert.equal(code, 0);
     assert.match(stdout, /standard input: 7 lines not understood, the first:\n/);
@@ -139,7 +201,11 @@ describe("tollgate simulate", () => {
         const { code, stdout, stderr } = await cli(["-", "-f", file, ...args, ...more], text);
         assert.deepEqual([code, stdout], [1, ""], more.join());
         assert.match(stderr, /^standard input\b.* has no line that tells of a request\./);
-        assert.match(stderr, /standard input:[12]: |1 lines with a time, but without a path/, "the first bad line and why");
+        assert.match(
+          stderr,
+          /standard input:[12]: |1 lines with a time, but without a path/,
+          "the first bad line and why",
+        );
         assert.match(stderr, /--columns/);
       }
     });
@@ -148,7 +214,10 @@ describe("tollgate simulate", () => {
   test("one log of two of which nothing is understood is refused, too", async () => {
     const { code, stderr } = await cli([log, "-", "-f", file], "noise\n");
     assert.equal(code, 1);
-    assert.match(stderr, /^standard input has no line that tells of a request\.\nstandard input:1: of no format that is known/);
+    assert.match(
+      stderr,
+      /^standard input has no line that tells of a request\.\nstandard input:1: of no format that is known/,
+    );
   });
 
   test("--show-bad says how many bad lines are shown", async () => {
@@ -169,7 +238,15 @@ describe("tollgate simulate", () => {
   });
 
   test("lines outside --from and --until are left out", async () => {
-    const { stdout } = await cli([log, "-f", file, "--from", "2026-11-02T00:00:01Z", "--until", "2026-11-02T00:01:01Z"]);
+    const { stdout } = await cli([
+      log,
+      "-f",
+      file,
+      "--from",
+      "2026-11-02T00:00:01Z",
+      "--until",
+      "2026-11-02T00:01:01Z",
+    ]);
     assert.match(stdout, /5 lines, JSON, 3 outside the time asked for/);
     assert.match(stdout, /^requests +2 /m);
   });
@@ -204,7 +281,11 @@ describe("tollgate simulate", () => {
 });
 
 test("the program reads a pipe as it comes, and the file's environment", async () => {
-  const program = new Program(process.execPath, ["--import", "tsx", join(root, "cli/main.ts"), "simulate", "-", "-f", file, "--json"], { cwd: root, stdin: "pipe" });
+  const program = new Program(
+    process.execPath,
+    ["--import", "tsx", join(root, "cli/main.ts"), "simulate", "-", "-f", file, "--json"],
+    { cwd: root, stdin: "pipe" },
+  );
   for (const call of calls) program.child.stdin!.write(lines([call]));
   program.child.stdin!.end();
   const code = await program.ended;

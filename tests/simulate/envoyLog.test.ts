@@ -16,17 +16,38 @@ import { environment, replay, upstream, writeIn } from "./support.ts";
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
-const custom = '%START_TIME(%d/%b/%Y:%H:%M:%S.%3f %z)%|%REQ(:AUTHORITY)%|%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%|%REQ(X-TOLLGATE-CONSUMER)%|%REQ(X-TOLLGATE-KEY-ID)%|"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"|%REQ(USER-AGENT)%|';
+const custom =
+  '%START_TIME(%d/%b/%Y:%H:%M:%S.%3f %z)%|%REQ(:AUTHORITY)%|%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%|%REQ(X-TOLLGATE-CONSUMER)%|%REQ(X-TOLLGATE-KEY-ID)%|"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"|%REQ(USER-AGENT)%|';
 
 function fileLog(path: string, format?: string): EnvoyObject {
-  return { name: path, typed_config: { "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", path: at(path), ...(format === undefined ? {} : { log_format: { text_format_source: { inline_string: `${format}\n` } } }) } };
+  return {
+    name: path,
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+      path: at(path),
+      ...(format === undefined ? {} : { log_format: { text_format_source: { inline_string: `${format}\n` } } }),
+    },
+  };
 }
 
 /** The bootstrap of this project, whose listener answers by itself and logs in four formats. */
 function configuration(port: number): EnvoyObject {
   const routes = [{ match: { prefix: "/" }, direct_response: { status: 200 } }];
-  const bootstrap = envoyBootstrap({ adminPort: -1, listeners: [{ port, routes, accessLog: at("json.log"), escapedSlashes: "KEEP_UNCHANGED" }], clusters: [{ name: "unused", host: "127.0.0.1", port: 1 }] });
-  const copy = JSON.parse(JSON.stringify(bootstrap), (name, value: unknown) => (name === "access_log" ? [...(value as EnvoyObject[]), fileLog("envoy.log"), fileLog("istio.log", istioDefaultFormat), fileLog("custom.log", custom)] : value)) as EnvoyObject;
+  const bootstrap = envoyBootstrap({
+    adminPort: -1,
+    listeners: [{ port, routes, accessLog: at("json.log"), escapedSlashes: "KEEP_UNCHANGED" }],
+    clusters: [{ name: "unused", host: "127.0.0.1", port: 1 }],
+  });
+  const copy = JSON.parse(JSON.stringify(bootstrap), (name, value: unknown) =>
+    name === "access_log"
+      ? [
+          ...(value as EnvoyObject[]),
+          fileLog("envoy.log"),
+          fileLog("istio.log", istioDefaultFormat),
+          fileLog("custom.log", custom),
+        ]
+      : value,
+  ) as EnvoyObject;
   return copy;
 }
 
@@ -44,18 +65,33 @@ before(async () => {
   await envoy.until("it answers", async () => (await send(port, { path: "/ready" })).status === 200);
   for (const agent of agents) {
     for (const target of paths) {
-      const headers: [string, string][] = [["host", "api.example.com:8080"], ["user-agent", Buffer.from(agent, "utf8").toString("latin1")], ["x-tollgate-consumer", "acme"], ["x-tollgate-key-id", "acme-1"]];
+      const headers: [string, string][] = [
+        ["host", "api.example.com:8080"],
+        ["user-agent", Buffer.from(agent, "utf8").toString("latin1")],
+        ["x-tollgate-consumer", "acme"],
+        ["x-tollgate-key-id", "acme-1"],
+      ];
       assert.equal((await send(port, { path: target, headers })).status, 200);
     }
   }
-  const lines = (name: string) => readFileSync(at(name), "utf8").split("\n").filter((line) => line !== "" && !line.includes("/ready"));
+  const lines = (name: string) =>
+    readFileSync(at(name), "utf8")
+      .split("\n")
+      .filter((line) => line !== "" && !line.includes("/ready"));
   await eventually("the logs", () => logs.every((name) => lines(name).length >= count));
   for (const name of logs) writeIn(folder, name, `${lines(name).join("\n")}\n`);
 });
 
 const spec = environment({
   apis: [
-    { id: "echo", hosts: ["api.example.com"], paths: ["/"], upstream, limits: [{ name: "address", kind: "rate", limit: 3, windowSeconds: 3600, subject: "ip" }], routes: [{ path: "/search", cost: 2 }] },
+    {
+      id: "echo",
+      hosts: ["api.example.com"],
+      paths: ["/"],
+      upstream,
+      limits: [{ name: "address", kind: "rate", limit: 3, windowSeconds: 3600, subject: "ip" }],
+      routes: [{ path: "/search", cost: 2 }],
+    },
     { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "none" } },
   ],
   tiers: [{ id: "bronze", limits: [{ name: "day", kind: "quota", limit: 2, period: "30d", subject: "consumer" }] }],
@@ -78,6 +114,7 @@ for (const name of logs) {
     // In place of a loopback address Envoy appends its own to X-Forwarded-For.
     if (name === "envoy.log") assert.equal(isIPv4(limited!.address!), true);
     else assert.equal(limited!.address, "127.0.0.1");
-    if (name === "json.log" || name === "custom.log") assert.equal(report.limitedCallers.find((caller) => caller.name === "day")!.consumer, "acme");
+    if (name === "json.log" || name === "custom.log")
+      assert.equal(report.limitedCallers.find((caller) => caller.name === "day")!.consumer, "acme");
   });
 }

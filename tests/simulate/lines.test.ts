@@ -17,11 +17,19 @@ async function all(bytes: Buffer | string, chunkBytes?: number): Promise<{ lines
 
 describe("lines", () => {
   test("of any text are the same however it's cut into chunks, packed or not", async () => {
-    const content = fc.array(fc.constantFrom("a", "bc", "ü", "日本", "\n", "\n\n", "\r\n", "{", "\u{1f600}"), { maxLength: 60 }).map((parts) => parts.join(""));
+    const content = fc
+      .array(fc.constantFrom("a", "bc", "ü", "日本", "\n", "\n\n", "\r\n", "{", "\u{1f600}"), { maxLength: 60 })
+      .map((parts) => parts.join(""));
     await fc.assert(
       fc.asyncProperty(content, fc.integer({ min: 1, max: 20 }), fc.boolean(), async (text, chunkBytes, packed) => {
-        const expected = text.replace(/\n$/, "").split("\n").map((line) => line.replace(/\r$/, ""));
-        assert.deepEqual(await all(packed ? gzipSync(text) : text, chunkBytes), { lines: text === "" ? [] : expected, overlong: 0 });
+        const expected = text
+          .replace(/\n$/, "")
+          .split("\n")
+          .map((line) => line.replace(/\r$/, ""));
+        assert.deepEqual(await all(packed ? gzipSync(text) : text, chunkBytes), {
+          lines: text === "" ? [] : expected,
+          overlong: 0,
+        });
       }),
     );
   });
@@ -34,14 +42,20 @@ describe("lines", () => {
     const long = "x".repeat(lineBytesMax + 10);
     for (const chunkBytes of [1 << 16, 1 << 20, 1 << 24]) {
       const { lines, overlong } = await all(`a\n${long}${long}\nb\n`, chunkBytes);
-      assert.deepEqual(lines.filter((line) => line.length < 10), ["a", "b"]);
+      assert.deepEqual(
+        lines.filter((line) => line.length < 10),
+        ["a", "b"],
+      );
       // In one chunk there is an end to it.
       assert.equal(overlong + lines.filter((line) => line.length > 10).length, 1);
     }
   });
 
   test("packed in another way, or badly, are refused with a remedy", async () => {
-    await assert.rejects(all(Buffer.from("28b52ffd00000000", "hex")), (error: Error) => error instanceof LogError && /zstd -dc <log> \| tollgate simulate -/.test(error.message));
+    await assert.rejects(
+      all(Buffer.from("28b52ffd00000000", "hex")),
+      (error: Error) => error instanceof LogError && /zstd -dc <log> \| tollgate simulate -/.test(error.message),
+    );
     await assert.rejects(all(Buffer.from("425a683931", "hex")), /bzip2/);
     const packed = gzipSync("a\n".repeat(1000));
     await assert.rejects(all(packed.subarray(0, packed.length - 12)), /end in the middle/);

@@ -11,19 +11,49 @@ const secret = "imported-key-of-another-gateway";
 
 const spec = environment({
   apis: [
-    { id: "echo", hosts: ["api.example.com"], paths: ["/"], upstream, routes: [{ path: "/search", methods: ["POST"], scopes: ["search"] }], cors: { allowOrigins: ["https://*.example.com"], allowMethods: ["GET"] } },
+    {
+      id: "echo",
+      hosts: ["api.example.com"],
+      paths: ["/"],
+      upstream,
+      routes: [{ path: "/search", methods: ["POST"], scopes: ["search"] }],
+      cors: { allowOrigins: ["https://*.example.com"], allowMethods: ["GET"] },
+    },
     { id: "admin", hosts: ["api.example.com"], paths: ["/admin"], methods: ["GET"], upstream, scopes: ["admin"] },
     { id: "jwt", hosts: ["api.example.com"], paths: ["/jwt"], upstream, auth: { mode: "jwt" } },
-    { id: "tokens", hosts: ["api.example.com"], paths: ["/tokens"], upstream, auth: { mode: "jwt", jwt: { issuers: [{ issuer: "https://login.example.com", jwksUri: "https://login.example.com/keys" }] } } },
+    {
+      id: "tokens",
+      hosts: ["api.example.com"],
+      paths: ["/tokens"],
+      upstream,
+      auth: {
+        mode: "jwt",
+        jwt: { issuers: [{ issuer: "https://login.example.com", jwksUri: "https://login.example.com/keys" }] },
+      },
+    },
     { id: "mesh", hosts: ["api.example.com"], paths: ["/mesh"], upstream, auth: { mode: "mtls" } },
     { id: "public", hosts: ["api.example.com"], paths: ["/public"], upstream, auth: { mode: "none" } },
   ],
-  tiers: [{ id: "bronze", scopes: ["read"], apis: ["echo", "tokens", "public"], limits: [limit] }, { id: "gold", scopes: ["*"], limits: [{ ...limit, limit: 2 }] }],
-  consumers: [{ id: "acme", tier: "bronze" }, { id: "rich", tier: "gold" }, { id: "nobody" }, { id: "asleep", tier: "gold", suspended: true }],
+  tiers: [
+    { id: "bronze", scopes: ["read"], apis: ["echo", "tokens", "public"], limits: [limit] },
+    { id: "gold", scopes: ["*"], limits: [{ ...limit, limit: 2 }] },
+  ],
+  consumers: [
+    { id: "acme", tier: "bronze" },
+    { id: "rich", tier: "gold" },
+    { id: "nobody" },
+    { id: "asleep", tier: "gold", suspended: true },
+  ],
   keys: [
     { id: "k-acme", consumer: "acme", sha256: digestHex(secret) },
     { id: "k-gold", consumer: "acme", tier: "gold", sha256: "1".repeat(64), apis: ["echo"], scopes: ["read"] },
-    { id: "k-old", consumer: "rich", sha256: "2".repeat(64), expiresAt: "2026-11-02T00:00:10Z", notBefore: "2026-11-02T00:00:05Z" },
+    {
+      id: "k-old",
+      consumer: "rich",
+      sha256: "2".repeat(64),
+      expiresAt: "2026-11-02T00:00:10Z",
+      notBefore: "2026-11-02T00:00:05Z",
+    },
     { id: "k-gone", consumer: "rich", sha256: "3".repeat(64), state: "revoked" },
     { id: "k-off", consumer: "rich", sha256: "4".repeat(64), state: "suspended" },
     { id: "k-asleep", consumer: "asleep", sha256: "5".repeat(64) },
@@ -71,17 +101,24 @@ describe("what the file refuses before limits are asked", () => {
     [{ key: "unheard-of", consumer: "unheard-of", path: "/admin" }, "decided"],
     [{ path: "/public/x" }, "decided"],
   ];
-  for (const [call, reason] of cases) test(`${JSON.stringify(call)}: ${reason}`, async () => assert.equal(await refused(call), reason));
+  for (const [call, reason] of cases)
+    test(`${JSON.stringify(call)}: ${reason}`, async () => assert.equal(await refused(call), reason));
 });
 
 describe("whom a line names", () => {
-  const two = (call: object) => [{ ms: 0, ...call }, { ms: 1, ...call }];
+  const two = (call: object) => [
+    { ms: 0, ...call },
+    { ms: 1, ...call },
+  ];
   const first = (report: Report) => report.limitedCallers[0];
 
   test("by key: the file's key tells consumer and tier", async () => {
     const report = await replay(spec, two({ key: "k-acme", consumer: "ignored", tier: "gold" }));
     const { caller, key, consumer, tier } = first(report)!;
-    assert.deepEqual({ caller, key, consumer, tier }, { caller: "k-acme (acme)", key: "k-acme", consumer: "acme", tier: "bronze" });
+    assert.deepEqual(
+      { caller, key, consumer, tier },
+      { caller: "k-acme (acme)", key: "k-acme", consumer: "acme", tier: "bronze" },
+    );
     assert.equal((await replay(spec, two({ key: "k-gold" }))).requests.limited, 0);
   });
 
@@ -103,13 +140,19 @@ describe("whom a line names", () => {
   test("by fields that the user names; a tier field wins over the file", async () => {
     assert.equal(first(await replay(spec, two({ app: secret }), { fields: { key: "app" } }))!.caller, "k-acme (acme)");
     assert.equal(first(await replay(spec, two({ who: "acme" }), { fields: { consumer: "who" } }))!.caller, "acme");
-    assert.equal((await replay(spec, two({ consumer: "acme", plan: "gold" }), { fields: { tier: "plan" } })).requests.limited, 0);
+    assert.equal(
+      (await replay(spec, two({ consumer: "acme", plan: "gold" }), { fields: { tier: "plan" } })).requests.limited,
+      0,
+    );
   });
 
   test("not at all: told apart by address, of the standard tier or of none, or left out", async () => {
     const nobody = await replay(spec, two({}));
     assert.equal(nobody.requests.limited, 0);
-    assert.equal(nobody.warnings.filter((text) => /name neither key nor consumer|whose tier neither/.test(text)).length, 2);
+    assert.equal(
+      nobody.warnings.filter((text) => /name neither key nor consumer|whose tier neither/.test(text)).length,
+      2,
+    );
     assert.equal(first(await replay(spec, two({}), { tier: "bronze" }))!.caller, "address 192.0.2.1");
     assert.deepEqual((await replay(spec, two({}), { withoutKey: "refuse" })).requests.refused, { key_missing: 2 });
   });
@@ -138,7 +181,8 @@ describe("what the log says was refused", () => {
 });
 
 describe("preflights", () => {
-  const preflights = async (call: object) => (await replay(spec, [{ ms: 0, method: "OPTIONS", ...call }])).requests.preflights;
+  const preflights = async (call: object) =>
+    (await replay(spec, [{ ms: 0, method: "OPTIONS", ...call }])).requests.preflights;
   test("pass without a limit: told by their headers, or else by having no caller", async () => {
     assert.equal(await preflights({}), 1);
     assert.equal(await preflights({ key: "k-acme" }), 0);
@@ -153,12 +197,21 @@ describe("preflights", () => {
 
 describe("what a request is", () => {
   const time = new Date(startMs).toISOString();
-  const read = async (line: object, more = {}) => (await replay(spec, `${JSON.stringify({ time, consumer: "acme", ...line })}\n`, more)).requests;
+  const read = async (line: object, more = {}) =>
+    (await replay(spec, `${JSON.stringify({ time, consumer: "acme", ...line })}\n`, more)).requests;
   test("a request line, a whole URL, an original path", async () => {
-    assert.equal((await read({ request: "POST /search HTTP/1.1", host: "api.example.com" })).refused["scope_missing"], 1);
+    assert.equal(
+      (await read({ request: "POST /search HTTP/1.1", host: "api.example.com" })).refused["scope_missing"],
+      1,
+    );
     assert.equal((await read({ method: "POST", url: "https://api.example.com/search?q" })).refused["scope_missing"], 1);
     assert.equal((await read({ url: "https://api.example.com" })).decided, 1);
-    assert.equal((await read({ method: "GET", path: "/x", "x-envoy-original-path": "/admin", host: "api.example.com" })).refused["api_not_allowed"], 1);
+    assert.equal(
+      (await read({ method: "GET", path: "/x", "x-envoy-original-path": "/admin", host: "api.example.com" })).refused[
+        "api_not_allowed"
+      ],
+      1,
+    );
   });
 
   test("nothing but a broken connection isn't one", async () => {
@@ -175,7 +228,9 @@ describe("what a request is", () => {
   });
 
   test("of a CSV with times and keys alone", async () => {
-    const report = await replay(spec, `time,consumer\n${time},rich\n${time},rich\n${time},rich\n`, { host: "api.example.com" });
+    const report = await replay(spec, `time,consumer\n${time},rich\n${time},rich\n${time},rich\n`, {
+      host: "api.example.com",
+    });
     assert.equal(report.requests.limited, 1);
     assert.match(report.warnings.join(), /no method in the log/);
   });

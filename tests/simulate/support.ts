@@ -14,12 +14,18 @@ export const upstream = { service: "echo", port: 8080 };
 export function slotsOf(parser: LineParser, line: string): Partial<Record<Slot, string>> | undefined {
   const entry = new LogEntry();
   if (!parser.parse(line, entry)) return undefined;
-  const found = slots.map((slot) => [slot, entry.get(slotIndex[slot])] as const).filter(([, value]) => value !== undefined);
+  const found = slots
+    .map((slot) => [slot, entry.get(slotIndex[slot])] as const)
+    .filter(([, value]) => value !== undefined);
   return Object.fromEntries(found) as Partial<Record<Slot, string>>;
 }
 
 /** A source of these bytes, in chunks of a size. */
-export function source(bytes: Buffer | string, chunkBytes = 1 << 16, name = "test.log"): { name: string; open: () => AsyncIterable<Buffer> } {
+export function source(
+  bytes: Buffer | string,
+  chunkBytes = 1 << 16,
+  name = "test.log",
+): { name: string; open: () => AsyncIterable<Buffer> } {
   const all = Buffer.from(bytes);
   return {
     name,
@@ -35,7 +41,21 @@ export function environment(file: Partial<FileInput>): EnvironmentSpec {
 
 /** Options as the command line gives them. */
 function options(spec: EnvironmentSpec, more: Partial<SimulationOptions> = {}): SimulationOptions {
-  return { spec, input: "auto", fields: {} as FieldNames, toleranceMs: 30_000, fromMs: -Infinity, untilMs: Infinity, host: "", trustedHops: 0, withoutKey: "address", countersMax: 1000, activeMax: 1e6, slots: 400, ...more };
+  return {
+    spec,
+    input: "auto",
+    fields: {} as FieldNames,
+    toleranceMs: 30_000,
+    fromMs: -Infinity,
+    untilMs: Infinity,
+    host: "",
+    trustedHops: 0,
+    withoutKey: "address",
+    countersMax: 1000,
+    activeMax: 1e6,
+    slots: 400,
+    ...more,
+  };
 }
 
 export interface LoggedCall {
@@ -54,13 +74,28 @@ export const startMs = Date.UTC(2026, 10, 2);
 export function lines(calls: readonly LoggedCall[]): string {
   return calls
     .map(({ ms, key, consumer, path = "/", method = "GET", address = "192.0.2.1", ...more }) =>
-      JSON.stringify({ time: new Date(startMs + ms).toISOString(), method, path, host: "api.example.com", status: 200, details: "via_upstream", client: address, keyId: key, consumer, ...more }),
+      JSON.stringify({
+        time: new Date(startMs + ms).toISOString(),
+        method,
+        path,
+        host: "api.example.com",
+        status: 200,
+        details: "via_upstream",
+        client: address,
+        keyId: key,
+        consumer,
+        ...more,
+      }),
     )
     .map((line) => `${line}\n`)
     .join("");
 }
 
-export async function replay(spec: EnvironmentSpec, calls: readonly LoggedCall[] | string, more: Partial<SimulationOptions> = {}): Promise<Report> {
+export async function replay(
+  spec: EnvironmentSpec,
+  calls: readonly LoggedCall[] | string,
+  more: Partial<SimulationOptions> = {},
+): Promise<Report> {
   return simulate([source(typeof calls === "string" ? calls : lines(calls))], options(spec, more));
 }
 

@@ -28,17 +28,46 @@ describe("times", () => {
   ];
   for (const [text, ms] of cases) test(text, () => assert.equal(timeReader()(text), ms));
 
-  for (const text of ["", "-", "now", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-01T24:00:00Z", "2026-11-01T08:60:00.000Z", "1/Foo/2026:00:00:00 +0000", "12:00", "1e9", "-5", "2026-11-01T08:09:1a.123Z"]) {
+  for (const text of [
+    "",
+    "-",
+    "now",
+    "2026-13-01T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+    "2026-11-01T24:00:00Z",
+    "2026-11-01T08:60:00.000Z",
+    "1/Foo/2026:00:00:00 +0000",
+    "12:00",
+    "1e9",
+    "-5",
+    "2026-11-01T08:09:1a.123Z",
+  ]) {
     test(`${JSON.stringify(text)} is no time`, () => assert.ok(Number.isNaN(timeReader()(text))));
   }
 
   test("one after another are read as each alone, by Date", () => {
-    const times = fc.date({ min: new Date(0), max: new Date("2100-01-01"), noInvalidDate: true }).map((date) => date.toISOString());
+    const times = fc
+      .date({ min: new Date(0), max: new Date("2100-01-01"), noInvalidDate: true })
+      .map((date) => date.toISOString());
     fc.assert(
-      fc.property(fc.array(fc.oneof(times, fc.constantFrom("2026-11-01T08:09:10.123Z", "2026-11-01T08:09:59.999Z", "2026-11-01T08:10:00.000Z", "2026-11-01T08:09x")), { maxLength: 20 }), (texts) => {
-        const read = timeReader();
-        for (const text of texts) assert.equal(read(text), Date.parse(text));
-      }),
+      fc.property(
+        fc.array(
+          fc.oneof(
+            times,
+            fc.constantFrom(
+              "2026-11-01T08:09:10.123Z",
+              "2026-11-01T08:09:59.999Z",
+              "2026-11-01T08:10:00.000Z",
+              "2026-11-01T08:09x",
+            ),
+          ),
+          { maxLength: 20 },
+        ),
+        (texts) => {
+          const read = timeReader();
+          for (const text of texts) assert.equal(read(text), Date.parse(text));
+        },
+      ),
     );
   });
 });
@@ -63,7 +92,8 @@ describe("what START_TIME prints in another format", () => {
 
   test("what isn't of the format is no time", () => {
     const read = strftimeReader("%Y-%m-%d %H:%M:%S");
-    for (const text of ["", "2026-11-01T08:09:10", "2026-11-01 08:09:10 ", "2026-11-31 08:09:10"]) assert.ok(Number.isNaN(read(text)), text);
+    for (const text of ["", "2026-11-01T08:09:10", "2026-11-01 08:09:10 ", "2026-11-31 08:09:10"])
+      assert.ok(Number.isNaN(read(text)), text);
   });
 
   test("a format that can't be read back is named", () => {

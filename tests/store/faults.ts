@@ -19,13 +19,17 @@ export async function lockFile(t: Cleanup, file: string): Promise<{ release(): P
     await ended;
   };
   t.after(release);
-  await Promise.race([once(child.stdout, "data"), ended.then(() => Promise.reject(new Error("The other writer ended without the lock.")))]);
+  await Promise.race([
+    once(child.stdout, "data"),
+    ended.then(() => Promise.reject(new Error("The other writer ended without the lock."))),
+  ]);
   return { release };
 }
 
 /** Why a small file system can't be had here, or `undefined`. */
 export function noSmallDisk(): string | undefined {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return "SKIPPED: a small file system (tmpfs) takes root on Linux";
+  if (process.platform !== "linux" || process.getuid?.() !== 0)
+    return "SKIPPED: a small file system (tmpfs) takes root on Linux";
   const probe = mkdtempSync(join(tmpdir(), "tollgate-disk-"));
   try {
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", probe], { stdio: "ignore" });

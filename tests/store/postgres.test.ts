@@ -56,10 +56,17 @@ function replicas(server: PostgresServer): void {
     const woken: bigint[] = [];
     two.subscribe("default", (version) => woken.push(version));
     await change(one, (writer) => writer.put("consumer", consumer("acme")));
-    const versions = await Promise.all(Array.from({ length: 20 }, (_, index) => change(index % 2 === 0 ? one : two, (writer) => writer.put("key", key(`k${index}`)))));
+    const versions = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        change(index % 2 === 0 ? one : two, (writer) => writer.put("key", key(`k${index}`))),
+      ),
+    );
     assert.equal(new Set(versions).size, 20);
     await eventually("the last version to be told", () => woken.at(-1) === 21n);
-    assert.deepEqual(woken, [...new Set(woken)].sort((a, b) => Number(a - b)));
+    assert.deepEqual(
+      woken,
+      [...new Set(woken)].sort((a, b) => Number(a - b)),
+    );
   });
 
   it("catch up after the connection that listens was lost", async () => {
@@ -68,7 +75,10 @@ function replicas(server: PostgresServer): void {
     await one.createEnvironment("default", context);
     const woken: bigint[] = [];
     two.subscribe("default", (version) => woken.push(version));
-    await query(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'");
+    await query(
+      url,
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'",
+    );
     await change(one, (writer) => writer.put("consumer", consumer("acme")));
     await eventually("version 1 to be told", () => woken.includes(1n));
     await change(one, (writer) => writer.put("consumer", consumer("b")));
@@ -83,33 +93,62 @@ function lost(server: PostgresServer): void {
     await store.createEnvironment("default", context);
     const cutOff = change(store, async (writer) => {
       await writer.put("consumer", consumer("acme"));
-      await query(url, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()");
+      await query(
+        url,
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+      );
       await sleep(100);
       await writer.put("consumer", consumer("b"));
     });
     await assert.rejects(cutOff, isUnavailable);
     assert.equal(await change(store, (writer) => writer.put("consumer", consumer("c"))), 1);
-    assert.deepEqual((await store.list("default", "consumer", { limit: 10 })).items.map(({ record }) => record.id), ["c"]);
+    assert.deepEqual(
+      (await store.list("default", "consumer", { limit: 10 })).items.map(({ record }) => record.id),
+      ["c"],
+    );
   });
 }
 
 function control(server: PostgresServer): void {
   it("works over it, says so while it's away, and works again", async (t) => {
     const folder = temporaryFolder();
-    const config = readConfig({ TOLLGATE_DATA_DIR: folder, TOLLGATE_DATABASE_URL: await server.createDatabase(), TOLLGATE_CONTROL_PORT: "0", TOLLGATE_SYNC_PORT: "0", TOLLGATE_ADMIN_TOKEN: adminToken });
+    const config = readConfig({
+      TOLLGATE_DATA_DIR: folder,
+      TOLLGATE_DATABASE_URL: await server.createDatabase(),
+      TOLLGATE_CONTROL_PORT: "0",
+      TOLLGATE_SYNC_PORT: "0",
+      TOLLGATE_ADMIN_TOKEN: adminToken,
+    });
     const running = await startControl(config, capturedLogger().logger);
     t.after(() => running.close());
     const call = async (method: string, path: string, body?: object) => {
       const headers = { authorization: `Bearer ${adminToken}`, "content-type": "application/json" };
-      const response = await fetch(`${running.adminUrl}${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+      const response = await fetch(`${running.adminUrl}${path}`, {
+        method,
+        headers,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
       return { status: response.status, body: await response.text() };
     };
-    assert.equal((await call("POST", "/v1/apply", { version: 1, tiers: [{ id: "t", limits: [{ name: "l", kind: "rate", limit: 1, windowSeconds: 1 }] }], consumers: [{ id: "acme", tier: "t" }] })).status, 200);
-    const { key, ...record } = JSON.parse((await call("POST", "/v1/keys", { consumer: "acme" })).body) as { key: string; id: string };
+    assert.equal(
+      (
+        await call("POST", "/v1/apply", {
+          version: 1,
+          tiers: [{ id: "t", limits: [{ name: "l", kind: "rate", limit: 1, windowSeconds: 1 }] }],
+          consumers: [{ id: "acme", tier: "t" }],
+        })
+      ).status,
+      200,
+    );
+    const { key, ...record } = JSON.parse((await call("POST", "/v1/keys", { consumer: "acme" })).body) as {
+      key: string;
+      id: string;
+    };
     assert.ok(wellFormedKey(key));
     assert.match((await call("GET", "/v1/export")).body, /acme/);
     await server.pause();
-    for (const path of ["/readyz", "/v1/tiers", "/v1/keys", "/v1/audit"]) assert.equal((await call("GET", path)).status, 503, path);
+    for (const path of ["/readyz", "/v1/tiers", "/v1/keys", "/v1/audit"])
+      assert.equal((await call("GET", path)).status, 503, path);
     assert.equal((await call("POST", "/v1/keys", { consumer: "acme" })).status, 503);
     assert.equal((await call("GET", "/healthz")).status, 200);
     assert.equal((await call("GET", "/metrics")).status, 200);

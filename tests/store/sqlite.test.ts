@@ -47,7 +47,10 @@ describe("SQLite: the file", () => {
   it("isn't made over something else", async () => {
     const file = join(root, "text.db");
     writeFileSync(file, "This is a text that someone wrote, not a database.\n".repeat(20));
-    await assert.rejects(openStore(`file:${file}`, () => undefined), /not a database/);
+    await assert.rejects(
+      openStore(`file:${file}`, () => undefined),
+      /not a database/,
+    );
   });
 
   it("of an older version has the defaults of what came later", async () => {
@@ -62,8 +65,15 @@ describe("SQLite: the file", () => {
     handle.close();
     assert.deepEqual((await store.spec("default"))!.apis, [record]);
     assert.deepEqual((await store.list("default", "api", { limit: 1 })).items[0]!.record, record);
-    assert.deepEqual(await store.snapshotRead("default", async (reader) => (await reader.apiById("echo"))!.api), record);
-    assert.equal(await change(store, (writer) => writer.put("api", record)), 1, "writing what was read changes nothing");
+    assert.deepEqual(
+      await store.snapshotRead("default", async (reader) => (await reader.apiById("echo"))!.api),
+      record,
+    );
+    assert.equal(
+      await change(store, (writer) => writer.put("api", record)),
+      1,
+      "writing what was read changes nothing",
+    );
   });
 
   it("of a newer version is refused, not touched", async () => {
@@ -74,7 +84,10 @@ describe("SQLite: the file", () => {
     const handle = new Database(url.slice("file:".length));
     handle.exec("insert into kysely_migration (name, timestamp) values ('9999_future', '2030-01-01T00:00:00Z')");
     handle.close();
-    await assert.rejects(openStore(url, () => undefined), /another version of Tollgate/);
+    await assert.rejects(
+      openStore(url, () => undefined),
+      /another version of Tollgate/,
+    );
   });
 
   it("is whole by itself after a clean stop, which may be asked for twice", async () => {

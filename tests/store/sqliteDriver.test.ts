@@ -26,7 +26,8 @@ function connection(failing: string, code: string, rollsBack: boolean) {
         if (rollsBack) handle.inTransaction = false;
         throw new SqliteError(code);
       }
-      if (text === "rollback" && !handle.inTransaction) throw new SqliteError("SQLITE_ERROR", "cannot rollback - no transaction is active");
+      if (text === "rollback" && !handle.inTransaction)
+        throw new SqliteError("SQLITE_ERROR", "cannot rollback - no transaction is active");
       if (text === "begin immediate") handle.inTransaction = true;
       else if (text === "commit" || text === "rollback") handle.inTransaction = false;
     },
@@ -46,7 +47,18 @@ function connection(failing: string, code: string, rollsBack: boolean) {
   return { db, handle, ran, heard };
 }
 
-const codes = { SQLITE_FULL: "disk_full", SQLITE_IOERR_WRITE: "io", SQLITE_IOERR_FSYNC: "io", SQLITE_NOMEM: "memory", SQLITE_BUSY: "locked", SQLITE_BUSY_SNAPSHOT: "locked", SQLITE_INTERRUPT: "io", SQLITE_CORRUPT_INDEX: "damaged", SQLITE_READONLY_DBMOVED: "read_only", SQLITE_CONSTRAINT_UNIQUE: undefined };
+const codes = {
+  SQLITE_FULL: "disk_full",
+  SQLITE_IOERR_WRITE: "io",
+  SQLITE_IOERR_FSYNC: "io",
+  SQLITE_NOMEM: "memory",
+  SQLITE_BUSY: "locked",
+  SQLITE_BUSY_SNAPSHOT: "locked",
+  SQLITE_INTERRUPT: "io",
+  SQLITE_CORRUPT_INDEX: "damaged",
+  SQLITE_READONLY_DBMOVED: "read_only",
+  SQLITE_CONSTRAINT_UNIQUE: undefined,
+};
 
 describe("the SQLite driver: the first error is the one that is told", () => {
   for (const [code, kind] of Object.entries(codes)) {
@@ -54,20 +66,28 @@ describe("the SQLite driver: the first error is the one that is told", () => {
       for (const rollsBack of [true, false]) {
         it(`${code} of a ${failing}, ${rollsBack ? "rolled back by SQLite" : "transaction left open"}`, async () => {
           const { db, handle, ran, heard } = connection(failing, code, rollsBack);
-          const write = () => db.transaction().execute(async (trx) => {
-            await sql`write`.execute(trx).catch((error: unknown) => {
-              if (!rollsBack) throw error;
+          const write = () =>
+            db.transaction().execute(async (trx) => {
+              await sql`write`.execute(trx).catch((error: unknown) => {
+                if (!rollsBack) throw error;
+              });
+              // Whoever goes on after the error must not write alone what belonged to the transaction.
+              await sql`more`.execute(trx);
             });
-            // Whoever goes on after the error must not write alone what belonged to the transaction.
-            await sql`more`.execute(trx);
-          });
-          await assert.rejects(write(), (error: unknown) => (kind === undefined ? error instanceof SqliteError && error.code === code : error instanceof StoreTrouble && error.kind === kind && (error.cause as SqliteError).code === code));
+          await assert.rejects(write(), (error: unknown) =>
+            kind === undefined
+              ? error instanceof SqliteError && error.code === code
+              : error instanceof StoreTrouble && error.kind === kind && (error.cause as SqliteError).code === code,
+          );
           assert.equal(handle.inTransaction, false);
           assert.equal(ran.includes("rollback"), !rollsBack);
           if (failing === "write") assert.ok(!ran.includes("more"), "nothing ran outside of its transaction");
           // A lock found taken in the midst of a transaction is its caller's alone: the next one may have it.
           if (kind !== "locked") assert.deepEqual([...new Set(heard)], kind === undefined ? [] : [kind]);
-          await db.transaction().execute((trx) => sql`other`.execute(trx)).catch((error: unknown) => assert.ok(failing === "commit", String(error)));
+          await db
+            .transaction()
+            .execute((trx) => sql`other`.execute(trx))
+            .catch((error: unknown) => assert.ok(failing === "commit", String(error)));
         });
       }
     }

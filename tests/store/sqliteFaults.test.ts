@@ -1,6 +1,22 @@
 /** SQLite's file in trouble: each fault is refused with its reason, nothing is answered that would be lost, and all goes on afterwards. */
 import assert from "node:assert/strict";
-import { closeSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -33,7 +49,10 @@ function folderOf(t: TestContext): string {
 
 async function open(t: TestContext, file: string, options: OpenOptions = {}): Promise<World> {
   const heard: string[] = [];
-  const store = await openStore(`file:${file}`, (error) => heard.push((error as StoreTrouble).kind), { ...options, onRecovered: () => heard.push("recovered") });
+  const store = await openStore(`file:${file}`, (error) => heard.push((error as StoreTrouble).kind), {
+    ...options,
+    onRecovered: () => heard.push("recovered"),
+  });
   t.after(() => store.close());
   await store.createEnvironment(environment, context);
   await change(store, (writer) => writer.put("consumer", consumer("before")));
@@ -53,16 +72,44 @@ let made = 0;
 function writes({ store }: World): Record<string, () => Promise<unknown>> {
   const counters = new SqlCounterStore(store.dialect);
   const usage = new SqlUsage(store.dialect);
-  const entry = { minute: Math.floor(Date.now() / 60_000), api: 1, route: undefined, consumer: 1, digest: digest("k").slice(0, 32), counts: [[0, 1]] as [number, number][] };
+  const entry = {
+    minute: Math.floor(Date.now() / 60_000),
+    api: 1,
+    route: undefined,
+    consumer: 1,
+    digest: digest("k").slice(0, 32),
+    counts: [[0, 1]] as [number, number][],
+  };
   return {
     "a record": () => change(store, (writer) => writer.put("consumer", consumer(`c${++made}`))),
     "an environment": () => store.createEnvironment(`e${++made}`, context),
-    "a token": () => store.addAdminToken({ id: `t${++made}`, name: "t", digest: digest(`t${made}`), expiresAtMs: null }, context),
-    "a gateway's report": () => store.recordGateway({ environment, id: `g${++made}`, group: "edge", version: 1n, applied: 1n, workers: 1, lastContactMs: 1, tokenId: "t", heldUntilMs: 2 }),
-    "a gateway's claim": () => store.claimGateway({ environment, group: "edge", id: `g${++made}`, tokenId: "t", nowMs: 1, heldUntilMs: 2, most: 1000 }),
+    "a token": () =>
+      store.addAdminToken({ id: `t${++made}`, name: "t", digest: digest(`t${made}`), expiresAtMs: null }, context),
+    "a gateway's report": () =>
+      store.recordGateway({
+        environment,
+        id: `g${++made}`,
+        group: "edge",
+        version: 1n,
+        applied: 1n,
+        workers: 1,
+        lastContactMs: 1,
+        tokenId: "t",
+        heldUntilMs: 2,
+      }),
+    "a gateway's claim": () =>
+      store.claimGateway({
+        environment,
+        group: "edge",
+        id: `g${++made}`,
+        tokenId: "t",
+        nowMs: 1,
+        heldUntilMs: 2,
+        most: 1000,
+      }),
     "a lease": () => counters.apply([new Lane().call(ask())], () => rate()),
     "a reset": () => counters.reset(environment, [{ limit: rate(), subject: "0".repeat(32) }]),
-    "usage": () => usage.record(environment, "router~1", BigInt(++made), 1n, [entry]),
+    usage: () => usage.record(environment, "router~1", BigInt(++made), 1n, [entry]),
   };
 }
 
@@ -78,11 +125,15 @@ async function works(world: World): Promise<void> {
 
 describe("SQLite: the file at the path isn't the open one", () => {
   const aside = (file: string) => `${file}.aside`;
-  const move = (file: string, to: string) => ["", "-wal", "-shm"].forEach((end) => renameSync(`${file}${end}`, `${to}${end}`));
+  const move = (file: string, to: string) =>
+    ["", "-wal", "-shm"].forEach((end) => renameSync(`${file}${end}`, `${to}${end}`));
   const faults: Record<string, { spoil(file: string): void; repair?(file: string): void }> = {
     "it was deleted": { spoil: (file) => ["", "-wal", "-shm"].forEach((end) => unlinkSync(`${file}${end}`)) },
     "it was moved": { spoil: (file) => move(file, aside(file)), repair: (file) => move(aside(file), file) },
-    "it was moved without its side files": { spoil: (file) => renameSync(file, aside(file)), repair: (file) => renameSync(aside(file), file) },
+    "it was moved without its side files": {
+      spoil: (file) => renameSync(file, aside(file)),
+      repair: (file) => renameSync(aside(file), file),
+    },
     "a copy of it took its place": {
       spoil: (file) => {
         copyFileSync(file, aside(file));
@@ -91,7 +142,10 @@ describe("SQLite: the file at the path isn't the open one", () => {
       },
       repair: (file) => renameSync(`${file}.open`, file),
     },
-    "its folder was moved": { spoil: (file) => renameSync(join(file, ".."), `${join(file, "..")}.aside`), repair: (file) => renameSync(`${join(file, "..")}.aside`, join(file, "..")) },
+    "its folder was moved": {
+      spoil: (file) => renameSync(join(file, ".."), `${join(file, "..")}.aside`),
+      repair: (file) => renameSync(`${join(file, "..")}.aside`, join(file, "..")),
+    },
     "its folder was replaced by a copy": {
       spoil: (file) => {
         renameSync(join(file, ".."), `${join(file, "..")}.aside`);
@@ -124,11 +178,19 @@ describe("SQLite: the file at the path isn't the open one", () => {
       await refusesWrites(world, "file_replaced");
       assert.deepEqual(world.heard, ["file_replaced"]);
       assert.equal(existsSync(file), there, "no new database was made in its place");
-      assert.deepEqual((await world.store.spec(environment))!.consumers.map(({ id }) => id), ["before"], "what is open can be read, and nothing was added");
+      assert.deepEqual(
+        (await world.store.spec(environment))!.consumers.map(({ id }) => id),
+        ["before"],
+        "what is open can be read, and nothing was added",
+      );
       // More readers than are open: the others must not be led to another file.
       const together = await Promise.allSettled(Array.from({ length: 8 }, () => world.store.spec(environment)));
       for (const read of together) {
-        if (read.status === "fulfilled") assert.deepEqual(read.value!.consumers.map(({ id }) => id), ["before"]);
+        if (read.status === "fulfilled")
+          assert.deepEqual(
+            read.value!.consumers.map(({ id }) => id),
+            ["before"],
+          );
         else is("file_replaced")(read.reason);
       }
       assert.equal(existsSync(file), there);
@@ -140,7 +202,11 @@ describe("SQLite: the file at the path isn't the open one", () => {
       await world.store.close();
       const again = await openStore(`file:${file}`, (error) => assert.fail(error));
       t.after(() => again.close());
-      assert.equal((await again.spec(environment))!.consumers.length, reached, "what was answered is there at the next start");
+      assert.equal(
+        (await again.spec(environment))!.consumers.length,
+        reached,
+        "what was answered is there at the next start",
+      );
     });
   }
 
@@ -190,8 +256,13 @@ describe("SQLite: no room", () => {
     await refusesWrites(world, "disk_full");
     await refusesWrites(world, "disk_full");
     assert.deepEqual(world.heard, ["disk_full"], "told once, not with every write");
-    assert.deepEqual((await world.store.spec(environment))!.consumers.map(({ id }) => id), ["before"]);
-    await world.store.addAdminToken({ id: "x", name: "x", digest: digest("x"), expiresAtMs: null }, context).catch(() => undefined);
+    assert.deepEqual(
+      (await world.store.spec(environment))!.consumers.map(({ id }) => id),
+      ["before"],
+    );
+    await world.store
+      .addAdminToken({ id: "x", name: "x", digest: digest("x"), expiresAtMs: null }, context)
+      .catch(() => undefined);
     disk.free();
     await works(world);
     assert.deepEqual(world.heard, ["disk_full", "recovered"]);
@@ -219,7 +290,10 @@ describe("SQLite: no room", () => {
   it("a start on a full disk says so", { skip }, async (t) => {
     const disk = smallDisk(t, 256);
     disk.fill();
-    await assert.rejects(openStore(`file:${join(disk.folder, "tollgate.db")}`, () => undefined), is("disk_full"));
+    await assert.rejects(
+      openStore(`file:${join(disk.folder, "tollgate.db")}`, () => undefined),
+      is("disk_full"),
+    );
   });
 
   it("a file at its limit: a change keeps its first error, and leaves the connection as it was", async (t) => {
@@ -229,7 +303,10 @@ describe("SQLite: no room", () => {
     await sql.raw(`pragma max_page_count = ${rows[0]!.page_count}`).execute(db);
     const large = "x".repeat(200_000);
     for (let round = 0; round < 3; round++) {
-      await assert.rejects(change(world.store, (writer) => writer.put("consumer", consumer("large", { name: large }))), is("disk_full"));
+      await assert.rejects(
+        change(world.store, (writer) => writer.put("consumer", consumer("large", { name: large }))),
+        is("disk_full"),
+      );
     }
     await change(world.store, (writer) => writer.put("consumer", consumer("small")));
     await sql.raw("pragma max_page_count = 1000000").execute(db);
@@ -275,7 +352,10 @@ describe("SQLite: another process holds the write lock", () => {
     const world = await open(t, join(folderOf(t), "tollgate.db"));
     await world.store.close();
     await lockFile(t, world.file);
-    await assert.rejects(openStore(`file:${world.file}`, () => undefined, { lockWaitMs: 50 }), is("locked"));
+    await assert.rejects(
+      openStore(`file:${world.file}`, () => undefined, { lockWaitMs: 50 }),
+      is("locked"),
+    );
   });
 
   it("closing doesn't wait for it", async (t) => {
@@ -294,7 +374,10 @@ describe("SQLite: a file that can't be used", () => {
     const pages = Math.floor(statSync(file).size / 4096);
     for (let page = 1; page < pages; page++) writeSync(handle, Buffer.alloc(4096, 0xa5), 0, 4096, page * 4096);
     closeSync(handle);
-    await assert.rejects(openStore(`file:${file}`, () => undefined).then((store) => store.createEnvironment("e", context)), is("damaged"));
+    await assert.rejects(
+      openStore(`file:${file}`, () => undefined).then((store) => store.createEnvironment("e", context)),
+      is("damaged"),
+    );
   });
 
   it("a read-only file system", { skip: noSmallDisk() ?? false }, async (t) => {
@@ -303,11 +386,20 @@ describe("SQLite: a file that can't be used", () => {
     await world.store.close();
     copyFileSync(world.file, join(disk.folder, "old.db"));
     disk.readOnly();
-    await assert.rejects(openStore(`file:${join(disk.folder, "old.db")}`, () => undefined), is("read_only"));
-    await assert.rejects(openStore(`file:${join(disk.folder, "new.db")}`, () => undefined), is("read_only"));
+    await assert.rejects(
+      openStore(`file:${join(disk.folder, "old.db")}`, () => undefined),
+      is("read_only"),
+    );
+    await assert.rejects(
+      openStore(`file:${join(disk.folder, "new.db")}`, () => undefined),
+      is("read_only"),
+    );
   });
 
   it("a folder in its place", async (t) => {
-    await assert.rejects(openStore(`file:${folderOf(t)}`, () => undefined), is("cannot_open"));
+    await assert.rejects(
+      openStore(`file:${folderOf(t)}`, () => undefined),
+      is("cannot_open"),
+    );
   });
 });

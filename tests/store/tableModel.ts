@@ -1,6 +1,14 @@
 /** A gateway's table, as simple as can be: what it holds after a snapshot, and after following changes. */
 import assert from "node:assert/strict";
-import type { FeedApi, FeedChange, FeedConsumer, FeedKey, FeedLimit, FeedReader, FeedTier } from "../../control/store/feedSource.ts";
+import type {
+  FeedApi,
+  FeedChange,
+  FeedConsumer,
+  FeedKey,
+  FeedLimit,
+  FeedReader,
+  FeedTier,
+} from "../../control/store/feedSource.ts";
 
 export class TableModel {
   version: bigint | undefined;

@@ -21,7 +21,19 @@ describe("an Authorization value", () => {
 
   it("holds none", () => {
     const none: StaticArray<string> = [
-      "", " ", "Bearer", "Bearer ", "Bearer \t ", "Bearer: x", "Bearerx y", "Bearer\u00a0x", "Basic dXNlcjpwYXNz", "earer tg_x", "tg_x", "B%45arer x", "Rearer tg_x",
+      "",
+      " ",
+      "Bearer",
+      "Bearer ",
+      "Bearer \t ",
+      "Bearer: x",
+      "Bearerx y",
+      "Bearer\u00a0x",
+      "Basic dXNlcjpwYXNz",
+      "earer tg_x",
+      "tg_x",
+      "B%45arer x",
+      "Rearer tg_x",
     ];
     for (let i = 0; i < none.length; i++) expect(token(none[i])).toBe("-", none[i]);
   });

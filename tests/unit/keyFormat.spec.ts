@@ -1,4 +1,10 @@
-import { checkKeyForm, keyEnvironmentBytes, KEY_FOREIGN, KEY_MALFORMED, KEY_WELL_FORMED } from "../../assembly/auth/keyFormat";
+import {
+  checkKeyForm,
+  keyEnvironmentBytes,
+  KEY_FOREIGN,
+  KEY_MALFORMED,
+  KEY_WELL_FORMED,
+} from "../../assembly/auth/keyFormat";
 import { at, utf8 } from "./helpers";
 
 const GOOD = "tg_default_0123456789ABCDEFGHIJabcdef_1Vl1sg";
@@ -17,7 +23,10 @@ describe("a key's form", () => {
   it("is well formed with the right checksum", () => {
     expect(form(GOOD)).toBe(KEY_WELL_FORMED);
     expect(form("tg_a_zzzzzzzzzzzzzzzzzzzzzzzzzz_2ttSr5")).toBe(KEY_WELL_FORMED);
-    expect(form("tg_eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee_00000000000000000000000000_0Qyz9y")).toBe(KEY_WELL_FORMED, "32 bytes of environment");
+    expect(form("tg_eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee_00000000000000000000000000_0Qyz9y")).toBe(
+      KEY_WELL_FORMED,
+      "32 bytes of environment",
+    );
     expect(form("tg_default_00000000000000000000001880_0003Z9")).toBe(KEY_WELL_FORMED, "a checksum padded with zeros");
   });
 
@@ -27,7 +36,16 @@ describe("a key's form", () => {
   });
 
   it("is foreign when it doesn't begin with tg_", () => {
-    const foreign: StaticArray<string> = ["", "t", "tg", "tg-default", "TG_default", "sk_live_1", " " + GOOD, "2f1c9b7e-4a66-4c1a-9d0e-1a2b3c4d5e6f"];
+    const foreign: StaticArray<string> = [
+      "",
+      "t",
+      "tg",
+      "tg-default",
+      "TG_default",
+      "sk_live_1",
+      " " + GOOD,
+      "2f1c9b7e-4a66-4c1a-9d0e-1a2b3c4d5e6f",
+    ];
     for (let i = 0; i < foreign.length; i++) expect(form(foreign[i])).toBe(KEY_FOREIGN, foreign[i]);
   });
 

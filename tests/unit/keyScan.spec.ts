@@ -57,7 +57,7 @@ describe("what holds a key", () => {
   });
 
   it("goes from cookies", () => {
-    expect(edited("a=1; k=\"" + KEY + "\"; b", 2)).toBe("a=1; b");
+    expect(edited('a=1; k="' + KEY + '"; b', 2)).toBe("a=1; b");
     expect(edited(KEY, 2)).toBe("");
   });
 

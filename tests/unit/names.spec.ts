@@ -16,13 +16,27 @@ function begins(name: string, prefix: string): bool {
 describe("header names", () => {
   it("are the same in every spelling that a backend confuses", () => {
     const spellings: StaticArray<string> = [
-      "x-tollgate-tier", "X-Tollgate-Tier", "x_tollgate_tier", "x.tollgate.tier", "X-TOLLGATE_TIER", "x!tollgate~tier", "x\x80tollgate\xfftier",
+      "x-tollgate-tier",
+      "X-Tollgate-Tier",
+      "x_tollgate_tier",
+      "x.tollgate.tier",
+      "X-TOLLGATE_TIER",
+      "x!tollgate~tier",
+      "x\x80tollgate\xfftier",
     ];
     for (let i = 0; i < spellings.length; i++) expect(same(spellings[i], "x-tollgate-tier")).toBeTruthy(spellings[i]);
   });
 
   it("are others when a letter, a digit or the length differs", () => {
-    const others: StaticArray<string> = ["", "x-tollgate-tie", "x-tollgate-tiers", "x-tollgate--tier", "y-tollgate-tier", "x0tollgate-tier", "xtollgate-tier"];
+    const others: StaticArray<string> = [
+      "",
+      "x-tollgate-tie",
+      "x-tollgate-tiers",
+      "x-tollgate--tier",
+      "y-tollgate-tier",
+      "x0tollgate-tier",
+      "xtollgate-tier",
+    ];
     for (let i = 0; i < others.length; i++) expect(same(others[i], "x-tollgate-tier")).toBeFalsy(others[i]);
   });
 

@@ -35,7 +35,18 @@ const gateway = "router~1";
 const startMs = Date.UTC(2027, 0, 15, 8, 30);
 const [minuteMs, hourMs, dayMs] = [60_000, 3_600_000, 86_400_000];
 const minuteOf = (ms: number) => Math.floor(ms / minuteMs);
-const metric = { admitted: 0, cost: 1, overshoot: 2, shadowed: 3, local: 4, unsampled: 5, status: (hundreds: number) => 7 + hundreds, latency: (bucket: number) => 16 + bucket, refused: 64, observed: 128 };
+const metric = {
+  admitted: 0,
+  cost: 1,
+  overshoot: 2,
+  shadowed: 3,
+  local: 4,
+  unsampled: 5,
+  status: (hundreds: number) => 7 + hundreds,
+  latency: (bucket: number) => 16 + bucket,
+  refused: 64,
+  observed: 128,
+};
 const reason = (code: string) => reasons.findIndex((one) => one.code === code);
 
 class Clock {
@@ -49,7 +60,15 @@ async function world(databases: Databases, options: UsageOptions = {}) {
   const store = await open(url);
   await store.createEnvironment(environment, context);
   await change(store, async (writer) => {
-    await writer.put("api", api("echo", { routes: [{ path: "/echo/search", methods: ["POST", "GET"], scopes: [], cost: 5, limits: [] }, { path: "/echo/free", methods: [], scopes: [], cost: 0, limits: [] }] }));
+    await writer.put(
+      "api",
+      api("echo", {
+        routes: [
+          { path: "/echo/search", methods: ["POST", "GET"], scopes: [], cost: 5, limits: [] },
+          { path: "/echo/free", methods: [], scopes: [], cost: 0, limits: [] },
+        ],
+      }),
+    );
     await writer.put("api", api("other"));
     await writer.put("tier", tier("bronze"));
     await writer.put("tier", tier("gold"));
@@ -69,13 +88,38 @@ async function world(databases: Databases, options: UsageOptions = {}) {
     return usage;
   };
   const entry = (more: Partial<UsageEntry> = {}): UsageEntry => ({
-    minute: minuteOf(clock.nowMs), api: wire.echo, route: undefined, consumer: wire.acme, digest: digest("k1").slice(0, 32), counts: [[metric.admitted, 1], [metric.cost, 1]], ...more,
+    minute: minuteOf(clock.nowMs),
+    api: wire.echo,
+    route: undefined,
+    consumer: wire.acme,
+    digest: digest("k1").slice(0, 32),
+    counts: [
+      [metric.admitted, 1],
+      [metric.cost, 1],
+    ],
+    ...more,
   });
-  return { store, again: () => open(url), wire, clock, usage: fresh(store), fresh, entry, change: (edit: (writer: RecordWriter) => Promise<unknown>) => change(store, edit) };
+  return {
+    store,
+    again: () => open(url),
+    wire,
+    clock,
+    usage: fresh(store),
+    fresh,
+    entry,
+    change: (edit: (writer: RecordWriter) => Promise<unknown>) => change(store, edit),
+  };
 }
 
 const query = (more: Partial<UsageQuery> = {}): UsageQuery => ({
-  environment, fromMs: startMs - dayMs, toMs: startMs + dayMs, interval: "total", group: [], filter: {}, rowsMax: 10_000, ...more,
+  environment,
+  fromMs: startMs - dayMs,
+  toMs: startMs + dayMs,
+  interval: "total",
+  group: [],
+  filter: {},
+  rowsMax: 10_000,
+  ...more,
 });
 
 const count = (cell: UsageCell, column: CountColumn) => cell.counts[countColumns.indexOf(column)]!;
@@ -116,7 +160,9 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
 
     it("is applied once when both tries are under way together", async () => {
       const { usage, entry } = await world(databases);
-      const outcomes = await Promise.all(Array.from({ length: 20 }, () => usage.record(environment, gateway, 7n, 1n, [entry()])));
+      const outcomes = await Promise.all(
+        Array.from({ length: 20 }, () => usage.record(environment, gateway, 7n, 1n, [entry()])),
+      );
       assert.deepEqual(outcomes.sort(), ["applied", ...Array.from({ length: 19 }, () => "repeated")]);
       assert.equal(await total(usage), 1);
     });
@@ -125,13 +171,29 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { usage, entry } = await world(databases);
       assert.equal(await usage.record(environment, gateway, 7n, 1n, []), "applied");
       assert.equal(await usage.record(environment, gateway, 7n, 1n, [entry()]), "repeated");
-      assert.equal(await usage.record(environment, gateway, 7n, 2n, Array.from({ length: 3000 }, (_, index) => entry({ minute: minuteOf(startMs) - (index % 50) }))), "applied");
+      assert.equal(
+        await usage.record(
+          environment,
+          gateway,
+          7n,
+          2n,
+          Array.from({ length: 3000 }, (_, index) => entry({ minute: minuteOf(startMs) - (index % 50) })),
+        ),
+        "applied",
+      );
       assert.equal(await total(usage), 3000);
     });
 
     it("that was taken in is counted by whoever comes next, once", async () => {
       const { usage, entry, again, fresh } = await world(databases);
-      for (let lane = 1n; lane <= 30n; lane++) await usage.record(environment, gateway, lane, 1n, Array.from({ length: 40 }, () => entry()));
+      for (let lane = 1n; lane <= 30n; lane++)
+        await usage.record(
+          environment,
+          gateway,
+          lane,
+          1n,
+          Array.from({ length: 40 }, () => entry()),
+        );
       // What was taken in is durable; nothing of it needs to have been counted.
       await usage.close();
       const next = fresh(await again());
@@ -146,9 +208,23 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       usage.start();
       // What is written last can't be written: nothing of the transaction may stay, nor be remembered.
       await sql`alter table usage_refusals rename to usage_refusals_away`.execute(db);
-      await usage.record(environment, gateway, 7n, 1n, [entry({ counts: [[0, 5], [metric.refused, 2]] })]);
+      await usage.record(environment, gateway, 7n, 1n, [
+        entry({
+          counts: [
+            [0, 5],
+            [metric.refused, 2],
+          ],
+        }),
+      ]);
       await eventually("a round to fail", () => failed.length > 0);
-      assert.deepEqual([await db.selectFrom("usage_counts").selectAll().execute(), await db.selectFrom("usage_series").selectAll().execute(), await usage.waiting()], [[], [], 1]);
+      assert.deepEqual(
+        [
+          await db.selectFrom("usage_counts").selectAll().execute(),
+          await db.selectFrom("usage_series").selectAll().execute(),
+          await usage.waiting(),
+        ],
+        [[], [], 1],
+      );
       await sql`alter table usage_refusals_away rename to usage_refusals`.execute(db);
       await eventually("everything to be counted", async () => (await usage.waiting()) === 0);
       const { totals } = await usage.read(query());
@@ -162,11 +238,23 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       await usage.record(environment, gateway, 8n, 1n, [entry()]);
       await eventually("everything to be counted", async () => (await usage.waiting()) === 0);
       const digests = Array.from({ length: 50 }, (_, index) => digest(`round ${index}`).slice(0, 32));
-      for (let seq = 1n; seq <= 4n; seq++) await usage.record(environment, gateway, 7n, seq, digests.map((one) => entry({ digest: one })));
+      for (let seq = 1n; seq <= 4n; seq++)
+        await usage.record(
+          environment,
+          gateway,
+          7n,
+          seq,
+          digests.map((one) => entry({ digest: one })),
+        );
       await sleep(300);
       assert.equal(await usage.waiting(), 200);
       // Each part of the inbox has few callers, so that a step adds up what those did.
-      const rows = await db.selectFrom("usage_inbox").select("part").select((eb) => eb.fn.sum("entry_count").as("entries")).groupBy("part").execute();
+      const rows = await db
+        .selectFrom("usage_inbox")
+        .select("part")
+        .select((eb) => eb.fn.sum("entry_count").as("entries"))
+        .groupBy("part")
+        .execute();
       assert.ok(rows.length > 20 && rows.every((row) => Number(row.entries) % 4 === 0), JSON.stringify(rows));
       const began = performance.now();
       assert.equal(await total(usage), 201);
@@ -178,7 +266,14 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { usage, entry } = await world(databases);
       // All in one part: their digests begin alike.
       const one = (index: number) => entry({ digest: `00${index.toString(16).padStart(30, "0")}` });
-      for (let seq = 1n; seq <= 2n; seq++) await usage.record(environment, gateway, 7n, seq, Array.from({ length: 2500 }, (_, index) => one(index)));
+      for (let seq = 1n; seq <= 2n; seq++)
+        await usage.record(
+          environment,
+          gateway,
+          7n,
+          seq,
+          Array.from({ length: 2500 }, (_, index) => one(index)),
+        );
       assert.equal(await total(usage), 5000);
       assert.equal(await usage.waiting(), 0);
     });
@@ -195,17 +290,58 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
     it("keeps all that it counts", async () => {
       const { usage, entry } = await world(databases);
       const counts: UsageEntry["counts"] = [
-        [metric.admitted, 10], [metric.cost, 50], [metric.overshoot, 3], [metric.shadowed, 2], [metric.local, 1],
-        [metric.unsampled, 20], [metric.status(1), 1], [metric.status(2), 4], [metric.status(3), 2], [metric.status(4), 2], [metric.status(5), 1],
+        [metric.admitted, 10],
+        [metric.cost, 50],
+        [metric.overshoot, 3],
+        [metric.shadowed, 2],
+        [metric.local, 1],
+        [metric.unsampled, 20],
+        [metric.status(1), 1],
+        [metric.status(2), 4],
+        [metric.status(3), 2],
+        [metric.status(4), 2],
+        [metric.status(5), 1],
         ...Array.from({ length: 14 }, (_, bucket): [number, number] => [metric.latency(bucket), bucket + 1]),
-        [metric.refused + reason("rate_limited"), 7], [metric.refused + reason("quota_exceeded"), 5], [metric.observed + reason("unknown_key"), 9],
+        [metric.refused + reason("rate_limited"), 7],
+        [metric.refused + reason("quota_exceeded"), 5],
+        [metric.observed + reason("unknown_key"), 9],
       ];
-      await usage.record(environment, gateway, 7n, 1n, [entry({ counts }), entry({ counts: [[metric.refused + reason("rate_limited"), 1], [6, 99], [200 - 137, 99]] })]);
+      await usage.record(environment, gateway, 7n, 1n, [
+        entry({ counts }),
+        entry({
+          counts: [
+            [metric.refused + reason("rate_limited"), 1],
+            [6, 99],
+            [200 - 137, 99],
+          ],
+        }),
+      ]);
       await usage.settle();
       const { totals } = await usage.read(query());
-      const expected = [10, 50, 3, 2, 1, 13, 9, 1, 4, 2, 2, 1, ...Array.from({ length: 14 }, (_, bucket) => bucket + 1), 20];
+      const expected = [
+        10,
+        50,
+        3,
+        2,
+        1,
+        13,
+        9,
+        1,
+        4,
+        2,
+        2,
+        1,
+        ...Array.from({ length: 14 }, (_, bucket) => bucket + 1),
+        20,
+      ];
       assert.deepEqual(totals.counts, expected);
-      assert.deepEqual([...totals.refused].sort((a, b) => a[0] - b[0]), [[reason("rate_limited"), 8], [reason("quota_exceeded"), 5]]);
+      assert.deepEqual(
+        [...totals.refused].sort((a, b) => a[0] - b[0]),
+        [
+          [reason("rate_limited"), 8],
+          [reason("quota_exceeded"), 5],
+        ],
+      );
       assert.deepEqual([...totals.observed], [[reason("unknown_key"), 9]]);
     });
   });
@@ -235,9 +371,15 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
 
     it("is counted under empty names when it isn't known", async () => {
       const { usage, entry } = await world(databases);
-      await usage.record(environment, gateway, 7n, 1n, [entry({ api: 4_000_000_000, route: 3, consumer: 4_000_000_001, digest: "f".repeat(32) }), entry({ route: 99 })]);
+      await usage.record(environment, gateway, 7n, 1n, [
+        entry({ api: 4_000_000_000, route: 3, consumer: 4_000_000_001, digest: "f".repeat(32) }),
+        entry({ route: 99 }),
+      ]);
       await usage.settle();
-      assert.deepEqual(named((await usage.read(query({ group }))).rows).sort(), [["", "", "", "", "", 1], ["echo", "", "acme", "k1", "bronze", 1]]);
+      assert.deepEqual(named((await usage.read(query({ group }))).rows).sort(), [
+        ["", "", "", "", "", 1],
+        ["echo", "", "acme", "k1", "bronze", 1],
+      ]);
     });
 
     it("follows changes at once", async () => {
@@ -246,14 +388,21 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       await usage.settle();
       await edit(async (writer) => {
         await writer.put("consumer", consumer("acme", { tier: "gold" }));
-        await writer.put("api", api("echo", { routes: [{ path: "/echo/find", methods: [], scopes: [], cost: 1, limits: [] }] }));
+        await writer.put(
+          "api",
+          api("echo", { routes: [{ path: "/echo/find", methods: [], scopes: [], cost: 1, limits: [] }] }),
+        );
       });
       await usage.record(environment, gateway, 7n, 2n, [entry({ route: 0 })]);
       await usage.settle();
       await edit((writer) => writer.put("key", key("k1", { tier: "bronze" })));
       await usage.record(environment, gateway, 7n, 3n, [entry({ route: 0 })]);
       await usage.settle();
-      assert.deepEqual(named((await usage.read(query({ group: ["route", "tier"] }))).rows), [["/echo/find", "bronze", 1], ["/echo/find", "gold", 1], ["POST,GET /echo/search", "bronze", 1]]);
+      assert.deepEqual(named((await usage.read(query({ group: ["route", "tier"] }))).rows), [
+        ["/echo/find", "bronze", 1],
+        ["/echo/find", "gold", 1],
+        ["POST,GET /echo/search", "bronze", 1],
+      ]);
     });
 
     it("keeps the name of a key that was deleted meanwhile, and gives a digest's new name", async () => {
@@ -267,14 +416,23 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       await edit((writer) => writer.put("key", key("renamed", { sha256: digest("k1") })));
       await usage.record(environment, gateway, 7n, 3n, [entry()]);
       await usage.settle();
-      assert.deepEqual(named((await usage.read(query({ group: ["key"] }))).rows), [["k1", 2], ["renamed", 1]]);
+      assert.deepEqual(named((await usage.read(query({ group: ["key"] }))).rows), [
+        ["k1", 2],
+        ["renamed", 1],
+      ]);
     });
 
     it("narrows what is read", async () => {
       const { usage, entry, wire } = await world(databases);
       await usage.record(environment, gateway, 7n, 1n, [
         entry({ counts: [[0, 1]] }),
-        entry({ api: wire.other, counts: [[0, 10], [metric.refused, 1]] }),
+        entry({
+          api: wire.other,
+          counts: [
+            [0, 10],
+            [metric.refused, 1],
+          ],
+        }),
         entry({ digest: digest("k2").slice(0, 32), counts: [[0, 100]] }),
         entry({ consumer: 0, digest: "0".repeat(32), counts: [[0, 1000]] }),
       ]);
@@ -295,13 +453,28 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { usage, entry, clock } = await world(databases);
       const first = minuteOf(startMs);
       clock.nowMs = startMs + 3 * dayMs;
-      await usage.record(environment, gateway, 7n, 1n, [entry({ minute: first }), entry({ minute: first + 1 }), entry({ minute: first + 40 }), entry({ minute: first + 1440 })]);
+      await usage.record(environment, gateway, 7n, 1n, [
+        entry({ minute: first }),
+        entry({ minute: first + 1 }),
+        entry({ minute: first + 40 }),
+        entry({ minute: first + 1440 }),
+      ]);
       await usage.settle();
       const at = async (interval: "hour" | "day" | "minute", more: Partial<UsageQuery> = {}) =>
-        (await usage.read(query({ interval, fromMs: startMs, toMs: startMs + 2 * dayMs, ...more }))).rows.map((row) => [new Date(row.atMs).toISOString().slice(0, 16), count(row, "admitted")]);
+        (await usage.read(query({ interval, fromMs: startMs, toMs: startMs + 2 * dayMs, ...more }))).rows.map((row) => [
+          new Date(row.atMs).toISOString().slice(0, 16),
+          count(row, "admitted"),
+        ]);
       const look = async () => {
-        assert.deepEqual(await at("hour"), [["2027-01-15T08:00", 2], ["2027-01-15T09:00", 1], ["2027-01-16T08:00", 1]]);
-        assert.deepEqual(await at("day"), [["2027-01-15T00:00", 3], ["2027-01-16T00:00", 1]]);
+        assert.deepEqual(await at("hour"), [
+          ["2027-01-15T08:00", 2],
+          ["2027-01-15T09:00", 1],
+          ["2027-01-16T08:00", 1],
+        ]);
+        assert.deepEqual(await at("day"), [
+          ["2027-01-15T00:00", 3],
+          ["2027-01-16T00:00", 1],
+        ]);
       };
       await look();
       await usage.rollUp();
@@ -310,15 +483,23 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       await look();
       // The minutes are gone, all but the last two days'.
       await assert.rejects(at("minute"), MinutesGone);
-      assert.deepEqual(await at("minute", { fromMs: clock.nowMs - 2 * dayMs, toMs: clock.nowMs }), [["2027-01-16T08:30", 1]]);
+      assert.deepEqual(await at("minute", { fromMs: clock.nowMs - 2 * dayMs, toMs: clock.nowMs }), [
+        ["2027-01-16T08:30", 1],
+      ]);
     });
 
     it("is widened to whole intervals", async () => {
       const { usage, entry } = await world(databases);
-      await usage.record(environment, gateway, 7n, 1n, [entry({ minute: minuteOf(startMs) - 20 }), entry(), entry({ minute: minuteOf(startMs) + 2 })]);
+      await usage.record(environment, gateway, 7n, 1n, [
+        entry({ minute: minuteOf(startMs) - 20 }),
+        entry(),
+        entry({ minute: minuteOf(startMs) + 2 }),
+      ]);
       await usage.settle();
       const of = async (interval: UsageQuery["interval"]) => {
-        const { fromMs, toMs, totals } = await usage.read(query({ interval, fromMs: startMs + 1, toMs: startMs + minuteMs + 1 }));
+        const { fromMs, toMs, totals } = await usage.read(
+          query({ interval, fromMs: startMs + 1, toMs: startMs + minuteMs + 1 }),
+        );
         return [fromMs, toMs, count(totals, "admitted")];
       };
       assert.deepEqual(await of("minute"), [startMs, startMs + 2 * minuteMs, 1]);
@@ -330,15 +511,33 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
     it("of a gateway whose clock is far off is now", async () => {
       const { usage, entry } = await world(databases);
       const now = minuteOf(startMs);
-      await usage.record(environment, gateway, 7n, 1n, [entry({ minute: 0 }), entry({ minute: 4_294_967_295 }), entry({ minute: now + 4 }), entry({ minute: now - 3 * 1440 })]);
+      await usage.record(environment, gateway, 7n, 1n, [
+        entry({ minute: 0 }),
+        entry({ minute: 4_294_967_295 }),
+        entry({ minute: now + 4 }),
+        entry({ minute: now - 3 * 1440 }),
+      ]);
       await usage.settle();
       const { rows } = await usage.read(query({ interval: "hour", fromMs: startMs - 4 * dayMs }));
-      assert.deepEqual(rows.map((row) => [row.atMs, count(row, "admitted")]), [[Date.UTC(2027, 0, 12, 8), 1], [Date.UTC(2027, 0, 15, 8), 3]]);
+      assert.deepEqual(
+        rows.map((row) => [row.atMs, count(row, "admitted")]),
+        [
+          [Date.UTC(2027, 0, 12, 8), 1],
+          [Date.UTC(2027, 0, 15, 8), 3],
+        ],
+      );
     });
 
     it("past 400 days is forgotten, with what it was counted by", async () => {
       const { usage, entry, clock, store } = await world(databases);
-      await usage.record(environment, gateway, 7n, 1n, [entry({ counts: [[0, 1], [metric.refused, 1]] })]);
+      await usage.record(environment, gateway, 7n, 1n, [
+        entry({
+          counts: [
+            [0, 1],
+            [metric.refused, 1],
+          ],
+        }),
+      ]);
       await usage.settle();
       await usage.rollUp();
       clock.nowMs = startMs + 402 * dayMs;
@@ -357,8 +556,23 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const usage = fresh(store);
       const codes = [metric.admitted, metric.cost, metric.latency(3), metric.refused + 24, metric.observed + 24];
       const step = fc.oneof(
-        { weight: 6, arbitrary: fc.record({ kind: fc.constant("record" as const), ageMinutes: fc.oneof(fc.nat(5), fc.nat(200), fc.nat(6000)), api: fc.nat(2), code: fc.nat(codes.length - 1), count: fc.integer({ min: 1, max: 1000 }) }) },
-        { weight: 2, arbitrary: fc.record({ kind: fc.constant("pass" as const), minutes: fc.oneof(fc.nat(5), fc.nat(200), fc.nat(5000)) }) },
+        {
+          weight: 6,
+          arbitrary: fc.record({
+            kind: fc.constant("record" as const),
+            ageMinutes: fc.oneof(fc.nat(5), fc.nat(200), fc.nat(6000)),
+            api: fc.nat(2),
+            code: fc.nat(codes.length - 1),
+            count: fc.integer({ min: 1, max: 1000 }),
+          }),
+        },
+        {
+          weight: 2,
+          arbitrary: fc.record({
+            kind: fc.constant("pass" as const),
+            minutes: fc.oneof(fc.nat(5), fc.nat(200), fc.nat(5000)),
+          }),
+        },
         { weight: 2, arbitrary: fc.constant({ kind: "rollUp" as const }) },
         { weight: 1, arbitrary: fc.constant({ kind: "prune" as const }) },
       );
@@ -376,7 +590,9 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
             else {
               const minute = minuteOf(clock.nowMs) - one.ageMinutes;
               const code = codes[one.code]!;
-              await usage.record(environment, gateway, 7n, ++seq, [entry({ minute, api: one.api, counts: [[code, one.count]] })]);
+              await usage.record(environment, gateway, 7n, ++seq, [
+                entry({ minute, api: one.api, counts: [[code, one.count]] }),
+              ]);
               if (seq % 3n === 0n) await usage.settle();
               const place = `${code} ${minute - (minute % 60)}`;
               model.set(place, (model.get(place) ?? 0) + one.count);
@@ -384,14 +600,23 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
           }
           await usage.settle();
           const stretch = { fromMs: beginMs - 5 * dayMs, toMs: clock.nowMs + hourMs };
-          const expected = (code: number) => [...model].filter(([place]) => place.startsWith(`${code} `)).map(([place, sum]): [number, number] => [Number(place.split(" ")[1]), sum]).sort((a, b) => a[0] - b[0]);
+          const expected = (code: number) =>
+            [...model]
+              .filter(([place]) => place.startsWith(`${code} `))
+              .map(([place, sum]): [number, number] => [Number(place.split(" ")[1]), sum])
+              .sort((a, b) => a[0] - b[0]);
           const column = ["admitted", "cost", "latency_3", "refused", "observed"] as const;
           const hours = await usage.read(query({ ...stretch, interval: "hour" }));
           const days = await usage.read(query({ ...stretch, interval: "day", group: ["api"] }));
           const all = await usage.read(query({ ...stretch, group: ["api", "key"] }));
           codes.forEach((code, index) => {
             const sum = expected(code).reduce((so, [, more]) => so + more, 0);
-            assert.deepEqual(hours.rows.filter((row) => count(row, column[index]!) > 0).map((row) => [row.atMs / minuteMs, count(row, column[index]!)]), expected(code));
+            assert.deepEqual(
+              hours.rows
+                .filter((row) => count(row, column[index]!) > 0)
+                .map((row) => [row.atMs / minuteMs, count(row, column[index]!)]),
+              expected(code),
+            );
             for (const { totals } of [hours, days, all]) assert.equal(count(totals, column[index]!), sum);
           });
           for (const { totals } of [hours, days, all]) {
@@ -410,11 +635,14 @@ export function usageContract(name: string, databases: Databases, { replicas }: 
       const { usage, entry, again, fresh } = await world(databases, { roundMs: 50 });
       const other = fresh(await again());
       const outcomes = { applied: 0, repeated: 0 };
-      const send = async (to: SqlUsage, lane: bigint, seq: bigint) => outcomes[await to.record(environment, gateway, lane, seq, [entry(), entry({ route: 0 })])]++;
+      const send = async (to: SqlUsage, lane: bigint, seq: bigint) =>
+        outcomes[await to.record(environment, gateway, lane, seq, [entry(), entry({ route: 0 })])]++;
       usage.start();
       other.start();
       for (let seq = 1n; seq <= 10n; seq++) {
-        await Promise.all(Array.from({ length: 16 }, (_, index) => send(index % 2 === 0 ? usage : other, BigInt(index >> 1), seq)));
+        await Promise.all(
+          Array.from({ length: 16 }, (_, index) => send(index % 2 === 0 ? usage : other, BigInt(index >> 1), seq)),
+        );
         await Promise.all([usage.rollUp(), other.rollUp()]);
       }
       assert.deepEqual(outcomes, { applied: 80, repeated: 80 });

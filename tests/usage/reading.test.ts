@@ -24,8 +24,12 @@ describe("slices of time", () => {
   });
 
   it("takes none that is longer than the interval", () => {
-    assert.deepEqual(slicesOf({ from: 96 * day, to: 97 * day }, "hour", rolledUp), [{ span: 60, from: 96 * day, to: 97 * day }]);
-    assert.deepEqual(slicesOf({ from: 96 * day, to: 97 * day }, "minute", rolledUp), [{ span: 1, from: 96 * day, to: 97 * day }]);
+    assert.deepEqual(slicesOf({ from: 96 * day, to: 97 * day }, "hour", rolledUp), [
+      { span: 60, from: 96 * day, to: 97 * day },
+    ]);
+    assert.deepEqual(slicesOf({ from: 96 * day, to: 97 * day }, "minute", rolledUp), [
+      { span: 1, from: 96 * day, to: 97 * day },
+    ]);
   });
 
   it("covers every minute once, and never reads a span that may lack something", () => {
@@ -33,7 +37,10 @@ describe("slices of time", () => {
     fc.assert(
       fc.property(time, time, time, time, fc.constantFrom(...intervals), (a, b, minutesDone, hoursDone, interval) => {
         const stretch = { from: Math.min(a, b), to: Math.max(a, b) };
-        const done = { 1: { at: minutesDone, series: 5 }, 60: { at: Math.min(hoursDone, minutesDone - (minutesDone % 60)), series: 5 } };
+        const done = {
+          1: { at: minutesDone, series: 5 },
+          60: { at: Math.min(hoursDone, minutesDone - (minutesDone % 60)), series: 5 },
+        };
         let at = stretch.from;
         for (const { span, from, to } of slicesOf(stretch, interval, done)) {
           assert.equal(from, at);
@@ -67,14 +74,21 @@ describe("percentiles", () => {
 
   it("lie between the bounds of the bucket in which the true one is", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 9999 }), { minLength: 1, maxLength: 300 }), fc.constantFrom(0.5, 0.9, 0.99), (latencies, share) => {
-        const counts = Array.from({ length: 14 }, () => 0);
-        for (const ms of latencies) counts[latencyBoundsMs.findIndex((bound) => ms <= bound)]!++;
-        const truth = [...latencies].sort((a, b) => a - b)[Math.max(0, Math.ceil(share * latencies.length) - 1)]!;
-        const bucket = latencyBoundsMs.findIndex((bound) => truth <= bound);
-        const estimate = percentileMs(counts, share)!;
-        assert.ok(estimate >= (latencyBoundsMs[bucket - 1] ?? 0) && estimate <= latencyBoundsMs[bucket]!, `${estimate} for ${truth}`);
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 9999 }), { minLength: 1, maxLength: 300 }),
+        fc.constantFrom(0.5, 0.9, 0.99),
+        (latencies, share) => {
+          const counts = Array.from({ length: 14 }, () => 0);
+          for (const ms of latencies) counts[latencyBoundsMs.findIndex((bound) => ms <= bound)]!++;
+          const truth = [...latencies].sort((a, b) => a - b)[Math.max(0, Math.ceil(share * latencies.length) - 1)]!;
+          const bucket = latencyBoundsMs.findIndex((bound) => truth <= bound);
+          const estimate = percentileMs(counts, share)!;
+          assert.ok(
+            estimate >= (latencyBoundsMs[bucket - 1] ?? 0) && estimate <= latencyBoundsMs[bucket]!,
+            `${estimate} for ${truth}`,
+          );
+        },
+      ),
     );
   });
 });
@@ -87,41 +101,73 @@ describe("usage's parts", () => {
     };
     assert.deepEqual([0, 1, 2, 3, 4, 5].map(name), ["admitted", "cost", "overshoot", "shadowed", "local", "unsampled"]);
     assert.deepEqual([8, 12, 16, 29].map(name), ["status_1", "status_5", "latency_0", "latency_13"]);
-    assert.deepEqual([64, 127, 128, 255].map(name), [{ reason: 0, observed: false }, { reason: 63, observed: false }, { reason: 0, observed: true }, { reason: 127, observed: true }]);
-    assert.deepEqual([6, 7, 13, 15, 30, 63, 256].map(name), Array.from({ length: 7 }, () => undefined));
+    assert.deepEqual([64, 127, 128, 255].map(name), [
+      { reason: 0, observed: false },
+      { reason: 63, observed: false },
+      { reason: 0, observed: true },
+      { reason: 127, observed: true },
+    ]);
+    assert.deepEqual(
+      [6, 7, 13, 15, 30, 63, 256].map(name),
+      Array.from({ length: 7 }, () => undefined),
+    );
   });
 
   it("takes responses that weren't looked at to have gone as the others", () => {
-    const responses = (counts: Partial<Record<CountColumn, number>>) => responsesOf(countColumns.map((name) => counts[name] ?? 0));
+    const responses = (counts: Partial<Record<CountColumn, number>>) =>
+      responsesOf(countColumns.map((name) => counts[name] ?? 0));
     assert.deepEqual(responses({ admitted: 9, status_2: 5, status_5: 4 }), [0, 5, 0, 0, 4]);
     assert.deepEqual(responses({ status_2: 3, status_5: 1, unsampled: 8 }), [0, 9, 0, 0, 3]);
     assert.deepEqual(responses({ status_2: 2, status_4: 1, unsampled: 2 }), [0, 4, 0, 1, 0]);
     assert.deepEqual(responses({ unsampled: 8 }), [0, 0, 0, 0, 0]);
     const count = fc.integer({ min: 0, max: 1_000_000_000 });
-    fc.assert(fc.property(count, count, count, (ok, failed, unsampled) => {
-      const got = responses({ status_2: ok, status_5: failed, unsampled });
-      assert.equal(got.reduce((sum, one) => sum + one), ok + failed === 0 ? 0 : ok + failed + unsampled);
-      assert.ok(got[1]! >= ok && got[4]! >= failed);
-    }));
+    fc.assert(
+      fc.property(count, count, count, (ok, failed, unsampled) => {
+        const got = responses({ status_2: ok, status_5: failed, unsampled });
+        assert.equal(
+          got.reduce((sum, one) => sum + one),
+          ok + failed === 0 ? 0 : ok + failed + unsampled,
+        );
+        assert.ok(got[1]! >= ok && got[4]! >= failed);
+      }),
+    );
   });
 
   it("keeps entries in the inbox as they came", () => {
     const count = fc.tuple(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 1, max: 4_294_967_295 }));
     const u32 = fc.integer({ min: 0, max: 4_294_967_295 });
     const hex = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes).toString("hex"));
-    const entry = fc.record({ minute: u32, api: u32, route: fc.option(fc.nat(500), { nil: undefined }), consumer: u32, digest: hex, counts: fc.array(count, { maxLength: 20 }) }, { noNullPrototype: true });
-    fc.assert(fc.property(fc.array(entry), (entries) => assert.deepEqual(unpackEntries(packEntries(entries)), entries)));
+    const entry = fc.record(
+      {
+        minute: u32,
+        api: u32,
+        route: fc.option(fc.nat(500), { nil: undefined }),
+        consumer: u32,
+        digest: hex,
+        counts: fc.array(count, { maxLength: 20 }),
+      },
+      { noNullPrototype: true },
+    );
+    fc.assert(
+      fc.property(fc.array(entry), (entries) => assert.deepEqual(unpackEntries(packEntries(entries)), entries)),
+    );
   });
 
   it("bounds an answer, and gives the busiest groups", () => {
     const filled = (top: number | undefined, rowsMax: number) => {
       const cells = new Cells(top, rowsMax);
-      for (let group = 0; group < 10; group++) for (let at = 0; at < 3; at++) cells.cell(at, [`g${group}`]).counts[0]! += group === 4 ? 100 : group;
+      for (let group = 0; group < 10; group++)
+        for (let at = 0; at < 3; at++) cells.cell(at, [`g${group}`]).counts[0]! += group === 4 ? 100 : group;
       return cells;
     };
     assert.throws(() => filled(undefined, 29), UsageTooLarge);
     assert.equal(filled(undefined, 30).rows().length, 30);
-    assert.deepEqual(filled(2, 6).rows().map(({ at, names }) => `${at} ${names[0]}`), ["0 g4", "0 g9", "1 g4", "1 g9", "2 g4", "2 g9"]);
+    assert.deepEqual(
+      filled(2, 6)
+        .rows()
+        .map(({ at, names }) => `${at} ${names[0]}`),
+      ["0 g4", "0 g9", "1 g4", "1 g9", "2 g4", "2 g9"],
+    );
     assert.equal(filled(2, 6).totals.counts[0], 3 * (45 - 4 + 100));
     assert.throws(() => filled(3, 6).rows(), UsageTooLarge);
   });

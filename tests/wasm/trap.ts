@@ -4,8 +4,15 @@ import { beginCallback } from "../../assembly/abi/memory";
 import { proxy_on_request_headers as decide } from "../../assembly/index";
 
 export {
-  malloc, proxy_abi_version_0_2_0, proxy_on_configure, proxy_on_context_create, proxy_on_http_call_response, proxy_on_queue_ready,
-  proxy_on_request_trailers, proxy_on_tick, proxy_on_vm_start,
+  malloc,
+  proxy_abi_version_0_2_0,
+  proxy_on_configure,
+  proxy_on_context_create,
+  proxy_on_http_call_response,
+  proxy_on_queue_ready,
+  proxy_on_request_trailers,
+  proxy_on_tick,
+  proxy_on_vm_start,
 } from "../../assembly/index";
 
 /** x-test-trap */

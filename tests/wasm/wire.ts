@@ -9,27 +9,74 @@ import { Config, parseConfig } from "../../assembly/config/parse";
 import { Manifest, manifestOf } from "../../assembly/wire/frame";
 import { askedMethod, origin } from "../../assembly/http/headerScan";
 export {
-  FRAME_BROKEN, FRAME_GOOD, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore, frameType, frameVersion, pageCount,
+  FRAME_BROKEN,
+  FRAME_GOOD,
+  FRAME_NEWER,
+  checkFrame,
+  frameBase,
+  frameBytes,
+  frameEpoch,
+  frameHasMore,
+  frameType,
+  frameVersion,
+  pageCount,
   pageIndex,
 } from "../../assembly/wire/frame";
 export {
-  answerEndMs, answerGeneration, answerGranted, answerLeaseEndMs, answerRemaining, answerShare, answerShareUntilMs, answerStartMs,
-  answerUntilMs, answerVerdict,
+  answerEndMs,
+  answerGeneration,
+  answerGranted,
+  answerLeaseEndMs,
+  answerRemaining,
+  answerShare,
+  answerShareUntilMs,
+  answerStartMs,
+  answerUntilMs,
+  answerVerdict,
 } from "../../assembly/wire/leaseMessages";
 export {
-  answerExpiresMs as tokenExpiresMs, answerRefreshMs as tokenRefreshMs, answerToken as tokenText, answerTokenBytes as tokenBytes,
-  answerVerdict as tokenVerdict, answersWhole as tokensWhole,
+  answerExpiresMs as tokenExpiresMs,
+  answerRefreshMs as tokenRefreshMs,
+  answerToken as tokenText,
+  answerTokenBytes as tokenBytes,
+  answerVerdict as tokenVerdict,
+  answersWhole as tokensWhole,
 } from "../../assembly/wire/tokenMessages";
 import { corsPairs, preflightAllowed } from "../../assembly/http/cors";
 import { addresses, addressesEnd, openKey, ownApis, ownScopes } from "../../assembly/wire/keyFields";
 import { afterTexts, hasId, next } from "../../assembly/wire/lists";
 import { apiCors as corsOf, apiScopes } from "../../assembly/wire/records";
-export { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../assembly/wire/keyFields";
+export {
+  addresses,
+  addressesEnd,
+  expiresAtMs,
+  notBeforeMs,
+  openKey,
+  ownApis,
+  ownScopes,
+  ownTier,
+} from "../../assembly/wire/keyFields";
 export { afterAddresses, afterIds, afterTexts, count, first, next, text, textBytes } from "../../assembly/wire/lists";
 export { readRecord, recordBody, recordEnd, recordType } from "../../assembly/wire/recordHead";
 export {
-  apiCors, apiId, apiJwt, apiScopes, consumerIdentities, jwtAdmitsUnknown, jwtAudiences, jwtConsumerClaims, jwtIssuers, jwtScopeClaim,
-  jwtTierClaim, keyConsumer, keyFlags, keyId, keyIdBytes, routeMethods, routePath, routeScopes,
+  apiCors,
+  apiId,
+  apiJwt,
+  apiScopes,
+  consumerIdentities,
+  jwtAdmitsUnknown,
+  jwtAudiences,
+  jwtConsumerClaims,
+  jwtIssuers,
+  jwtScopeClaim,
+  jwtTierClaim,
+  keyConsumer,
+  keyFlags,
+  keyId,
+  keyIdBytes,
+  routeMethods,
+  routePath,
+  routeScopes,
 } from "../../assembly/wire/records";
 import { beginPairs } from "../../assembly/lib/pairs";
 import { methodBit } from "../../assembly/http/methods";
@@ -40,19 +87,33 @@ import { ascii } from "../../assembly/lib/text";
 
 export { hasUnknown } from "../../assembly/wire/validate";
 export { matchedApi, matchedRoute, matchedRouteIndex } from "../../assembly/snapshot/router";
-export { APPLIED, APPLY_FULL, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, checkRecords } from "../../assembly/snapshot/table";
+export {
+  APPLIED,
+  APPLY_FULL,
+  RECORDS_BROKEN,
+  RECORDS_GOOD,
+  RECORDS_NEWER,
+  checkRecords,
+} from "../../assembly/snapshot/table";
 
 /** What a manifest counts: pages, keys, consumers, tiers, APIs, limits, and the bytes of all pages. */
 export function manifestCount(frame: usize, which: u32): u64 {
   const manifest = manifestOf(frame);
   switch (which) {
-    case 0: return manifest.pageCount;
-    case 1: return manifest.keyCount;
-    case 2: return manifest.consumerCount;
-    case 3: return manifest.tierCount;
-    case 4: return manifest.apiCount;
-    case 5: return manifest.limitCount;
-    default: return manifest.totalBytes;
+    case 0:
+      return manifest.pageCount;
+    case 1:
+      return manifest.keyCount;
+    case 2:
+      return manifest.consumerCount;
+    case 3:
+      return manifest.tierCount;
+    case 4:
+      return manifest.apiCount;
+    case 5:
+      return manifest.limitCount;
+    default:
+      return manifest.totalBytes;
   }
 }
 
@@ -85,11 +146,21 @@ export function refreshRouter(): bool {
   return table.refreshRouter();
 }
 
-export function key(digest: usize): usize { return table.keys.get(digest); }
-export function consumer(id: u32): usize { return table.consumers.get(id); }
-export function tier(id: u32): usize { return table.tiers.get(id); }
-export function api(id: u32): usize { return table.apis.get(id); }
-export function limit(id: u32): usize { return table.limits.get(id); }
+export function key(digest: usize): usize {
+  return table.keys.get(digest);
+}
+export function consumer(id: u32): usize {
+  return table.consumers.get(id);
+}
+export function tier(id: u32): usize {
+  return table.tiers.get(id);
+}
+export function api(id: u32): usize {
+  return table.apis.get(id);
+}
+export function limit(id: u32): usize {
+  return table.limits.get(id);
+}
 
 export function match(host: usize, hostBytes: u32, path: usize, pathBytes: u32, method: usize, methodBytes: u32): u32 {
   return table.router.match(host, hostBytes, path, pathBytes, methodBit(method, methodBytes), method, methodBytes);

@@ -16,7 +16,9 @@ before(async () => {
 });
 
 const read = (name: string): Buffer => readFileSync(new URL(name, fixtureFolder));
-const names = readdirSync(fixtureFolder).filter((file) => file.endsWith(".bin")).map((file) => file.slice(0, -4));
+const names = readdirSync(fixtureFolder)
+  .filter((file) => file.endsWith(".bin"))
+  .map((file) => file.slice(0, -4));
 const withoutBytes = ({ frameBytes: _, ...frame }: DecodedFrame) => frame;
 
 /** What the filter makes of what the codec's reader finds. */
@@ -28,7 +30,10 @@ function verdictOf(reason: DecodeReason | undefined): Verdict {
 describe("golden fixtures", () => {
   for (const name of names.filter((each) => each !== "compiled")) {
     test(name, () => {
-      const golden = JSON.parse(read(`${name}.json`).toString()) as { frames: unknown[]; error?: { reason: DecodeReason } };
+      const golden = JSON.parse(read(`${name}.json`).toString()) as {
+        frames: unknown[];
+        error?: { reason: DecodeReason };
+      };
       const bytes = read(`${name}.bin`);
       const { frames, verdict } = reader.decode(bytes);
       assert.deepEqual(frames.map(withoutBytes), golden.frames.map(specFromJson));
@@ -51,10 +56,12 @@ describe("golden fixtures", () => {
   });
 });
 
-const sound = names.map((name) => read(`${name}.bin`)).flatMap((bytes) => {
-  let offset = 0;
-  return decodeFrames(bytes).frames.map(({ frameBytes }) => bytes.subarray(offset, (offset += frameBytes)));
-});
+const sound = names
+  .map((name) => read(`${name}.bin`))
+  .flatMap((bytes) => {
+    let offset = 0;
+    return decodeFrames(bytes).frames.map(({ frameBytes }) => bytes.subarray(offset, (offset += frameBytes)));
+  });
 const anyFrame = fc.constantFrom(...sound);
 /** Places in a frame, the head as likely as all the rest. */
 const anyPlace = fc.oneof(fc.nat(HEADER_BYTES - 1), fc.nat());
@@ -86,13 +93,23 @@ describe("frames", () => {
 
   test("cut off anywhere are refused", () => {
     for (const frame of sound.filter(({ length }) => length < 400)) {
-      for (let bytes = 0; bytes < frame.length; bytes++) assert.equal(reader.checkFrame(frame.subarray(0, bytes)), "broken");
+      for (let bytes = 0; bytes < frame.length; bytes++)
+        assert.equal(reader.checkFrame(frame.subarray(0, bytes)), "broken");
     }
-    fc.assert(fc.property(anyFrame, fc.nat(), (frame, bytes) => assert.equal(reader.checkFrame(frame.subarray(0, bytes % frame.length)), "broken")));
+    fc.assert(
+      fc.property(anyFrame, fc.nat(), (frame, bytes) =>
+        assert.equal(reader.checkFrame(frame.subarray(0, bytes % frame.length)), "broken"),
+      ),
+    );
   });
 
   test("are no random bytes, whatever head they have", () => {
-    const head = fc.constantFrom(Buffer.alloc(0), Buffer.from("TGW1"), Buffer.from("TGW1\x01\0"), Buffer.from("TGW1\x01\0\x02\0\x08\0\0\0"));
+    const head = fc.constantFrom(
+      Buffer.alloc(0),
+      Buffer.from("TGW1"),
+      Buffer.from("TGW1\x01\0"),
+      Buffer.from("TGW1\x01\0\x02\0\x08\0\0\0"),
+    );
     fc.assert(
       fc.property(head, fc.uint8Array({ maxLength: 200 }), (start, rest) => {
         const bytes = Buffer.concat([start, rest]);
@@ -109,7 +126,14 @@ const METHOD_REFUSED = 2;
 
 /** Routes a request by the table of the reader. */
 function route(host: string, path: string, method: string): number {
-  const [hostAt, hostBytes, pathAt, pathBytes, methodAt, methodBytes] = reader.putAside(host, path, method) as [number, number, number, number, number, number];
+  const [hostAt, hostBytes, pathAt, pathBytes, methodAt, methodBytes] = reader.putAside(host, path, method) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   return reader.wasm.match(hostAt, hostBytes, pathAt, pathBytes, methodAt, methodBytes);
 }
 
@@ -119,27 +143,31 @@ interface RawRecord {
 }
 
 /** The records of the fixtures, as bytes. */
-const rawRecords: RawRecord[] = sound.filter((frame) => frame[6] === 2 || frame[6] === 3).flatMap((frame) => {
-  const records: RawRecord[] = [];
-  for (let at = HEADER_BYTES; at < frame.length; ) {
-    const type = frame[at++]!;
-    let bytes = 0;
-    for (let shift = 0, more = true; more; shift += 7) {
-      bytes |= (frame[at]! & 127) << shift;
-      more = frame[at++]! > 127;
+const rawRecords: RawRecord[] = sound
+  .filter((frame) => frame[6] === 2 || frame[6] === 3)
+  .flatMap((frame) => {
+    const records: RawRecord[] = [];
+    for (let at = HEADER_BYTES; at < frame.length; ) {
+      const type = frame[at++]!;
+      let bytes = 0;
+      for (let shift = 0, more = true; more; shift += 7) {
+        bytes |= (frame[at]! & 127) << shift;
+        more = frame[at++]! > 127;
+      }
+      records.push({ type, body: frame.subarray(at, (at += bytes)) });
     }
-    records.push({ type, body: frame.subarray(at, (at += bytes)) });
-  }
-  return records;
-});
+    return records;
+  });
 
 function payloadOf(records: RawRecord[]): Buffer {
-  return Buffer.concat(records.map(({ type, body }) => {
-    const length: number[] = [];
-    let rest = body.length;
-    for (; rest > 127; rest >>>= 7) length.push((rest & 127) | 128);
-    return Buffer.concat([Buffer.from([type, ...length, rest]), body]);
-  }));
+  return Buffer.concat(
+    records.map(({ type, body }) => {
+      const length: number[] = [];
+      let rest = body.length;
+      for (; rest > 127; rest >>>= 7) length.push((rest & 127) | 128);
+      return Buffer.concat([Buffer.from([type, ...length, rest]), body]);
+    }),
+  );
 }
 
 /** A record of a fixture with some of its bytes changed, its end cut off or something appended. */
@@ -147,9 +175,18 @@ const changedRecord: fc.Arbitrary<RawRecord> = fc
   .record({
     record: fc.constantFrom(...rawRecords),
     type: fc.option(fc.constantFrom(1, 2, 3, 4, 5, 6), { freq: 12 }),
-    changes: fc.array(fc.tuple(fc.nat(), fc.oneof(fc.constantFrom(0, 1, 2, 3, 4, 6, 47, 127, 128, 255), fc.integer({ min: 0, max: 255 }))), { maxLength: 3 }),
+    changes: fc.array(
+      fc.tuple(
+        fc.nat(),
+        fc.oneof(fc.constantFrom(0, 1, 2, 3, 4, 6, 47, 127, 128, 255), fc.integer({ min: 0, max: 255 })),
+      ),
+      { maxLength: 3 },
+    ),
     cutBytes: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(40) }),
-    tail: fc.oneof({ weight: 4, arbitrary: fc.constant(new Uint8Array()) }, { weight: 1, arbitrary: fc.uint8Array({ maxLength: 8 }) }),
+    tail: fc.oneof(
+      { weight: 4, arbitrary: fc.constant(new Uint8Array()) },
+      { weight: 1, arbitrary: fc.uint8Array({ maxLength: 8 }) },
+    ),
   })
   .map(({ record, type, changes, cutBytes, tail }) => {
     const body = Buffer.concat([record.body.subarray(0, Math.max(0, record.body.length - cutBytes)), tail]);
@@ -160,10 +197,17 @@ const changedRecord: fc.Arbitrary<RawRecord> = fc
 /** Bytes that are mostly small, as counts and lengths are. */
 const randomRecord: fc.Arbitrary<RawRecord> = fc.record({
   type: fc.integer({ min: 0, max: 8 }),
-  body: fc.array(fc.oneof({ weight: 3, arbitrary: fc.nat(3) }, { weight: 1, arbitrary: fc.nat(255) }), { maxLength: 90 }).map((bytes) => Uint8Array.from(bytes)),
+  body: fc
+    .array(fc.oneof({ weight: 3, arbitrary: fc.nat(3) }, { weight: 1, arbitrary: fc.nat(255) }), { maxLength: 90 })
+    .map((bytes) => Uint8Array.from(bytes)),
 });
 
-const anyPayload = fc.array(fc.oneof({ weight: 3, arbitrary: changedRecord }, { weight: 1, arbitrary: randomRecord }), { minLength: 1, maxLength: 4 }).map(payloadOf);
+const anyPayload = fc
+  .array(fc.oneof({ weight: 3, arbitrary: changedRecord }, { weight: 1, arbitrary: randomRecord }), {
+    minLength: 1,
+    maxLength: 4,
+  })
+  .map(payloadOf);
 
 /** Reads, applies, looks up and uses what the filter accepts; gives its verdict. The payload lies where the memory ends. */
 function live(payload: Uint8Array): Verdict {
@@ -195,7 +239,8 @@ function use(record: WireRecord): void {
       for (const path of [...record.paths, ...record.routes.map((each) => each.path), "/", "/orders/search/x/"]) {
         for (const method of [...record.methods, "HEAD", "REPORT"]) {
           const found = route(host, path, method);
-          if (found === METHOD_REFUSED) assert.ok(wasm.allowedMethods(reader.putAside("x".repeat(512))[0]!, 512) <= 512);
+          if (found === METHOD_REFUSED)
+            assert.ok(wasm.allowedMethods(reader.putAside("x".repeat(512))[0]!, 512) <= 512);
           if (found !== API_FOUND) continue;
           reader.texts(wasm.apiScopes(wasm.matchedApi.value));
           if (wasm.matchedRoute.value !== 0) reader.texts(wasm.routeScopes(wasm.matchedRoute.value));
@@ -211,7 +256,10 @@ function use(record: WireRecord): void {
     if (key === 0 || consumer === 0 || tier === 0) return;
     reader.claims.length = 0;
     wasm.useKey(key, consumer, tier);
-    assert.deepEqual(reader.claims.slice(0, 3).map(([name]) => name), ["x-tollgate-consumer", "x-tollgate-tier", "x-tollgate-key-id"]);
+    assert.deepEqual(
+      reader.claims.slice(0, 3).map(([name]) => name),
+      ["x-tollgate-consumer", "x-tollgate-tier", "x-tollgate-key-id"],
+    );
   } else if (record.type === "limit") {
     wasm.limit(record.wireId);
   }
@@ -221,7 +269,9 @@ function use(record: WireRecord): void {
 function routable(record: WireRecord): boolean {
   if (record.type !== "api") return true;
   const paths = [...record.paths, ...record.routes.map(({ path }) => path)];
-  return paths.every((path) => path === "/" || (path.startsWith("/") && !path.endsWith("/") && path.split("/").length <= 49));
+  return paths.every(
+    (path) => path === "/" || (path.startsWith("/") && !path.endsWith("/") && path.split("/").length <= 49),
+  );
 }
 
 describe("records", () => {
@@ -234,7 +284,12 @@ describe("records", () => {
       // "longer-bodies" has one whose last bytes belong to no field
       // of a DELETE of a kind that isn't known nothing more is looked at
       const least = body.length === 29 && type === 4 ? 25 : type === 5 && body[0] === 5 ? 1 : body.length;
-      for (let bytes = 0; bytes < least; bytes++) assert.equal(live(payloadOf([{ type, body: body.subarray(0, bytes) }])), "broken", `type ${type}, ${bytes} bytes`);
+      for (let bytes = 0; bytes < least; bytes++)
+        assert.equal(
+          live(payloadOf([{ type, body: body.subarray(0, bytes) }])),
+          "broken",
+          `type ${type}, ${bytes} bytes`,
+        );
     }
   });
 
@@ -247,7 +302,28 @@ describe("records", () => {
 
   test("with paths that the router has no room for are refused", () => {
     const api = (path: string): Verdict => {
-      const frame = encodeFrame({ epoch: 1n, version: 1n, timeMs: 0, type: "page", index: 0, pageCount: 1, records: [{ type: "api", wireId: 1, id: "deep", authMode: "key", failureMode: "closed", hosts: ["*"], paths: [path], methods: [], scopes: [], routes: [] }] });
+      const frame = encodeFrame({
+        epoch: 1n,
+        version: 1n,
+        timeMs: 0,
+        type: "page",
+        index: 0,
+        pageCount: 1,
+        records: [
+          {
+            type: "api",
+            wireId: 1,
+            id: "deep",
+            authMode: "key",
+            failureMode: "closed",
+            hosts: ["*"],
+            paths: [path],
+            methods: [],
+            scopes: [],
+            routes: [],
+          },
+        ],
+      });
       return live(frame.subarray(HEADER_BYTES));
     };
     assert.equal(api("/a".repeat(48)), "good");
@@ -257,7 +333,12 @@ describe("records", () => {
 
   test("that are accepted can be used, whatever their bytes are", () => {
     let accepted = 0;
-    fc.assert(fc.property(anyPayload, (payload) => { if (live(payload) === "good") accepted++; }), { numRuns: 6000 });
+    fc.assert(
+      fc.property(anyPayload, (payload) => {
+        if (live(payload) === "good") accepted++;
+      }),
+      { numRuns: 6000 },
+    );
     assert.ok(accepted > 300, `only ${accepted} were accepted, too few to show anything`);
   });
 
@@ -269,7 +350,8 @@ describe("records", () => {
         const expected = decodeFrames(frame);
         const actual = reader.decode(frame);
         const [delta] = expected.frames;
-        if (expected.ok && delta?.type === "delta" && delta.records.every(routable)) assert.deepEqual(actual, { frames: expected.frames, verdict: "good" });
+        if (expected.ok && delta?.type === "delta" && delta.records.every(routable))
+          assert.deepEqual(actual, { frames: expected.frames, verdict: "good" });
         // its values are looked at less closely, but nothing may reach out of its bounds
         else if (!expected.ok && expected.error.reason !== "value") assert.notEqual(actual.verdict, "good");
         reader.assertUntouched(frame);

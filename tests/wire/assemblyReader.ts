@@ -4,9 +4,26 @@ import asc from "assemblyscript/asc";
 import { cidrText } from "../../control/domain/cidr.ts";
 import type { LeaseAnswer } from "../../control/counters/model.ts";
 import { type DecodedFrame, decodeFrames } from "../../control/sync/reader.ts";
-import type { ApiRecord, ConsumerRecord, DeleteRecord, KeyRecord, LimitRecord, TierRecord, WireCors, WireJwt, WireRecord, WireRoute } from "../../control/sync/generated/records.ts";
+import type {
+  ApiRecord,
+  ConsumerRecord,
+  DeleteRecord,
+  KeyRecord,
+  LimitRecord,
+  TierRecord,
+  WireCors,
+  WireJwt,
+  WireRecord,
+  WireRoute,
+} from "../../control/sync/generated/records.ts";
 import {
-  authModeNames as authModes, failureModeNames as failureModes, keyStateNames as keyStates, legacyHeadersNames as legacyHeaders, limitKindNames as limitKinds, periodNames as periods, subjectNames as subjects,
+  authModeNames as authModes,
+  failureModeNames as failureModes,
+  keyStateNames as keyStates,
+  legacyHeadersNames as legacyHeaders,
+  limitKindNames as limitKinds,
+  periodNames as periods,
+  subjectNames as subjects,
 } from "../../control/sync/generated/records.ts";
 import { frameCodes, HEADER_BYTES, nameOf } from "../../control/sync/wire.ts";
 import { deleteKinds, NO_ROUTE, ownerKinds, recordCodes, tokenVerdicts } from "../../protocol/enums.ts";
@@ -144,7 +161,8 @@ export class AssemblyReader {
   /** Puts bytes where the memory ends, in place of those before; gives their address. */
   put(bytes: Uint8Array): number {
     const memory = this.memory;
-    if (bytes.length + GUARD_BYTES > EDGE_BYTES) throw new RangeError(`${bytes.length} bytes, there is room for ${EDGE_BYTES - GUARD_BYTES}`);
+    if (bytes.length + GUARD_BYTES > EDGE_BYTES)
+      throw new RangeError(`${bytes.length} bytes, there is room for ${EDGE_BYTES - GUARD_BYTES}`);
     memory.fill(GUARD, memory.length - Math.max(bytes.length, this.#put));
     memory.set(bytes, memory.length - bytes.length);
     this.#put = bytes.length;
@@ -169,13 +187,15 @@ export class AssemblyReader {
     const memory = this.memory;
     const start = memory.length - bytes.length;
     if (!memory.subarray(start).equals(bytes)) throw new Error("the frame was written to");
-    if (!memory.subarray(start - GUARD_BYTES, start).every((byte) => byte === GUARD)) throw new Error("written in front of the frame");
+    if (!memory.subarray(start - GUARD_BYTES, start).every((byte) => byte === GUARD))
+      throw new Error("written in front of the frame");
   }
 
   /** Reads bytes of the memory; fails past its end. */
   bytes(at: number, count: number): Buffer {
     const memory = this.memory;
-    if (at >>> 0 !== at || at + count > memory.length) throw new RangeError(`${count} bytes at ${at}, the memory has ${memory.length}`);
+    if (at >>> 0 !== at || at + count > memory.length)
+      throw new RangeError(`${count} bytes at ${at}, the memory has ${memory.length}`);
     return Buffer.from(memory.subarray(at, at + count));
   }
 
@@ -215,25 +235,61 @@ export class AssemblyReader {
 
   #frame(at: number, type: keyof typeof frameCodes, frameBytes: number): DecodedFrame {
     const { wasm } = this;
-    const stamp = { epoch: BigInt.asUintN(64, wasm.frameEpoch(at)), version: BigInt.asUintN(64, wasm.frameVersion(at)), timeMs: this.#u64(at + 40), frameBytes };
+    const stamp = {
+      epoch: BigInt.asUintN(64, wasm.frameEpoch(at)),
+      version: BigInt.asUintN(64, wasm.frameVersion(at)),
+      timeMs: this.#u64(at + 40),
+      frameBytes,
+    };
     const records = (): WireRecord[] => this.records(at + HEADER_BYTES, at + frameBytes);
     switch (type) {
       case "manifest": {
-        const [pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount, totalBytes] = [0, 1, 2, 3, 4, 5, 6].map((i) => Number(wasm.manifestCount(at, i))) as [number, number, number, number, number, number, number];
-        return { ...stamp, type, current: BigInt.asUintN(64, wasm.frameBase(at)), counts: { pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount, totalBytes } };
+        const [pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount, totalBytes] = [
+          0, 1, 2, 3, 4, 5, 6,
+        ].map((i) => Number(wasm.manifestCount(at, i))) as [number, number, number, number, number, number, number];
+        return {
+          ...stamp,
+          type,
+          current: BigInt.asUintN(64, wasm.frameBase(at)),
+          counts: { pageCount, keyCount, consumerCount, tierCount, apiCount, limitCount, totalBytes },
+        };
       }
       case "page":
         return { ...stamp, type, index: wasm.pageIndex(at), pageCount: wasm.pageCount(at), records: records() };
       case "delta":
-        return { ...stamp, type, base: BigInt.asUintN(64, wasm.frameBase(at)), more: wasm.frameHasMore(at) !== 0, records: records() };
+        return {
+          ...stamp,
+          type,
+          base: BigInt.asUintN(64, wasm.frameBase(at)),
+          more: wasm.frameHasMore(at) !== 0,
+          records: records(),
+        };
       case "heartbeat":
         return { ...stamp, type };
       case "recall":
-        return { ...stamp, type, counters: this.#entries(at, 28).map((entry) => ({ wireId: this.#u32(entry), subject: this.bytes(entry + 4, 16).toString("hex"), windowStartMs: this.#u64(entry + 20) })) };
+        return {
+          ...stamp,
+          type,
+          counters: this.#entries(at, 28).map((entry) => ({
+            wireId: this.#u32(entry),
+            subject: this.bytes(entry + 4, 16).toString("hex"),
+            windowStartMs: this.#u64(entry + 20),
+          })),
+        };
       case "leasesAnswer":
-        return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)), answers: this.#entries(at, 72).map((entry) => this.#answer(entry)) };
+        return {
+          ...stamp,
+          type,
+          lane: BigInt.asUintN(64, wasm.frameBase(at)),
+          answers: this.#entries(at, 72).map((entry) => this.#answer(entry)),
+        };
       case "tokensAnswer":
-        return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)), answers: this.#tokens(at, at + frameBytes) };
+        return {
+          ...stamp,
+          type,
+          lane: BigInt.asUintN(64, wasm.frameBase(at)),
+          answers: this.#tokens(at, at + frameBytes),
+        };
       case "usageAnswer":
         return { ...stamp, type, lane: BigInt.asUintN(64, wasm.frameBase(at)) };
       case "leases":
@@ -246,7 +302,10 @@ export class AssemblyReader {
 
   /** Where the entries of a payload lie that begins with their count. */
   #entries(frame: number, entryBytes: number): number[] {
-    return Array.from({ length: this.#u32(frame + HEADER_BYTES) }, (_, index) => frame + HEADER_BYTES + 8 + index * entryBytes);
+    return Array.from(
+      { length: this.#u32(frame + HEADER_BYTES) },
+      (_, index) => frame + HEADER_BYTES + 8 + index * entryBytes,
+    );
   }
 
   /** Answers of calls for tokens, one after another. */
@@ -257,7 +316,13 @@ export class AssemblyReader {
     if (wasm.tokensWhole(at, end, count) === 0) throw new Error("the answers don't fill the frame");
     return Array.from({ length: count }, () => {
       const token = this.string(wasm.tokenText(at), wasm.tokenBytes(at));
-      const answer: WireTokenAnswer = { id: this.bytes(at, 16).toString("hex"), verdict: tokenVerdicts[wasm.tokenVerdict(at)]!, refreshAtMs: Number(wasm.tokenRefreshMs(at)), expiresAtMs: Number(wasm.tokenExpiresMs(at)), token };
+      const answer: WireTokenAnswer = {
+        id: this.bytes(at, 16).toString("hex"),
+        verdict: tokenVerdicts[wasm.tokenVerdict(at)]!,
+        refreshAtMs: Number(wasm.tokenRefreshMs(at)),
+        expiresAtMs: Number(wasm.tokenExpiresMs(at)),
+        token,
+      };
       at = wasm.tokenText(at) + wasm.tokenBytes(at);
       return answer;
     });
@@ -267,8 +332,15 @@ export class AssemblyReader {
     const { wasm } = this;
     const long = (read: ReadLong): number => Number(BigInt.asUintN(64, read(at)));
     return {
-      verdict: wasm.answerVerdict(at) as LeaseAnswer["verdict"], generation: wasm.answerGeneration(at) >>> 0, granted: long(wasm.answerGranted), windowStartMs: long(wasm.answerStartMs),
-      windowEndMs: long(wasm.answerEndMs), leaseEndMs: long(wasm.answerLeaseEndMs), remaining: long(wasm.answerRemaining), untilMs: long(wasm.answerUntilMs), share: long(wasm.answerShare),
+      verdict: wasm.answerVerdict(at) as LeaseAnswer["verdict"],
+      generation: wasm.answerGeneration(at) >>> 0,
+      granted: long(wasm.answerGranted),
+      windowStartMs: long(wasm.answerStartMs),
+      windowEndMs: long(wasm.answerEndMs),
+      leaseEndMs: long(wasm.answerLeaseEndMs),
+      remaining: long(wasm.answerRemaining),
+      untilMs: long(wasm.answerUntilMs),
+      share: long(wasm.answerShare),
       shareUntilMs: long(wasm.answerShareUntilMs),
     };
   }
@@ -288,7 +360,8 @@ export class AssemblyReader {
 
   #record(code: number, body: number, end: number): WireRecord {
     const type = nameOf(recordCodes, code);
-    if (type !== undefined && this.wasm.hasUnknown(code, body) !== 0) return { type: "closed", of: type, body: new Uint8Array(this.bytes(body, end - body)) };
+    if (type !== undefined && this.wasm.hasUnknown(code, body) !== 0)
+      return { type: "closed", of: type, body: new Uint8Array(this.bytes(body, end - body)) };
     switch (type) {
       case "api":
         return this.#api(body);
@@ -303,7 +376,12 @@ export class AssemblyReader {
       case "limit":
         return this.#limit(body);
       case "counter":
-        return { type: "counter", wireId: this.#u32(body), generation: this.#u32(body + 4), subject: this.bytes(body + 8, 16).toString("hex") };
+        return {
+          type: "counter",
+          wireId: this.#u32(body),
+          generation: this.#u32(body + 4),
+          subject: this.bytes(body + 8, 16).toString("hex"),
+        };
       case undefined:
         return { type: "other", code, body: new Uint8Array(this.bytes(body, end - body)) };
     }
@@ -317,15 +395,27 @@ export class AssemblyReader {
     const scopes = wasm.apiScopes(api);
     const routes = wasm.afterTexts(scopes);
     const record: ApiRecord = {
-      type: "api", wireId: this.#u32(api), id: this.text(wasm.apiId(api)), authMode: authModes[this.#u8(api + 4)]!, failureMode: failureModes[this.#u8(api + 5)]!,
-      hosts: this.texts(hosts), paths: this.texts(paths), methods: this.texts(methods), scopes: this.texts(scopes), routes: [],
+      type: "api",
+      wireId: this.#u32(api),
+      id: this.text(wasm.apiId(api)),
+      authMode: authModes[this.#u8(api + 4)]!,
+      failureMode: failureModes[this.#u8(api + 5)]!,
+      hosts: this.texts(hosts),
+      paths: this.texts(paths),
+      methods: this.texts(methods),
+      scopes: this.texts(scopes),
+      routes: [],
     };
     let route = wasm.first(routes);
     for (let n = wasm.count(routes); n > 0; n--) {
       const cost = wasm.afterTexts(wasm.routeScopes(route));
       const key = this.#u32(cost + 4);
       record.routes.push({
-        path: this.text(wasm.routePath(route)), methods: this.texts(wasm.routeMethods(route)), scopes: this.texts(wasm.routeScopes(route)), cost: this.#u32(cost), ...(key === 0 ? {} : { key }),
+        path: this.text(wasm.routePath(route)),
+        methods: this.texts(wasm.routeMethods(route)),
+        scopes: this.texts(wasm.routeScopes(route)),
+        cost: this.#u32(cost),
+        ...(key === 0 ? {} : { key }),
       } satisfies WireRoute);
       route = cost + 8;
     }
@@ -350,7 +440,10 @@ export class AssemblyReader {
       return one;
     });
     return {
-      issuers, consumerClaims: this.texts(wasm.jwtConsumerClaims(jwt)), tierClaim: this.text(wasm.jwtTierClaim(jwt)), scopeClaim: this.text(wasm.jwtScopeClaim(jwt)),
+      issuers,
+      consumerClaims: this.texts(wasm.jwtConsumerClaims(jwt)),
+      tierClaim: this.text(wasm.jwtTierClaim(jwt)),
+      scopeClaim: this.text(wasm.jwtScopeClaim(jwt)),
       admitUnknown: Boolean(wasm.jwtAdmitsUnknown(jwt)),
     };
   }
@@ -362,8 +455,12 @@ export class AssemblyReader {
     const exposed = wasm.afterTexts(headers);
     const rest = wasm.afterTexts(exposed);
     return {
-      allowOrigins: this.texts(origins), allowMethods: this.texts(methods), allowHeaders: this.texts(headers), exposeHeaders: this.texts(exposed),
-      maxAgeSeconds: this.#u32(rest), allowCredentials: this.#u8(rest + 4) !== 0,
+      allowOrigins: this.texts(origins),
+      allowMethods: this.texts(methods),
+      allowHeaders: this.texts(headers),
+      exposeHeaders: this.texts(exposed),
+      maxAgeSeconds: this.#u32(rest),
+      allowCredentials: this.#u8(rest + 4) !== 0,
     };
   }
 
@@ -371,7 +468,12 @@ export class AssemblyReader {
     const { wasm } = this;
     const scopes = wasm.next(tier + 8);
     const apis = wasm.afterTexts(scopes);
-    const record: TierRecord = { type: "tier", wireId: this.#u32(tier), id: this.text(tier + 8), scopes: this.texts(scopes) };
+    const record: TierRecord = {
+      type: "tier",
+      wireId: this.#u32(tier),
+      id: this.text(tier + 8),
+      scopes: this.texts(scopes),
+    };
     return (this.#u32(tier + 4) & 1) === 0 ? { ...record, apis: this.ids(apis) } : record;
   }
 
@@ -391,7 +493,11 @@ export class AssemblyReader {
     const identities = wasm.consumerIdentities(consumer);
     return {
       ...(identities === 0 ? {} : { identities: this.texts(identities) }),
-      type: "consumer", wireId: this.#u32(consumer), id: this.string(consumer + 12, idBytes), tier: this.#u32(consumer + 4), suspended: (this.#u16(consumer + 8) & 1) !== 0,
+      type: "consumer",
+      wireId: this.#u32(consumer),
+      id: this.string(consumer + 12, idBytes),
+      tier: this.#u32(consumer + 4),
+      suspended: (this.#u16(consumer + 8) & 1) !== 0,
       claims: Object.fromEntries(claims),
     };
   }
@@ -400,7 +506,11 @@ export class AssemblyReader {
     const { wasm } = this;
     const flags = wasm.keyFlags(key);
     const record: KeyRecord = {
-      type: "key", id: this.string(wasm.keyId(key), wasm.keyIdBytes(key)), digest: new Uint8Array(this.bytes(key, 16)), consumer: wasm.keyConsumer(key) >>> 0, state: keyStates[flags & 3]!,
+      type: "key",
+      id: this.string(wasm.keyId(key), wasm.keyIdBytes(key)),
+      digest: new Uint8Array(this.bytes(key, 16)),
+      consumer: wasm.keyConsumer(key) >>> 0,
+      state: keyStates[flags & 3]!,
     };
     wasm.openKey(key);
     if ((flags & 4) !== 0) record.notBeforeMs = Number(wasm.notBeforeMs.value);
@@ -428,7 +538,9 @@ export class AssemblyReader {
 
   #delete(body: number): DeleteRecord {
     const kind = nameOf(deleteKinds, this.#u8(body))!;
-    return kind === "key" ? { type: "delete", kind, digest: new Uint8Array(this.bytes(body + 1, 16)) } : { type: "delete", kind, wireId: this.#u32(body + 1) };
+    return kind === "key"
+      ? { type: "delete", kind, digest: new Uint8Array(this.bytes(body + 1, 16)) }
+      : { type: "delete", kind, wireId: this.#u32(body + 1) };
   }
 
   /** No accessors yet: the filter stores limits and doesn't enforce them. */
@@ -437,9 +549,19 @@ export class AssemblyReader {
     const ownerKind = nameOf(ownerKinds, this.#u8(limit + 4))!;
     const route = this.#u32(limit + 12);
     return {
-      type: "limit", wireId: this.#u32(limit), name: this.string(limit + 56, this.#u8(limit + 29)), ownerKind, owner: this.#u32(limit + 8),
-      kind: limitKinds[this.#u8(limit + 5) - 1]!, subject: subjects[this.#u8(limit + 6) - 1]!, limit: this.#u64(limit + 16), windowSeconds: this.#u32(limit + 24), period: periods[this.#u8(limit + 28)]!,
-      gateway: (flags & 1) !== 0, shadow: (flags & 2) !== 0, firstUse: (flags & 4) !== 0,
+      type: "limit",
+      wireId: this.#u32(limit),
+      name: this.string(limit + 56, this.#u8(limit + 29)),
+      ownerKind,
+      owner: this.#u32(limit + 8),
+      kind: limitKinds[this.#u8(limit + 5) - 1]!,
+      subject: subjects[this.#u8(limit + 6) - 1]!,
+      limit: this.#u64(limit + 16),
+      windowSeconds: this.#u32(limit + 24),
+      period: periods[this.#u8(limit + 28)]!,
+      gateway: (flags & 1) !== 0,
+      shadow: (flags & 2) !== 0,
+      firstUse: (flags & 4) !== 0,
       ...(route === NO_ROUTE ? {} : { route }),
       ...(ownerKind === "key" ? { digest: new Uint8Array(this.bytes(limit + 40, 16)) } : {}),
       ...((flags & 8) === 0 ? {} : { smoothing: { perSecond: this.#u32(limit + 32), burst: this.#u32(limit + 36) } }),

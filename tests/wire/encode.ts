@@ -9,11 +9,16 @@ import { entriesFrame } from "../../control/sync/usagePayload.ts";
 import { HEADER_BYTES } from "../../control/sync/wire.ts";
 
 /** A frame to encode; `payload` stands in for records that the codec would not write. */
-export type FrameSpec = (DecodedFrame extends infer F ? (F extends DecodedFrame ? Omit<F, "frameBytes"> : never) : never) & { payload?: Uint8Array };
+export type FrameSpec = (DecodedFrame extends infer F
+  ? F extends DecodedFrame
+    ? Omit<F, "frameBytes">
+    : never
+  : never) & { payload?: Uint8Array };
 
 export function encodeFrame(spec: FrameSpec): Buffer {
   if (spec.payload === undefined && spec.type === "manifest") return manifestFrame(spec, spec.counts);
-  const frame = spec.payload === undefined ? payloadFrame(spec) : Buffer.concat([Buffer.alloc(HEADER_BYTES), spec.payload]);
+  const frame =
+    spec.payload === undefined ? payloadFrame(spec) : Buffer.concat([Buffer.alloc(HEADER_BYTES), spec.payload]);
   return sealFrame(frame, spec as FrameHeader);
 }
 

@@ -25,7 +25,10 @@ for (const [name, fixture] of Object.entries(fixtures)) {
     test("decodes to its JSON", () => {
       const decoded = decodeFrames(read(`${name}.bin`));
       assert.deepEqual(decoded.frames.map(withoutBytes), expected);
-      assert.deepEqual(decoded.ok ? undefined : { offset: decoded.error.offset, reason: decoded.error.reason }, golden.error);
+      assert.deepEqual(
+        decoded.ok ? undefined : { offset: decoded.error.offset, reason: decoded.error.reason },
+        golden.error,
+      );
     });
     const plain = fixture.encode === undefined && fixture.patch === undefined && fixture.cutBytes === undefined;
     if (plain) test("its JSON encodes to it", () => assert.ok(encodeFrames(expected).equals(read(`${name}.bin`))));
@@ -36,7 +39,10 @@ for (const [name, fixture] of Object.entries(callErrors)) {
   test(name, () => {
     const decoded = decodeFrames(fixtureBytes(fixture));
     assert.deepEqual(decoded.frames.map(withoutBytes), fixture.frames);
-    assert.deepEqual(decoded.ok ? undefined : { offset: decoded.error.offset, reason: decoded.error.reason }, fixture.error);
+    assert.deepEqual(
+      decoded.ok ? undefined : { offset: decoded.error.offset, reason: decoded.error.reason },
+      fixture.error,
+    );
   });
 }
 
@@ -48,6 +54,18 @@ test("a compiled snapshot", () => {
   assert.ok(decoded.ok);
   const [manifest, ...pages] = decoded.frames;
   assert.equal(manifest?.type, "manifest");
-  assert.deepEqual(manifest?.type === "manifest" && manifest.counts, { pageCount: 1, keyCount: 5, consumerCount: 2, tierCount: 2, apiCount: 2, limitCount: 2, totalBytes: pages[0]?.frameBytes });
-  assert.ok(pages.every((page) => page.type === "page" && page.epoch === manifest?.epoch && page.version === 1n && page.timeMs === 0));
+  assert.deepEqual(manifest?.type === "manifest" && manifest.counts, {
+    pageCount: 1,
+    keyCount: 5,
+    consumerCount: 2,
+    tierCount: 2,
+    apiCount: 2,
+    limitCount: 2,
+    totalBytes: pages[0]?.frameBytes,
+  });
+  assert.ok(
+    pages.every(
+      (page) => page.type === "page" && page.epoch === manifest?.epoch && page.version === 1n && page.timeMs === 0,
+    ),
+  );
 });

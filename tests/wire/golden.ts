@@ -13,10 +13,25 @@ export function goldenFiles(): Map<string, Buffer> {
   for (const [name, fixture] of Object.entries(fixtures)) {
     const bytes = fixtureBytes(fixture);
     const { description, error } = fixture;
-    files.set(`${name}.json`, json({ description, bytes: bytes.length, frames: fixture.frames.map(specToJson), ...(error === undefined ? {} : { error }) }));
+    files.set(
+      `${name}.json`,
+      json({
+        description,
+        bytes: bytes.length,
+        frames: fixture.frames.map(specToJson),
+        ...(error === undefined ? {} : { error }),
+      }),
+    );
     files.set(`${name}.bin`, bytes);
   }
-  files.set("compiled.json", json({ description: "compileSnapshot(spec); `keys` are those of the spec in the clear", keys: testKeys, spec: compiledSpec }));
+  files.set(
+    "compiled.json",
+    json({
+      description: "compileSnapshot(spec); `keys` are those of the spec in the clear",
+      keys: testKeys,
+      spec: compiledSpec,
+    }),
+  );
   files.set("compiled.bin", compileSnapshot(compiledSpec));
   return files;
 }

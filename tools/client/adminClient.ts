@@ -70,18 +70,26 @@ export class AdminClient {
     const json = /\bjson\b/.test(headers["content-type"] ?? "");
     if (status >= 200 && status < 300) return (body === "" ? undefined : json ? JSON.parse(body) : body) as T;
     const problem = json ? parsedProblem(body) : undefined;
-    if (problem?.code === undefined) throw new UnreachableError(`${this.#url} answered ${status}: ${notControl(headers, problem)} ${checkUrl}`);
+    if (problem?.code === undefined)
+      throw new UnreachableError(`${this.#url} answered ${status}: ${notControl(headers, problem)} ${checkUrl}`);
     throw new ApiError(status, problem);
   }
 
   async #send(method: string, path: string, call: Call): Promise<HttpAnswer> {
     const headers: Record<string, string> = { accept: "application/json", ...call.headers };
     if (this.#token !== undefined) headers["authorization"] = `Bearer ${this.#token}`;
-    const sent = call.raw ?? (call.body === undefined ? undefined : { contentType: "application/json", body: JSON.stringify(call.body) });
+    const sent =
+      call.raw ??
+      (call.body === undefined ? undefined : { contentType: "application/json", body: JSON.stringify(call.body) });
     if (sent !== undefined) headers["content-type"] = sent.contentType;
     try {
       const url = withQuery(`${this.#url}${path}`, call.query ?? {});
-      return await httpRequest(url, { method, headers, timeoutMs: this.#timeoutMs, ...(sent === undefined ? {} : { body: sent.body }) });
+      return await httpRequest(url, {
+        method,
+        headers,
+        timeoutMs: this.#timeoutMs,
+        ...(sent === undefined ? {} : { body: sent.body }),
+      });
     } catch (error) {
       throw new UnreachableError(`${this.#url} can't be reached: ${reason(error, this.#url)} ${checkUrl}`);
     }
@@ -99,9 +107,13 @@ const checkUrl = "Check TOLLGATE_URL (or --url): it is the admin API's, http://1
 /** The URL without a final slash. Throws an UnreachableError when nothing can be called by it. */
 function baseUrl(text: string): string {
   const trimmed = text.trim();
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed)) throw new UnreachableError(`The control plane's URL \`${trimmed}\` has no scheme. Write http:// or https:// before it, such as http://${trimmed}. ${checkUrl}`);
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed))
+    throw new UnreachableError(
+      `The control plane's URL \`${trimmed}\` has no scheme. Write http:// or https:// before it, such as http://${trimmed}. ${checkUrl}`,
+    );
   const url = URL.canParse(trimmed) ? new URL(trimmed) : undefined;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol)) throw new UnreachableError(`The control plane's URL \`${trimmed}\` isn't an HTTP URL. ${checkUrl}`);
+  if (url === undefined || !["http:", "https:"].includes(url.protocol))
+    throw new UnreachableError(`The control plane's URL \`${trimmed}\` isn't an HTTP URL. ${checkUrl}`);
   return trimmed.replace(/\/+$/, "");
 }
 
@@ -116,7 +128,8 @@ function parsedProblem(body: string): Problem | undefined {
 /** Who may have answered, when it wasn't the admin API. */
 function notControl(headers: HttpAnswer["headers"], problem: Problem | undefined): string {
   if (problem?.reason !== undefined) return "this is a gateway, which decides about API calls; it isn't the admin API.";
-  if (/envoy/i.test(String(headers["server"] ?? ""))) return "an Envoy answered, not the admin API behind it, if there is one.";
+  if (/envoy/i.test(String(headers["server"] ?? "")))
+    return "an Envoy answered, not the admin API behind it, if there is one.";
   return "without a problem document, so it isn't Tollgate's admin API.";
 }
 
@@ -125,9 +138,16 @@ function reason(error: unknown, url: string): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "ECONNREFUSED") return "connection refused. Is the control plane running (npm start, tollgate serve)?";
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "its host name isn't known.";
-  if (url.startsWith("https:") && (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER")) return "the port speaks plain HTTP, not TLS. Write http:// in place of https://.";
-  if (url.startsWith("http:") && (code?.startsWith("HPE_") === true || code === "ECONNRESET")) return "what answers isn't HTTP; the port may want https://.";
-  if (code?.startsWith("CERT_") === true || code?.includes("SELF_SIGNED") === true || code?.startsWith("UNABLE_TO_") === true || code?.startsWith("ERR_TLS_") === true) {
+  if (url.startsWith("https:") && (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER"))
+    return "the port speaks plain HTTP, not TLS. Write http:// in place of https://.";
+  if (url.startsWith("http:") && (code?.startsWith("HPE_") === true || code === "ECONNRESET"))
+    return "what answers isn't HTTP; the port may want https://.";
+  if (
+    code?.startsWith("CERT_") === true ||
+    code?.includes("SELF_SIGNED") === true ||
+    code?.startsWith("UNABLE_TO_") === true ||
+    code?.startsWith("ERR_TLS_") === true
+  ) {
     return `its certificate isn't trusted (${message}). Name the CA's file in NODE_EXTRA_CA_CERTS.`;
   }
   return `${message || code || String(error)}.`;

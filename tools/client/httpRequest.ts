@@ -22,7 +22,10 @@ export interface HttpRequest {
  * One HTTP exchange on a connection of its own. Not `fetch`: that refuses a list of ports (10080 is one), and a gateway may be on any.
  * Rejects with the socket's error, or a TimeoutError.
  */
-export async function httpRequest(url: string, { method = "GET", headers = {}, body, timeoutMs }: HttpRequest): Promise<HttpAnswer> {
+export async function httpRequest(
+  url: string,
+  { method = "GET", headers = {}, body, timeoutMs }: HttpRequest,
+): Promise<HttpAnswer> {
   const start = url.startsWith("https:") ? requestTls : requestPlain;
   const request = start(url, { method, headers, agent: false, signal: AbortSignal.timeout(timeoutMs) });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {

@@ -9,7 +9,12 @@ export interface Listed<T> {
 }
 
 /** Returns the first `limit` items of a list, 0 for all of them; `more` says whether there are others. */
-export async function listAll<T>(client: AdminClient, path: string, query: Record<string, string | undefined>, limit: number): Promise<{ items: T[]; more: boolean }> {
+export async function listAll<T>(
+  client: AdminClient,
+  path: string,
+  query: Record<string, string | undefined>,
+  limit: number,
+): Promise<{ items: T[]; more: boolean }> {
   const items: T[] = [];
   let cursor: string | undefined;
   do {

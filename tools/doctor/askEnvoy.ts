@@ -22,8 +22,14 @@ export async function askEnvoy(url: string, waitMs: number): Promise<EnvoyEviden
   };
   try {
     const { answer, clock } = await ask(`${base}/server_info`);
-    if (answer.status !== 200 || !answer.body.startsWith("{")) return { url, unreached: `it answered ${answer.status}, and not as Envoy's admin page does` };
-    const [configDump, clusters, certs, stats] = await Promise.all([read("/config_dump"), read("/clusters?format=json"), read("/certs"), read(statsPath)]);
+    if (answer.status !== 200 || !answer.body.startsWith("{"))
+      return { url, unreached: `it answered ${answer.status}, and not as Envoy's admin page does` };
+    const [configDump, clusters, certs, stats] = await Promise.all([
+      read("/config_dump"),
+      read("/clusters?format=json"),
+      read("/certs"),
+      read(statsPath),
+    ]);
     const evidence: EnvoyEvidence = {
       url,
       clock,
@@ -49,19 +55,24 @@ export async function askEnvoy(url: string, waitMs: number): Promise<EnvoyEviden
 function values(stats: JsonObject): Record<string, number> {
   const found: Record<string, number> = {};
   // Most counters are zero, which is what a missing one counts as; not so those of the Wasm runtime.
-  for (const { name, value } of list(stats["stats"])) if (typeof name === "string" && typeof value === "number" && (value !== 0 || name.startsWith("wasm."))) found[name] = value;
+  for (const { name, value } of list(stats["stats"]))
+    if (typeof name === "string" && typeof value === "number" && (value !== 0 || name.startsWith("wasm.")))
+      found[name] = value;
   return found;
 }
 
 function texts(stats: JsonObject): Record<string, string> {
   const found: Record<string, string> = {};
-  for (const { name, value } of list(stats["stats"])) if (typeof name === "string" && typeof value === "string" && name.endsWith(".version_text")) found[name] = value;
+  for (const { name, value } of list(stats["stats"]))
+    if (typeof name === "string" && typeof value === "string" && name.endsWith(".version_text")) found[name] = value;
   return found;
 }
 
 /** Digests of modules that are files here too, be it because Envoy runs here or because the path is the same. */
 async function digests(configDump: JsonObject): Promise<Record<string, string>> {
-  const files = readDump(configDump).chains.flatMap(pluginsOf).flatMap(({ module }) => module.file ?? []);
+  const files = readDump(configDump)
+    .chains.flatMap(pluginsOf)
+    .flatMap(({ module }) => module.file ?? []);
   const found: Record<string, string> = {};
   for (const file of new Set(files)) {
     const content = await readFile(file).catch(() => undefined);
@@ -73,7 +84,12 @@ async function digests(configDump: JsonObject): Promise<Record<string, string>> 
 /** What the checks read of it: the rest is the command line and a list of all that was compiled into Envoy. */
 function slimInfo(info: JsonObject): JsonObject {
   const { id, cluster } = object(info["node"]) as { id: Json; cluster: Json };
-  return { version: info["version"] ?? null, state: info["state"] ?? null, uptime_current_epoch: info["uptime_current_epoch"] ?? null, node: { id, cluster } };
+  return {
+    version: info["version"] ?? null,
+    state: info["state"] ?? null,
+    uptime_current_epoch: info["uptime_current_epoch"] ?? null,
+    node: { id, cluster },
+  };
 }
 
 /** The sections that the checks read. Others repeat them (bootstrap), or may hold what isn't to be saved (secrets, routes). */

@@ -56,7 +56,12 @@ export function readDump(dump: JsonObject): Dump {
     extensionVersions,
     refusals: [
       ...listeners.flatMap((section) => refusalsOf("listener", list(section["dynamic_listeners"]))),
-      ...clusters.flatMap((section) => refusalsOf("cluster", [...list(section["dynamic_active_clusters"]), ...list(section["dynamic_warming_clusters"])])),
+      ...clusters.flatMap((section) =>
+        refusalsOf("cluster", [
+          ...list(section["dynamic_active_clusters"]),
+          ...list(section["dynamic_warming_clusters"]),
+        ]),
+      ),
     ],
   };
 }
@@ -65,14 +70,22 @@ function listenersOf(section: JsonObject): JsonObject[] {
   return [
     ...list(section["static_listeners"]).map((entry) => object(entry["listener"])),
     // One that is warming isn't in force, but is what comes next: without an active one it's what is wanted.
-    ...list(section["dynamic_listeners"]).map((entry) => object(at(entry, "active_state", "listener") ?? at(entry, "warming_state", "listener"))),
+    ...list(section["dynamic_listeners"]).map((entry) =>
+      object(at(entry, "active_state", "listener") ?? at(entry, "warming_state", "listener")),
+    ),
   ].filter((listener) => Object.keys(listener).length > 0);
 }
 
-function chainsOf(listener: JsonObject, extensions: ReadonlyMap<string, { type: string; config: JsonObject }>): Chain[] {
+function chainsOf(
+  listener: JsonObject,
+  extensions: ReadonlyMap<string, { type: string; config: JsonObject }>,
+): Chain[] {
   const found: Chain[] = [];
   const name = text(listener["name"]) || addressOf(listener);
-  const filterChains = [...list(listener["filter_chains"]), ...("default_filter_chain" in listener ? [object(listener["default_filter_chain"])] : [])];
+  const filterChains = [
+    ...list(listener["filter_chains"]),
+    ...("default_filter_chain" in listener ? [object(listener["default_filter_chain"])] : []),
+  ];
   const httpChains = filterChains.flatMap((chain) =>
     list(chain["filters"])
       .map(({ typed_config: config }) => unwrap(config))
@@ -81,12 +94,18 @@ function chainsOf(listener: JsonObject, extensions: ReadonlyMap<string, { type: 
   );
   for (const [index, { chainName, config }] of httpChains.entries()) {
     const which = httpChains.length === 1 ? "" : `, chain ${chainName || index + 1}`;
-    found.push({ place: `listener ${name}${which}`, filters: list(config["http_filters"]).map((filter) => filterOf(filter, extensions)) });
+    found.push({
+      place: `listener ${name}${which}`,
+      filters: list(config["http_filters"]).map((filter) => filterOf(filter, extensions)),
+    });
   }
   return found;
 }
 
-function filterOf(filter: JsonObject, extensions: ReadonlyMap<string, { type: string; config: JsonObject }>): HttpFilter {
+function filterOf(
+  filter: JsonObject,
+  extensions: ReadonlyMap<string, { type: string; config: JsonObject }>,
+): HttpFilter {
   const name = text(filter["name"]);
   const discovery = filter["config_discovery"];
   if (discovery === undefined) return { name, ...unwrap(filter["typed_config"]), discovered: false, allowedTypes: [] };
@@ -98,7 +117,8 @@ function filterOf(filter: JsonObject, extensions: ReadonlyMap<string, { type: st
 function unwrap(any: Json | undefined): { type: string; config: JsonObject } {
   const config = object(any);
   const type = messageType(text(config["@type"]));
-  if (type.endsWith(".TypedStruct")) return { type: messageType(text(config["type_url"])), config: object(config["value"]) };
+  if (type.endsWith(".TypedStruct"))
+    return { type: messageType(text(config["type_url"])), config: object(config["value"]) };
   return { type, config };
 }
 
@@ -107,7 +127,9 @@ function messageType(url: string): string {
 }
 
 function clusterNames(section: JsonObject): string[] {
-  const entries = ["static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters"].flatMap((kind) => list(section[kind]));
+  const entries = ["static_clusters", "dynamic_active_clusters", "dynamic_warming_clusters"].flatMap((kind) =>
+    list(section[kind]),
+  );
   return entries.map((entry) => text(at(entry, "cluster", "name")));
 }
 

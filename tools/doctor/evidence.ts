@@ -64,7 +64,16 @@ export interface ControlEnvironment {
   /** control knows no such environment */
   missing?: boolean;
   version: number;
-  gateways: { id: string; group: string; state: string; version: number; applied: number; lag: number; workers: number; lastContact: string }[];
+  gateways: {
+    id: string;
+    group: string;
+    state: string;
+    version: number;
+    applied: number;
+    lag: number;
+    workers: number;
+    lastContact: string;
+  }[];
   gatewayTokens: { id: string; name: string; group: string; apis: string[] | null; expiresAt: string | null }[];
   apis: { id: string; mode: string }[];
 }

@@ -26,10 +26,29 @@ import { tokenVerification } from "./checks/tokenVerification.ts";
 import { vmTraps } from "./checks/vmTraps.ts";
 
 const checks: readonly Check[] = [
-  envoyReachable, controlReachable,
-  pluginLoaded, pluginConfiguration, moduleDigest, pluginPhase, tokenVerification, bearerKeys, sharedNames, failurePolicy, tokenVariable,
-  controlCluster, controlClusterHealth, gatewayToken, syncCalls, snapshot, gatewayKnown, gatewayTokens, leases, internalTokens,
-  clocks, certificates, vmTraps,
+  envoyReachable,
+  controlReachable,
+  pluginLoaded,
+  pluginConfiguration,
+  moduleDigest,
+  pluginPhase,
+  tokenVerification,
+  bearerKeys,
+  sharedNames,
+  failurePolicy,
+  tokenVariable,
+  controlCluster,
+  controlClusterHealth,
+  gatewayToken,
+  syncCalls,
+  snapshot,
+  gatewayKnown,
+  gatewayTokens,
+  leases,
+  internalTokens,
+  clocks,
+  certificates,
+  vmTraps,
 ];
 
 export function examine(evidence: Evidence): Finding[] {

@@ -19,8 +19,13 @@ export interface Questions {
 export async function gather(questions: Questions): Promise<Evidence> {
   const envoy = questions.envoyAdmin === undefined ? notAsked : await askEnvoy(questions.envoyAdmin, questions.waitMs);
   const named = reached(envoy) ? readDump(envoy.configDump).chains.flatMap(pluginsOf).map(environmentOf) : [];
-  const environments = [...new Set([...named, ...(questions.environment === undefined ? [] : [questions.environment])])].filter((name) => name !== "");
-  const asked = questions.control === undefined ? notAsked : await askControl(questions.control.url, questions.control.token, environments);
+  const environments = [
+    ...new Set([...named, ...(questions.environment === undefined ? [] : [questions.environment])]),
+  ].filter((name) => name !== "");
+  const asked =
+    questions.control === undefined
+      ? notAsked
+      : await askControl(questions.control.url, questions.control.token, environments);
   const control = !reached(asked) && questions.control?.mayBeSilent === true ? { ...asked, notAsked: true } : asked;
   return { version: 1, takenMs: Date.now(), envoy, control, expectedSha256: questions.expectedSha256 };
 }

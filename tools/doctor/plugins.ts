@@ -85,7 +85,8 @@ function looksLikeOurs(configuration: JsonObject | undefined): boolean {
 /** A StringValue with JSON, as Istio and Tollgate write it, or a Struct. Empty: an empty configuration. */
 function configurationOf(any: Json | undefined): JsonObject | undefined {
   const value = object(any);
-  if (!text(value["@type"]).endsWith(".StringValue")) return object(value["value"] ?? (value["@type"] === undefined ? any : {}));
+  if (!text(value["@type"]).endsWith(".StringValue"))
+    return object(value["value"] ?? (value["@type"] === undefined ? any : {}));
   const content = text(value["value"]);
   if (content === "") return {};
   try {
@@ -112,7 +113,9 @@ export function environmentOf({ configuration }: Plugin): string {
 }
 
 export function keySourcesOf({ configuration }: Plugin): JsonObject[] {
-  return configuration?.["keySources"] === undefined ? [{ header: "x-api-key" }, { bearer: true }] : list(configuration["keySources"]);
+  return configuration?.["keySources"] === undefined
+    ? [{ header: "x-api-key" }, { bearer: true }]
+    : list(configuration["keySources"]);
 }
 
 /** A whole number of the plugin's configuration, or its default. */
@@ -123,6 +126,11 @@ export function numberOf(value: Json | undefined, standard: number): number {
 /** Those that call a control, once for each way to it. */
 export function callersOf(plugins: readonly Plugin[]): Plugin[] {
   const seen = new Map<string, Plugin>();
-  for (const plugin of plugins) if (clusterOf(plugin) !== "") seen.set(`${environmentOf(plugin)} ${clusterOf(plugin)}`, seen.get(`${environmentOf(plugin)} ${clusterOf(plugin)}`) ?? plugin);
+  for (const plugin of plugins)
+    if (clusterOf(plugin) !== "")
+      seen.set(
+        `${environmentOf(plugin)} ${clusterOf(plugin)}`,
+        seen.get(`${environmentOf(plugin)} ${clusterOf(plugin)}`) ?? plugin,
+      );
   return [...seen.values()];
 }

@@ -38,6 +38,7 @@ export class Stats {
 
 /** Counters that are never above zero while all is well: one that is makes a second look worth its time. */
 export function worthASecondLook(stats: Record<string, number>): boolean {
-  const failures = /^wasmcustom\.tollgate\..*(?:sync|leases|usage|tokens)_failed$|^cluster\..*\.(?:upstream_cx_connect_fail|upstream_rq_40[13])$|\.refused\.(?:not_ready|snapshot_stale|limit_unavailable|token_unavailable)$/;
+  const failures =
+    /^wasmcustom\.tollgate\..*(?:sync|leases|usage|tokens)_failed$|^cluster\..*\.(?:upstream_cx_connect_fail|upstream_rq_40[13])$|\.refused\.(?:not_ready|snapshot_stale|limit_unavailable|token_unavailable)$/;
   return Object.entries(stats).some(([name, value]) => value > 0 && failures.test(name));
 }

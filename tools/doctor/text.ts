@@ -4,8 +4,13 @@ import { statuses, type Finding, type Status } from "./model.ts";
 const width = 76;
 
 export function findingsText(findings: readonly Finding[], all: boolean): string {
-  const shown = statuses.flatMap((status) => (all || status === "fault" || status === "warning" ? findings.filter((finding) => finding.status === status) : []));
-  const blocks = shown.map(({ id, status, words, remedy }) => `${status.padEnd(8)} ${id}\n${wrapped(words)}${remedy === undefined ? "" : wrapped(remedy, "→ ")}`);
+  const shown = statuses.flatMap((status) =>
+    all || status === "fault" || status === "warning" ? findings.filter((finding) => finding.status === status) : [],
+  );
+  const blocks = shown.map(
+    ({ id, status, words, remedy }) =>
+      `${status.padEnd(8)} ${id}\n${wrapped(words)}${remedy === undefined ? "" : wrapped(remedy, "→ ")}`,
+  );
   return `${blocks.join("\n")}${blocks.length > 0 ? "\n" : ""}${summary(findings)}\n`;
 }
 
@@ -13,7 +18,9 @@ function summary(findings: readonly Finding[]): string {
   const count = (status: Status): number => findings.filter((finding) => finding.status === status).length;
   const several = (number: number, one: string): string => `${number} ${one}${number === 1 ? "" : "s"}`;
   const good = `${count("ok")} ok, ${count("skipped")} skipped`;
-  return count("fault") + count("warning") === 0 ? `Nothing is wrong: ${good}.` : `${several(count("fault"), "fault")}, ${several(count("warning"), "warning")}; ${good}.`;
+  return count("fault") + count("warning") === 0
+    ? `Nothing is wrong: ${good}.`
+    : `${several(count("fault"), "fault")}, ${several(count("warning"), "warning")}; ${good}.`;
 }
 
 function wrapped(sentence: string, mark = ""): string {

@@ -100,9 +100,15 @@ export function envoyBootstrap(options: BootstrapOptions): EnvoyObject {
   const listeners = options.listeners.map((listener) => envoyListener(listener, options.clusters[0]?.name));
   return {
     node: { id: options.nodeId ?? "tollgate-local", cluster: "tollgate" },
-    ...(options.adminPort < 0 ? {} : { admin: { address: socketAddress(options.adminHost ?? "127.0.0.1", options.adminPort) } }),
-    ...(options.runtime === undefined ? {} : { layered_runtime: { layers: [{ name: "static", static_layer: options.runtime }] } }),
-    ...(options.listenersPath === undefined ? {} : { dynamic_resources: { lds_config: fileSource(options.listenersPath) } }),
+    ...(options.adminPort < 0
+      ? {}
+      : { admin: { address: socketAddress(options.adminHost ?? "127.0.0.1", options.adminPort) } }),
+    ...(options.runtime === undefined
+      ? {}
+      : { layered_runtime: { layers: [{ name: "static", static_layer: options.runtime }] } }),
+    ...(options.listenersPath === undefined
+      ? {}
+      : { dynamic_resources: { lds_config: fileSource(options.listenersPath) } }),
     static_resources: {
       ...(options.listenersPath === undefined ? { listeners } : {}),
       clusters: options.clusters.map(envoyCluster),
@@ -112,7 +118,10 @@ export function envoyBootstrap(options: BootstrapOptions): EnvoyObject {
 
 /** The content of `listenersPath`. */
 export function listenerDiscovery(listeners: ListenerOptions[], defaultCluster: string): EnvoyObject {
-  return discovery(types.listener, listeners.map((listener) => envoyListener(listener, defaultCluster)));
+  return discovery(
+    types.listener,
+    listeners.map((listener) => envoyListener(listener, defaultCluster)),
+  );
 }
 
 /** The content of a plugin's `discoveryPath`. */
@@ -124,42 +133,57 @@ export function extensionDiscovery(plugin: PluginOptions): EnvoyObject {
 function envoyListener(options: ListenerOptions, defaultCluster?: string): EnvoyObject {
   const name = options.name ?? `gateway-${options.port}`;
   const cluster = options.cluster ?? defaultCluster;
-  if (cluster === undefined && options.routes === undefined && options.virtualHosts === undefined) throw new Error(`Listener ${name} needs a cluster or routes.`);
+  if (cluster === undefined && options.routes === undefined && options.virtualHosts === undefined)
+    throw new Error(`Listener ${name} needs a cluster or routes.`);
   return {
     name,
     address: socketAddress(options.host ?? "127.0.0.1", options.port),
-    filter_chains: [{
-      ...(options.transportSocket === undefined ? {} : { transport_socket: options.transportSocket }),
-      filters: [{
-        name: "envoy.filters.network.http_connection_manager",
-        typed_config: {
-          "@type": typeUrl(types.hcm),
-          stat_prefix: name,
-          codec_type: "AUTO",
-          normalize_path: options.normalizePath ?? true,
-          merge_slashes: options.mergeSlashes ?? true,
-          strip_trailing_host_dot: true,
-          path_with_escaped_slashes_action: options.escapedSlashes ?? "UNESCAPE_AND_FORWARD",
-          use_remote_address: true,
-          xff_num_trusted_hops: options.trustedHops ?? 0,
-          http_protocol_options: { enable_trailers: true },
-          ...(options.headersMax === undefined ? {} : { common_http_protocol_options: { max_headers_count: options.headersMax } }),
-          upgrade_configs: [{ upgrade_type: "websocket" }],
-          ...(options.accessLog === undefined ? {} : { access_log: [accessLog(options.accessLog, options.accessLogHeaders ?? [])] }),
-          route_config: {
-            name,
-            ignore_port_in_host_matching: true,
-            virtual_hosts: options.virtualHosts ?? [{ name: "all", domains: ["*"], routes: options.routes ?? [{ match: { prefix: "/" }, route: { cluster } }] }],
+    filter_chains: [
+      {
+        ...(options.transportSocket === undefined ? {} : { transport_socket: options.transportSocket }),
+        filters: [
+          {
+            name: "envoy.filters.network.http_connection_manager",
+            typed_config: {
+              "@type": typeUrl(types.hcm),
+              stat_prefix: name,
+              codec_type: "AUTO",
+              normalize_path: options.normalizePath ?? true,
+              merge_slashes: options.mergeSlashes ?? true,
+              strip_trailing_host_dot: true,
+              path_with_escaped_slashes_action: options.escapedSlashes ?? "UNESCAPE_AND_FORWARD",
+              use_remote_address: true,
+              xff_num_trusted_hops: options.trustedHops ?? 0,
+              http_protocol_options: { enable_trailers: true },
+              ...(options.headersMax === undefined
+                ? {}
+                : { common_http_protocol_options: { max_headers_count: options.headersMax } }),
+              upgrade_configs: [{ upgrade_type: "websocket" }],
+              ...(options.accessLog === undefined
+                ? {}
+                : { access_log: [accessLog(options.accessLog, options.accessLogHeaders ?? [])] }),
+              route_config: {
+                name,
+                ignore_port_in_host_matching: true,
+                virtual_hosts: options.virtualHosts ?? [
+                  {
+                    name: "all",
+                    domains: ["*"],
+                    routes: options.routes ?? [{ match: { prefix: "/" }, route: { cluster } }],
+                  },
+                ],
+              },
+              http_filters: [
+                ...(options.filtersBefore ?? []),
+                ...(options.plugin === undefined ? [] : [pluginFilter(options.plugin)]),
+                ...(options.filtersAfter ?? []),
+                { name: "envoy.filters.http.router", typed_config: { "@type": typeUrl(types.router) } },
+              ],
+            },
           },
-          http_filters: [
-            ...(options.filtersBefore ?? []),
-            ...(options.plugin === undefined ? [] : [pluginFilter(options.plugin)]),
-            ...(options.filtersAfter ?? []),
-            { name: "envoy.filters.http.router", typed_config: { "@type": typeUrl(types.router) } },
-          ],
-        },
-      }],
-    }],
+        ],
+      },
+    ],
   };
 }
 
@@ -174,7 +198,17 @@ export function pluginFilter(plugin: PluginOptions): EnvoyObject {
 
 /** The arguments for an Envoy that shares its machine with others. */
 export function envoyArguments(configPath: string, concurrency: number, logLevel = "warning"): string[] {
-  return ["--config-path", configPath, "--concurrency", String(concurrency), "--disable-hot-restart", "--log-level", logLevel, "--log-format", "%Y-%m-%dT%T.%e %L %n %v"];
+  return [
+    "--config-path",
+    configPath,
+    "--concurrency",
+    String(concurrency),
+    "--disable-hot-restart",
+    "--log-level",
+    logLevel,
+    "--log-format",
+    "%Y-%m-%dT%T.%e %L %n %v",
+  ];
 }
 
 function pluginName(plugin: PluginOptions): string {
@@ -205,13 +239,19 @@ function wasmConfig(plugin: PluginOptions): EnvoyObject {
 }
 
 function envoyCluster(cluster: ClusterOptions): EnvoyObject {
-  const protocol = cluster.protocol === "http2" ? { http2_protocol_options: {} } : { http_protocol_options: { enable_trailers: true } };
+  const protocol =
+    cluster.protocol === "http2"
+      ? { http2_protocol_options: {} }
+      : { http_protocol_options: { enable_trailers: true } };
   return {
     name: cluster.name,
     type: /^[\d.]+$|:/.test(cluster.host) ? "STATIC" : "STRICT_DNS",
     connect_timeout: "2s",
     typed_extension_protocol_options: {
-      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": { "@type": typeUrl(types.httpOptions), explicit_http_config: protocol },
+      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": typeUrl(types.httpOptions),
+        explicit_http_config: protocol,
+      },
     },
     ...(cluster.tls === undefined ? {} : { transport_socket: upstreamTls(cluster.tls) }),
     load_assignment: {
@@ -228,7 +268,10 @@ function upstreamTls({ serverName, trustedCaPath }: NonNullable<ClusterOptions["
       "@type": typeUrl(types.upstreamTls),
       sni: serverName,
       common_tls_context: {
-        validation_context: { trusted_ca: { filename: trustedCaPath }, match_typed_subject_alt_names: [{ san_type: "DNS", matcher: { exact: serverName } }] },
+        validation_context: {
+          trusted_ca: { filename: trustedCaPath },
+          match_typed_subject_alt_names: [{ san_type: "DNS", matcher: { exact: serverName } }],
+        },
       },
     },
   };
@@ -261,7 +304,10 @@ function accessLog(destination: string, headers: string[]): EnvoyObject {
   const format = { log_format: { json_format: fields } };
   return destination === "stdout"
     ? { name: "envoy.access_loggers.stdout", typed_config: { "@type": typeUrl(types.stdoutLog), ...format } }
-    : { name: "envoy.access_loggers.file", typed_config: { "@type": typeUrl(types.fileLog), path: destination, ...format } };
+    : {
+        name: "envoy.access_loggers.file",
+        typed_config: { "@type": typeUrl(types.fileLog), path: destination, ...format },
+      };
 }
 
 function socketAddress(address: string, port: number): EnvoyObject {

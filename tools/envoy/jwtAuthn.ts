@@ -28,10 +28,16 @@ export function jwtAuthn(apis: readonly Api[]): { filter: EnvoyObject; clusters:
   };
   // A request that no rule requires anything of keeps its token unread.
   const rules = routeMatches(apis).map(({ api, host, match }) => ({
-    match: host === "*" ? match : { ...match, headers: [authority(host), ...(match["headers"] as EnvoyObject[] | undefined ?? [])] },
+    match:
+      host === "*"
+        ? match
+        : { ...match, headers: [authority(host), ...((match["headers"] as EnvoyObject[] | undefined) ?? [])] },
     ...(api.auth.jwt === undefined ? {} : { requires: requirement(api.auth.jwt, nameOf) }),
   }));
-  return { filter: { name: "envoy.filters.http.jwt_authn", typed_config: { "@type": type, providers, rules } }, clusters: [...clusters.values()] };
+  return {
+    filter: { name: "envoy.filters.http.jwt_authn", typed_config: { "@type": type, providers, rules } },
+    clusters: [...clusters.values()],
+  };
 }
 
 /** A good token of any issuer, or none: what is missing is for the plugin to say. A bad token is refused here. */
@@ -41,19 +47,31 @@ function requirement(jwt: AuthJwt, nameOf: (issuer: TokenIssuer, forward: boolea
 }
 
 /** Audiences are for the plugin: they may differ from API to API. */
-function provider({ issuer, jwksUri, jwks }: TokenIssuer, forward: boolean, clusters: Map<string, ClusterOptions>): EnvoyObject {
+function provider(
+  { issuer, jwksUri, jwks }: TokenIssuer,
+  forward: boolean,
+  clusters: Map<string, ClusterOptions>,
+): EnvoyObject {
   const common = { issuer, forward, payload_in_metadata: payload };
   if (jwksUri === undefined) return { ...common, local_jwks: { inline_string: jwks ?? '{"keys":[]}' } };
   const cluster = keysCluster(new URL(jwksUri));
   clusters.set(cluster.name, cluster);
-  return { ...common, remote_jwks: { http_uri: { uri: jwksUri, cluster: cluster.name, timeout: "5s" }, cache_duration: "300s" } };
+  return {
+    ...common,
+    remote_jwks: { http_uri: { uri: jwksUri, cluster: cluster.name, timeout: "5s" }, cache_duration: "300s" },
+  };
 }
 
 function keysCluster({ protocol, hostname, port }: URL): ClusterOptions {
   const secure = protocol === "https:";
   const number = port === "" ? (secure ? 443 : 80) : Number(port);
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
-  return { name: `keys-of-${host}:${number}`, host, port: number, ...(secure ? { tls: { serverName: host, trustedCaPath: trustedCaPath() } } : {}) };
+  return {
+    name: `keys-of-${host}:${number}`,
+    host,
+    port: number,
+    ...(secure ? { tls: { serverName: host, trustedCaPath: trustedCaPath() } } : {}),
+  };
 }
 
 /** The system's certificate authorities, where distributions keep them. */
@@ -65,5 +83,8 @@ function trustedCaPath(): string {
 /** A host as `:authority` may have it: any case, with or without a port. */
 function authority(host: string): EnvoyObject {
   const escaped = literalPattern(host.replace(/^\*/, ""));
-  return { name: ":authority", string_match: { safe_regex: { regex: `(?i)${host.startsWith("*") ? ".+" : ""}${escaped}(:\\d+)?` } } };
+  return {
+    name: ":authority",
+    string_match: { safe_regex: { regex: `(?i)${host.startsWith("*") ? ".+" : ""}${escaped}(:\\d+)?` } },
+  };
 }

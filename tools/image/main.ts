@@ -6,7 +6,12 @@ import { projectRoot, wasmPath } from "../../control/projectPaths.ts";
 import { wasmImage } from "./wasmImage.ts";
 import { writeImage } from "./writeImage.ts";
 
-const { values } = parseArgs({ options: { wasm: { type: "string", default: wasmPath() }, output: { type: "string", default: join(projectRoot(), "build", "image") } } });
+const { values } = parseArgs({
+  options: {
+    wasm: { type: "string", default: wasmPath() },
+    output: { type: "string", default: join(projectRoot(), "build", "image") },
+  },
+});
 const { version } = JSON.parse(await readFile(join(projectRoot(), "package.json"), "utf8")) as { version: string };
 const image = wasmImage(await readFile(values.wasm), version);
 const { layout, archive } = await writeImage(image, values.output);

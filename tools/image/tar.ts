@@ -12,7 +12,11 @@ const recordBytes = 20 * blockBytes;
 
 /** The archive of these files, in their order. */
 export function tar(files: readonly TarFile[]): Buffer {
-  const parts = files.flatMap(({ name, bytes }) => [header(name, bytes.length), bytes, padding(bytes.length, blockBytes)]);
+  const parts = files.flatMap(({ name, bytes }) => [
+    header(name, bytes.length),
+    bytes,
+    padding(bytes.length, blockBytes),
+  ]);
   const bytes = parts.reduce((sum, part) => sum + part.length, 0) + 2 * blockBytes;
   return Buffer.concat([...parts, Buffer.alloc(2 * blockBytes), padding(bytes, recordBytes)]);
 }
@@ -32,7 +36,14 @@ function header(name: string, bytes: number): Buffer {
   block.write(octal(0, 7), 329);
   block.write(octal(0, 7), 337);
   // The checksum counts its own field as blanks; it ends with NUL and a blank.
-  block.write(`${octal(block.reduce((sum, byte) => sum + byte, 0), 6)}\0 `, 148, "latin1");
+  block.write(
+    `${octal(
+      block.reduce((sum, byte) => sum + byte, 0),
+      6,
+    )}\0 `,
+    148,
+    "latin1",
+  );
   return block;
 }
 

@@ -43,26 +43,33 @@ export function wasmImage(wasm: Uint8Array, version: string): WasmImage {
   };
   const archive = tar([{ name: moduleName, bytes: wasm }]);
   const layer = add(mediaTypes.layer, storedGzip(archive));
-  const config = add(mediaTypes.config, jsonBytes({
-    // Go's names for WebAssembly, as the image specification asks for; whoever loads a filter looks at neither.
-    architecture: "wasm",
-    os: "wasip1",
-    config: {},
-    rootfs: { type: "layers", diff_ids: [digestOf(archive)] },
-  }));
-  const manifest = add(mediaTypes.manifest, jsonBytes({
-    schemaVersion: 2,
-    mediaType: mediaTypes.manifest,
-    config,
-    layers: [layer],
-    annotations: {
-      "module.wasm.image/variant": "compat",
-      "org.opencontainers.image.description": "Tollgate's filter for Envoy: API keys, tiers, limits and identity claims.",
-      "org.opencontainers.image.licenses": "Apache-2.0",
-      "org.opencontainers.image.title": "tollgate",
-      "org.opencontainers.image.version": version,
-    },
-  }));
+  const config = add(
+    mediaTypes.config,
+    jsonBytes({
+      // Go's names for WebAssembly, as the image specification asks for; whoever loads a filter looks at neither.
+      architecture: "wasm",
+      os: "wasip1",
+      config: {},
+      rootfs: { type: "layers", diff_ids: [digestOf(archive)] },
+    }),
+  );
+  const manifest = add(
+    mediaTypes.manifest,
+    jsonBytes({
+      schemaVersion: 2,
+      mediaType: mediaTypes.manifest,
+      config,
+      layers: [layer],
+      annotations: {
+        "module.wasm.image/variant": "compat",
+        "org.opencontainers.image.description":
+          "Tollgate's filter for Envoy: API keys, tiers, limits and identity claims.",
+        "org.opencontainers.image.licenses": "Apache-2.0",
+        "org.opencontainers.image.title": "tollgate",
+        "org.opencontainers.image.version": version,
+      },
+    }),
+  );
   const index = jsonBytes({
     schemaVersion: 2,
     mediaType: mediaTypes.index,
@@ -74,7 +81,9 @@ export function wasmImage(wasm: Uint8Array, version: string): WasmImage {
     files: [
       { name: "oci-layout", bytes: jsonBytes({ imageLayoutVersion: "1.0.0" }) },
       { name: "index.json", bytes: index },
-      ...[...blobs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([digest, bytes]) => ({ name: `blobs/${digest.replace(":", "/")}`, bytes })),
+      ...[...blobs]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([digest, bytes]) => ({ name: `blobs/${digest.replace(":", "/")}`, bytes })),
     ],
   };
 }

@@ -23,13 +23,20 @@ import { routingFiles } from "./routing/routes.ts";
 export function manifestFiles(file: FileInput, options: ManifestOptions): ManifestFile[] {
   const spec = fillEnvironment(file, options.environment);
   checkOptions(spec, options);
-  const base = inOrder([...platformFiles(spec, options), ...withGatewayPods(routingFiles(atGateway(file), options), options)]);
+  const base = inOrder([
+    ...platformFiles(spec, options),
+    ...withGatewayPods(routingFiles(atGateway(file), options), options),
+  ]);
   const components = componentFiles(spec, options);
   checkNames(base);
   checkNames(components);
   return inOrder([
     ...base.map((one) => ({ ...one, path: `base/${one.path}` })),
-    kustomization("base", "Control, the filter, and the routes and policies of every API. Apply an overlay: it says where control keeps its data.", { resources: base.map(({ path }) => path) }),
+    kustomization(
+      "base",
+      "Control, the filter, and the routes and policies of every API. Apply an overlay: it says where control keeps its data.",
+      { resources: base.map(({ path }) => path) },
+    ),
     ...storageFiles(options),
     ...components,
     installFile(spec, options),
@@ -38,7 +45,8 @@ export function manifestFiles(file: FileInput, options: ManifestOptions): Manife
 
 /** `platform/` and what each API's folder has beside its routes. */
 export function platformFiles(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
-  const one = (path: string, document: ManifestDocument | undefined): ManifestFile[] => (document === undefined ? [] : [{ path, documents: [document] }]);
+  const one = (path: string, document: ManifestDocument | undefined): ManifestFile[] =>
+    document === undefined ? [] : [{ path, documents: [document] }];
   return [
     ...one("platform/namespace.yaml", namespaceDocument(options)),
     { path: "platform/control.yaml", documents: controlDocuments(spec, options) },

@@ -20,13 +20,16 @@ export async function compareFolder(folder: string, files: readonly ManifestFile
     const found = await readFile(join(folder, file.path), "utf8").catch(absent);
     if (found === manifestText(file)) continue;
     if (found !== undefined && !found.startsWith(heading)) {
-      throw new ManifestError(`${join(folder, file.path)} is there already, and this command hasn't made it: its first line isn't the one that says so. Move it away, or name another folder.`);
+      throw new ManifestError(
+        `${join(folder, file.path)} is there already, and this command hasn't made it: its first line isn't the one that says so. Move it away, or name another folder.`,
+      );
     }
     changes.push({ kind: found === undefined ? "missing" : "different", path: file.path });
   }
   const wanted = new Set(files.map(({ path }) => path));
   for (const path of await yamlFiles(folder, tops(files))) {
-    if (!wanted.has(path) && (await readFile(join(folder, path), "utf8")).startsWith(heading)) changes.push({ kind: "stale", path });
+    if (!wanted.has(path) && (await readFile(join(folder, path), "utf8")).startsWith(heading))
+      changes.push({ kind: "stale", path });
   }
   return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
@@ -58,7 +61,9 @@ async function yamlFiles(folder: string, within: ReadonlySet<string>): Promise<s
   const paths: string[] = [];
   for (const top of within) {
     const entries = await readdir(join(folder, top), { recursive: true }).catch(absent);
-    paths.push(...(entries ?? []).filter((path) => path.endsWith(".yaml")).map((path) => [top, ...path.split(sep)].join("/")));
+    paths.push(
+      ...(entries ?? []).filter((path) => path.endsWith(".yaml")).map((path) => [top, ...path.split(sep)].join("/")),
+    );
   }
   return paths;
 }

@@ -3,7 +3,8 @@ import { Document, isCollection, isMap, isPair, isScalar, type Node } from "yaml
 import type { ManifestDocument, ManifestFile } from "./model.ts";
 
 /** The first line of every file: by it `tollgate manifests` knows files that it made itself. */
-export const heading = "# Made by `tollgate manifests`. Don't edit it: change tollgate.yaml or the command's options, and make it anew.";
+export const heading =
+  "# Made by `tollgate manifests`. Don't edit it: change tollgate.yaml or the command's options, and make it anew.";
 
 /** The text of a file. Throws when a comment is for a field that isn't there. */
 export function manifestText(file: ManifestFile): string {
@@ -15,7 +16,8 @@ function documentText({ comment, object, comments }: ManifestDocument, path: str
   const document = new Document(object, { version: "1.1", aliasDuplicateObjects: false });
   for (const [pointer, text] of comments ?? []) {
     const node = nodeAt(document.contents, pointer);
-    if (node === undefined) throw new Error(`${path}: ${object.kind} ${object.metadata.name} has no field ${pointer} to explain`);
+    if (node === undefined)
+      throw new Error(`${path}: ${object.kind} ${object.metadata.name} has no field ${pointer} to explain`);
     node.commentBefore = commentText(text);
   }
   // The comment of a collection would come after its key, and that of the first field takes the object's place: so this one is put in front by hand.
@@ -23,14 +25,21 @@ function documentText({ comment, object, comments }: ManifestDocument, path: str
 }
 
 function commentText(text: string): string {
-  return text.trimEnd().split("\n").map((line) => (line === "" ? "" : ` ${line}`)).join("\n");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => (line === "" ? "" : ` ${line}`))
+    .join("\n");
 }
 
 /** The key of a field or the item of a list that a JSON pointer names. */
 function nodeAt(root: unknown, pointer: string): Node | undefined {
   let at: unknown = root;
   let named: Node | undefined;
-  for (const step of pointer.split("/").slice(1).map((text) => text.replaceAll("~1", "/").replaceAll("~0", "~"))) {
+  for (const step of pointer
+    .split("/")
+    .slice(1)
+    .map((text) => text.replaceAll("~1", "/").replaceAll("~0", "~"))) {
     if (isMap(at)) {
       const pair = at.items.find(({ key }) => isScalar(key) && String(key.value) === step);
       if (pair === undefined || !isScalar(pair.key)) return undefined;

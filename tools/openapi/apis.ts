@@ -45,7 +45,11 @@ export function makeApis(source: Source, read: ReadApi, options: ApiOptions): Ma
   const made = families.flatMap(({ hosts, served }) => {
     const places = placesOf(source, served);
     const groups = groupsOf(places);
-    return groups.flatMap((group) => partsOf(source, group, places).map((part) => madeApi(source, read, options, { hosts, part, group, id: ids.next(group, groups), base })));
+    return groups.flatMap((group) =>
+      partsOf(source, group, places).map((part) =>
+        madeApi(source, read, options, { hosts, part, group, id: ids.next(group, groups), base }),
+      ),
+    );
   });
   noteRepeatedLimits(source, made);
   return made;
@@ -55,17 +59,24 @@ export function makeApis(source: Source, read: ReadApi, options: ApiOptions): Ma
 function noteRepeatedLimits(source: Source, made: readonly MadeApi[]): void {
   const owners = new Map<string, MadeRoute[]>();
   for (const owner of made.flatMap(({ routes }) => routes)) {
-    for (const limit of owner.route.limits ?? []) owners.set(JSON.stringify(limit), [...(owners.get(JSON.stringify(limit)) ?? []), owner]);
+    for (const limit of owner.route.limits ?? [])
+      owners.set(JSON.stringify(limit), [...(owners.get(JSON.stringify(limit)) ?? []), owner]);
   }
   for (const [text, routes] of owners) {
     if (routes.length < 2) continue;
     const { name } = JSON.parse(text) as { name: string };
-    source.note(routes[0]!.operations[0]!.at, `The limit \`${name}\` is on ${routes.length} routes, and each of them counts for itself.`, "Put it into the document's own x-tollgate for one count over all of an API.");
+    source.note(
+      routes[0]!.operations[0]!.at,
+      `The limit \`${name}\` is on ${routes.length} routes, and each of them counts for itself.`,
+      "Put it into the document's own x-tollgate for one count over all of an API.",
+    );
   }
 }
 
 /** Hosts that serve the same operations below the same base paths. */
-function familiesOf(operations: readonly Operation[]): { hosts: string[]; served: { basePath: string; operation: Operation }[] }[] {
+function familiesOf(
+  operations: readonly Operation[],
+): { hosts: string[]; served: { basePath: string; operation: Operation }[] }[] {
   const byHost = new Map<string, { basePath: string; operation: Operation }[]>();
   for (const operation of operations) {
     for (const { host = "*", basePath } of operation.origins) {
@@ -77,7 +88,10 @@ function familiesOf(operations: readonly Operation[]): { hosts: string[]; served
   const numbers = new Map(operations.map((operation, index) => [operation, index]));
   const families = new Map<string, { hosts: string[]; served: { basePath: string; operation: Operation }[] }>();
   for (const [host, served] of byHost) {
-    const name = served.map(({ basePath, operation }) => `${basePath} ${numbers.get(operation)}`).sort().join("\n");
+    const name = served
+      .map(({ basePath, operation }) => `${basePath} ${numbers.get(operation)}`)
+      .sort()
+      .join("\n");
     const family = families.get(name);
     if (family === undefined) families.set(name, { hosts: [host], served });
     else family.hosts.push(host);
@@ -117,10 +131,13 @@ function groupsOf(places: Places): Group[] {
     const here = names.sort().join("\n");
     namesAt.set(prefix, here);
     const parent = [...above(prefix)].find((candidate) => namesAt.has(candidate));
-    if (parent === undefined || namesAt.get(parent) !== here) for (const name of names) groups.get(name)!.paths.push(prefix);
+    if (parent === undefined || namesAt.get(parent) !== here)
+      for (const name of names) groups.get(name)!.paths.push(prefix);
   }
   // The largest first: it gets the plain id.
-  return [...groups.values()].sort((a, b) => Number(a.shared !== undefined) - Number(b.shared !== undefined) || b.places.size - a.places.size);
+  return [...groups.values()].sort(
+    (a, b) => Number(a.shared !== undefined) - Number(b.shared !== undefined) || b.places.size - a.places.size,
+  );
 }
 
 interface Part {
@@ -134,11 +151,22 @@ function partsOf(source: Source, group: Group, places: Places): Part[] {
   let bytes = 0;
   for (const path of group.paths) {
     let routes = routesBelow(group, path);
-    if (routes.length > routesMax) routes = routes.filter(({ route, operations }) => !isRedundant(route, operations, places));
-    if (routes.length > routesMax) source.refuse(routes[routesMax]!.operations[0]!.at, `There are more than ${routesMax} routes below \`${path}\`.`, "Import parts of the document.");
+    if (routes.length > routesMax)
+      routes = routes.filter(({ route, operations }) => !isRedundant(route, operations, places));
+    if (routes.length > routesMax)
+      source.refuse(
+        routes[routesMax]!.operations[0]!.at,
+        `There are more than ${routesMax} routes below \`${path}\`.`,
+        "Import parts of the document.",
+      );
     const more = Buffer.byteLength(JSON.stringify([path, routes.map(({ route }) => route)]));
     const last = parts.at(-1);
-    if (last === undefined || last.paths.length === pathsMax || last.routes.length + routes.length > routesMax || bytes + more > bytesMax) {
+    if (
+      last === undefined ||
+      last.paths.length === pathsMax ||
+      last.routes.length + routes.length > routesMax ||
+      bytes + more > bytesMax
+    ) {
       parts.push({ paths: [path], routes });
       bytes = more;
     } else {
@@ -194,13 +222,24 @@ interface Making {
   base: string;
 }
 
-function madeApi(source: Source, read: ReadApi, options: ApiOptions, { hosts, part, group, id, base }: Making): MadeApi {
+function madeApi(
+  source: Source,
+  read: ReadApi,
+  options: ApiOptions,
+  { hosts, part, group, id, base }: Making,
+): MadeApi {
   const { extension } = read;
   const { mode, failureMode } = group.sample;
   for (const { route, operations, remarks } of part.routes) {
-    if (remarks.length > 0) source.note(operations[0]!.at, `${operationList(operations)} ${operations.length === 1 ? "is" : "are"} one route, \`${route.methods!.join(",")} ${route.path}\`: ${remarks.join("; ")}.`);
+    if (remarks.length > 0)
+      source.note(
+        operations[0]!.at,
+        `${operationList(operations)} ${operations.length === 1 ? "is" : "are"} one route, \`${route.methods!.join(",")} ${route.path}\`: ${remarks.join("; ")}.`,
+      );
   }
-  const common = (part.routes[0]?.route.scopes ?? []).filter((scope) => part.routes.every(({ route }) => route.scopes?.includes(scope)));
+  const common = (part.routes[0]?.route.scopes ?? []).filter((scope) =>
+    part.routes.every(({ route }) => route.scopes?.includes(scope)),
+  );
   const scopes = mode === "none" ? [] : [...new Set([...(extension.scopes ?? []), ...common])].sort();
   const routes = part.routes.map(({ route, ...rest }) => ({ ...rest, route: withoutScopes(route, scopes) }));
   const limits = (extension.limits ?? []).filter(({ subject = "key" }) => mode !== "none" || !countsCaller(subject));
@@ -213,7 +252,10 @@ function madeApi(source: Source, read: ReadApi, options: ApiOptions, { hosts, pa
       hosts: [...hosts],
       paths: part.paths,
       methods: group.shared === undefined ? methods : [...group.shared],
-      upstream: { service: upstream.service ?? base.replaceAll(/[._]+/g, "-").replace(/-+$/, ""), port: upstream.port ?? standardPort },
+      upstream: {
+        service: upstream.service ?? base.replaceAll(/[._]+/g, "-").replace(/-+$/, ""),
+        port: upstream.port ?? standardPort,
+      },
       auth: { mode },
       ...(scopes.length === 0 ? {} : { scopes }),
       ...(failureMode === "closed" ? {} : { failureMode }),
@@ -247,13 +289,22 @@ export function operationList(operations: readonly Operation[]): string {
 }
 
 function nameOf(title: string): { name?: string } {
-  const name = [...title].slice(0, 200).join("").replaceAll(/[\ud800-\udfff]/g, "");
+  const name = [...title]
+    .slice(0, 200)
+    .join("")
+    .replaceAll(/[\ud800-\udfff]/g, "");
   return name === "" ? {} : { name };
 }
 
 /** An id of a title: `Pet Store (v2)` is `pet-store-v2`. */
 function slug(title: string): string {
-  const text = title.normalize("NFKD").toLowerCase().replace(/[\u0300-\u036f']/g, "").replace(/[^a-z0-9]+/g, "-").slice(0, 40).replace(/^-+|-+$/g, "");
+  const text = title
+    .normalize("NFKD")
+    .toLowerCase()
+    .replace(/[\u0300-\u036f']/g, "")
+    .replace(/[^a-z0-9]+/g, "-")
+    .slice(0, 40)
+    .replace(/^-+|-+$/g, "");
   return text === "" ? "api" : text;
 }
 
@@ -269,11 +320,14 @@ class Ids {
   next(group: Group, groups: readonly Group[]): string {
     const [first] = groups;
     const { mode, failureMode } = group.sample;
-    const words = group === first ? [] : [
-      ...(mode === first!.sample.mode ? [] : [mode === "none" ? "public" : mode]),
-      ...(failureMode === first!.sample.failureMode ? [] : [failureMode]),
-      ...(group.shared ?? []).map((method) => method.toLowerCase()),
-    ];
+    const words =
+      group === first
+        ? []
+        : [
+            ...(mode === first!.sample.mode ? [] : [mode === "none" ? "public" : mode]),
+            ...(failureMode === first!.sample.failureMode ? [] : [failureMode]),
+            ...(group.shared ?? []).map((method) => method.toLowerCase()),
+          ];
     const wanted = [this.#base, ...words].join("-");
     for (let number = 1; ; number++) {
       const suffix = number === 1 ? "" : `-${number}`;
@@ -284,4 +338,3 @@ class Ids {
     }
   }
 }
-

@@ -11,11 +11,22 @@ import type { Source } from "./source.ts";
 
 export const extensionName = "x-tollgate";
 
-const { id, name, upstream, failureMode, scopes, limits, rateLimitHeaders, legacyHeaders, cors, auth } = ApiSchema.properties;
+const { id, name, upstream, failureMode, scopes, limits, rateLimitHeaders, legacyHeaders, cors, auth } =
+  ApiSchema.properties;
 const { cost } = RouteSchema.properties;
 const closed = { additionalProperties: false } as const;
-const checkDocument = structureCheck(Type.Partial(Type.Object({ id, name, upstream, failureMode, scopes, limits, cost, rateLimitHeaders, legacyHeaders, cors, auth }, closed), closed));
-const checkRoute = structureCheck(Type.Partial(Type.Object({ failureMode, scopes, limits, cost, auth }, closed), closed));
+const checkDocument = structureCheck(
+  Type.Partial(
+    Type.Object(
+      { id, name, upstream, failureMode, scopes, limits, cost, rateLimitHeaders, legacyHeaders, cors, auth },
+      closed,
+    ),
+    closed,
+  ),
+);
+const checkRoute = structureCheck(
+  Type.Partial(Type.Object({ failureMode, scopes, limits, cost, auth }, closed), closed),
+);
 
 /** What a path or an operation may say. */
 export type RouteExtension = Pick<ApiExtension, "failureMode" | "scopes" | "limits" | "cost" | "auth">;

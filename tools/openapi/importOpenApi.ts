@@ -22,21 +22,44 @@ export function importOpenApi(text: string, options: ImportOptions = {}): Import
   const source = Source.read(text);
   const read = readApi(source, options);
   const made = makeApis(source, read, options);
-  if (made.some(({ api }) => api.hosts.includes("*"))) source.note(["servers"], "The document names no host: the APIs take requests to any.", "Name hosts with --host.");
+  if (made.some(({ api }) => api.hosts.includes("*")))
+    source.note(["servers"], "The document names no host: the APIs take requests to any.", "Name hosts with --host.");
   const unknown = made.find(({ upstreamKnown }) => !upstreamKnown)?.api.upstream;
-  if (unknown !== undefined) source.note([], `Where the service runs isn't known: ${unknown.service}:${unknown.port} is a guess.`, "Say it with --service and --port, or `x-tollgate: {upstream: {service: …, port: …}}`.");
+  if (unknown !== undefined)
+    source.note(
+      [],
+      `Where the service runs isn't known: ${unknown.service}:${unknown.port} is a guess.`,
+      "Say it with --service and --port, or `x-tollgate: {upstream: {service: …, port: …}}`.",
+    );
   const unusual = unusualKeySources(read.keySources);
   if (unusual.length > 0) {
-    source.note(["components", "securitySchemes"], "Keys come from places where the plugin doesn't look by itself.", `Its configuration needs keySources: ${keySourcesText(read.keySources)}.`);
+    source.note(
+      ["components", "securitySchemes"],
+      "Keys come from places where the plugin doesn't look by itself.",
+      `Its configuration needs keySources: ${keySourcesText(read.keySources)}.`,
+    );
   }
   const yaml = apisYaml({ read, apis: made, environment: options.environment });
   refuseInvalid(yaml);
-  return { yaml, apis: made.map(({ api, routes }) => ({ ...api, routes: routes.map(({ route }) => route) })), notes: source.notes() };
+  return {
+    yaml,
+    apis: made.map(({ api, routes }) => ({ ...api, routes: routes.map(({ route }) => route) })),
+    notes: source.notes(),
+  };
 }
 
 /** What can't be a `tollgate.yaml` is not given out; its places are those in the result, which nobody has, so only fields are named. */
 function refuseInvalid(yaml: string): void {
   const errors = loadFile(yaml).problems.filter(({ severity }) => severity === "error");
   if (errors.length === 0) return;
-  throw new OpenApiError(errors.map(({ path, message, remedy }) => ({ severity: "error", path: [], line: 1, column: 1, message: `The document makes no valid APIs: ${pathText(path)}: ${message}`, remedy })));
+  throw new OpenApiError(
+    errors.map(({ path, message, remedy }) => ({
+      severity: "error",
+      path: [],
+      line: 1,
+      column: 1,
+      message: `The document makes no valid APIs: ${pathText(path)}: ${message}`,
+      remedy,
+    })),
+  );
 }

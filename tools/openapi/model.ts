@@ -32,7 +32,21 @@ export interface Operation {
 export type KeySource = { header: string } | { bearer: true } | { query: string } | { cookie: string };
 
 /** The document's own `x-tollgate`, as far as it's not about single operations. */
-export type ApiExtension = Partial<Pick<ApiInput, "id" | "name" | "upstream" | "failureMode" | "scopes" | "limits" | "rateLimitHeaders" | "legacyHeaders" | "cors" | "auth">> & {
+export type ApiExtension = Partial<
+  Pick<
+    ApiInput,
+    | "id"
+    | "name"
+    | "upstream"
+    | "failureMode"
+    | "scopes"
+    | "limits"
+    | "rateLimitHeaders"
+    | "legacyHeaders"
+    | "cors"
+    | "auth"
+  >
+> & {
   cost?: number;
 };
 

@@ -38,10 +38,25 @@ export function placesOf(source: Source, served: readonly { basePath: string; op
   const all = served.map(({ basePath, operation }) => readServed(source, basePath, operation));
   const found: Found = new Map();
   for (const one of all) add(found, one.template.prefix, one);
-  const direct = new Set([...found].flatMap(([prefix, methods]) => [...methods.keys()].map((method) => `${method} ${prefix}`)));
+  const direct = new Set(
+    [...found].flatMap(([prefix, methods]) => [...methods.keys()].map((method) => `${method} ${prefix}`)),
+  );
   addInstances(source, found, all);
   for (const methods of found.values()) mergeHead(methods);
-  const places: Places = new Map([...found].map(([prefix, methods]) => [prefix, new Map([...methods].map(([method, set]) => [method, merge([...set].map(({ operation }) => operation), prefix)]))]));
+  const places: Places = new Map(
+    [...found].map(([prefix, methods]) => [
+      prefix,
+      new Map(
+        [...methods].map(([method, set]) => [
+          method,
+          merge(
+            [...set].map(({ operation }) => operation),
+            prefix,
+          ),
+        ]),
+      ),
+    ]),
+  );
   prune(places, direct);
   return places;
 }
@@ -80,7 +95,11 @@ export function rulesOf({ scopes, cost, limits }: Pick<Treatment, "scopes" | "co
 
 function readServed(source: Source, basePath: string, operation: Operation): Served {
   const template = readTemplate(`${basePath}${operation.template}`);
-  if (template.fault !== undefined) source.note(operation.at.slice(0, 2), `\`${operation.template}\` is cut at \`${template.prefix}\`: ${template.fault}.`);
+  if (template.fault !== undefined)
+    source.note(
+      operation.at.slice(0, 2),
+      `\`${operation.template}\` is cut at \`${template.prefix}\`: ${template.fault}.`,
+    );
   return { operation, template };
 }
 
@@ -97,18 +116,26 @@ function add(found: Found, prefix: string, served: Served): boolean {
 
 /** Templates are also served below the longer prefixes of others: there they need entries of their own, or others' rules would hold for them. */
 function addInstances(source: Source, found: Found, all: readonly Served[]): void {
-  const concrete = new Set(all.filter(({ template }) => template.literals === template.segments.length).map(({ template }) => template.prefix));
+  const concrete = new Set(
+    all.filter(({ template }) => template.literals === template.segments.length).map(({ template }) => template.prefix),
+  );
   const open = all.filter(({ template }) => template.literals < template.segments.length);
   const waiting = [...found.keys()];
   for (let prefix = waiting.pop(); prefix !== undefined; prefix = waiting.pop()) {
     for (const served of open) {
       const place = instance(served.template, prefix);
       // Where a path of the document is just this prefix, OpenAPI prefers it to the template.
-      if (place === undefined || (place === prefix && concrete.has(prefix) && endsAt(served.template, prefix))) continue;
+      if (place === undefined || (place === prefix && concrete.has(prefix) && endsAt(served.template, prefix)))
+        continue;
       const isNew = !found.has(place);
       add(found, place, served);
       if (isNew) waiting.push(place);
-      if (found.size > prefixesMax) source.refuse(served.operation.at.slice(0, 2), "The templates of this document lead to more prefixes than can be told apart.", "Import parts of it.");
+      if (found.size > prefixesMax)
+        source.refuse(
+          served.operation.at.slice(0, 2),
+          "The templates of this document lead to more prefixes than can be told apart.",
+          "Import parts of it.",
+        );
     }
   }
 }
@@ -136,14 +163,20 @@ function prune(places: Places, direct: ReadonlySet<string>): void {
 /** Without this entry, would the method be decided by one above into which the same operations were merged? */
 function isCovered(places: Places, prefix: string, method: string, treatment: Treatment): boolean {
   // What lies between must lead to the same API: an API at a longer path that doesn't take the method answers 405.
-  const between = new Set([...places.get(prefix)!].filter(([other]) => other !== method).map(([, other]) => classOf(other)));
+  const between = new Set(
+    [...places.get(prefix)!].filter(([other]) => other !== method).map(([, other]) => classOf(other)),
+  );
   for (const parent of above(prefix)) {
     const methods = places.get(parent);
     if (methods === undefined) continue;
     const covering = taking(methods, method);
     for (const other of covering === undefined || between.size > 0 ? methods.values() : []) between.add(classOf(other));
     if (covering === undefined) continue;
-    return between.size <= 1 && [...between].every((name) => name === classOf(covering)) && treatment.operations.every((operation) => covering.operations.includes(operation));
+    return (
+      between.size <= 1 &&
+      [...between].every((name) => name === classOf(covering)) &&
+      treatment.operations.every((operation) => covering.operations.includes(operation))
+    );
   }
   return false;
 }
@@ -173,16 +206,25 @@ function merge(operations: readonly Operation[], prefix: string): Treatment {
   const modes = [...new Set(operations.map(({ mode }) => mode))];
   const asking = modes.filter((mode) => mode !== "none");
   const mode = asking.length > 1 ? "key-or-jwt" : (asking[0] ?? "none");
-  if (modes.length > 1) remarks.push(modes.includes("none") ? "some are open to everybody: a credential is needed for all" : "they ask for different credentials: either is taken for all");
-  const failureModes = [...new Set(operations.map(({ failureMode }) => failureMode))].sort((a, b) => failureOrder.indexOf(a) - failureOrder.indexOf(b));
+  if (modes.length > 1)
+    remarks.push(
+      modes.includes("none")
+        ? "some are open to everybody: a credential is needed for all"
+        : "they ask for different credentials: either is taken for all",
+    );
+  const failureModes = [...new Set(operations.map(({ failureMode }) => failureMode))].sort(
+    (a, b) => failureOrder.indexOf(a) - failureOrder.indexOf(b),
+  );
   if (failureModes.length > 1) remarks.push(`their failure modes differ: ${failureModes[0]} holds for all`);
   const scopes = [...new Set(operations.flatMap((operation) => operation.scopes))].sort();
-  if (operations.some((operation) => operation.scopes.length < scopes.length)) remarks.push(`their scopes differ: ${scopes.join(", ")} ${scopes.length === 1 ? "is" : "are"} needed for all`);
+  if (operations.some((operation) => operation.scopes.length < scopes.length))
+    remarks.push(`their scopes differ: ${scopes.join(", ")} ${scopes.length === 1 ? "is" : "are"} needed for all`);
   const costs = [...new Set(operations.map(({ cost }) => cost))].sort((a, b) => b - a);
   if (costs.length > 1) remarks.push(`their costs differ: each costs ${costs[0]}`);
   const { limits, differ } = mergeLimits(operations);
   if (differ) remarks.push("their limits differ: those of all hold for each");
-  if (prefix === "/" && mode === "none") remarks.push("as a prefix it is every path that no other one takes: all of those are open to everybody");
+  if (prefix === "/" && mode === "none")
+    remarks.push("as a prefix it is every path that no other one takes: all of those are open to everybody");
   return { mode, failureMode: failureModes[0]!, scopes, cost: costs[0]!, limits, operations, remarks };
 }
 
@@ -191,9 +233,13 @@ function mergeLimits(operations: readonly Operation[]): { limits: Limit[]; diffe
   const byName = new Map<string, Limit>();
   for (const limit of operations.flatMap((operation) => operation.limits)) {
     const before = byName.get(limit.name);
-    const alike = before !== undefined && JSON.stringify({ ...before, limit: 0 }) === JSON.stringify({ ...limit, limit: 0 });
+    const alike =
+      before !== undefined && JSON.stringify({ ...before, limit: 0 }) === JSON.stringify({ ...limit, limit: 0 });
     if (before === undefined || (alike && limit.limit < before.limit)) byName.set(limit.name, limit);
   }
   const limits = [...byName.values()];
-  return { limits, differ: operations.some((operation) => JSON.stringify(operation.limits) !== JSON.stringify(limits)) };
+  return {
+    limits,
+    differ: operations.some((operation) => JSON.stringify(operation.limits) !== JSON.stringify(limits)),
+  };
 }

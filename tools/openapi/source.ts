@@ -50,17 +50,33 @@ export class Source {
     } catch (error) {
       return refuse([], `${(error as Error).message}.`, "Write repeated parts out.");
     }
-    if (root === null || root === undefined) return refuse([], "The file is empty.", "Name an OpenAPI document with -f.");
-    if (!isFields(root)) return refuse([], "This is not an OpenAPI document.", "It must be an object with a field `openapi`.");
+    if (root === null || root === undefined)
+      return refuse([], "The file is empty.", "Name an OpenAPI document with -f.");
+    if (!isFields(root))
+      return refuse([], "This is not an OpenAPI document.", "It must be an object with a field `openapi`.");
     if ("swagger" in root) {
-      return refuse(["swagger"], `This is Swagger ${printable(root["swagger"])}, which is older than OpenAPI 3.`, "Convert it first, for example with `npx swagger2openapi`.");
+      return refuse(
+        ["swagger"],
+        `This is Swagger ${printable(root["swagger"])}, which is older than OpenAPI 3.`,
+        "Convert it first, for example with `npx swagger2openapi`.",
+      );
     }
-    if (!("openapi" in root)) return refuse([], "This is not an OpenAPI document: it has no field `openapi`.", "Name an OpenAPI document of version 3.0 to 3.2 with -f.");
+    if (!("openapi" in root))
+      return refuse(
+        [],
+        "This is not an OpenAPI document: it has no field `openapi`.",
+        "Name an OpenAPI document of version 3.0 to 3.2 with -f.",
+      );
     // Unquoted, 3.0 is the number 3: only the text tells them apart.
     const written = document.get("openapi", true);
     const text = isScalar(written) && typeof written.value === "number" ? written.source : root["openapi"];
     const version = /^(3\.[0-2])(\.\d+\S*)?$/.exec(String(text))?.[1];
-    if (version === undefined) return refuse(["openapi"], `OpenAPI ${printable(text)} is not understood.`, "Use a document of version 3.0, 3.1 or 3.2.");
+    if (version === undefined)
+      return refuse(
+        ["openapi"],
+        `OpenAPI ${printable(text)} is not understood.`,
+        "Use a document of version 3.0, 3.1 or 3.2.",
+      );
     return new Source(root, version, locate);
   }
 
@@ -108,9 +124,14 @@ export class Source {
     while (isFields(value) && typeof value["$ref"] === "string") {
       const reference = value["$ref"];
       if (!reference.startsWith("#")) {
-        this.refuse([...path, "$ref"], `\`${reference}\` is outside the document, and nothing is fetched.`, "Bundle the document into one file first, for example with `npx @redocly/cli bundle`.");
+        this.refuse(
+          [...path, "$ref"],
+          `\`${reference}\` is outside the document, and nothing is fetched.`,
+          "Bundle the document into one file first, for example with `npx @redocly/cli bundle`.",
+        );
       }
-      if (seen.has(reference)) this.refuse([...path, "$ref"], `\`${reference}\` leads back to itself.`, "Correct the reference.");
+      if (seen.has(reference))
+        this.refuse([...path, "$ref"], `\`${reference}\` leads back to itself.`, "Correct the reference.");
       seen.add(reference);
       const { $ref: _, ...rest } = value;
       siblings.unshift(rest);
@@ -128,7 +149,11 @@ export class Source {
       const members: Fields = isFields(value) ? value : Array.isArray(value) ? Object.fromEntries(value.entries()) : {};
       if (!Object.hasOwn(members, step)) {
         const near = nearest(step, Object.keys(members));
-        return this.refuse(at, `\`${reference}\` names nothing in the document.`, near === undefined ? "Correct the reference." : `Did you mean \`${near}\` in place of \`${step}\`?`);
+        return this.refuse(
+          at,
+          `\`${reference}\` names nothing in the document.`,
+          near === undefined ? "Correct the reference." : `Did you mean \`${near}\` in place of \`${step}\`?`,
+        );
       }
       path.push(step);
       value = members[step];
@@ -143,7 +168,9 @@ export function isFields(value: unknown): value is Fields {
 
 /** What a document says goes to terminals and into comments: one line, nothing that moves a cursor. */
 export function printable(value: unknown): string {
-  return String(value).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+  return String(value)
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
+    .trim();
 }
 
 function pointerSteps(reference: string): string[] {

@@ -74,7 +74,9 @@ export function endsAt(template: Template, prefix: string): boolean {
 
 function parameter(segment: string): Segment {
   const parts = segment.split(/(\{[^{}]*\})/);
-  const pattern = parts.map((part) => (/^\{.*\}$/.test(part) ? "[^/]+" : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))).join("");
+  const pattern = parts
+    .map((part) => (/^\{.*\}$/.test(part) ? "[^/]+" : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")))
+    .join("");
   // Some generators write {path+} or {*path} for all the rest of a path.
   return { pattern: new RegExp(`^${pattern}$`), rest: /\{[^{}]*\+\}|\{\*[^{}]*\}/.test(segment) };
 }

@@ -14,7 +14,11 @@ export interface WriteInput {
 }
 
 export function apisYaml({ read, apis, environment }: WriteInput): string {
-  const file = { version: 1, ...(environment === undefined ? {} : { environment }), apis: apis.map(({ api, routes }) => ({ ...api, routes: routes.map(({ route }) => route) })) };
+  const file = {
+    version: 1,
+    ...(environment === undefined ? {} : { environment }),
+    apis: apis.map(({ api, routes }) => ({ ...api, routes: routes.map(({ route }) => route) })),
+  };
   const document = new Document(file, { version: "1.2", aliasDuplicateObjects: false });
   document.commentBefore = comment(heading(read, apis));
   const list = document.getIn(["apis"]) as YAMLSeq<YAMLMap>;
@@ -31,7 +35,14 @@ export function unusualKeySources(sources: readonly KeySource[]): KeySource[] {
 }
 
 export function keySourcesText(sources: readonly KeySource[]): string {
-  return `[${sources.map((source) => `{${Object.entries(source).map(([name, value]) => `${name}: ${typeof value === "string" ? JSON.stringify(value) : String(value)}`).join("")}}`).join(", ")}]`;
+  return `[${sources
+    .map(
+      (source) =>
+        `{${Object.entries(source)
+          .map(([name, value]) => `${name}: ${typeof value === "string" ? JSON.stringify(value) : String(value)}`)
+          .join("")}}`,
+    )
+    .join(", ")}]`;
 }
 
 function sourceText(source: KeySource): string {
@@ -40,13 +51,19 @@ function sourceText(source: KeySource): string {
 
 function heading(read: ReadApi, apis: readonly MadeApi[]): string[] {
   const name = [read.title, read.version].filter((part) => part !== "").join(" ");
-  const scoped = apis.some(({ api, routes }) => api.scopes !== undefined || routes.some(({ route }) => route.scopes !== undefined));
+  const scoped = apis.some(
+    ({ api, routes }) => api.scopes !== undefined || routes.some(({ route }) => route.scopes !== undefined),
+  );
   return [
     `APIs of ${name === "" ? "an OpenAPI document" : name}, made by \`tollgate import openapi\`.`,
     "Paths are prefixes on segment borders: a template counts up to its first parameter, and what is below a path belongs to it.",
     "Of an API, methods are those that any of its paths takes.",
     ...(scoped ? ["Scopes are those that the document asks of tokens; of a key, its tier must have them."] : []),
-    ...(unusualKeySources(read.keySources).length > 0 ? [`The document's keys come from other places than the plugin's usual ones; its configuration needs keySources: ${keySourcesText(read.keySources)}`] : []),
+    ...(unusualKeySources(read.keySources).length > 0
+      ? [
+          `The document's keys come from other places than the plugin's usual ones; its configuration needs keySources: ${keySourcesText(read.keySources)}`,
+        ]
+      : []),
   ];
 }
 
@@ -57,10 +74,15 @@ function layOut(node: YAMLMap, { api, routes, upstreamKnown, limitsLeftOut }: Ma
   if (isMap(cors)) for (const { value } of cors.items) flow(value);
   const paths = node.get("paths", true);
   if (api.paths.length === 1) flow(paths);
-  if (!upstreamKnown) before(node, "upstream", ["OpenAPI doesn't say where the service runs in the mesh: --service, --port."]);
+  if (!upstreamKnown)
+    before(node, "upstream", ["OpenAPI doesn't say where the service runs in the mesh: --service, --port."]);
   if (api.auth!.mode === "none") {
-    const limits = limitsLeftOut.length === 0 ? [] : [`Left out, since there is no caller to count: ${limitsLeftOut.join(", ")}.`];
-    before(node, "auth", ["Everybody may call, as the document says; claims that a client forges are removed all the same.", ...limits]);
+    const limits =
+      limitsLeftOut.length === 0 ? [] : [`Left out, since there is no caller to count: ${limitsLeftOut.join(", ")}.`];
+    before(node, "auth", [
+      "Everybody may call, as the document says; claims that a client forges are removed all the same.",
+      ...limits,
+    ]);
   }
   if (api.hosts.includes("*")) before(node, "hosts", ["The document names no host: --host."]);
   items(node.get("routes", true)).forEach((item, index) => {
@@ -78,7 +100,10 @@ function layOut(node: YAMLMap, { api, routes, upstreamKnown, limitsLeftOut }: Ma
 }
 
 function routeComment({ operations, remarks }: MadeRoute): string[] {
-  return [operationList(operations), ...(remarks.length === 0 ? [] : [`A prefix can't tell these apart: ${remarks.join("; ")}.`])];
+  return [
+    operationList(operations),
+    ...(remarks.length === 0 ? [] : [`A prefix can't tell these apart: ${remarks.join("; ")}.`]),
+  ];
 }
 
 function before(node: YAMLMap, name: string, lines: readonly string[]): void {

@@ -34,13 +34,15 @@ export function addressSubject(address: string): string | undefined {
 /** Is the address in one of the networks? */
 export function addressWithin(address: string, networks: readonly Cidr[]): boolean {
   const one = parseCidr(address);
-  return one !== undefined && networks.some((network) => network.family === one.family && samePrefix(one.bytes, network));
+  return (
+    one !== undefined && networks.some((network) => network.family === one.family && samePrefix(one.bytes, network))
+  );
 }
 
 function samePrefix(bytes: Uint8Array, { bytes: network, prefixBits }: Cidr): boolean {
   const whole = prefixBits >> 3;
   for (let index = 0; index < whole; index++) if (bytes[index] !== network[index]) return false;
-  const mask = 0xff00 >> (prefixBits & 7) & 0xff;
+  const mask = (0xff00 >> (prefixBits & 7)) & 0xff;
   return mask === 0 || ((bytes[whole]! ^ network[whole]!) & mask) === 0;
 }
 

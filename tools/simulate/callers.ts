@@ -35,7 +35,9 @@ export class Caller {
 
   /** Of a caller without key and consumer. */
   get address(): string | undefined {
-    return this.keyLabel === undefined && this.consumerLabel === undefined ? this.keySubject.slice(addressMark.length) : undefined;
+    return this.keyLabel === undefined && this.consumerLabel === undefined
+      ? this.keySubject.slice(addressMark.length)
+      : undefined;
   }
 }
 
@@ -95,7 +97,9 @@ export class Callers {
   of(identity: Identity): Caller {
     const { key, secret, consumer, tier, address } = identity;
     const anonymous = key === undefined && secret === undefined && consumer === undefined;
-    const name = anonymous ? `a${address ?? ""}\0${tier ?? ""}` : `${key ?? ""}\0${secret ?? ""}\0${consumer ?? ""}\0${tier ?? ""}`;
+    const name = anonymous
+      ? `a${address ?? ""}\0${tier ?? ""}`
+      : `${key ?? ""}\0${secret ?? ""}\0${consumer ?? ""}\0${tier ?? ""}`;
     let caller = this.#known.get(name);
     if (caller === undefined) {
       // Whoever comes back after this is told apart by the same subjects as before.
@@ -109,12 +113,25 @@ export class Callers {
 
   #make({ key: keyText, secret, consumer: consumerText, tier, address }: Identity): Caller {
     const facts = this.#keyOf(keyText, secret);
-    const consumerLabel = facts?.key.consumer ?? (consumerText === undefined ? undefined : this.#consumerLabels.of(consumerText));
+    const consumerLabel =
+      facts?.key.consumer ?? (consumerText === undefined ? undefined : this.#consumerLabels.of(consumerText));
     const consumer = consumerLabel === undefined ? undefined : this.#consumers.get(consumerLabel);
     const digest = facts === undefined && keyText === undefined && secret !== undefined ? digestOf(secret) : undefined;
     const keyLabel = facts?.key.id ?? (digest === undefined ? copied(keyText) : `sha256:${digest.slice(0, 12)}…`);
-    const keySubject = digest ?? keyLabel ?? (consumerLabel === undefined ? copied(`${addressMark}${address ?? "unknown"}`) : `${consumerMark}${consumerLabel}`);
-    return new Caller({ keyLabel, consumerLabel, consumer, tier: this.#tierOf(facts?.key, consumer, tier), key: facts, keySubject });
+    const keySubject =
+      digest ??
+      keyLabel ??
+      (consumerLabel === undefined
+        ? copied(`${addressMark}${address ?? "unknown"}`)
+        : `${consumerMark}${consumerLabel}`);
+    return new Caller({
+      keyLabel,
+      consumerLabel,
+      consumer,
+      tier: this.#tierOf(facts?.key, consumer, tier),
+      key: facts,
+      keySubject,
+    });
   }
 
   /** The file's key, by id, by digest, or by itself where the field may hold keys. */

@@ -91,7 +91,13 @@ export class Engine {
       for (let index = 0; index < rules.length; index++) {
         const rule = rules[index]!;
         const counter = found[index];
-        if (counter === undefined || rule.pace === undefined || refusing[index]! || counter.pacer(gateway).keeps(rule.pace, cost, nowMs)) continue;
+        if (
+          counter === undefined ||
+          rule.pace === undefined ||
+          refusing[index]! ||
+          counter.pacer(gateway).keeps(rule.pace, cost, nowMs)
+        )
+          continue;
         refusing[index] = true;
         this.#hit(rule, counter, true, nowMs);
         if (rule.enforced) refused = true;
@@ -110,7 +116,11 @@ export class Engine {
     return refused ? "limited" : "admitted";
   }
 
-  #counter(rule: Rule, place: Place, { caller, address, gateway }: Pick<LoggedRequest, "caller" | "address" | "gateway">): Counter | undefined {
+  #counter(
+    rule: Rule,
+    place: Place,
+    { caller, address, gateway }: Pick<LoggedRequest, "caller" | "address" | "gateway">,
+  ): Counter | undefined {
     const before = rule.counters.size;
     const counter = rule.counter(caller, place, address, gateway);
     if (counter === undefined) this.withoutAddress++;
@@ -140,7 +150,9 @@ export class Engine {
     if (this.#counters > this.#activeMax) {
       const most = this.#activeMax.toLocaleString("en-US");
       const remedy = "replay a part (--from, --until), or give Node more (NODE_OPTIONS=--max-old-space-size=<MiB>)";
-      throw new CapacityError(`At ${new Date(nowMs).toISOString()} more than ${most} counters are in use, which is what memory holds: ${remedy}.`);
+      throw new CapacityError(
+        `At ${new Date(nowMs).toISOString()} more than ${most} counters are in use, which is what memory holds: ${remedy}.`,
+      );
     }
     // What is active stays; looking again costs time.
     this.#sweepAt = Math.min(this.#activeMax, Math.max(this.#countersMax, this.#counters * 2));

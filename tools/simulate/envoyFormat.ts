@@ -34,9 +34,26 @@ interface Part {
 }
 
 const operator = /%([A-Z][A-Z0-9_]*)(?:\(((?:[^)]|\)(?!%|:\d+%))*)\))?(?::\d+)?%/y;
-const tameHeaders = new Set([":method", ":path", ":authority", ":scheme", "x-envoy-original-path", "x-request-id", "x-forwarded-for", "x-envoy-upstream-service-time"]);
+const tameHeaders = new Set([
+  ":method",
+  ":path",
+  ":authority",
+  ":scheme",
+  "x-envoy-original-path",
+  "x-request-id",
+  "x-forwarded-for",
+  "x-envoy-upstream-service-time",
+]);
 const timeOperators = new Set(["START_TIME", "START_TIME_LOCAL", "EMIT_TIME"]);
-const numericOperators = new Set(["RESPONSE_CODE", "BYTES_RECEIVED", "BYTES_SENT", "DURATION", "REQUEST_DURATION", "RESPONSE_DURATION", "RESPONSE_TX_DURATION"]);
+const numericOperators = new Set([
+  "RESPONSE_CODE",
+  "BYTES_RECEIVED",
+  "BYTES_SENT",
+  "DURATION",
+  "REQUEST_DURATION",
+  "RESPONSE_DURATION",
+  "RESPONSE_TX_DURATION",
+]);
 
 export class EnvoyTextParser implements LineParser {
   readonly name: string;
@@ -118,11 +135,21 @@ function compile(format: string, fields: FieldMap): { start: string; parts: Part
     } else {
       operator.lastIndex = at;
       const match = operator.exec(format);
-      if (match === null) throw new FormatError(`\`${format.slice(at, at + 20)}\` is no command operator of Envoy's; write %% for a percent sign`);
+      if (match === null)
+        throw new FormatError(
+          `\`${format.slice(at, at + 20)}\` is no command operator of Envoy's; write %% for a percent sign`,
+        );
       const [whole, name, argument] = match as unknown as [string, string, string | undefined];
-      if (parts.at(-1)?.after === "") throw new FormatError(`nothing stands between ${whole} and the value before it: the two can't be told apart`);
+      if (parts.at(-1)?.after === "")
+        throw new FormatError(`nothing stands between ${whole} and the value before it: the two can't be told apart`);
       const timeFormat = timeOperators.has(name) ? argument : undefined;
-      parts.push({ use: useOf(name, argument, fields), free: isFree(name, argument), numeric: numericOperators.has(name), after: "", timeFormat });
+      parts.push({
+        use: useOf(name, argument, fields),
+        free: isFree(name, argument),
+        numeric: numericOperators.has(name),
+        after: "",
+        timeFormat,
+      });
       at += whole.length;
     }
   }
@@ -132,14 +159,16 @@ function compile(format: string, fields: FieldMap): { start: string; parts: Part
 /** The reader of what the operator printed whose time counts. */
 function timeReaderOf(parts: readonly Part[]): ReadTime {
   const times = parts.filter(({ use }) => use?.slot === slotIndex.time).sort((a, b) => a.use!.rank - b.use!.rank);
-  if (times[0] === undefined) throw new FormatError("the format holds no time: it needs %START_TIME%, or --columns time=<another of its fields>");
+  if (times[0] === undefined)
+    throw new FormatError("the format holds no time: it needs %START_TIME%, or --columns time=<another of its fields>");
   return times[0].timeFormat ? strftimeReader(times[0].timeFormat) : timeReader();
 }
 
 function useOf(name: string, argument: string | undefined, fields: FieldMap): FieldUse | null {
   if (timeOperators.has(name)) return fields.use(name.replace("_LOCAL", ""));
   if (name === "PATH") return fields.use("path");
-  if (name !== "REQ" && name !== "REQ_WITHOUT_QUERY") return fields.use(argument === undefined ? name : `${name}(${argument})`);
+  if (name !== "REQ" && name !== "REQ_WITHOUT_QUERY")
+    return fields.use(argument === undefined ? name : `${name}(${argument})`);
   // %REQ(A?B)%: B where there is no A
   for (const header of (argument ?? "").split("?")) {
     const use = fields.use(header);
@@ -150,7 +179,15 @@ function useOf(name: string, argument: string | undefined, fields: FieldMap): Fi
 
 function isFree(name: string, argument = ""): boolean {
   if (name === "REQ" || name === "RESP" || name === "TRAILER" || name === "REQ_WITHOUT_QUERY") {
-    return !argument.toLowerCase().split("?").every((header) => tameHeaders.has(header) || header.startsWith("x-tollgate-"));
+    return !argument
+      .toLowerCase()
+      .split("?")
+      .every((header) => tameHeaders.has(header) || header.startsWith("x-tollgate-"));
   }
-  return name.includes("METADATA") || name === "FILTER_STATE" || name === "UPSTREAM_TRANSPORT_FAILURE_REASON" || name === "CEL";
+  return (
+    name.includes("METADATA") ||
+    name === "FILTER_STATE" ||
+    name === "UPSTREAM_TRANSPORT_FAILURE_REASON" ||
+    name === "CEL"
+  );
 }

@@ -2,7 +2,21 @@
 
 /** `secret`: a field that may hold keys themselves; what it says is digested and never shown. `request`: method and path in one. */
 export const slots = [
-  "time", "method", "path", "request", "host", "address", "forwarded", "key", "secret", "consumer", "tier", "details", "origin", "askedMethod", "gateway",
+  "time",
+  "method",
+  "path",
+  "request",
+  "host",
+  "address",
+  "forwarded",
+  "key",
+  "secret",
+  "consumer",
+  "tier",
+  "details",
+  "origin",
+  "askedMethod",
+  "gateway",
 ] as const;
 export type Slot = (typeof slots)[number];
 
@@ -17,19 +31,47 @@ const usualNames: Record<Slot, readonly string[]> = {
   time: ["start_time", "timestamp", "time", "ts", "datetime", "date", "time_iso8601", "time_local", "emit_time"],
   method: ["method", "request_method", "http_method", "http_request_method", "verb"],
   path: [
-    "x_envoy_original_path", "x_envoy_origin_path", "original_path", "path", "request_path", "http_path", "request_uri", "uri", "uri_path", "url_path", "url",
+    "x_envoy_original_path",
+    "x_envoy_origin_path",
+    "original_path",
+    "path",
+    "request_path",
+    "http_path",
+    "request_uri",
+    "uri",
+    "uri_path",
+    "url_path",
+    "url",
     "request_url",
   ],
   request: ["request", "request_line"],
   host: ["authority", "host", "http_host", "request_host", "domain", "url_domain"],
   address: [
-    "downstream_remote_address", "downstream_remote_address_without_port", "client_address", "client_ip", "client", "remote_address", "remote_addr",
-    "remote_ip", "source_ip", "ip", "downstream_direct_remote_address", "downstream_direct_remote_address_without_port",
+    "downstream_remote_address",
+    "downstream_remote_address_without_port",
+    "client_address",
+    "client_ip",
+    "client",
+    "remote_address",
+    "remote_addr",
+    "remote_ip",
+    "source_ip",
+    "ip",
+    "downstream_direct_remote_address",
+    "downstream_direct_remote_address_without_port",
   ],
   forwarded: ["x_forwarded_for", "forwarded_for", "xff"],
   key: ["x_tollgate_key_id", "tollgate_key_id", "key_id", "api_key_id", "apikey_id", "credential_id"],
   secret: ["x_api_key", "api_key", "apikey", "key"],
-  consumer: ["x_tollgate_consumer", "tollgate_consumer", "consumer", "consumer_id", "x_consumer_username", "consumer_username", "x_consumer_id"],
+  consumer: [
+    "x_tollgate_consumer",
+    "tollgate_consumer",
+    "consumer",
+    "consumer_id",
+    "x_consumer_username",
+    "consumer_username",
+    "x_consumer_id",
+  ],
   tier: ["x_tollgate_tier", "tollgate_tier", "tier"],
   details: ["response_code_details", "details"],
   origin: ["origin"],
@@ -66,7 +108,9 @@ export class FieldMap {
 
   constructor(names: FieldNames = {}) {
     for (const [slot, name] of Object.entries(names) as [Slot, string][]) this.#choose(slot, name);
-    slots.forEach((slot, index) => usualNames[slot].forEach((name, rank) => this.#usual.set(name, { slot: index, rank })));
+    slots.forEach((slot, index) =>
+      usualNames[slot].forEach((name, rank) => this.#usual.set(name, { slot: index, rank })),
+    );
   }
 
   #choose(slot: Slot, name: string): void {
@@ -94,7 +138,11 @@ export class FieldMap {
 
   #look(name: string, whole: string, around: string): FieldUse | null {
     const normal = normalName(name);
-    const chosen = this.#chosen.get(whole) ?? this.#chosen.get(normalName(whole)) ?? this.#chosen.get(name) ?? this.#chosen.get(normal);
+    const chosen =
+      this.#chosen.get(whole) ??
+      this.#chosen.get(normalName(whole)) ??
+      this.#chosen.get(name) ??
+      this.#chosen.get(normal);
     const depth = around === "" ? 0 : 100;
     if (chosen !== undefined) return { slot: chosen, rank: depth, name: whole };
     if (around !== "" && foreignObject.test(around.toLowerCase())) return null;

@@ -25,9 +25,15 @@ export interface Detected {
  * Chooses the parser by the log's first lines: the one that understands most of them. `undefined`: none understands any. Throws a
  * FormatError when `format` can't be read back.
  */
-export function detectFormat(sample: readonly string[], options: FormatOptions, fields: FieldMap): Detected | undefined {
-  if (options.format !== undefined) return { parser: new EnvoyTextParser("text by --format", options.format, fields), headerLines: 0 };
-  const csv = (): Detected[] => (sample[0] === undefined ? [] : [{ parser: new CsvParser(sample[0], fields), headerLines: 1 }]);
+export function detectFormat(
+  sample: readonly string[],
+  options: FormatOptions,
+  fields: FieldMap,
+): Detected | undefined {
+  if (options.format !== undefined)
+    return { parser: new EnvoyTextParser("text by --format", options.format, fields), headerLines: 0 };
+  const csv = (): Detected[] =>
+    sample[0] === undefined ? [] : [{ parser: new CsvParser(sample[0], fields), headerLines: 1 }];
   const plain = (parser: LineParser): Detected => ({ parser, headerLines: 0 });
   switch (options.input) {
     case "json":
@@ -39,7 +45,11 @@ export function detectFormat(sample: readonly string[], options: FormatOptions, 
     case "csv":
       return csv()[0];
     default: {
-      const candidates = [plain(new JsonParser(fields, textParsers(fields))), ...textParsers(fields).map(plain), ...csv()];
+      const candidates = [
+        plain(new JsonParser(fields, textParsers(fields))),
+        ...textParsers(fields).map(plain),
+        ...csv(),
+      ];
       const scored = candidates.map((candidate) => ({ candidate, understood: understood(candidate, sample) }));
       const best = scored.reduce((a, b) => (b.understood > a.understood ? b : a));
       return best.understood === 0 ? undefined : best.candidate;
@@ -53,7 +63,10 @@ const envoyName = "Envoy's text";
 /** Parsers of the formats that Envoy and Istio have by themselves; none when the user's field for the time is none of theirs. */
 function textParsers(fields: FieldMap): LineParser[] {
   try {
-    return [new EnvoyTextParser(istioName, istioDefaultFormat, fields), new EnvoyTextParser(envoyName, envoyDefaultFormat, fields)];
+    return [
+      new EnvoyTextParser(istioName, istioDefaultFormat, fields),
+      new EnvoyTextParser(envoyName, envoyDefaultFormat, fields),
+    ];
   } catch (error) {
     if (error instanceof FormatError) return [];
     throw error;

@@ -27,7 +27,8 @@ export class JsonParser implements LineParser {
     if (object === undefined) return false;
     entry.clear();
     this.#read(object, "", entry, 0);
-    if (entry.get(slotIndex.path) === undefined && entry.get(slotIndex.request) === undefined) this.#unwrap(object, entry);
+    if (entry.get(slotIndex.path) === undefined && entry.get(slotIndex.request) === undefined)
+      this.#unwrap(object, entry);
     return true;
   }
 

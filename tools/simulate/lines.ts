@@ -45,7 +45,9 @@ export async function* readLines(source: AsyncIterable<Buffer>): AsyncGenerator<
 
 function split(text: string): string[] {
   const lines = text.split("\n");
-  if (text.includes("\r")) for (let index = 0; index < lines.length; index++) if (lines[index]!.endsWith("\r")) lines[index] = lines[index]!.slice(0, -1);
+  if (text.includes("\r"))
+    for (let index = 0; index < lines.length; index++)
+      if (lines[index]!.endsWith("\r")) lines[index] = lines[index]!.slice(0, -1);
   if (lines[0]?.charCodeAt(0) === 0xfeff) lines[0] = lines[0].slice(1);
   return lines;
 }
@@ -72,7 +74,10 @@ async function* unpacked(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
   })();
   const start = head.toString("hex", 0, 4);
   const other = otherPackings.find(([magic]) => start.startsWith(magic));
-  if (other !== undefined) throw new LogError(`it is packed with ${other[1]}: unpack it first, such as \`${other[2]} <log> | tollgate simulate -\``);
+  if (other !== undefined)
+    throw new LogError(
+      `it is packed with ${other[1]}: unpack it first, such as \`${other[2]} <log> | tollgate simulate -\``,
+    );
   if (start.startsWith("1f8b")) yield* gunzipped(rest);
   else yield* rest;
 }

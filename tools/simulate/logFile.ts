@@ -51,7 +51,16 @@ export interface LogCounts {
 
 export class LogFile {
   readonly name: string;
-  readonly counts: LogCounts = { lines: 0, skipped: 0, bad: 0, noRequest: 0, outside: 0, late: 0, latestMs: 0, named: new Map() };
+  readonly counts: LogCounts = {
+    lines: 0,
+    skipped: 0,
+    bad: 0,
+    noRequest: 0,
+    outside: 0,
+    late: 0,
+    latestMs: 0,
+    named: new Map(),
+  };
   readonly badLines: BadLine[] = [];
   /** why it wasn't read to its end */
   cut: string | undefined;
@@ -103,7 +112,13 @@ class LineReader {
   #parser: LineParser | undefined;
   #standardPath: string | undefined;
 
-  constructor(options: LogOptions, reader: RequestReader, notDecided: (why: NotDecided) => void, counts: LogCounts, badLines: BadLine[]) {
+  constructor(
+    options: LogOptions,
+    reader: RequestReader,
+    notDecided: (why: NotDecided) => void,
+    counts: LogCounts,
+    badLines: BadLine[],
+  ) {
     this.#options = options;
     this.#reader = reader;
     this.#notDecided = notDecided;
@@ -111,7 +126,10 @@ class LineReader {
     this.#badLines = badLines;
     this.#namedSlots = Object.entries(options.fields).map(([slot, field]) => {
       counts.named.set(field, 0);
-      return { field, slots: slot === "key" ? [slotIndex.key, slotIndex.secret] : [slotIndex[slot as keyof typeof slotIndex]] };
+      return {
+        field,
+        slots: slot === "key" ? [slotIndex.key, slotIndex.secret] : [slotIndex[slot as keyof typeof slotIndex]],
+      };
     });
   }
 
@@ -170,7 +188,8 @@ class LineReader {
     const timeMs = this.#parser!.readTime(timeText);
     if (Number.isNaN(timeMs)) return this.#note(`\`${timeText.slice(0, 40)}\` is no time`, line);
     for (const { field, slots } of this.#namedSlots) {
-      if (slots.some((slot) => entry.get(slot) !== undefined)) this.#counts.named.set(field, this.#counts.named.get(field)! + 1);
+      if (slots.some((slot) => entry.get(slot) !== undefined))
+        this.#counts.named.set(field, this.#counts.named.get(field)! + 1);
     }
     if (timeMs < this.#options.fromMs || timeMs >= this.#options.untilMs) {
       this.#counts.outside++;

@@ -84,7 +84,9 @@ interface Cursor<T> {
 }
 
 /** Joins streams, each in order of time, into one; of equal times the first stream's come first. */
-export async function* merged<T extends Timed>(streams: readonly AsyncIterable<readonly T[]>[]): AsyncGenerator<readonly T[]> {
+export async function* merged<T extends Timed>(
+  streams: readonly AsyncIterable<readonly T[]>[],
+): AsyncGenerator<readonly T[]> {
   const cursors: Cursor<T>[] = [];
   for (const stream of streams) {
     const cursor: Cursor<T> = { batches: stream[Symbol.asyncIterator](), batch: [], at: 0 };

@@ -22,7 +22,8 @@ export class Pacer {
 
   /** Someone asks for `cost`, whatever becomes of it. */
   ask(pace: Pace, cost: number, nowMs: number): void {
-    this.#demandAheadNs = Math.max(0, this.#demandAheadNs - (nowMs - this.#demandAheadMs) * 1e6) + pace.intervalNs * cost;
+    this.#demandAheadNs =
+      Math.max(0, this.#demandAheadNs - (nowMs - this.#demandAheadMs) * 1e6) + pace.intervalNs * cost;
     this.#demandAheadMs = nowMs;
     this.#peakAheadNs = Math.max(this.#peakAheadNs, this.#demandAheadNs);
   }

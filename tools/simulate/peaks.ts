@@ -26,7 +26,11 @@ export class Peaks {
     let left = Math.ceil(part * this.#count);
     for (const cell of [...this.#cells.keys()].sort((a, b) => a - b)) {
       left -= this.#cells.get(cell)!;
-      if (left <= 0) return Math.min(this.#highest, cell <= exactMax ? cell : Math.ceil(exactMax * 2 ** ((cell - exactMax) / cellsPerDoubling)));
+      if (left <= 0)
+        return Math.min(
+          this.#highest,
+          cell <= exactMax ? cell : Math.ceil(exactMax * 2 ** ((cell - exactMax) / cellsPerDoubling)),
+        );
     }
     return this.#highest;
   }

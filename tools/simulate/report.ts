@@ -157,7 +157,9 @@ export interface ReportInput {
 export function makeReport(input: ReportInput): Report {
   const { engine, callers, notDecided, files } = input;
   const rules = engine.rules.all.filter(({ limit }) => input.limit === undefined || limit.name === input.limit);
-  const limited = rules.flatMap((rule) => [...rule.counters.values()].filter(({ hits }) => hits !== undefined).map((counter) => callerReport(rule, counter)));
+  const limited = rules.flatMap((rule) =>
+    [...rule.counters.values()].filter(({ hits }) => hits !== undefined).map((counter) => callerReport(rule, counter)),
+  );
   limited.sort((a, b) => b.refused - a.refused || (a.firstAt < b.firstAt ? -1 : 1));
   const timeline = engine.timeline.slots(input.slots);
   return {
@@ -175,7 +177,11 @@ export function makeReport(input: ReportInput): Report {
       refusedThen: sorted(notDecided.refusedThen),
       limitedThen: notDecided.limitedThen,
     },
-    callers: { count: callers.distinct.count, limited: engine.limitedCallers.count, exact: callers.distinct.exact && engine.limitedCallers.exact },
+    callers: {
+      count: callers.distinct.count,
+      limited: engine.limitedCallers.count,
+      exact: callers.distinct.exact && engine.limitedCallers.exact,
+    },
     limits: rules.map((rule) => limitReport(rule, !engine.forgot)),
     limitedCallers: limited.slice(0, input.top),
     limitedCallersTotal: limited.length + rules.reduce((sum, { forgotten }) => sum + forgotten.callersHit, 0),
@@ -213,7 +219,12 @@ function limitReport(rule: Rule, exact: boolean): LimitReport {
     callersRefused: counters.filter((counter) => counter.hits !== undefined).length + forgotten.callersHit,
     ...(hits === undefined ? {} : { firstAt: timeText(hits.firstMs), lastAt: timeText(hits.lastMs) }),
     ...(worst === undefined ? {} : { worst: { ...windowReport(worst), caller: who(rule, worst).caller } }),
-    enough: { most: peaks.at(0.99), all: peaks.at(1), ...(bursts === undefined ? {} : { mostBurst: bursts.at(0.99), allBurst: bursts.at(1) }), exact },
+    enough: {
+      most: peaks.at(0.99),
+      all: peaks.at(1),
+      ...(bursts === undefined ? {} : { mostBurst: bursts.at(0.99), allBurst: bursts.at(1) }),
+      exact,
+    },
   };
 }
 
@@ -247,14 +258,25 @@ function who({ limit }: Rule, { caller, api, route, name, gateway }: Counter): W
   if (parts.includes("address")) return { caller: name, address: name.slice(0, name.length - suffix.length), ...at };
   if (!countsCaller(limit.subject)) return { caller: `api ${name}`, api, ...at };
   const { keyLabel: key, consumerLabel: consumer, address, tier } = caller!;
-  const person = { ...(consumer === undefined ? {} : { consumer }), ...(tier === undefined ? {} : { tier: tier.id }), ...(address === undefined ? {} : { address }) };
+  const person = {
+    ...(consumer === undefined ? {} : { consumer }),
+    ...(tier === undefined ? {} : { tier: tier.id }),
+    ...(address === undefined ? {} : { address }),
+  };
   const text = consumer ?? key ?? `address ${address}`;
   const byKey = countsKey(limit.subject) && key !== undefined;
   const whose = byKey && consumer !== undefined ? `${key} (${consumer})` : text;
   const perRoute = parts.includes("route");
   const perApi = perRoute || parts.includes("api");
   const where = !perApi ? "" : ` on ${route === "" ? api : `${route} of ${api}`}`;
-  return { caller: `${whose}${where}${suffix}`, ...(byKey ? { key } : {}), ...person, ...(perApi ? { api } : {}), ...(perRoute ? { route } : {}), ...at };
+  return {
+    caller: `${whose}${where}${suffix}`,
+    ...(byKey ? { key } : {}),
+    ...person,
+    ...(perApi ? { api } : {}),
+    ...(perRoute ? { route } : {}),
+    ...at,
+  };
 }
 
 function windowReport({ peakWindow, peak }: Counter): WindowReport {
@@ -293,20 +315,39 @@ function warningsOf({ engine, reader, files, notDecided, callers }: ReportInput)
   };
   const n = (count: number) => count.toLocaleString("en-US");
   for (const { name, counts, cut } of files) {
-    for (const [field, lines] of counts.named) warn(counts.lines > counts.bad && lines === 0 ? 1 : 0, `${name}: no line has the field \`${field}\`.`);
+    for (const [field, lines] of counts.named)
+      warn(counts.lines > counts.bad && lines === 0 ? 1 : 0, `${name}: no line has the field \`${field}\`.`);
     const beyond = `up to ${counts.latestMs / 1000} s further out of order than --tolerance allows`;
     warn(counts.late, `${name}: ${n(counts.late)} lines were ${beyond}; they count at a later time than their own.`);
     if (cut !== undefined) warnings.push(`${name}: not read to its end, ${cut}.`);
   }
   warn(lacks.method, `${n(lacks.method)} requests have no method in the log; GET is assumed.`);
-  warn(lacks.host, `${n(lacks.host)} requests have no host in the log, and some APIs are for certain hosts; name one with --host.`);
+  warn(
+    lacks.host,
+    `${n(lacks.host)} requests have no host in the log, and some APIs are for certain hosts; name one with --host.`,
+  );
   const remedy = "(--key-field, --consumer-field; --without-key refuse)";
-  warn(lacks.identity, `${n(lacks.identity)} requests to APIs that take keys name neither key nor consumer; they are told apart by address ${remedy}.`);
-  warn(lacks.tier, `${n(lacks.tier)} requests are of callers whose tier neither file nor log tells; no tier's limits apply to them (--tier).`);
-  warn(engine.withoutAddress, `${n(engine.withoutAddress)} times a limit per ip was left out, because the log doesn't tell the client's address (--address-field).`);
-  warn(notDecided.limitedThen, `${n(notDecided.limitedThen)} requests were refused by limits at the time, and the log doesn't say whose they were: they are missing here.`);
+  warn(
+    lacks.identity,
+    `${n(lacks.identity)} requests to APIs that take keys name neither key nor consumer; they are told apart by address ${remedy}.`,
+  );
+  warn(
+    lacks.tier,
+    `${n(lacks.tier)} requests are of callers whose tier neither file nor log tells; no tier's limits apply to them (--tier).`,
+  );
+  warn(
+    engine.withoutAddress,
+    `${n(engine.withoutAddress)} times a limit per ip was left out, because the log doesn't tell the client's address (--address-field).`,
+  );
+  warn(
+    notDecided.limitedThen,
+    `${n(notDecided.limitedThen)} requests were refused by limits at the time, and the log doesn't say whose they were: they are missing here.`,
+  );
   const forgot = "limits that would be enough are only nearly right, and callers who came back late may count twice";
   warn(engine.forgot ? 1 : 0, `There were more counters than --max-counters: ${forgot}.`);
-  warn(callers.distinct.exact ? 0 : 1, "There are more than a million callers; they are no longer told apart in the count.");
+  warn(
+    callers.distinct.exact ? 0 : 1,
+    "There are more than a million callers; they are no longer told apart in the count.",
+  );
   return warnings;
 }

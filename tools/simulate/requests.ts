@@ -123,7 +123,13 @@ export class RequestReader {
     if (address === undefined) this.lacks.address++;
     const gateway = this.#gateways.of(entry.get(s.gateway) ?? "")!;
     if (mode === "none") {
-      const caller = this.#callers.of({ key: undefined, secret: undefined, consumer: undefined, tier: undefined, address });
+      const caller = this.#callers.of({
+        key: undefined,
+        secret: undefined,
+        consumer: undefined,
+        tier: undefined,
+        address,
+      });
       return { timeMs, place, caller, address, gateway };
     }
     // Where keys don't count, a line's key says nothing of its caller.
@@ -133,7 +139,13 @@ export class RequestReader {
       if (this.#options.withoutKey === "refuse") return { what: "refused", reason: missingReason(place.api) };
       this.lacks.identity++;
     }
-    const caller = this.#callers.of({ key: byKey ? keyText : undefined, secret: byKey ? secret : undefined, consumer: consumerText, tier: entry.get(s.tier), address });
+    const caller = this.#callers.of({
+      key: byKey ? keyText : undefined,
+      secret: byKey ? secret : undefined,
+      consumer: consumerText,
+      tier: entry.get(s.tier),
+      address,
+    });
     const reason = refusalOf(caller, place, timeMs, bare);
     if (reason !== undefined) return { what: "refused", reason };
     if (caller.tier === undefined) this.lacks.tier++;
@@ -151,7 +163,8 @@ export class RequestReader {
     const place = this.#router.match(host, target, asked);
     if (origin === undefined || typeof place === "string" || place.api.cors === undefined) return false;
     const { allowOrigins, allowMethods } = place.api.cors;
-    const allowed = allowMethods.length === 0 || allowMethods.includes(asked) || (asked === "HEAD" && allowMethods.includes("GET"));
+    const allowed =
+      allowMethods.length === 0 || allowMethods.includes(asked) || (asked === "HEAD" && allowMethods.includes("GET"));
     return allowed && allowOrigins.some((rule) => originMatches(rule, origin));
   }
 
@@ -193,13 +206,21 @@ function refusalOf(caller: Caller, place: Place, timeMs: number, address: string
   const { api, route } = place;
   if (tier.apis !== undefined && !tier.apis.includes(api.id)) return "api_not_allowed";
   if (facts?.key.apis !== undefined && !facts.key.apis.includes(api.id)) return "api_not_allowed";
-  if (!hasScopes(caller, api.scopes) || (route !== undefined && !hasScopes(caller, route.scopes))) return "scope_missing";
-  if (facts !== undefined && facts.networks.length > 0 && (address === undefined || !addressWithin(address, facts.networks))) return "ip_not_allowed";
+  if (!hasScopes(caller, api.scopes) || (route !== undefined && !hasScopes(caller, route.scopes)))
+    return "scope_missing";
+  if (
+    facts !== undefined &&
+    facts.networks.length > 0 &&
+    (address === undefined || !addressWithin(address, facts.networks))
+  )
+    return "ip_not_allowed";
   return undefined;
 }
 
 function hasScopes({ tier, key }: Caller, required: readonly string[]): boolean {
-  return required.every((scope) => has(tier!.scopes, scope) && (key?.key.scopes === undefined || has(key.key.scopes, scope)));
+  return required.every(
+    (scope) => has(tier!.scopes, scope) && (key?.key.scopes === undefined || has(key.key.scopes, scope)),
+  );
 }
 
 function has(list: readonly string[], scope: string): boolean {

@@ -48,7 +48,12 @@ export class Rule {
   }
 
   /** The counter of a subject. `undefined`: the log doesn't tell the address that it counts by. */
-  counter(caller: Caller, { api: { id: api }, route }: Place, address: string | undefined, gateway: string): Counter | undefined {
+  counter(
+    caller: Caller,
+    { api: { id: api }, route }: Place,
+    address: string | undefined,
+    gateway: string,
+  ): Counter | undefined {
     const routeText = this.#countsRoutes && route !== undefined ? routeName(route) : "";
     const subject = this.#subject(caller, api, routeText, address);
     if (subject === undefined) return undefined;
@@ -66,7 +71,16 @@ export class Rule {
   #subject(caller: Caller, api: string, route: string, address: string | undefined): string | undefined {
     let text: string | undefined;
     for (const part of this.#parts) {
-      const value = part === "key" ? caller.keySubject : part === "consumer" ? caller.consumerSubject : part === "api" ? api : part === "route" ? `${api} ${route}` : address;
+      const value =
+        part === "key"
+          ? caller.keySubject
+          : part === "consumer"
+            ? caller.consumerSubject
+            : part === "api"
+              ? api
+              : part === "route"
+                ? `${api} ${route}`
+                : address;
       if (value === undefined) return undefined;
       text = text === undefined ? value : `${text} ${value}`;
     }

@@ -33,9 +33,15 @@ export async function simulate(sources: readonly LogSource[], options: Simulatio
   const { spec } = options;
   const callers = new Callers(spec, options.tier, options.fields.tier !== undefined);
   const reader = new RequestReader(spec, new ApiRouter(spec.apis), callers, options);
-  const engine = new Engine({ countersMax: options.countersMax, activeMax: options.activeMax, ...(options.intervalMs === undefined ? {} : { intervalMs: options.intervalMs }) });
+  const engine = new Engine({
+    countersMax: options.countersMax,
+    activeMax: options.activeMax,
+    ...(options.intervalMs === undefined ? {} : { intervalMs: options.intervalMs }),
+  });
   const notDecided: NotDecidedCounts = { refused: new Map(), refusedThen: new Map(), limitedThen: 0, preflights: 0 };
-  const files = sources.map((source) => new LogFile(source, options, reader, (why) => countNotDecided(notDecided, why)));
+  const files = sources.map(
+    (source) => new LogFile(source, options, reader, (why) => countNotDecided(notDecided, why)),
+  );
   for await (const batch of merged(files.map((file) => file.requests()))) {
     for (const request of batch) engine.decide(request);
     options.onProgress?.({ requests: engine.requests, limited: engine.limited, timeMs: engine.lastMs });

@@ -30,7 +30,8 @@ export class Timeline {
 
   add(timeMs: number, limited: boolean, shadowed: boolean): void {
     let slot = this.#current;
-    if (slot === undefined || timeMs < slot.startMs || timeMs >= slot.startMs + this.#lengthMs) slot = this.#slot(timeMs);
+    if (slot === undefined || timeMs < slot.startMs || timeMs >= slot.startMs + this.#lengthMs)
+      slot = this.#slot(timeMs);
     slot.requests++;
     if (limited) slot.limited++;
     if (shadowed) slot.shadowed++;

@@ -15,7 +15,11 @@ export function timeReader(): ReadTime {
   let minuteMs = NaN;
   return (text) => {
     // Most lines are of the same minute as the one before: 2026-11-21T08:46:12.345Z
-    const usual = text.length === 24 && text.charCodeAt(23) === 0x5a && text.charCodeAt(16) === 0x3a && text.charCodeAt(19) === 0x2e;
+    const usual =
+      text.length === 24 &&
+      text.charCodeAt(23) === 0x5a &&
+      text.charCodeAt(16) === 0x3a &&
+      text.charCodeAt(19) === 0x2e;
     if (usual && minuteText !== "" && text.startsWith(minuteText)) {
       const seconds = digits(text, 17, 19);
       return seconds > 60 ? NaN : minuteMs + Math.min(seconds, 59) * 1000 + digits(text, 20, 23);
@@ -33,13 +37,31 @@ function readAny(text: string): number {
   const parts = iso.exec(text);
   if (parts !== null) {
     const [, year, month, day, hour, minute, second, fraction, offset] = parts;
-    return assemble({ year: year!, month: Number(month), day: day!, hour: hour!, minute: minute!, second, fraction, offset });
+    return assemble({
+      year: year!,
+      month: Number(month),
+      day: day!,
+      hour: hour!,
+      minute: minute!,
+      second,
+      fraction,
+      offset,
+    });
   }
   if (number.test(text)) return epochMs(text);
   const common = commonLog.exec(text);
   if (common === null) return NaN;
   const [, day, month, year, hour, minute, second, fraction, offset] = common;
-  return assemble({ year: year!, month: months.indexOf(month!.toLowerCase()) + 1, day: day!, hour: hour!, minute: minute!, second, fraction, offset });
+  return assemble({
+    year: year!,
+    month: months.indexOf(month!.toLowerCase()) + 1,
+    day: day!,
+    hour: hour!,
+    minute: minute!,
+    second,
+    fraction,
+    offset,
+  });
 }
 
 /** By its size: seconds until the year 5138, then milli-, micro-, nanoseconds. */
@@ -65,8 +87,18 @@ interface Parts {
 function assemble({ year, month, day, hour, minute, second = "0", fraction = "0", offset }: Parts): number {
   const [y, d, h, mi, s] = [year, day, hour, minute, second].map(Number) as [number, number, number, number, number];
   // 60: a leap second
-  if (month < 1 || month > 12 || d < 1 || d > new Date(Date.UTC(y, month, 0)).getUTCDate() || h > 23 || mi > 59 || s > 60) return NaN;
-  const ms = Date.UTC(y, month - 1, d, h, mi, Math.min(s, 59), Number(fraction.slice(0, 3).padEnd(3, "0"))) - offsetMs(offset);
+  if (
+    month < 1 ||
+    month > 12 ||
+    d < 1 ||
+    d > new Date(Date.UTC(y, month, 0)).getUTCDate() ||
+    h > 23 ||
+    mi > 59 ||
+    s > 60
+  )
+    return NaN;
+  const ms =
+    Date.UTC(y, month - 1, d, h, mi, Math.min(s, 59), Number(fraction.slice(0, 3).padEnd(3, "0"))) - offsetMs(offset);
   return ms < 0 ? NaN : ms;
 }
 
@@ -88,9 +120,28 @@ function digits(text: string, from: number, to: number): number {
 
 /** strftime's specifiers as far as they tell a time, with the pattern of what they print. */
 const specifiers: Record<string, string> = {
-  Y: "(?<Y>\\d{4})", m: "(?<m>\\d\\d)", d: "(?<d>\\d\\d)", e: " ?(?<e>\\d{1,2})", H: "(?<H>\\d\\d)", M: "(?<M>\\d\\d)", S: "(?<S>\\d\\d)", s: "(?<s>\\d{1,12})",
-  b: "(?<b>[A-Za-z]{3})", h: "(?<b>[A-Za-z]{3})", B: "(?<b>[A-Za-z]{3})[A-Za-z]*", a: "[A-Za-z]{3}", A: "[A-Za-z]+", y: "(?<y>\\d\\d)",
-  z: "(?<z>[+-]\\d\\d:?\\d\\d|Z)", Z: "(?:[A-Za-z]+|[+-]\\d+)", f: "(?<f>\\d{1,9})", I: "(?<I>\\d\\d)", p: "(?<p>[AaPp][Mm])", n: "\\n", t: "\\t", "%": "%",
+  Y: "(?<Y>\\d{4})",
+  m: "(?<m>\\d\\d)",
+  d: "(?<d>\\d\\d)",
+  e: " ?(?<e>\\d{1,2})",
+  H: "(?<H>\\d\\d)",
+  M: "(?<M>\\d\\d)",
+  S: "(?<S>\\d\\d)",
+  s: "(?<s>\\d{1,12})",
+  b: "(?<b>[A-Za-z]{3})",
+  h: "(?<b>[A-Za-z]{3})",
+  B: "(?<b>[A-Za-z]{3})[A-Za-z]*",
+  a: "[A-Za-z]{3}",
+  A: "[A-Za-z]+",
+  y: "(?<y>\\d\\d)",
+  z: "(?<z>[+-]\\d\\d:?\\d\\d|Z)",
+  Z: "(?:[A-Za-z]+|[+-]\\d+)",
+  f: "(?<f>\\d{1,9})",
+  I: "(?<I>\\d\\d)",
+  p: "(?<p>[AaPp][Mm])",
+  n: "\\n",
+  t: "\\t",
+  "%": "%",
 };
 const composed: Record<string, string> = { T: "%H:%M:%S", R: "%H:%M", F: "%Y-%m-%d", D: "%m/%d/%y" };
 
@@ -101,19 +152,27 @@ const composed: Record<string, string> = { T: "%H:%M:%S", R: "%H:%M", F: "%Y-%m-
 export function strftimeReader(format: string): ReadTime {
   const spelled = format.replace(/%([TRFD])/g, (_, letter: string) => composed[letter]!);
   const seen = new Set<string>();
-  const once = (part: string) => part.replace(/\(\?<(\w)>/g, (group, name: string) => (seen.has(name) ? "(?:" : (seen.add(name), group)));
+  const once = (part: string) =>
+    part.replace(/\(\?<(\w)>/g, (group, name: string) => (seen.has(name) ? "(?:" : (seen.add(name), group)));
   type Part = string | undefined;
-  const pattern = spelled.replace(/%(?:([1-9])?(f)|E([0-9*])([Sf])|([A-Za-z%]))|[^%]|%/g, (text, width: Part, f: Part, precise: Part, what: Part, letter: Part) => {
-    if (text.length === 1 && text !== "%") return escaped(text);
-    if (precise !== undefined) {
-      const fraction = precise === "*" ? "(?<f>\\d+)" : precise === "0" ? "" : `(?<f>\\d{${precise}})`;
-      return once(what === "f" || fraction === "" ? `${what === "S" ? "(?<S>\\d\\d)" : ""}${fraction}` : `(?<S>\\d\\d)(?:\\.${fraction})?`);
-    }
-    if (f !== undefined) return once(width === undefined ? specifiers["f"]! : `(?<f>\\d{${width}})`);
-    const known = letter === undefined ? undefined : specifiers[letter];
-    if (known === undefined) throw new FormatError(`\`${text}\` in START_TIME(${format}) can't be read back`);
-    return once(known);
-  });
+  const pattern = spelled.replace(
+    /%(?:([1-9])?(f)|E([0-9*])([Sf])|([A-Za-z%]))|[^%]|%/g,
+    (text, width: Part, f: Part, precise: Part, what: Part, letter: Part) => {
+      if (text.length === 1 && text !== "%") return escaped(text);
+      if (precise !== undefined) {
+        const fraction = precise === "*" ? "(?<f>\\d+)" : precise === "0" ? "" : `(?<f>\\d{${precise}})`;
+        return once(
+          what === "f" || fraction === ""
+            ? `${what === "S" ? "(?<S>\\d\\d)" : ""}${fraction}`
+            : `(?<S>\\d\\d)(?:\\.${fraction})?`,
+        );
+      }
+      if (f !== undefined) return once(width === undefined ? specifiers["f"]! : `(?<f>\\d{${width}})`);
+      const known = letter === undefined ? undefined : specifiers[letter];
+      if (known === undefined) throw new FormatError(`\`${text}\` in START_TIME(${format}) can't be read back`);
+      return once(known);
+    },
+  );
   const has = (...letters: string[]) => letters.some((letter) => seen.has(letter));
   if (!has("s") && !(has("Y", "y") && has("m", "b") && has("d", "e") && has("H", "I") && has("M"))) {
     throw new FormatError(`START_TIME(${format}) doesn't tell date and time`);
@@ -126,11 +185,21 @@ export function strftimeReader(format: string): ReadTime {
 function fromGroups(groups: Record<string, string | undefined> | undefined): number {
   if (groups === undefined) return NaN;
   const fraction = groups["f"];
-  if (groups["s"] !== undefined) return Number(groups["s"]) * 1000 + Number((fraction ?? "0").slice(0, 3).padEnd(3, "0"));
+  if (groups["s"] !== undefined)
+    return Number(groups["s"]) * 1000 + Number((fraction ?? "0").slice(0, 3).padEnd(3, "0"));
   const year = groups["Y"] ?? `${Number(groups["y"]) < 69 ? "20" : "19"}${groups["y"]}`;
   const month = groups["m"] === undefined ? months.indexOf((groups["b"] ?? "").toLowerCase()) + 1 : Number(groups["m"]);
   const hour = groups["H"] ?? String((Number(groups["I"]) % 12) + (/p/i.test(groups["p"] ?? "") ? 12 : 0));
-  return assemble({ year, month, day: (groups["d"] ?? groups["e"])!, hour, minute: groups["M"]!, second: groups["S"], fraction, offset: groups["z"] });
+  return assemble({
+    year,
+    month,
+    day: (groups["d"] ?? groups["e"])!,
+    hour,
+    minute: groups["M"]!,
+    second: groups["S"],
+    fraction,
+    offset: groups["z"],
+  });
 }
 
 /** Text as a pattern of itself. */

@@ -35,7 +35,13 @@ export interface Adjustment extends Choice {
   amount?: number;
 }
 
-export async function adjustQuota(services: Services, environment: string, holder: Holder, adjustment: Adjustment, context: ChangeContext): Promise<Adjusted> {
+export async function adjustQuota(
+  services: Services,
+  environment: string,
+  holder: Holder,
+  adjustment: Adjustment,
+  context: ChangeContext,
+): Promise<Adjusted> {
   const { amount, ...choice } = adjustment;
   const facts = await factsOf(services, environment, holder);
   const applied = appliedLimits(facts);
@@ -43,8 +49,14 @@ export async function adjustQuota(services: Services, environment: string, holde
   const chosen = amount === undefined ? chooseAll(applied, owned, choice) : [chooseOne(applied, owned, choice)];
   const counters = chosen.map(({ counter }) => counter);
   const { counters: store } = services;
-  const generations = await (amount === undefined ? store.reset(environment, counters) : store.grant(environment, counters, amount));
-  const adjusted = chosen.map(({ limit, countsApi, countsRoute }) => ({ name: limit.name, ...(countsApi === undefined ? {} : { api: countsApi }), ...(countsRoute === undefined ? {} : { route: countsRoute }) }));
+  const generations = await (amount === undefined
+    ? store.reset(environment, counters)
+    : store.grant(environment, counters, amount));
+  const adjusted = chosen.map(({ limit, countsApi, countsRoute }) => ({
+    name: limit.name,
+    ...(countsApi === undefined ? {} : { api: countsApi }),
+    ...(countsRoute === undefined ? {} : { route: countsRoute }),
+  }));
   const details = amount === undefined ? { limits: adjusted } : { limits: adjusted, amount };
   const audit = { action: amount === undefined ? "reset-quota" : "grant-quota", ...holder, details };
   const version = await tell(services.store, environment, generations, audit, context);
@@ -53,7 +65,15 @@ export async function adjustQuota(services: Services, environment: string, holde
 
 async function report(services: Services, environment: string, facts: QuotaFacts): Promise<QuotaReport> {
   const gateways = await services.store.gateways(environment);
-  const contacts = { lastMs: new Map(gateways.flatMap(({ group, id, lastContactMs }) => [[id, lastContactMs], [gatewayName(group, id), lastContactMs]])), lostMs: gatewayLostMs };
+  const contacts = {
+    lastMs: new Map(
+      gateways.flatMap(({ group, id, lastContactMs }) => [
+        [id, lastContactMs],
+        [gatewayName(group, id), lastContactMs],
+      ]),
+    ),
+    lostMs: gatewayLostMs,
+  };
   return quotaReport(services, environment, facts, contacts);
 }
 
@@ -65,10 +85,17 @@ async function factsOf({ store, quotas }: Services, environment: string, holder:
 }
 
 /** The counters have changed for good: the news is worth some tries. */
-async function tell(store: Store, environment: string, generations: readonly CounterGeneration[], audit: Audit, context: ChangeContext): Promise<number> {
+async function tell(
+  store: Store,
+  environment: string,
+  generations: readonly CounterGeneration[],
+  audit: Audit,
+  context: ChangeContext,
+): Promise<number> {
   for (let tried = 1; ; tried++) {
     try {
-      return (await changeIn(store, environment, context, async (writer) => writer.tellCounters(generations, audit))).version;
+      return (await changeIn(store, environment, context, async (writer) => writer.tellCounters(generations, audit)))
+        .version;
     } catch (error) {
       if (!isUnavailable(error)) throw error;
       if (tried === tries) {

@@ -23,7 +23,10 @@ export interface Applied extends FilePlan {
 }
 
 /** Reads a file's text. Throws invalid_file with every error, or environment_mismatch when the caller named another environment. */
-function readFile(text: string, asked: string | undefined): { file: ParsedFile; input: FileInput; environment: string } {
+function readFile(
+  text: string,
+  asked: string | undefined,
+): { file: ParsedFile; input: FileInput; environment: string } {
   const file = parseFile(text);
   if (file.input === undefined) throw invalidFile(file.problems);
   const named = file.input.environment;
@@ -34,7 +37,12 @@ function readFile(text: string, asked: string | undefined): { file: ParsedFile; 
 }
 
 /** What applying the file would change. Throws whatever `applyFile` would throw: every check is in `plan`. */
-export async function planFile(store: Store, text: string, asked: string | undefined, prune: boolean): Promise<FilePlan> {
+export async function planFile(
+  store: Store,
+  text: string,
+  asked: string | undefined,
+  prune: boolean,
+): Promise<FilePlan> {
   const { file, input, environment } = readFile(text, asked);
   return readIn(store, environment, async (reader) => {
     const { changes, warnings } = await plan(reader, file, input, environment, prune);
@@ -46,7 +54,13 @@ export async function planFile(store: Store, text: string, asked: string | undef
  * Makes the environment as the file says, in one change. Records that the file doesn't name stay, unless `prune`: then those of the sections
  * that the file has are deleted. Throws record_referenced when something that stays refers to what has to go.
  */
-export async function applyFile(store: Store, text: string, asked: string | undefined, prune: boolean, context: ChangeContext): Promise<Applied> {
+export async function applyFile(
+  store: Store,
+  text: string,
+  asked: string | undefined,
+  prune: boolean,
+  context: ChangeContext,
+): Promise<Applied> {
   const { file, input, environment } = readFile(text, asked);
   const { version, result } = await changeIn(store, environment, context, async (writer) => {
     const { changes, warnings, desired } = await plan(writer, file, input, environment, prune);
@@ -62,7 +76,13 @@ export async function applyFile(store: Store, text: string, asked: string | unde
 }
 
 /** Checks all that can stand against the file, so that making the changes can't be refused halfway and a preview promises nothing more. */
-async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, environment: string, prune: boolean): Promise<{ desired: EnvironmentSpec; changes: Change[]; warnings: ErrorDetail[] }> {
+async function plan(
+  reader: RecordReader,
+  file: ParsedFile,
+  input: FileInput,
+  environment: string,
+  prune: boolean,
+): Promise<{ desired: EnvironmentSpec; changes: Change[]; warnings: ErrorDetail[] }> {
   const pruned = new Set<Kind>(prune ? kinds.filter((kind) => input[sectionOf[kind]] !== undefined) : []);
   const named = (input.keys ?? []).map((key) => key.id);
   const current: EnvironmentSpec = {
@@ -80,8 +100,17 @@ async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, en
     const here = new Set(desired[sectionOf[kind]].map(({ id }) => id));
     return current[sectionOf[kind]].filter(({ id }) => !here.has(id));
   };
-  const ids: KnownIds = { apis: idSet(staying("api")), tiers: idSet(staying("tier")), consumers: idSet(staying("consumer")) };
-  const around = { ids, apis: staying("api") as readonly Api[], consumers: staying("consumer") as readonly Consumer[], keys: new Map(current.keys.map((key) => [key.id, key])) };
+  const ids: KnownIds = {
+    apis: idSet(staying("api")),
+    tiers: idSet(staying("tier")),
+    consumers: idSet(staying("consumer")),
+  };
+  const around = {
+    ids,
+    apis: staying("api") as readonly Api[],
+    consumers: staying("consumer") as readonly Consumer[],
+    keys: new Map(current.keys.map((key) => [key.id, key])),
+  };
   const problems = checkEnvironment(desired, around);
   if (!problems.some(isError)) {
     const changes = diff(current, desired, pruned);
@@ -95,13 +124,21 @@ async function plan(reader: RecordReader, file: ParsedFile, input: FileInput, en
 }
 
 /** Throws record_referenced when a record outside the file refers to one that goes. Those in the file were checked with it. */
-async function checkDeletions(reader: RecordReader, desired: EnvironmentSpec, changes: readonly Change[]): Promise<void> {
+async function checkDeletions(
+  reader: RecordReader,
+  desired: EnvironmentSpec,
+  changes: readonly Change[],
+): Promise<void> {
   const deletions = changes.filter(isDeletion);
   const named = kinds.flatMap((kind) => desired[sectionOf[kind]].map(({ id }) => `${kind} ${id}`));
   const settled = new Set([...named, ...deletions.map(({ kind, id }) => `${kind} ${id}`)]);
   for (const { kind, id } of deletions) {
     const references = await reader.references(kind, id, settled.size + referencesShown);
-    refuseReferenced(kind, id, references.filter((reference) => !settled.has(`${reference.kind} ${reference.id}`)).slice(0, referencesShown));
+    refuseReferenced(
+      kind,
+      id,
+      references.filter((reference) => !settled.has(`${reference.kind} ${reference.id}`)).slice(0, referencesShown),
+    );
   }
 }
 
@@ -110,17 +147,33 @@ function isDeletion(change: Change): change is Change & { action: "delete"; kind
 }
 
 /** Digests that belong to keys which the file neither names nor deletes. */
-async function digestProblems(reader: RecordReader, desired: EnvironmentSpec, changes: readonly Change[]): Promise<Problem[]> {
+async function digestProblems(
+  reader: RecordReader,
+  desired: EnvironmentSpec,
+  changes: readonly Change[],
+): Promise<Problem[]> {
   const problems: Problem[] = [];
-  const leaving = new Set(changes.filter((change) => change.kind === "key" && change.action === "delete").map(({ id }) => id));
+  const leaving = new Set(
+    changes.filter((change) => change.kind === "key" && change.action === "delete").map(({ id }) => id),
+  );
   const index = new Map(desired.keys.map((key, position) => [key.id, position]));
   for (const change of changes) {
-    if (change.kind !== "key" || change.action === "delete" || (change.action === "update" && !change.fields!.includes("sha256"))) continue;
+    if (
+      change.kind !== "key" ||
+      change.action === "delete" ||
+      (change.action === "update" && !change.fields!.includes("sha256"))
+    )
+      continue;
     const position = index.get(change.id)!;
     const owner = await reader.keyIdByDigest(desired.keys[position]!.sha256);
     if (owner === undefined || owner === change.id || leaving.has(owner)) continue;
     const message = `The digest is that of the stored key \`${owner}\`.`;
-    problems.push({ severity: "error", path: ["keys", position, "sha256"], message, remedy: "Use that key's id, or delete it first." });
+    problems.push({
+      severity: "error",
+      path: ["keys", position, "sha256"],
+      message,
+      remedy: "Use that key's id, or delete it first.",
+    });
   }
   return problems;
 }
@@ -130,15 +183,26 @@ function invalidFile(problems: readonly LocatedProblem[]): ControlError {
   const errors = problems.map(detailOf);
   const [first] = errors;
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
-  return new ControlError("invalid_file", first === undefined ? undefined : `Line ${first.line}, column ${first.column}: ${first.message}${more}`, { errors });
+  return new ControlError(
+    "invalid_file",
+    first === undefined ? undefined : `Line ${first.line}, column ${first.column}: ${first.message}${more}`,
+    { errors },
+  );
 }
 
 export function detailOf(problem: LocatedProblem): ErrorDetail {
-  return { path: pathText(problem.path), message: problem.message, remedy: problem.remedy, line: problem.line, column: problem.column };
+  return {
+    path: pathText(problem.path),
+    message: problem.message,
+    remedy: problem.remedy,
+    line: problem.line,
+    column: problem.column,
+  };
 }
 
 function recordsById(spec: EnvironmentSpec): { [K in Kind]: Map<string, Records[K]> } {
-  const byId = <T extends { id: string }>(records: readonly T[]) => new Map(records.map((record) => [record.id, record]));
+  const byId = <T extends { id: string }>(records: readonly T[]) =>
+    new Map(records.map((record) => [record.id, record]));
   return { api: byId(spec.apis), tier: byId(spec.tiers), consumer: byId(spec.consumers), key: byId(spec.keys) };
 }
 

@@ -6,14 +6,23 @@ function missing(environment: string): ControlError {
 }
 
 /** `Store.change`, with an error when there is no such environment. */
-export async function changeIn<T>(store: Store, environment: string, context: ChangeContext, edit: (writer: RecordWriter) => Promise<T>): Promise<{ version: number; result: T }> {
+export async function changeIn<T>(
+  store: Store,
+  environment: string,
+  context: ChangeContext,
+  edit: (writer: RecordWriter) => Promise<T>,
+): Promise<{ version: number; result: T }> {
   const done = await store.change(environment, context, edit);
   if (done === undefined) throw missing(environment);
   return done;
 }
 
 /** `Store.read`, with an error when there is no such environment. */
-export async function readIn<T>(store: Store, environment: string, use: (reader: RecordReader) => Promise<{ value: T }>): Promise<T> {
+export async function readIn<T>(
+  store: Store,
+  environment: string,
+  use: (reader: RecordReader) => Promise<{ value: T }>,
+): Promise<T> {
   const done = await store.read(environment, use);
   if (done === undefined) throw missing(environment);
   return done.value;

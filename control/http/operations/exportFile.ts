@@ -11,7 +11,14 @@ const pageKeys = 1000;
 /** Writes the environment as tollgate.yaml, from one consistent view; other work goes on between the pages. Ends or destroys `out`. */
 export async function exportFile(store: Store, environment: string, out: PassThrough): Promise<void> {
   await store.read(environment, async (reader) => {
-    const head = { version: 1 as const, environment, ...(await internalTokenOf(reader)), apis: await reader.all("api"), tiers: await reader.all("tier"), consumers: await reader.all("consumer") };
+    const head = {
+      version: 1 as const,
+      environment,
+      ...(await internalTokenOf(reader)),
+      apis: await reader.all("api"),
+      tiers: await reader.all("tier"),
+      consumers: await reader.all("consumer"),
+    };
     await pipeline(Readable.from(exportChunks(head, keyPages(reader))), out);
   });
 }

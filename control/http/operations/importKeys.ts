@@ -35,7 +35,12 @@ interface Row {
 }
 
 /** Each 10,000 rows are one change. Rows with faults are left out and reported; the others are imported. Importing again changes nothing. */
-export async function importKeys(store: Store, environment: string, body: Readable, context: ChangeContext): Promise<ImportResult> {
+export async function importKeys(
+  store: Store,
+  environment: string,
+  body: Readable,
+  context: ChangeContext,
+): Promise<ImportResult> {
   const result: ImportResult = { created: 0, unchanged: 0, failed: 0, errors: [], version: 0 };
   const fail = (line: number, path: string, message: string, remedy: string) => {
     result.failed++;
@@ -43,15 +48,27 @@ export async function importKeys(store: Store, environment: string, body: Readab
   };
   const flush = async (rows: Row[]) => {
     const done = await changeIn(store, environment, context, async (writer) => {
-      const known = await knownIds(writer, rows.map(({ key }) => key.consumer));
-      const right = rows.filter(({ line, key }) => meansSomething(key, known, (path, message, remedy) => fail(line, path, message, remedy)));
+      const known = await knownIds(
+        writer,
+        rows.map(({ key }) => key.consumer),
+      );
+      const right = rows.filter(({ line, key }) =>
+        meansSomething(key, known, (path, message, remedy) => fail(line, path, message, remedy)),
+      );
       return { right, outcomes: await writer.insertKeys(right.map(({ key }) => key)) };
     });
     result.version = done.version;
     done.result.outcomes.forEach((outcome, index) => {
       const { line, key } = done.result.right[index]!;
-      if (outcome === "id_in_use") fail(line, "id", `Key \`${key.id}\` exists with another digest.`, "Give it another id, or replace it with PUT.");
-      else if (outcome === "digest_in_use") fail(line, "sha256", "The key exists already under another id.", "Leave it out.");
+      if (outcome === "id_in_use")
+        fail(
+          line,
+          "id",
+          `Key \`${key.id}\` exists with another digest.`,
+          "Give it another id, or replace it with PUT.",
+        );
+      else if (outcome === "digest_in_use")
+        fail(line, "sha256", "The key exists already under another id.", "Leave it out.");
       else result[outcome]++;
     });
   };
@@ -99,7 +116,12 @@ function readRow(text: string, fail: Fail): Key | undefined {
   const sha256 = (given ?? digestHex(secret!)).toLowerCase();
   const prefix = rest.prefix ?? (secret === undefined ? undefined : visiblePrefix(secret));
   // An id made of the digest is the same the next time, so that importing again changes nothing.
-  return fillKey({ ...rest, id: rest.id ?? `k_${sha256.slice(0, 20)}`, sha256, ...(prefix === undefined ? {} : { prefix }) });
+  return fillKey({
+    ...rest,
+    id: rest.id ?? `k_${sha256.slice(0, 20)}`,
+    sha256,
+    ...(prefix === undefined ? {} : { prefix }),
+  });
 }
 
 function meansSomething(key: Key, known: KnownIds, fail: Fail): boolean {
@@ -121,7 +143,8 @@ async function* linesOf(body: Readable): AsyncGenerator<string> {
       start = end + 1;
     }
     rest = bytes.subarray(start);
-    if (rest.length > lineMaxBytes) throw new ControlError("body_too_large", `A line has more than ${lineMaxBytes} bytes.`);
+    if (rest.length > lineMaxBytes)
+      throw new ControlError("body_too_large", `A line has more than ${lineMaxBytes} bytes.`);
   }
   if (rest.length > 0) yield rest.toString("utf8");
 }

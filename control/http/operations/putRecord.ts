@@ -31,7 +31,8 @@ export async function putRecord<K extends Kind>(
 ): Promise<{ outcome: "created" | "updated" | "unchanged"; stored: Stored<Records[K]> }> {
   const { result } = await changeIn(store, environment, context, async (writer) => {
     const before = await writer.get(kind, id);
-    if (options.createOnly === true && before !== undefined) throw new ControlError("record_exists", `There is a ${kind} \`${id}\` already.`);
+    if (options.createOnly === true && before !== undefined)
+      throw new ControlError("record_exists", `There is a ${kind} \`${id}\` already.`);
     checkPreconditions(before, options.preconditions ?? {});
     const record = fill(before?.record);
     await checkRecord(writer, kind, record, before?.record);
@@ -42,7 +43,14 @@ export async function putRecord<K extends Kind>(
 }
 
 /** Deletes a record. Throws 404 when it's gone, 409 when others refer to it. */
-export async function deleteRecord(store: Store, environment: string, kind: Kind, id: string, preconditions: Preconditions, context: ChangeContext): Promise<void> {
+export async function deleteRecord(
+  store: Store,
+  environment: string,
+  kind: Kind,
+  id: string,
+  preconditions: Preconditions,
+  context: ChangeContext,
+): Promise<void> {
   await changeIn(store, environment, context, async (writer) => {
     const before = await writer.get(kind, id);
     if (before === undefined) throw notFound(kind, id);
@@ -59,7 +67,11 @@ export const referencesShown = 10;
 export function refuseReferenced(kind: Kind, id: string, references: readonly Reference[]): void {
   if (references.length === 0) return;
   const names = references.map((reference) => `${reference.kind} \`${reference.id}\``).join(", ");
-  throw new ControlError("record_referenced", `The ${kind} \`${id}\` is used by ${names}${references.length === referencesShown ? " and perhaps more" : ""}.`, { references: [...references] });
+  throw new ControlError(
+    "record_referenced",
+    `The ${kind} \`${id}\` is used by ${names}${references.length === referencesShown ? " and perhaps more" : ""}.`,
+    { references: [...references] },
+  );
 }
 
 /** Changes one stored record by a function. Throws 404 when it's gone. */
@@ -87,7 +99,12 @@ export function notFound(kind: Kind, id: string): ControlError {
 }
 
 /** Checks one record against the environment that it goes into. */
-export async function checkRecord<K extends Kind>(reader: RecordReader, kind: K, record: Records[K], stored?: Records[K]): Promise<void> {
+export async function checkRecord<K extends Kind>(
+  reader: RecordReader,
+  kind: K,
+  record: Records[K],
+  stored?: Records[K],
+): Promise<void> {
   const { problems, report } = problemList();
   switch (kind) {
     case "api": {
@@ -106,7 +123,13 @@ export async function checkRecord<K extends Kind>(reader: RecordReader, kind: K,
     case "consumer": {
       const consumer = record as Consumer;
       checkConsumer(consumer, await knownIds(reader, []), report);
-      if (consumer.identities !== undefined) checkIdentities([consumer], (await reader.all("consumer")).filter(({ id }) => id !== consumer.id), report, () => []);
+      if (consumer.identities !== undefined)
+        checkIdentities(
+          [consumer],
+          (await reader.all("consumer")).filter(({ id }) => id !== consumer.id),
+          report,
+          () => [],
+        );
       break;
     }
     default: {
@@ -114,7 +137,8 @@ export async function checkRecord<K extends Kind>(reader: RecordReader, kind: K,
       checkKey(key, await knownIds(reader, [key.consumer]), report, [], stored as Key | undefined);
       refuse(problems);
       const owner = await reader.keyIdByDigest(key.sha256);
-      if (owner !== undefined && owner !== key.id) throw new ControlError("digest_in_use", `The digest is that of key \`${owner}\`.`);
+      if (owner !== undefined && owner !== key.id)
+        throw new ControlError("digest_in_use", `The digest is that of key \`${owner}\`.`);
     }
   }
   refuse(problems);
@@ -126,7 +150,11 @@ export async function knownIds(reader: RecordReader, consumers: readonly string[
     const set = new Set(ids);
     return { has: (id: string) => set.has(id), ids: () => set };
   };
-  return { apis: known(await reader.ids("api")), tiers: known(await reader.ids("tier")), consumers: known(await reader.existing("consumer", consumers)) };
+  return {
+    apis: known(await reader.ids("api")),
+    tiers: known(await reader.ids("tier")),
+    consumers: known(await reader.existing("consumer", consumers)),
+  };
 }
 
 function refuse(problems: readonly Problem[]): void {
@@ -135,9 +163,15 @@ function refuse(problems: readonly Problem[]): void {
 }
 
 function checkPreconditions(stored: Stored<unknown> | undefined, { ifMatch, ifNoneMatch }: Preconditions): void {
-  const matches = (condition: string) => stored !== undefined && (condition.trim() === "*" || condition.split(",").some((tag) => tag.trim() === etagOf(stored.version)));
+  const matches = (condition: string) =>
+    stored !== undefined &&
+    (condition.trim() === "*" || condition.split(",").some((tag) => tag.trim() === etagOf(stored.version)));
   if (ifMatch !== undefined && !matches(ifMatch)) {
-    throw new ControlError("version_mismatch", stored === undefined ? "The record doesn't exist." : `The record's ETag is ${etagOf(stored.version)}.`);
+    throw new ControlError(
+      "version_mismatch",
+      stored === undefined ? "The record doesn't exist." : `The record's ETag is ${etagOf(stored.version)}.`,
+    );
   }
-  if (ifNoneMatch !== undefined && matches(ifNoneMatch)) throw new ControlError("version_mismatch", "The record exists.");
+  if (ifNoneMatch !== undefined && matches(ifNoneMatch))
+    throw new ControlError("version_mismatch", "The record exists.");
 }

@@ -32,12 +32,19 @@ export async function rotateKey(
     const old = (await writer.get("key", id))?.record;
     if (old === undefined) throw notFound("key", id);
     if (old.state === "revoked") throw new ControlError("key_revoked", `Key \`${id}\` is revoked.`);
-    if (old.state === "suspended") throw new ControlError("key_suspended", `Key \`${id}\` is suspended: gateways refuse it, and would refuse its successor.`);
-    if (old.rotatedTo !== undefined) throw new ControlError("key_rotated", `Key \`${id}\` was rotated to \`${old.rotatedTo}\`.`);
-    if (old.expiresAt !== undefined && parseTime(old.expiresAt)! <= context.nowMs) throw new ControlError("key_expired", `Key \`${id}\` expired at ${old.expiresAt}.`);
+    if (old.state === "suspended")
+      throw new ControlError(
+        "key_suspended",
+        `Key \`${id}\` is suspended: gateways refuse it, and would refuse its successor.`,
+      );
+    if (old.rotatedTo !== undefined)
+      throw new ControlError("key_rotated", `Key \`${id}\` was rotated to \`${old.rotatedTo}\`.`);
+    if (old.expiresAt !== undefined && parseTime(old.expiresAt)! <= context.nowMs)
+      throw new ControlError("key_expired", `Key \`${id}\` expired at ${old.expiresAt}.`);
     const { key, prefix, sha256 } = issueKey(environment, random);
     const record = successor(old, { id: options.successorId ?? newKeyId(random), prefix, sha256 });
-    if ((await writer.get("key", record.id)) !== undefined) throw new ControlError("record_exists", `There is a key \`${record.id}\` already.`);
+    if ((await writer.get("key", record.id)) !== undefined)
+      throw new ControlError("record_exists", `There is a key \`${record.id}\` already.`);
     await checkRecord(writer, "key", record);
     const previous = retire(old, record.id, options.graceSeconds, context.nowMs);
     await writer.put("key", record, "issue");

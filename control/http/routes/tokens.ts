@@ -14,14 +14,26 @@ export const tokenFields = {
   lastUsedAt: Type.Union([Type.String(), Type.Null()], { description: "To the minute. null: never used." }),
 };
 
-export const ExpiresAt = Type.Optional(Type.String({ maxLength: 40, description: "When the token expires: an RFC 3339 time in the future. Absent: never." }));
-export const TokenName = Type.String({ ...DisplayName, maxLength: 100, description: "Display name, 1 to 100 characters, no control characters." });
+export const ExpiresAt = Type.Optional(
+  Type.String({ maxLength: 40, description: "When the token expires: an RFC 3339 time in the future. Absent: never." }),
+);
+export const TokenName = Type.String({
+  ...DisplayName,
+  maxLength: 100,
+  description: "Display name, 1 to 100 characters, no control characters.",
+});
 export const Secret = Type.String({ description: "The token. It is shown only once; only its digest is stored." });
 
 /** A token as it is answered: never the token itself. */
 export function shownToken(token: AdminToken): object {
   const time = (ms: number | null) => (ms === null ? null : timeText(ms));
-  return { id: token.id, name: token.name, createdAt: timeText(token.createdAtMs), expiresAt: time(token.expiresAtMs), lastUsedAt: time(token.lastUsedAtMs) };
+  return {
+    id: token.id,
+    name: token.name,
+    createdAt: timeText(token.createdAtMs),
+    expiresAt: time(token.expiresAtMs),
+    lastUsedAt: time(token.lastUsedAtMs),
+  };
 }
 
 /** Unix milliseconds of an expiry in the future; null for none. Throws invalid_request. */
@@ -29,8 +41,16 @@ export function expiryMs(text: string | undefined, nowMs: number): number | null
   if (text === undefined) return null;
   const ms = parseTime(text);
   if (ms !== undefined && ms > nowMs) return ms;
-  const message = ms === undefined ? `\`${text}\` is not a time.` : `\`${text}\` has passed: what expires then is never valid.`;
-  throw invalidRequest([{ severity: "error", path: ["expiresAt"], message, remedy: "Give an RFC 3339 time in the future, such as 2030-01-01T00:00:00Z, or leave it out." }]);
+  const message =
+    ms === undefined ? `\`${text}\` is not a time.` : `\`${text}\` has passed: what expires then is never valid.`;
+  throw invalidRequest([
+    {
+      severity: "error",
+      path: ["expiresAt"],
+      message,
+      remedy: "Give an RFC 3339 time in the future, such as 2030-01-01T00:00:00Z, or leave it out.",
+    },
+  ]);
 }
 
 /** A token's id: `prefix` and 10 random characters. */

@@ -52,7 +52,10 @@ export function usage(types: SqlTypes): Migration {
       await sql`create index usage_series_day on usage_series (used_day)`.execute(db);
 
       await countColumns
-        .reduce((table, name) => table.addColumn(name, int64, required), place(db.schema.createTable("usage_counts")) as CreateTableBuilder<string, string>)
+        .reduce(
+          (table, name) => table.addColumn(name, int64, required),
+          place(db.schema.createTable("usage_counts")) as CreateTableBuilder<string, string>,
+        )
         .addPrimaryKeyConstraint("usage_counts_pk", ["span", "at", "series"])
         .modifyEnd(busyTable)
         .execute();

@@ -183,13 +183,13 @@ export interface ClosedRecord {
 }
 
 /** A record of a type that this version doesn't know; a reader skips those with codes from 128 on. */
-interface OtherRecord {
+export interface OtherRecord {
   type: "other";
   code: number;
   body: Uint8Array;
 }
 
-type KnownRecord = ApiRecord | TierRecord | ConsumerRecord | KeyRecord | DeleteRecord | LimitRecord | CounterRecord;
+export type KnownRecord = ApiRecord | TierRecord | ConsumerRecord | KeyRecord | DeleteRecord | LimitRecord | CounterRecord;
 export type WireRecord = KnownRecord | ClosedRecord | OtherRecord;
 
 /** The type code that stands in front of a record. */

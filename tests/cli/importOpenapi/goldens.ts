@@ -26,4 +26,5 @@ export function goldens(): Golden[] {
   });
 }
 
-if (process.argv.includes("--write")) for (const { path, text } of goldens().flatMap(({ outputs }) => outputs)) writeFileSync(path, text);
+if (process.argv.includes("--write"))
+  for (const { path, text } of goldens().flatMap(({ outputs }) => outputs)) writeFileSync(path, text);

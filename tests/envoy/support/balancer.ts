@@ -46,9 +46,10 @@ export async function startBalancer(ports: readonly number[]): Promise<Balancer>
   return {
     port: await listen(server),
     taken,
-    close: () => new Promise((closed) => {
-      server.close(() => closed());
-      for (const socket of sockets) socket.destroy();
-    }),
+    close: () =>
+      new Promise((closed) => {
+        server.close(() => closed());
+        for (const socket of sockets) socket.destroy();
+      }),
   };
 }

@@ -39,5 +39,10 @@ export async function startCountingUpstream(): Promise<CountingUpstream> {
     });
   });
   const close = closer(server);
-  return { port: await listen(server), count: (path) => seen.get(path)?.count ?? 0, last: (path) => seen.get(path)?.last ?? "", close };
+  return {
+    port: await listen(server),
+    count: (path) => seen.get(path)?.count ?? 0,
+    last: (path) => seen.get(path)?.last ?? "",
+    close,
+  };
 }

@@ -54,7 +54,8 @@ export class Fleet {
       fleet.gatewayToken = await control.createEnvironment(environment, fleet.file());
       if (options.groups === true) {
         const apis = options.products.flatMap(({ apis: some = [] }) => some.map(({ id }) => id));
-        for (let index = 0; index < options.gateways; index++) fleet.groupTokens.push(await control.createGatewayToken(environment, { group: `group-${index}`, apis }));
+        for (let index = 0; index < options.gateways; index++)
+          fleet.groupTokens.push(await control.createGatewayToken(environment, { group: `group-${index}`, apis }));
       }
       const starts = Array.from({ length: options.gateways }, (_, index) => fleet.startGateway(index));
       const outcomes = await Promise.allSettled(starts);
@@ -133,4 +134,9 @@ export function product(id: string, limits: LimitInput[], api: object = {}): Pro
 
 /** The limits that the suites use. */
 export const quotaOfDay = (limit: number): LimitInput => ({ name: "day", kind: "quota", period: "day", limit });
-export const rateOf = (limit: number, windowSeconds: number): LimitInput => ({ name: "rate", kind: "rate", windowSeconds, limit });
+export const rateOf = (limit: number, windowSeconds: number): LimitInput => ({
+  name: "rate",
+  kind: "rate",
+  windowSeconds,
+  limit,
+});

@@ -19,12 +19,16 @@ export class Issuer {
   /** A token of this issuer, good for a minute unless told. */
   sign(payload: JWTPayload): Promise<string> {
     const nowSeconds = Math.floor(Date.now() / 1000);
-    return new SignJWT({ iss: this.issuer, iat: nowSeconds, exp: nowSeconds + 60, ...payload }).setProtectedHeader({ alg: "ES256", kid: "one" }).sign(this.privateKey);
+    return new SignJWT({ iss: this.issuer, iat: nowSeconds, exp: nowSeconds + 60, ...payload })
+      .setProtectedHeader({ alg: "ES256", kid: "one" })
+      .sign(this.privateKey);
   }
 }
 
 /** Serves an issuer's keys; `uri` is where. */
 export async function publishKeys(issuer: Issuer): Promise<{ uri: string; close: () => Promise<void> }> {
-  const { url, close } = await startHttpServer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(issuer.jwks));
+  const { url, close } = await startHttpServer((_, response) =>
+    response.writeHead(200, { "content-type": "application/json" }).end(issuer.jwks),
+  );
   return { uri: `${url}/keys`, close };
 }

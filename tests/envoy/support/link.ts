@@ -25,7 +25,9 @@ export interface Link {
 }
 
 export async function startLink(targetPort: number): Promise<Link> {
-  const server = createServer((incoming, outgoing) => void forward(incoming, outgoing).catch(() => incoming.socket.destroy()));
+  const server = createServer(
+    (incoming, outgoing) => void forward(incoming, outgoing).catch(() => incoming.socket.destroy()),
+  );
   server.keepAliveTimeout = 0;
   const sockets = new Set<Socket>();
   let isCut = false;
@@ -76,12 +78,24 @@ export async function startLink(targetPort: number): Promise<Link> {
 
   function ask(incoming: IncomingMessage, path: string, body: Buffer, outgoing: ServerResponse): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const call = httpRequest({ host: "127.0.0.1", port: targetPort, method: incoming.method, path, headers: incoming.headers }, (answer) => {
-        bodyOf(answer).then((content) => {
-          const { "transfer-encoding": _chunked, "content-length": _length, connection: _connection, ...headers } = answer.headers;
-          resolve({ status: answer.statusCode ?? 502, headers: { ...headers, "content-length": content.length }, body: content });
-        }, reject);
-      });
+      const call = httpRequest(
+        { host: "127.0.0.1", port: targetPort, method: incoming.method, path, headers: incoming.headers },
+        (answer) => {
+          bodyOf(answer).then((content) => {
+            const {
+              "transfer-encoding": _chunked,
+              "content-length": _length,
+              connection: _connection,
+              ...headers
+            } = answer.headers;
+            resolve({
+              status: answer.statusCode ?? 502,
+              headers: { ...headers, "content-length": content.length },
+              body: content,
+            });
+          }, reject);
+        },
+      );
       call.on("error", reject);
       outgoing.on("close", () => call.destroy());
       call.end(body);

@@ -16,13 +16,24 @@ export interface QuotaState {
 }
 
 interface Report {
-  limits: { name: string; windows: { used: number; shares: number; counted: number; difference: number; holders: { gateway: string; held: number }[] }[] }[];
+  limits: {
+    name: string;
+    windows: {
+      used: number;
+      shares: number;
+      counted: number;
+      difference: number;
+      holders: { gateway: string; held: number }[];
+    }[];
+  }[];
 }
 
 /** Of the limit of this name that counts the product's key; default: the only one. */
 export async function quotaOf(control: ControlProcess, product: string, limit?: string): Promise<QuotaState> {
   const { limits } = await control.call<Report>("GET", `/v1/keys/${product}/quota?environment=${environment}`);
-  const { holders, used, shares, counted, difference } = limits.find(({ name }) => limit === undefined || name === limit)!.windows[0]!;
+  const { holders, used, shares, counted, difference } = limits.find(
+    ({ name }) => limit === undefined || name === limit,
+  )!.windows[0]!;
   const held: Record<string, number> = {};
   for (const holder of holders) {
     const node = holder.gateway.split("~")[0]!;

@@ -29,22 +29,25 @@ export async function startTamperingProxy(targetPort: number): Promise<Tampering
   function forward(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const path = incoming.url ?? "/";
     proxy.paths.push(path);
-    const call = httpRequest({ host: "127.0.0.1", port: targetPort, method: incoming.method, path, headers: incoming.headers }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-      answer.on("end", () => {
-        let body: Buffer = Buffer.concat(chunks);
-        if (answer.statusCode === 200 && proxy.tamper) {
-          const changed = proxy.tamper(path, body);
-          if (!changed.equals(body)) proxy.tampered += 1;
-          body = changed;
-        }
-        const { "transfer-encoding": _chunked, "content-length": _length, ...headers } = answer.headers;
-        outgoing.writeHead(answer.statusCode ?? 502, { ...headers, "content-length": body.length });
-        outgoing.end(body);
-      });
-      answer.on("error", () => outgoing.destroy());
-    });
+    const call = httpRequest(
+      { host: "127.0.0.1", port: targetPort, method: incoming.method, path, headers: incoming.headers },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+        answer.on("end", () => {
+          let body: Buffer = Buffer.concat(chunks);
+          if (answer.statusCode === 200 && proxy.tamper) {
+            const changed = proxy.tamper(path, body);
+            if (!changed.equals(body)) proxy.tampered += 1;
+            body = changed;
+          }
+          const { "transfer-encoding": _chunked, "content-length": _length, ...headers } = answer.headers;
+          outgoing.writeHead(answer.statusCode ?? 502, { ...headers, "content-length": body.length });
+          outgoing.end(body);
+        });
+        answer.on("error", () => outgoing.destroy());
+      },
+    );
     call.on("error", () => {
       if (!outgoing.headersSent) outgoing.writeHead(502, { "content-length": 0 });
       outgoing.end();

@@ -27,7 +27,10 @@ export async function startTcpLink(target: NetConnectOpts): Promise<TcpLink> {
   const server = createServer((near) => {
     if (isCut) return void near.destroy();
     const far = connect(target);
-    for (const [from, to] of [[near, far], [far, near]] as const) {
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
       keep(from);
       from.on("data", (bytes) => void to.write(bytes));
       from.on("end", () => to.end());

@@ -15,7 +15,11 @@ export class WindowCount {
   private lastMs = 0;
 
   /** `aheadMs`: how far the clock that numbers windows is ahead of ours. */
-  constructor(private readonly limit: number, private readonly lengthMs: number, private readonly aheadMs = 0) {}
+  constructor(
+    private readonly limit: number,
+    private readonly lengthMs: number,
+    private readonly aheadMs = 0,
+  ) {}
 
   note(answer: Response, sentMs: number, readMs: number): void {
     this.firstMs = Math.min(this.firstMs, sentMs);
@@ -47,14 +51,22 @@ export class WindowCount {
     for (let window = first; window <= last; window++) {
       const certain = this.certain.get(window) ?? 0;
       // What must be in this window or an earlier one comes first: if there's a way to place all of them, this is one.
-      waiting = [...waiting, ...this.spread.filter(({ from }) => from === window).map(({ to }) => to)].sort((a, b) => a - b);
+      waiting = [...waiting, ...this.spread.filter(({ from }) => from === window).map(({ to }) => to)].sort(
+        (a, b) => a - b,
+      );
       const placed = waiting.splice(0, Math.max(0, this.limit - certain)).length;
       counts.push(certain + placed);
       if (this.refused.has(window) && this.isWhole(window)) total += certain + placed;
-      assert.ok(waiting.every((to) => to > window), `window ${window - first} of ${this.limit}: ${counts.join(" ")}, and ${waiting.length} more`);
+      assert.ok(
+        waiting.every((to) => to > window),
+        `window ${window - first} of ${this.limit}: ${counts.join(" ")}, and ${waiting.length} more`,
+      );
     }
     const said = `of ${this.limit}: ${counts.join(" ")}; uncertain: ${this.spread.length}`;
-    assert.ok(counts.every((count) => count <= this.limit), said);
+    assert.ok(
+      counts.every((count) => count <= this.limit),
+      said,
+    );
     assert.ok(this.exhausted > 0 && total >= leastShare * this.exhausted * this.limit, said);
   }
 

@@ -15,7 +15,11 @@ export class Workers {
   private constructor(private readonly connections: Connection[]) {}
 
   static async open(gateways: readonly Gateway[], each = connectionsEach): Promise<Workers> {
-    return new Workers(await Promise.all(gateways.flatMap((gateway) => Array.from({ length: each }, () => Connection.open(gateway.port())))));
+    return new Workers(
+      await Promise.all(
+        gateways.flatMap((gateway) => Array.from({ length: each }, () => Connection.open(gateway.port()))),
+      ),
+    );
   }
 
   /** One request on each connection. */
@@ -33,7 +37,9 @@ export class Workers {
   async all(request: WorkersRequest, outcome: string | undefined): Promise<void> {
     let last: (string | undefined)[] = [];
     try {
-      await eventually(`every worker to answer ${outcome ?? "200"}`, async () => (last = await this.outcomes(request)).every((one) => one === outcome));
+      await eventually(`every worker to answer ${outcome ?? "200"}`, async () =>
+        (last = await this.outcomes(request)).every((one) => one === outcome),
+      );
     } catch (error) {
       throw new Error(`${(error as Error).message}; answers: ${last.join(", ")}`, { cause: error });
     }
@@ -45,7 +51,11 @@ export class Workers {
 }
 
 /** Waits until every worker of the gateways answers so. */
-export async function everyWorkerAnswers(gateways: readonly Gateway[], request: WorkersRequest, outcome: string | undefined): Promise<void> {
+export async function everyWorkerAnswers(
+  gateways: readonly Gateway[],
+  request: WorkersRequest,
+  outcome: string | undefined,
+): Promise<void> {
   const workers = await Workers.open(gateways);
   try {
     await workers.all(request, outcome);

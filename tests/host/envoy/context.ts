@@ -105,7 +105,14 @@ export class Stream extends Context {
   trailersAvailable = false;
   trailersDelivered = false;
 
-  constructor(id: number, root: RootContext, headers: HeaderMap, trailers: HeaderMap | undefined, properties: Properties, cameAtMs: number) {
+  constructor(
+    id: number,
+    root: RootContext,
+    headers: HeaderMap,
+    trailers: HeaderMap | undefined,
+    properties: Properties,
+    cameAtMs: number,
+  ) {
     super(id);
     this.cameAtMs = cameAtMs;
     this.#root = root;

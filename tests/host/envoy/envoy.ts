@@ -171,7 +171,9 @@ export class Envoy {
   /** Wakes whichever VM of that vm_id lives on the listener's thread by then. */
   wake(vmId: string, listener: QueueListener, token: number): void {
     this.loop.post(0, () => {
-      const vm = this.vms.find((other) => other.alive && other.dispatches && other.vmId === vmId && other.thread === listener.thread);
+      const vm = this.vms.find(
+        (other) => other.alive && other.dispatches && other.vmId === vmId && other.thread === listener.thread,
+      );
       const context = vm?.contexts.get(listener.contextId);
       if (vm !== undefined && context !== undefined) vm.call(context, "proxy_on_queue_ready", context.id, token);
     });

@@ -6,11 +6,44 @@ import type { Pair } from "./abi.ts";
  * links in, `authorization` among them (tried with 1.40). Cookies stay apart over HTTP/1 and are joined by the HTTP/2 codec.
  */
 const oneSlot = new Set([
-  ":authority", ":method", ":path", ":protocol", ":scheme", "accept", "accept-encoding", "access-control-request-headers",
-  "access-control-request-method", "authorization", "cache-control", "cdn-loop", "connection", "content-encoding", "content-length",
-  "content-type", "expect", "grpc-accept-encoding", "grpc-timeout", "if-match", "if-modified-since", "if-none-match", "if-range",
-  "origin", "pragma", "referer", "te", "transfer-encoding", "upgrade", "user-agent", "via", "x-client-trace-id",
-  "x-envoy-original-path", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-request-id",
+  ":authority",
+  ":method",
+  ":path",
+  ":protocol",
+  ":scheme",
+  "accept",
+  "accept-encoding",
+  "access-control-request-headers",
+  "access-control-request-method",
+  "authorization",
+  "cache-control",
+  "cdn-loop",
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "expect",
+  "grpc-accept-encoding",
+  "grpc-timeout",
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "origin",
+  "pragma",
+  "referer",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+  "user-agent",
+  "via",
+  "x-client-trace-id",
+  "x-envoy-original-path",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+  "x-request-id",
 ]);
 
 /** Headers to build a map of: pairs in order (names may repeat) or a plain object. */
@@ -24,7 +57,8 @@ export class HeaderMap {
     const map = new HeaderMap();
     if (isPairs(input)) for (const [name, value] of input) map.add(name, value);
     else
-      for (const [name, values] of Object.entries(input)) for (const value of typeof values === "string" ? [values] : values) map.add(name, value);
+      for (const [name, values] of Object.entries(input))
+        for (const value of typeof values === "string" ? [values] : values) map.add(name, value);
     return map;
   }
 
@@ -116,7 +150,8 @@ function isPairs(input: HeaderInput): input is readonly Pair[] {
 
 function assertBytes(text: string): void {
   for (let i = 0; i < text.length; i++)
-    if (text.charCodeAt(i) > 255) throw new RangeError("a header holds bytes, one a character: write non-ASCII text with utf8()");
+    if (text.charCodeAt(i) > 255)
+      throw new RangeError("a header holds bytes, one a character: write non-ASCII text with utf8()");
 }
 
 /** Text as header bytes: UTF-8, one character a byte. */

@@ -1,4 +1,14 @@
-import { BufferType, bufferNames, decodePairs, encodePairs, HeaderMapType, headerMapNames, logLevels, StreamType, WasmResult } from "./abi.ts";
+import {
+  BufferType,
+  bufferNames,
+  decodePairs,
+  encodePairs,
+  HeaderMapType,
+  headerMapNames,
+  logLevels,
+  StreamType,
+  WasmResult,
+} from "./abi.ts";
 import { RootContext, type Context } from "./context.ts";
 import { HeaderMap } from "./headerMap.ts";
 import { startHttpCall } from "./outgoing.ts";
@@ -8,7 +18,8 @@ const { Ok, NotFound, BadArgument, InvalidMemoryAccess, InternalFailure, Unimple
 const MAX_RANDOM_BYTES = 64 * 1024;
 const MAX_GRPC_STATUS = 16;
 
-const mapArg = (type: number): string => (type === HeaderMapType.RequestHeaders ? "" : headerMapNames[type] ?? String(type));
+const mapArg = (type: number): string =>
+  type === HeaderMapType.RequestHeaders ? "" : (headerMapNames[type] ?? String(type));
 
 /** The functions that Envoy offers a module of ABI 0.2.0, for one VM. Each call is recorded with the context that it acts on. */
 export function hostImports(vm: Vm): Record<string, Record<string, unknown>> {
@@ -31,7 +42,10 @@ export function hostImports(vm: Vm): Record<string, Record<string, unknown>> {
   const context = (): Context | undefined => vm.contextInEffect();
 
   /** Runs a host function: checks that it's allowed, turns bad addresses into a status, records it. */
-  const host = <A extends number[]>(fn: string, body: (record: (...args: (string | number)[]) => void, ...args: A) => number) => {
+  const host = <A extends number[]>(
+    fn: string,
+    body: (record: (...args: (string | number)[]) => void, ...args: A) => number,
+  ) => {
     return (...args: A): number => {
       if (fn !== "log") vm.restrict(fn);
       let recorded: readonly (string | number)[] = [];
@@ -70,22 +84,28 @@ export function hostImports(vm: Vm): Record<string, Record<string, unknown>> {
       return Ok;
     }),
 
-    proxy_get_property: host("get_property", (record, path: number, pathSize: number, valueAt: number, sizeAt: number) => {
-      const name = text(path, pathSize).split("\0").join(".");
-      record(name);
-      const owner = context();
-      const value = owner?.properties[name] ?? owner?.root.properties[name] ?? envoy.nodeProperties[name];
-      return value === undefined ? NotFound : give(Buffer.from(value), valueAt, sizeAt);
-    }),
+    proxy_get_property: host(
+      "get_property",
+      (record, path: number, pathSize: number, valueAt: number, sizeAt: number) => {
+        const name = text(path, pathSize).split("\0").join(".");
+        record(name);
+        const owner = context();
+        const value = owner?.properties[name] ?? owner?.root.properties[name] ?? envoy.nodeProperties[name];
+        return value === undefined ? NotFound : give(Buffer.from(value), valueAt, sizeAt);
+      },
+    ),
 
-    proxy_set_property: host("set_property", (record, path: number, pathSize: number, value: number, valueSize: number) => {
-      const name = text(path, pathSize);
-      record(name, text(value, valueSize));
-      const owner = context();
-      if (owner === undefined || owner instanceof RootContext) return NotFound;
-      owner.properties[name] = Buffer.from(bytes(value, valueSize));
-      return Ok;
-    }),
+    proxy_set_property: host(
+      "set_property",
+      (record, path: number, pathSize: number, value: number, valueSize: number) => {
+        const name = text(path, pathSize);
+        record(name, text(value, valueSize));
+        const owner = context();
+        if (owner === undefined || owner instanceof RootContext) return NotFound;
+        owner.properties[name] = Buffer.from(bytes(value, valueSize));
+        return Ok;
+      },
+    ),
 
     proxy_continue_stream: host("continue_stream", (record, type: number) => {
       record(type === StreamType.Request ? "" : type);
@@ -102,7 +122,17 @@ export function hostImports(vm: Vm): Record<string, Record<string, unknown>> {
 
     proxy_send_local_response: host(
       "send_local_response",
-      (record, status: number, details: number, detailsSize: number, body: number, bodySize: number, pairs: number, pairsSize: number, grpcStatus: number) => {
+      (
+        record,
+        status: number,
+        details: number,
+        detailsSize: number,
+        body: number,
+        bodySize: number,
+        pairs: number,
+        pairsSize: number,
+        grpcStatus: number,
+      ) => {
         const detailsText = text(details, detailsSize).replace(/\s/g, "_");
         record(status, detailsText);
         vm.answerLocally(context(), {
@@ -125,96 +155,129 @@ export function hostImports(vm: Vm): Record<string, Record<string, unknown>> {
 
     proxy_done: host("done", () => NotFound),
 
-    proxy_get_shared_data: host("get_shared_data", (record, key: number, keySize: number, valueAt: number, sizeAt: number, casAt: number) => {
-      const name = text(key, keySize);
-      record(name);
-      const found = envoy.sharedData.get(vm.vmId, name);
-      if (found === undefined) return NotFound;
-      const status = give(found.value, valueAt, sizeAt);
-      if (status === Ok) putU32(casAt, found.cas);
-      return status;
-    }),
+    proxy_get_shared_data: host(
+      "get_shared_data",
+      (record, key: number, keySize: number, valueAt: number, sizeAt: number, casAt: number) => {
+        const name = text(key, keySize);
+        record(name);
+        const found = envoy.sharedData.get(vm.vmId, name);
+        if (found === undefined) return NotFound;
+        const status = give(found.value, valueAt, sizeAt);
+        if (status === Ok) putU32(casAt, found.cas);
+        return status;
+      },
+    ),
 
-    proxy_set_shared_data: host("set_shared_data", (record, key: number, keySize: number, value: number, valueSize: number, cas: number) => {
-      const name = text(key, keySize);
-      record(name, at(cas));
-      return envoy.sharedData.set(vm.vmId, name, bytes(value, valueSize), at(cas));
-    }),
+    proxy_set_shared_data: host(
+      "set_shared_data",
+      (record, key: number, keySize: number, value: number, valueSize: number, cas: number) => {
+        const name = text(key, keySize);
+        record(name, at(cas));
+        return envoy.sharedData.set(vm.vmId, name, bytes(value, valueSize), at(cas));
+      },
+    ),
 
-    proxy_register_shared_queue: host("register_shared_queue", (record, name: number, nameSize: number, tokenAt: number) => {
-      const queue = text(name, nameSize);
-      record(queue);
-      const contextId = context()?.root.id ?? 0;
-      putU32(tokenAt, envoy.queues.register(vm.vmId, queue, { thread: vm.thread, contextId }));
-      return Ok;
-    }),
+    proxy_register_shared_queue: host(
+      "register_shared_queue",
+      (record, name: number, nameSize: number, tokenAt: number) => {
+        const queue = text(name, nameSize);
+        record(queue);
+        const contextId = context()?.root.id ?? 0;
+        putU32(tokenAt, envoy.queues.register(vm.vmId, queue, { thread: vm.thread, contextId }));
+        return Ok;
+      },
+    ),
 
-    proxy_resolve_shared_queue: host("resolve_shared_queue", (record, vmId: number, vmIdSize: number, name: number, nameSize: number, tokenAt: number) => {
-      const queue = text(name, nameSize);
-      record(queue);
-      const token = envoy.queues.resolve(vmIdSize === 0 ? vm.vmId : text(vmId, vmIdSize), queue);
-      if (token === undefined) return NotFound;
-      putU32(tokenAt, token);
-      return Ok;
-    }),
+    proxy_resolve_shared_queue: host(
+      "resolve_shared_queue",
+      (record, vmId: number, vmIdSize: number, name: number, nameSize: number, tokenAt: number) => {
+        const queue = text(name, nameSize);
+        record(queue);
+        const token = envoy.queues.resolve(vmIdSize === 0 ? vm.vmId : text(vmId, vmIdSize), queue);
+        if (token === undefined) return NotFound;
+        putU32(tokenAt, token);
+        return Ok;
+      },
+    ),
 
-    proxy_dequeue_shared_queue: host("dequeue_shared_queue", (record, token: number, valueAt: number, sizeAt: number) => {
-      record(token);
-      const item = envoy.queues.dequeue(at(token));
-      return typeof item === "number" ? item : give(item, valueAt, sizeAt);
-    }),
+    proxy_dequeue_shared_queue: host(
+      "dequeue_shared_queue",
+      (record, token: number, valueAt: number, sizeAt: number) => {
+        record(token);
+        const item = envoy.queues.dequeue(at(token));
+        return typeof item === "number" ? item : give(item, valueAt, sizeAt);
+      },
+    ),
 
-    proxy_enqueue_shared_queue: host("enqueue_shared_queue", (record, token: number, value: number, valueSize: number) => {
-      record(token);
-      const queue = envoy.queues.enqueue(at(token), bytes(value, valueSize));
-      if (queue === undefined) return NotFound;
-      envoy.wake(queue.vmId, queue.listener, at(token));
-      return Ok;
-    }),
+    proxy_enqueue_shared_queue: host(
+      "enqueue_shared_queue",
+      (record, token: number, value: number, valueSize: number) => {
+        record(token);
+        const queue = envoy.queues.enqueue(at(token), bytes(value, valueSize));
+        if (queue === undefined) return NotFound;
+        envoy.wake(queue.vmId, queue.listener, at(token));
+        return Ok;
+      },
+    ),
 
-    proxy_get_header_map_value: host("get_header", (record, type: number, name: number, nameSize: number, valueAt: number, sizeAt: number) => {
-      if (at(type) > HeaderMapType.Max) return BadArgument;
-      const header = text(name, nameSize);
-      record(mapArg(type), header);
-      const map = context()?.map(type, false);
-      if (map === undefined) return BadArgument;
-      const value = map.first(header);
-      return value === undefined ? NotFound : give(Buffer.from(value, "latin1"), valueAt, sizeAt);
-    }),
+    proxy_get_header_map_value: host(
+      "get_header",
+      (record, type: number, name: number, nameSize: number, valueAt: number, sizeAt: number) => {
+        if (at(type) > HeaderMapType.Max) return BadArgument;
+        const header = text(name, nameSize);
+        record(mapArg(type), header);
+        const map = context()?.map(type, false);
+        if (map === undefined) return BadArgument;
+        const value = map.first(header);
+        return value === undefined ? NotFound : give(Buffer.from(value, "latin1"), valueAt, sizeAt);
+      },
+    ),
 
-    proxy_get_header_map_pairs: host("get_header_map_pairs", (record, type: number, valueAt: number, sizeAt: number) => {
-      if (at(type) > HeaderMapType.Max) return BadArgument;
-      record(mapArg(type));
-      const pairs = context()?.map(type, false)?.pairs ?? [];
-      return give(pairs.length === 0 ? Buffer.alloc(0) : encodePairs(pairs), valueAt, sizeAt);
-    }),
+    proxy_get_header_map_pairs: host(
+      "get_header_map_pairs",
+      (record, type: number, valueAt: number, sizeAt: number) => {
+        if (at(type) > HeaderMapType.Max) return BadArgument;
+        record(mapArg(type));
+        const pairs = context()?.map(type, false)?.pairs ?? [];
+        return give(pairs.length === 0 ? Buffer.alloc(0) : encodePairs(pairs), valueAt, sizeAt);
+      },
+    ),
 
-    proxy_set_header_map_pairs: host("set_header_map_pairs", (record, type: number, pairs: number, pairsSize: number) => {
-      if (at(type) > HeaderMapType.Max) return BadArgument;
-      record(mapArg(type));
-      const map = context()?.map(type, true);
-      if (map === undefined) return BadArgument;
-      map.replaceAll(decodePairs(bytes(pairs, pairsSize)));
-      return Ok;
-    }),
+    proxy_set_header_map_pairs: host(
+      "set_header_map_pairs",
+      (record, type: number, pairs: number, pairsSize: number) => {
+        if (at(type) > HeaderMapType.Max) return BadArgument;
+        record(mapArg(type));
+        const map = context()?.map(type, true);
+        if (map === undefined) return BadArgument;
+        map.replaceAll(decodePairs(bytes(pairs, pairsSize)));
+        return Ok;
+      },
+    ),
 
-    proxy_add_header_map_value: host("add_header", (record, type: number, name: number, nameSize: number, value: number, valueSize: number) => {
-      if (at(type) > HeaderMapType.Max) return BadArgument;
-      record(mapArg(type), `${text(name, nameSize)}: ${text(value, valueSize)}`);
-      const map = context()?.map(type, true);
-      if (map === undefined) return BadArgument;
-      map.add(text(name, nameSize), text(value, valueSize));
-      return Ok;
-    }),
+    proxy_add_header_map_value: host(
+      "add_header",
+      (record, type: number, name: number, nameSize: number, value: number, valueSize: number) => {
+        if (at(type) > HeaderMapType.Max) return BadArgument;
+        record(mapArg(type), `${text(name, nameSize)}: ${text(value, valueSize)}`);
+        const map = context()?.map(type, true);
+        if (map === undefined) return BadArgument;
+        map.add(text(name, nameSize), text(value, valueSize));
+        return Ok;
+      },
+    ),
 
-    proxy_replace_header_map_value: host("replace_header", (record, type: number, name: number, nameSize: number, value: number, valueSize: number) => {
-      if (at(type) > HeaderMapType.Max) return BadArgument;
-      record(mapArg(type), `${text(name, nameSize)}: ${text(value, valueSize)}`);
-      const map = context()?.map(type, true);
-      if (map === undefined) return BadArgument;
-      map.set(text(name, nameSize), text(value, valueSize));
-      return Ok;
-    }),
+    proxy_replace_header_map_value: host(
+      "replace_header",
+      (record, type: number, name: number, nameSize: number, value: number, valueSize: number) => {
+        if (at(type) > HeaderMapType.Max) return BadArgument;
+        record(mapArg(type), `${text(name, nameSize)}: ${text(value, valueSize)}`);
+        const map = context()?.map(type, true);
+        if (map === undefined) return BadArgument;
+        map.set(text(name, nameSize), text(value, valueSize));
+        return Ok;
+      },
+    ),
 
     proxy_remove_header_map_value: host("remove_header", (record, type: number, name: number, nameSize: number) => {
       if (at(type) > HeaderMapType.Max) return BadArgument;
@@ -234,13 +297,20 @@ export function hostImports(vm: Vm): Record<string, Record<string, unknown>> {
       return Ok;
     }),
 
-    proxy_get_buffer_bytes: host("get_buffer", (record, type: number, start: number, length: number, valueAt: number, sizeAt: number) => {
-      if (at(type) > BufferType.Max) return BadArgument;
-      record(bufferNames[type] ?? type, at(start), at(length));
-      const buffer = bufferOf(vm, context(), type);
-      if (buffer === undefined) return NotFound;
-      return give(buffer.subarray(Math.min(at(start), buffer.length), Math.min(at(start) + at(length), buffer.length)), valueAt, sizeAt);
-    }),
+    proxy_get_buffer_bytes: host(
+      "get_buffer",
+      (record, type: number, start: number, length: number, valueAt: number, sizeAt: number) => {
+        if (at(type) > BufferType.Max) return BadArgument;
+        record(bufferNames[type] ?? type, at(start), at(length));
+        const buffer = bufferOf(vm, context(), type);
+        if (buffer === undefined) return NotFound;
+        return give(
+          buffer.subarray(Math.min(at(start), buffer.length), Math.min(at(start) + at(length), buffer.length)),
+          valueAt,
+          sizeAt,
+        );
+      },
+    ),
 
     proxy_get_buffer_status: host("get_buffer_status", (record, type: number, lengthAt: number, flagsAt: number) => {
       if (at(type) > BufferType.Max) return BadArgument;
@@ -293,8 +363,10 @@ export function hostImports(vm: Vm): Record<string, Record<string, unknown>> {
       return Ok;
     }),
 
-    proxy_increment_metric: (id: number, offset: bigint): number => metric("increment_metric", id, offset, vm.metrics.increment(at(id), offset)),
-    proxy_record_metric: (id: number, value: bigint): number => metric("record_metric", id, value, vm.metrics.record(at(id), BigInt.asUintN(64, value))),
+    proxy_increment_metric: (id: number, offset: bigint): number =>
+      metric("increment_metric", id, offset, vm.metrics.increment(at(id), offset)),
+    proxy_record_metric: (id: number, value: bigint): number =>
+      metric("record_metric", id, value, vm.metrics.record(at(id), BigInt.asUintN(64, value))),
 
     proxy_get_metric: host("get_metric", (record, id: number, resultAt: number) => {
       record(vm.metrics.name(at(id)));
@@ -353,7 +425,8 @@ function wasiImports(
   const FAULT = 21;
   const INVALID = 28;
   const NOT_SUPPORTED = 58;
-  const variables = (): Buffer[] => Object.entries(vm.environment).map(([name, value]) => Buffer.from(`${name}=${value}\0`));
+  const variables = (): Buffer[] =>
+    Object.entries(vm.environment).map(([name, value]) => Buffer.from(`${name}=${value}\0`));
   const guarded =
     <A extends unknown[]>(body: (...args: A) => number) =>
     (...args: A): number => {
@@ -367,7 +440,10 @@ function wasiImports(
   return {
     environ_sizes_get: guarded((countAt: number, sizeAt: number) => {
       putU32(countAt, variables().length);
-      putU32(sizeAt, variables().reduce((sum, variable) => sum + variable.length, 0));
+      putU32(
+        sizeAt,
+        variables().reduce((sum, variable) => sum + variable.length, 0),
+      );
       return 0;
     }),
     environ_get: guarded((pointersAt: number, bufferAt: number) => {
@@ -399,7 +475,12 @@ function wasiImports(
       }
       const all = Buffer.concat(parts);
       const level = descriptor === 1 ? "info" : "error";
-      vm.envoy.logs.push({ level, message: all.toString("utf8").replace(/\n$/, ""), thread: vm.thread, atMs: vm.envoy.nowMs });
+      vm.envoy.logs.push({
+        level,
+        message: all.toString("utf8").replace(/\n$/, ""),
+        thread: vm.thread,
+        atMs: vm.envoy.nowMs,
+      });
       putU32(writtenAt, all.length);
       return 0;
     }),

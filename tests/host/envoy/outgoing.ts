@@ -22,7 +22,8 @@ export function startHttpCall(vm: Vm, root: RootContext, outgoing: Outgoing): nu
   const method = headers.first(":method");
   const path = headers.first(":path");
   const authority = headers.first(":authority");
-  if (handler === undefined || timeoutMs < 0 || method === undefined || path === undefined || authority === undefined) return -WasmResult.BadArgument;
+  if (handler === undefined || timeoutMs < 0 || method === undefined || path === undefined || authority === undefined)
+    return -WasmResult.BadArgument;
   if (body.length > 0) headers.set("content-length", String(body.length));
   const token = root.nextCallToken++;
   let done = false;
@@ -31,10 +32,19 @@ export function startHttpCall(vm: Vm, root: RootContext, outgoing: Outgoing): nu
     finish();
     if (!vm.alive || root.destroyed) return;
     root.callResponse = response;
-    vm.call(root, "proxy_on_http_call_response", root.id, token, response?.headers.size ?? 0, response?.body.length ?? 0, response?.trailers?.size ?? 0);
+    vm.call(
+      root,
+      "proxy_on_http_call_response",
+      root.id,
+      token,
+      response?.headers.size ?? 0,
+      response?.body.length ?? 0,
+      response?.trailers?.size ?? 0,
+    );
     root.callResponse = undefined;
   };
-  const cancelTimeout = timeoutMs > 0 ? envoy.loop.post(timeoutMs, () => deliver(toResponse(timeoutAnswer))) : undefined;
+  const cancelTimeout =
+    timeoutMs > 0 ? envoy.loop.post(timeoutMs, () => deliver(toResponse(timeoutAnswer))) : undefined;
   const finish = (): void => {
     done = true;
     cancelTimeout?.();

@@ -7,7 +7,9 @@ export interface HostCall {
 
 /** A host call on one line, e.g. `remove_header x-api-key` or `get_shared_data 1f00 -> NotFound`; bytes outside ASCII in hex. */
 export function describe(call: HostCall): string {
-  const args = call.args.map((arg) => (typeof arg === "string" ? printable(arg) : String(arg))).filter((arg) => arg !== "");
+  const args = call.args
+    .map((arg) => (typeof arg === "string" ? printable(arg) : String(arg)))
+    .filter((arg) => arg !== "");
   return [call.fn, ...args].join(" ") + (call.status === 0 ? "" : ` -> ${statusName(call.status)}`);
 }
 

@@ -92,7 +92,9 @@ export class Vm {
 
   /** Loads a plugin configuration: context_create, on_vm_start, on_configure. Look at `accepted`; a refused one is gone. */
   newRoot(configuration: unknown, options: PluginOptions = {}): RootContext {
-    const bytes = Buffer.isBuffer(configuration) ? configuration : Buffer.from(typeof configuration === "string" ? configuration : JSON.stringify(configuration));
+    const bytes = Buffer.isBuffer(configuration)
+      ? configuration
+      : Buffer.from(typeof configuration === "string" ? configuration : JSON.stringify(configuration));
     const root = new RootContext(this.#nextContextId++, bytes, options);
     this.contexts.set(root.id, root);
     this.roots.push(root);
@@ -101,7 +103,7 @@ export class Vm {
     const started = this.call(root, "proxy_on_vm_start", root.id, this.vmConfiguration.length) ?? 1;
     this.starting = false;
     root.configuring = true;
-    const configured = started === 0 ? 0 : this.call(root, "proxy_on_configure", root.id, bytes.length) ?? 1;
+    const configured = started === 0 ? 0 : (this.call(root, "proxy_on_configure", root.id, bytes.length) ?? 1);
     root.configuring = false;
     root.accepted = this.alive && started !== 0 && configured !== 0;
     if (!root.accepted) this.#destroyRoot(root, false);
@@ -166,7 +168,8 @@ export class Vm {
 
   /** The upstream's response to a request that went on: on_response_headers, then it's the client's. */
   respond(stream: Stream, { status = 200, headers = [], body = "" }: UpstreamResponse = {}): Stream {
-    if (stream.state !== "forwarded" || stream.response !== undefined) throw new Error(`a stream that is ${stream.state} has no upstream that could respond`);
+    if (stream.state !== "forwarded" || stream.response !== undefined)
+      throw new Error(`a stream that is ${stream.state} has no upstream that could respond`);
     const map = HeaderMap.from(headers);
     map.set(":status", String(status));
     stream.response = { status, headers: map, body };
@@ -247,7 +250,8 @@ export class Vm {
     if (!(context instanceof Stream)) return;
     this.#afterCall.push(() => {
       if (context.destroyed) return;
-      if (context.state === "answered" || context.state === "forwarded") return void this.envoy.violations.push(`send_local_response on a stream that is ${context.state}`);
+      if (context.state === "answered" || context.state === "forwarded")
+        return void this.envoy.violations.push(`send_local_response on a stream that is ${context.state}`);
       context.state = "answered";
       context.decidedAtMs = this.envoy.nowMs;
       context.localResponse = response;
@@ -260,7 +264,13 @@ export class Vm {
   #encode(stream: Stream, endOfStream: boolean): void {
     if (!this.exports("proxy_on_response_headers")) return;
     stream.responseAvailable = true;
-    const status = this.call(stream, "proxy_on_response_headers", stream.id, stream.response!.headers.size, endOfStream ? 1 : 0);
+    const status = this.call(
+      stream,
+      "proxy_on_response_headers",
+      stream.id,
+      stream.response!.headers.size,
+      endOfStream ? 1 : 0,
+    );
     stream.responseAvailable = false;
     if (status !== CONTINUE && this.alive) this.envoy.violations.push("on_response_headers held the response");
   }
@@ -313,7 +323,13 @@ export class Vm {
       return;
     }
     stream.state = "answered";
-    stream.localResponse = { status: 503, details: "wasm_fail_stream", headers: [], body: Buffer.alloc(0), grpcStatus: 14 };
+    stream.localResponse = {
+      status: 503,
+      details: "wasm_fail_stream",
+      headers: [],
+      body: Buffer.alloc(0),
+      grpcStatus: 14,
+    };
     stream.response = clientResponse(stream.localResponse, stream.headers);
   }
 
@@ -324,7 +340,11 @@ export class Vm {
 
   #trapped(error: unknown): void {
     // a host function that throws something else is a mistake of the host or of the test
-    if (!(error instanceof WebAssembly.RuntimeError) && !(error instanceof RangeError && /call stack/i.test(error.message))) throw error;
+    if (
+      !(error instanceof WebAssembly.RuntimeError) &&
+      !(error instanceof RangeError && /call stack/i.test(error.message))
+    )
+      throw error;
     this.trap = error as Error;
     this.#inMalloc = false;
     this.envoy.traps.push(this.trap);
@@ -357,10 +377,12 @@ export class Vm {
   #instantiate(): void {
     const imports = hostImports(this);
     for (const { module, name } of WebAssembly.Module.imports(this.envoy.module))
-      if (imports[module]?.[name] === undefined) throw new Error(`the module imports ${module}.${name}, which Envoy does not offer`);
+      if (imports[module]?.[name] === undefined)
+        throw new Error(`the module imports ${module}.${name}, which Envoy does not offer`);
     const instance = new WebAssembly.Instance(this.envoy.module, imports);
     this.#exports = instance.exports;
-    if (!this.exports("proxy_abi_version_0_2_0") && !this.exports("proxy_abi_version_0_2_1")) throw new Error("Missing or unknown Proxy-Wasm ABI version");
+    if (!this.exports("proxy_abi_version_0_2_0") && !this.exports("proxy_abi_version_0_2_1"))
+      throw new Error("Missing or unknown Proxy-Wasm ABI version");
     const malloc = this.#exports["malloc"] ?? this.#exports["proxy_on_memory_allocate"];
     if (typeof malloc !== "function") throw new Error("Wasm module is missing malloc function.");
     this.#malloc = malloc as (bytes: number) => number;
@@ -368,4 +390,3 @@ export class Vm {
     if (typeof start === "function") start();
   }
 }
-

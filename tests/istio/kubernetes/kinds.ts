@@ -2,10 +2,21 @@
 
 const groups: Record<string, Record<string, string>> = {
   v1: {
-    ConfigMap: "configmaps", Endpoints: "endpoints", Event: "events", Namespace: "namespaces", Node: "nodes", PersistentVolumeClaim: "persistentvolumeclaims",
-    Pod: "pods", Secret: "secrets", Service: "services", ServiceAccount: "serviceaccounts",
+    ConfigMap: "configmaps",
+    Endpoints: "endpoints",
+    Event: "events",
+    Namespace: "namespaces",
+    Node: "nodes",
+    PersistentVolumeClaim: "persistentvolumeclaims",
+    Pod: "pods",
+    Secret: "secrets",
+    Service: "services",
+    ServiceAccount: "serviceaccounts",
   },
-  "admissionregistration.k8s.io/v1": { MutatingWebhookConfiguration: "mutatingwebhookconfigurations", ValidatingWebhookConfiguration: "validatingwebhookconfigurations" },
+  "admissionregistration.k8s.io/v1": {
+    MutatingWebhookConfiguration: "mutatingwebhookconfigurations",
+    ValidatingWebhookConfiguration: "validatingwebhookconfigurations",
+  },
   "apiextensions.k8s.io/v1": { CustomResourceDefinition: "customresourcedefinitions" },
   "apps/v1": { DaemonSet: "daemonsets", Deployment: "deployments", StatefulSet: "statefulsets" },
   "autoscaling/v2": { HorizontalPodAutoscaler: "horizontalpodautoscalers" },
@@ -14,25 +25,54 @@ const groups: Record<string, Record<string, string>> = {
   "discovery.k8s.io/v1": { EndpointSlice: "endpointslices" },
   "extensions.istio.io/v1alpha1": { TrafficExtension: "trafficextensions", WasmPlugin: "wasmplugins" },
   "gateway.networking.k8s.io/v1": {
-    BackendTLSPolicy: "backendtlspolicies", Gateway: "gateways", GatewayClass: "gatewayclasses", GRPCRoute: "grpcroutes", HTTPRoute: "httproutes",
-    ListenerSet: "listenersets", TLSRoute: "tlsroutes",
+    BackendTLSPolicy: "backendtlspolicies",
+    Gateway: "gateways",
+    GatewayClass: "gatewayclasses",
+    GRPCRoute: "grpcroutes",
+    HTTPRoute: "httproutes",
+    ListenerSet: "listenersets",
+    TLSRoute: "tlsroutes",
   },
   "gateway.networking.k8s.io/v1beta1": { ReferenceGrant: "referencegrants" },
   "networking.istio.io/v1": {
-    DestinationRule: "destinationrules", Gateway: "gateways", ServiceEntry: "serviceentries", Sidecar: "sidecars", VirtualService: "virtualservices",
-    WorkloadEntry: "workloadentries", WorkloadGroup: "workloadgroups",
+    DestinationRule: "destinationrules",
+    Gateway: "gateways",
+    ServiceEntry: "serviceentries",
+    Sidecar: "sidecars",
+    VirtualService: "virtualservices",
+    WorkloadEntry: "workloadentries",
+    WorkloadGroup: "workloadgroups",
   },
   "networking.istio.io/v1alpha3": { EnvoyFilter: "envoyfilters" },
   "networking.istio.io/v1beta1": { ProxyConfig: "proxyconfigs" },
   "networking.k8s.io/v1": { Ingress: "ingresses", IngressClass: "ingressclasses", NetworkPolicy: "networkpolicies" },
   "policy/v1": { PodDisruptionBudget: "poddisruptionbudgets" },
-  "security.istio.io/v1": { AuthorizationPolicy: "authorizationpolicies", PeerAuthentication: "peerauthentications", RequestAuthentication: "requestauthentications" },
+  "security.istio.io/v1": {
+    AuthorizationPolicy: "authorizationpolicies",
+    PeerAuthentication: "peerauthentications",
+    RequestAuthentication: "requestauthentications",
+  },
   "telemetry.istio.io/v1": { Telemetry: "telemetries" },
 };
 
 /** Groups whose kinds istiod uses only where their definitions are installed. */
-const definedGroups = ["extensions.istio.io", "gateway.networking.k8s.io", "networking.istio.io", "security.istio.io", "telemetry.istio.io"];
-const clusterWide = new Set(["namespaces", "nodes", "customresourcedefinitions", "gatewayclasses", "ingressclasses", "mutatingwebhookconfigurations", "validatingwebhookconfigurations", "clustertrustbundles"]);
+const definedGroups = [
+  "extensions.istio.io",
+  "gateway.networking.k8s.io",
+  "networking.istio.io",
+  "security.istio.io",
+  "telemetry.istio.io",
+];
+const clusterWide = new Set([
+  "namespaces",
+  "nodes",
+  "customresourcedefinitions",
+  "gatewayclasses",
+  "ingressclasses",
+  "mutatingwebhookconfigurations",
+  "validatingwebhookconfigurations",
+  "clustertrustbundles",
+]);
 
 export interface Kind {
   group: string;
@@ -43,7 +83,12 @@ export interface Kind {
 
 const kinds: Kind[] = Object.entries(groups).flatMap(([groupVersion, names]) => {
   const slash = groupVersion.indexOf("/");
-  return Object.entries(names).map(([kind, plural]) => ({ group: groupVersion.slice(0, Math.max(slash, 0)), version: groupVersion.slice(slash + 1), kind, plural }));
+  return Object.entries(names).map(([kind, plural]) => ({
+    group: groupVersion.slice(0, Math.max(slash, 0)),
+    version: groupVersion.slice(slash + 1),
+    kind,
+    plural,
+  }));
 });
 
 /** The kind of an object, whichever version its author wrote. Throws for a kind that this cluster doesn't have. */

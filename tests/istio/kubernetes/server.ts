@@ -25,7 +25,11 @@ export interface KubernetesOptions {
 }
 
 export class KubernetesApi {
-  private constructor(readonly port: number, private readonly end: () => Promise<void>, readonly store: Store) {}
+  private constructor(
+    readonly port: number,
+    private readonly end: () => Promise<void>,
+    readonly store: Store,
+  ) {}
 
   static async start(options: KubernetesOptions): Promise<KubernetesApi> {
     const store = new Store(options.folder, options);
@@ -66,10 +70,14 @@ async function answer(store: Store, request: IncomingMessage, response: ServerRe
     case "GET": {
       if (target.name !== "") {
         const object = store.get(place);
-        return object === undefined ? json(response, 404, notFound(target.plural, target.name)) : json(response, 200, object);
+        return object === undefined
+          ? json(response, 404, notFound(target.plural, target.name))
+          : json(response, 200, object);
       }
       const truth = target.query.get("watch") ?? "";
-      return ["1", "true"].includes(truth) ? watch(store, target, metadataOnly, response) : json(response, 200, list(store, target, metadataOnly));
+      return ["1", "true"].includes(truth)
+        ? watch(store, target, metadataOnly, response)
+        : json(response, 200, list(store, target, metadataOnly));
     }
     case "DELETE":
       store.delete(place);
@@ -78,7 +86,15 @@ async function answer(store: Store, request: IncomingMessage, response: ServerRe
       const object = JSON.parse(await bodyOf(request)) as StoredObject;
       const name = target.name === "" ? object.metadata.name : target.name;
       const known = store.get({ ...place, name });
-      if (request.method === "POST" && known !== undefined) return json(response, 409, { kind: "Status", apiVersion: "v1", status: "Failure", reason: "AlreadyExists", code: 409, message: `${name} exists` });
+      if (request.method === "POST" && known !== undefined)
+        return json(response, 409, {
+          kind: "Status",
+          apiVersion: "v1",
+          status: "Failure",
+          reason: "AlreadyExists",
+          code: 409,
+          message: `${name} exists`,
+        });
       const written = store.write({ ...place, name }, object, target.subresource === "status");
       return json(response, request.method === "POST" ? 201 : 200, written);
     }
@@ -92,7 +108,8 @@ function discover(path: string): object | undefined {
   if (path === "/api") return { kind: "APIVersions", versions: ["v1"] };
   if (path === "/apis") return { kind: "APIGroupList", apiVersion: "v1", groups: [] };
   if (path === "/api/v1") return { kind: "APIResourceList", apiVersion: "v1", groupVersion: "v1", resources: [] };
-  if (parts.length === 3 && parts[0] === "apis") return { kind: "APIResourceList", apiVersion: "v1", groupVersion: `${parts[1]}/${parts[2]}`, resources: [] };
+  if (parts.length === 3 && parts[0] === "apis")
+    return { kind: "APIResourceList", apiVersion: "v1", groupVersion: `${parts[1]}/${parts[2]}`, resources: [] };
   return undefined;
 }
 
@@ -102,7 +119,15 @@ function targetOf(url: URL): Target | undefined {
   if (version === undefined || rest.length === 0) return undefined;
   const namespaced = rest.length >= 3 && rest[0] === "namespaces";
   const [plural = "", name = "", subresource = ""] = namespaced ? rest.slice(2) : rest;
-  return { group: group ?? "", version, plural, namespace: namespaced ? rest[1]! : "", name, subresource, query: url.searchParams };
+  return {
+    group: group ?? "",
+    version,
+    plural,
+    namespace: namespaced ? rest[1]! : "",
+    name,
+    subresource,
+    query: url.searchParams,
+  };
 }
 
 function list(store: Store, target: Target, metadataOnly: boolean): object {
@@ -111,7 +136,9 @@ function list(store: Store, target: Target, metadataOnly: boolean): object {
     kind: metadataOnly ? "PartialObjectMetadataList" : `${kind}List`,
     apiVersion: metadataOnly ? "meta.k8s.io/v1" : groupVersion(target),
     metadata: { resourceVersion: String(store.version) },
-    items: store.list((place, object) => selects(target, place, object)).map((object) => shown(target, object, metadataOnly)),
+    items: store
+      .list((place, object) => selects(target, place, object))
+      .map((object) => shown(target, object, metadataOnly)),
   };
 }
 
@@ -119,14 +146,23 @@ function list(store: Store, target: Target, metadataOnly: boolean): object {
 function watch(store: Store, target: Target, metadataOnly: boolean, response: ServerResponse): void {
   response.writeHead(200, { "content-type": "application/json" });
   response.flushHeaders();
-  const send = (type: string, object: StoredObject): void => void response.write(`${JSON.stringify({ type, object: shown(target, object, metadataOnly) })}\n`);
+  const send = (type: string, object: StoredObject): void =>
+    void response.write(`${JSON.stringify({ type, object: shown(target, object, metadataOnly) })}\n`);
   const tell = ({ type, place, object }: Change): void => {
     if (selects(target, place, object)) send(type, object);
   };
   if (target.query.get("sendInitialEvents") === "true") {
     for (const object of store.list((place, one) => selects(target, place, one))) send("ADDED", object);
     const kind = kindByPlural(target.group, target.plural)?.kind ?? "Unknown";
-    send("BOOKMARK", { apiVersion: groupVersion(target), kind, metadata: { name: "", resourceVersion: String(store.version), annotations: { "k8s.io/initial-events-end": "true" } } });
+    send("BOOKMARK", {
+      apiVersion: groupVersion(target),
+      kind,
+      metadata: {
+        name: "",
+        resourceVersion: String(store.version),
+        annotations: { "k8s.io/initial-events-end": "true" },
+      },
+    });
   } else {
     const from = Number(target.query.get("resourceVersion") ?? 0);
     if (from > 0) for (const change of store.changesAfter(from)) tell(change);
@@ -140,7 +176,9 @@ function selects(target: Target, place: Place, object: StoredObject): boolean {
   const named = /^metadata\.name=(.*)$/.exec(target.query.get("fieldSelector") ?? "");
   if (named !== null && named[1] !== place.name) return false;
   const labels = object.metadata.labels ?? {};
-  const wanted = (target.query.get("labelSelector") ?? "").split(",").filter((term) => /^[\w./-]+(=|==)[\w.-]+$/.test(term));
+  const wanted = (target.query.get("labelSelector") ?? "")
+    .split(",")
+    .filter((term) => /^[\w./-]+(=|==)[\w.-]+$/.test(term));
   return wanted.every((term) => {
     const [label = "", value = ""] = term.split(/==?/);
     return labels[label] === value;
@@ -158,7 +196,15 @@ function groupVersion({ group, version }: Target): string {
 }
 
 function notFound(kind: string, name: string): object {
-  return { kind: "Status", apiVersion: "v1", status: "Failure", reason: "NotFound", code: 404, message: `${kind} ${name} not found`, details: { name, kind } };
+  return {
+    kind: "Status",
+    apiVersion: "v1",
+    status: "Failure",
+    reason: "NotFound",
+    code: 404,
+    message: `${kind} ${name} not found`,
+    details: { name, kind },
+  };
 }
 
 function json(response: ServerResponse, status: number, body: object): void {

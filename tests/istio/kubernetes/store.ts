@@ -8,7 +8,13 @@ import { definedKinds, isNamespaced, kindOf, type Kind } from "./kinds.ts";
 export interface StoredObject {
   apiVersion: string;
   kind: string;
-  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string>; [field: string]: unknown };
+  metadata: {
+    name: string;
+    namespace?: string;
+    labels?: Record<string, string>;
+    annotations?: Record<string, string>;
+    [field: string]: unknown;
+  };
   [field: string]: unknown;
 }
 
@@ -48,7 +54,10 @@ export class Store {
   private seen = "never";
   private readonly timer: NodeJS.Timeout;
 
-  constructor(private readonly folder: string, private readonly options: { gatewayApi: boolean }) {
+  constructor(
+    private readonly folder: string,
+    private readonly options: { gatewayApi: boolean },
+  ) {
     this.scan();
     this.timer = setInterval(() => this.scan(), scanMs);
   }
@@ -87,27 +96,49 @@ export class Store {
     const entry = this.entries.get(keyOf(place));
     if (entry === undefined) return;
     this.entries.delete(keyOf(place));
-    this.tell("DELETED", entry.place, { ...entry.object, metadata: { ...entry.object.metadata, resourceVersion: String(++this.version) } });
+    this.tell("DELETED", entry.place, {
+      ...entry.object,
+      metadata: { ...entry.object.metadata, resourceVersion: String(++this.version) },
+    });
   }
 
   /** Reads the folder again when a file of it is another. A file that can't be read stops the process: a test wrote it. */
   private scan(): void {
-    const files = readdirSync(this.folder).filter((name) => name.endsWith(".yaml")).sort().map((name) => join(this.folder, name));
+    const files = readdirSync(this.folder)
+      .filter((name) => name.endsWith(".yaml"))
+      .sort()
+      .map((name) => join(this.folder, name));
     const seen = files.map((file) => `${file} ${statSync(file).mtimeMs} ${statSync(file).ino}`).join("\n");
     if (seen === this.seen) return;
     this.seen = seen;
     const sources = [...files.flatMap(readObjects), ...definitions(this.options.gatewayApi)];
-    const namespaces = new Set(["default", "istio-system", "kube-system", ...sources.flatMap(({ metadata }) => metadata.namespace ?? [])]);
+    const namespaces = new Set([
+      "default",
+      "istio-system",
+      "kube-system",
+      ...sources.flatMap(({ metadata }) => metadata.namespace ?? []),
+    ]);
     for (const { kind, metadata } of sources) if (kind === "Namespace") namespaces.delete(metadata.name);
-    for (const name of namespaces) sources.push({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels: { "kubernetes.io/metadata.name": name } } });
+    for (const name of namespaces)
+      sources.push({
+        apiVersion: "v1",
+        kind: "Namespace",
+        metadata: { name, labels: { "kubernetes.io/metadata.name": name } },
+      });
     const present = new Set<string>();
     for (const source of sources) {
       const place = placeOf(source);
       present.add(keyOf(place));
       const known = this.entries.get(keyOf(place));
-      if (known?.source === undefined || !isDeepStrictEqual(known.source, source)) this.set({ place, object: { ...source, ...(known?.object["status"] === undefined ? {} : { status: known.object["status"] }) }, source });
+      if (known?.source === undefined || !isDeepStrictEqual(known.source, source))
+        this.set({
+          place,
+          object: { ...source, ...(known?.object["status"] === undefined ? {} : { status: known.object["status"] }) },
+          source,
+        });
     }
-    for (const [key, { place, source }] of this.entries) if (source !== undefined && !present.has(key)) this.delete(place);
+    for (const [key, { place, source }] of this.entries)
+      if (source !== undefined && !present.has(key)) this.delete(place);
   }
 
   private set(entry: Entry): StoredObject {
@@ -146,12 +177,24 @@ function readObjects(file: string): StoredObject[] {
 }
 
 function definitions(gatewayApi: boolean): StoredObject[] {
-  return definedKinds().filter(({ group }) => gatewayApi || group !== "gateway.networking.k8s.io").map((kind: Kind) => ({
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: `${kind.plural}.${kind.group}`, annotations: { "gateway.networking.k8s.io/bundle-version": gatewayApiVersion, "gateway.networking.k8s.io/channel": "standard" } },
-    spec: { group: kind.group, names: { kind: kind.kind, plural: kind.plural }, versions: [{ name: kind.version, served: true, storage: true }] },
-  }));
+  return definedKinds()
+    .filter(({ group }) => gatewayApi || group !== "gateway.networking.k8s.io")
+    .map((kind: Kind) => ({
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: {
+        name: `${kind.plural}.${kind.group}`,
+        annotations: {
+          "gateway.networking.k8s.io/bundle-version": gatewayApiVersion,
+          "gateway.networking.k8s.io/channel": "standard",
+        },
+      },
+      spec: {
+        group: kind.group,
+        names: { kind: kind.kind, plural: kind.plural },
+        versions: [{ name: kind.version, served: true, storage: true }],
+      },
+    }));
 }
 
 /** A Service gets an address, the same for the same name. */
@@ -159,14 +202,20 @@ function withAddress(object: StoredObject): StoredObject {
   const spec = object["spec"] as { clusterIP?: string } | undefined;
   if (object.kind !== "Service" || spec?.clusterIP !== undefined) return object;
   let sum = 0;
-  for (const character of `${object.metadata.namespace}/${object.metadata.name}`) sum = (sum * 31 + character.charCodeAt(0)) % 65_000;
-  const clusterIP = `10.96.${sum >> 8}.${(sum & 255) || 1}`;
+  for (const character of `${object.metadata.namespace}/${object.metadata.name}`)
+    sum = (sum * 31 + character.charCodeAt(0)) % 65_000;
+  const clusterIP = `10.96.${sum >> 8}.${sum & 255 || 1}`;
   return { ...object, spec: { type: "ClusterIP", ...spec, clusterIP, clusterIPs: [clusterIP] } };
 }
 
 function placeOf({ apiVersion, kind, metadata }: StoredObject): Place {
   const { group, plural } = kindOf(apiVersion, kind);
-  return { group, plural, namespace: isNamespaced(plural) ? metadata.namespace ?? "default" : "", name: metadata.name };
+  return {
+    group,
+    plural,
+    namespace: isNamespaced(plural) ? (metadata.namespace ?? "default") : "",
+    name: metadata.name,
+  };
 }
 
 function keyOf({ group, plural, namespace, name }: Place): string {

@@ -13,9 +13,22 @@ export function shopFile(): { file: FileInput; keys: { bronze: string; platinum:
     keys,
     file: {
       version: 1,
-      apis: [{ id: "orders", hosts: ["*"], paths: ["/"], upstream: { service: "orders.shop.svc.cluster.local", port: 8080 } }],
-      tiers: [{ id: "bronze", limits: [] }, { id: "platinum", limits: [] }],
-      consumers: [{ id: "corner", tier: "bronze" }, { id: "acme", tier: "platinum" }],
+      apis: [
+        {
+          id: "orders",
+          hosts: ["*"],
+          paths: ["/"],
+          upstream: { service: "orders.shop.svc.cluster.local", port: 8080 },
+        },
+      ],
+      tiers: [
+        { id: "bronze", limits: [] },
+        { id: "platinum", limits: [] },
+      ],
+      consumers: [
+        { id: "corner", tier: "bronze" },
+        { id: "acme", tier: "platinum" },
+      ],
       keys: [
         { id: "corner-1", consumer: "corner", sha256: digestHex(keys.bronze) },
         { id: "acme-1", consumer: "acme", sha256: digestHex(keys.platinum) },
@@ -30,8 +43,15 @@ export const shopServices = [{ name: "orders", namespace: "shop" }];
 /** A Gateway for all hosts, and a route to orders. */
 export function shopRoute(): object[] {
   return [
-    istio("networking.istio.io/v1", "Gateway", "tollgate", { selector: installedGateway.labels, servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] }] }),
-    istio("networking.istio.io/v1", "VirtualService", "orders", { hosts: ["*"], gateways: ["tollgate"], http: [{ route: [{ destination: { host: "orders.shop.svc.cluster.local", port: { number: 8080 } } }] }] }),
+    istio("networking.istio.io/v1", "Gateway", "tollgate", {
+      selector: installedGateway.labels,
+      servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] }],
+    }),
+    istio("networking.istio.io/v1", "VirtualService", "orders", {
+      hosts: ["*"],
+      gateways: ["tollgate"],
+      http: [{ route: [{ destination: { host: "orders.shop.svc.cluster.local", port: { number: 8080 } } }] }],
+    }),
   ];
 }
 
@@ -43,7 +63,12 @@ export interface PluginObjectOptions {
   configuration?: object;
 }
 
-export function wasmPlugin({ modulePath, phase = "AUTHN", name = "tollgate", configuration = {} }: PluginObjectOptions): object {
+export function wasmPlugin({
+  modulePath,
+  phase = "AUTHN",
+  name = "tollgate",
+  configuration = {},
+}: PluginObjectOptions): object {
   return istio("extensions.istio.io/v1alpha1", "WasmPlugin", name, {
     selector: { matchLabels: installedGateway.labels },
     url: `file://${modulePath}`,
@@ -52,7 +77,11 @@ export function wasmPlugin({ modulePath, phase = "AUTHN", name = "tollgate", con
     vmConfig: { env: [{ name: "TOLLGATE_GATEWAY_TOKEN", valueFrom: "HOST" }] },
     pluginConfig: {
       environment: "default",
-      control: { cluster: "outbound|8091||tollgate-control.tollgate.svc.cluster.local", authority: "tollgate-control.tollgate", tokenEnv: "TOLLGATE_GATEWAY_TOKEN" },
+      control: {
+        cluster: "outbound|8091||tollgate-control.tollgate.svc.cluster.local",
+        authority: "tollgate-control.tollgate",
+        tokenEnv: "TOLLGATE_GATEWAY_TOKEN",
+      },
       ...configuration,
     },
   });
@@ -63,7 +92,12 @@ export function paidPolicy(tier: string): object {
   return istio("security.istio.io/v1", "AuthorizationPolicy", "paid", {
     selector: { matchLabels: installedGateway.labels },
     action: "DENY",
-    rules: [{ to: [{ operation: { paths: ["/paid*"] } }], when: [{ key: "request.headers[x-tollgate-tier]", notValues: [tier] }] }],
+    rules: [
+      {
+        to: [{ operation: { paths: ["/paid*"] } }],
+        when: [{ key: "request.headers[x-tollgate-tier]", notValues: [tier] }],
+      },
+    ],
   });
 }
 

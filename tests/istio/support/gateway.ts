@@ -20,9 +20,15 @@ export interface GatewayKind {
 }
 
 /** One that was installed by itself. */
-export const installedGateway: GatewayKind = { service: "tollgate", labels: { app: "tollgate", istio: "ingressgateway" } };
+export const installedGateway: GatewayKind = {
+  service: "tollgate",
+  labels: { app: "tollgate", istio: "ingressgateway" },
+};
 /** One that istiod would have made of the Gateway API's object `tollgate`. */
-export const madeGateway: GatewayKind = { service: "tollgate-istio", labels: { "gateway.networking.k8s.io/gateway-name": "tollgate" } };
+export const madeGateway: GatewayKind = {
+  service: "tollgate-istio",
+  labels: { "gateway.networking.k8s.io/gateway-name": "tollgate" },
+};
 
 /** What istiod knows a proxy by. */
 export interface ProxyNode {
@@ -34,7 +40,13 @@ export interface ProxyNode {
   labels: Record<string, string>;
 }
 
-export const gatewayNode = ({ labels }: GatewayKind): ProxyNode => ({ type: "router", name: "gateway", namespace: gatewayNamespace, address: gatewayAddress, labels });
+export const gatewayNode = ({ labels }: GatewayKind): ProxyNode => ({
+  type: "router",
+  name: "gateway",
+  namespace: gatewayNamespace,
+  address: gatewayAddress,
+  labels,
+});
 
 export interface ProxyOptions {
   node: ProxyNode;
@@ -71,11 +83,15 @@ export class MeshProxy {
     const log = openSync(this.path("log"), "a");
     // As Istio's agent starts it: a connection of a listener that was replaced is closed with its next answer.
     const more = ["--drain-strategy", "immediate", "--drain-time-s", "45", "--file-flush-interval-msec", "20"];
-    const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...more], { stdio: ["ignore", log, log], env: { ...process.env, ...env } });
+    const child = spawn(await ensureEnvoy(), [...envoyArguments(configPath, workers, "info"), ...more], {
+      stdio: ["ignore", log, log],
+      env: { ...process.env, ...env },
+    });
     endWithUs(child);
     this.child = child;
     await eventually("Envoy's admin to answer", async () => {
-      if (!isRunning(child)) throw new Hopeless(`Envoy ended with ${child.exitCode ?? child.signalCode}\n${this.log().slice(-3000)}`);
+      if (!isRunning(child))
+        throw new Hopeless(`Envoy ended with ${child.exitCode ?? child.signalCode}\n${this.log().slice(-3000)}`);
       return (await send(adminPort, { path: "/server_info" })).status === 200;
     });
   }
@@ -96,13 +112,17 @@ export class MeshProxy {
   /** The names of the HTTP filters of the listener for HTTP, in order. */
   async filters(): Promise<string[]> {
     const dump = JSON.parse(await this.admin("/config_dump?resource=dynamic_listeners")) as ListenersDump;
-    const listeners = (dump.configs ?? []).map((one) => one.active_state?.listener).filter((one) => one?.address?.socket_address?.port_value === this.options.httpPort);
+    const listeners = (dump.configs ?? [])
+      .map((one) => one.active_state?.listener)
+      .filter((one) => one?.address?.socket_address?.port_value === this.options.httpPort);
     const managers = listeners.flatMap((one) => one?.filter_chains ?? []).flatMap(({ filters }) => filters);
     return managers.flatMap(({ typed_config }) => (typed_config.http_filters ?? []).map(({ name }) => name));
   }
 
   async stat(name: string): Promise<number> {
-    const { stats } = JSON.parse(await this.admin(`/stats?format=json&filter=${encodeURIComponent(`^${name.replaceAll(".", "\\.")}$`)}`)) as { stats: { name?: string; value?: number }[] };
+    const { stats } = JSON.parse(
+      await this.admin(`/stats?format=json&filter=${encodeURIComponent(`^${name.replaceAll(".", "\\.")}$`)}`),
+    ) as { stats: { name?: string; value?: number }[] };
     return stats.find((one) => one.name === name)?.value ?? 0;
   }
 
@@ -120,7 +140,14 @@ export class MeshProxy {
 }
 
 interface ListenersDump {
-  configs?: { active_state?: { listener: { address?: { socket_address?: { port_value: number } }; filter_chains?: { filters: { typed_config: { http_filters?: { name: string }[] } }[] }[] } } }[];
+  configs?: {
+    active_state?: {
+      listener: {
+        address?: { socket_address?: { port_value: number } };
+        filter_chains?: { filters: { typed_config: { http_filters?: { name: string }[] } }[] }[];
+      };
+    };
+  }[];
 }
 
 function bootstrap({ node, istiodPort, adminPort }: ProxyOptions): object {
@@ -130,29 +157,52 @@ function bootstrap({ node, istiodPort, adminPort }: ProxyOptions): object {
       id: `${node.type}~${node.address}~${node.name}.${node.namespace}~${node.namespace}.svc.cluster.local`,
       cluster: node.name,
       metadata: {
-        CLUSTER_ID: "Kubernetes", INSTANCE_IPS: node.address, INTERCEPTION_MODE: "NONE", ISTIO_VERSION: "1.31.0", LABELS: node.labels, MESH_ID: "cluster.local",
-        NAME: node.name, NAMESPACE: node.namespace, SERVICE_ACCOUNT: node.name,
+        CLUSTER_ID: "Kubernetes",
+        INSTANCE_IPS: node.address,
+        INTERCEPTION_MODE: "NONE",
+        ISTIO_VERSION: "1.31.0",
+        LABELS: node.labels,
+        MESH_ID: "cluster.local",
+        NAME: node.name,
+        NAMESPACE: node.namespace,
+        SERVICE_ACCOUNT: node.name,
       },
     },
     admin: { address: { socket_address: { address: "127.0.0.1", port_value: adminPort } } },
     dynamic_resources: {
       lds_config: ads,
       cds_config: ads,
-      ads_config: { api_type: "GRPC", transport_api_version: "V3", set_node_on_first_message_only: true, grpc_services: [{ envoy_grpc: { cluster_name: "xds-grpc" } }] },
+      ads_config: {
+        api_type: "GRPC",
+        transport_api_version: "V3",
+        set_node_on_first_message_only: true,
+        grpc_services: [{ envoy_grpc: { cluster_name: "xds-grpc" } }],
+      },
     },
     static_resources: {
-      clusters: [{
-        name: "xds-grpc",
-        type: "STATIC",
-        connect_timeout: "1s",
-        typed_extension_protocol_options: {
-          "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            explicit_http_config: { http2_protocol_options: {} },
+      clusters: [
+        {
+          name: "xds-grpc",
+          type: "STATIC",
+          connect_timeout: "1s",
+          typed_extension_protocol_options: {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+              "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+              explicit_http_config: { http2_protocol_options: {} },
+            },
+          },
+          load_assignment: {
+            cluster_name: "xds-grpc",
+            endpoints: [
+              {
+                lb_endpoints: [
+                  { endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: istiodPort } } } },
+                ],
+              },
+            ],
           },
         },
-        load_assignment: { cluster_name: "xds-grpc", endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: istiodPort } } } }] }] },
-      }],
+      ],
     },
   };
 }

@@ -37,7 +37,12 @@ export interface IstiodOptions {
 export class Istiod {
   private child: ChildProcess | undefined;
 
-  private constructor(private readonly options: IstiodOptions, readonly grpcPort: number, private readonly httpPort: number, private readonly monitoringPort: number) {}
+  private constructor(
+    private readonly options: IstiodOptions,
+    readonly grpcPort: number,
+    private readonly httpPort: number,
+    private readonly monitoringPort: number,
+  ) {}
 
   static async start(options: IstiodOptions): Promise<Istiod> {
     const [grpc = 0, http = 0, monitoring = 0] = await freePorts(3);
@@ -50,14 +55,33 @@ export class Istiod {
   async start(): Promise<void> {
     const { binary, folder, kubeconfig, gatewayApi, meshConfig, env } = this.options;
     // Certificates come to a gateway from Istio's agent, which isn't here: an Envoy that was told to use them would wait for them for ever.
-    const mesh = { ...meshConfig, enableAutoMtls: false, defaultProviders: {}, accessLogFile: "", enableTracing: false, enablePrometheusMerge: false, defaultConfig: { discoveryAddress: `127.0.0.1:${this.grpcPort}` } };
+    const mesh = {
+      ...meshConfig,
+      enableAutoMtls: false,
+      defaultProviders: {},
+      accessLogFile: "",
+      enableTracing: false,
+      enablePrometheusMerge: false,
+      defaultConfig: { discoveryAddress: `127.0.0.1:${this.grpcPort}` },
+    };
     writeFileSync(join(folder, "mesh.yaml"), stringify(mesh));
     writeFileSync(join(folder, "kubeconfig"), kubeconfig);
     const log = openSync(join(folder, "istiod.log"), "a");
     const args = [
-      "discovery", "--registries=Kubernetes", "--kubeconfig", join(folder, "kubeconfig"), "--meshConfig", join(folder, "mesh.yaml"), "--networksConfig=",
-      `--grpcAddr=127.0.0.1:${this.grpcPort}`, `--httpAddr=127.0.0.1:${this.httpPort}`, `--monitoringAddr=127.0.0.1:${this.monitoringPort}`,
-      "--httpsAddr=", "--secureGRPCAddr=", "--ctrlz_port=0", "--domain=cluster.local",
+      "discovery",
+      "--registries=Kubernetes",
+      "--kubeconfig",
+      join(folder, "kubeconfig"),
+      "--meshConfig",
+      join(folder, "mesh.yaml"),
+      "--networksConfig=",
+      `--grpcAddr=127.0.0.1:${this.grpcPort}`,
+      `--httpAddr=127.0.0.1:${this.httpPort}`,
+      `--monitoringAddr=127.0.0.1:${this.monitoringPort}`,
+      "--httpsAddr=",
+      "--secureGRPCAddr=",
+      "--ctrlz_port=0",
+      "--domain=cluster.local",
     ];
     const child = spawn(binary, args, {
       cwd: folder,
@@ -82,8 +106,17 @@ export class Istiod {
    * Envoy says that it took them once all are warm, and one with TLS waits for certificates that come from Istio's agent.
    */
   async taken(): Promise<string | undefined> {
-    const [proxy] = (await (await fetch(`http://127.0.0.1:${this.httpPort}/debug/syncz`)).json()) as Record<string, string>[];
-    if (proxy === undefined || ["listener", "route"].some((kind) => proxy[`${kind}_sent`] === undefined || proxy[`${kind}_sent`] !== proxy[`${kind}_acked`])) return undefined;
+    const [proxy] = (await (await fetch(`http://127.0.0.1:${this.httpPort}/debug/syncz`)).json()) as Record<
+      string,
+      string
+    >[];
+    if (
+      proxy === undefined ||
+      ["listener", "route"].some(
+        (kind) => proxy[`${kind}_sent`] === undefined || proxy[`${kind}_sent`] !== proxy[`${kind}_acked`],
+      )
+    )
+      return undefined;
     // A version is the push's, with a UUID of each answer behind it.
     const [listeners, routes] = [proxy["listener_sent"]!.slice(0, -36), proxy["route_sent"]!.slice(0, -36)];
     return listeners === routes ? listeners : undefined;

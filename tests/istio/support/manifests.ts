@@ -25,17 +25,43 @@ export interface Manifests {
 }
 
 /** A gateway's Envoy reads the module from a file: in a cluster it's Istio's agent that fetches the image and gives Envoy its file. */
-export async function manifestsOf(file: FileInput, routing: Routing, components: readonly string[] = []): Promise<Manifests> {
+export async function manifestsOf(
+  file: FileInput,
+  routing: Routing,
+  components: readonly string[] = [],
+): Promise<Manifests> {
   const folder = makeFolder("manifests");
   try {
     const input = join(folder, "tollgate.yaml");
     const output = join(folder, "manifests");
     writeFileSync(input, stringify(file));
-    await command("manifests", "-f", input, "-o", output, "--routing", routing, "--gateway", `${gatewayNamespace}/tollgate`, "--image", `file://${await filterModule()}`);
+    await command(
+      "manifests",
+      "-f",
+      input,
+      "-o",
+      output,
+      "--routing",
+      routing,
+      "--gateway",
+      `${gatewayNamespace}/tollgate`,
+      "--image",
+      `file://${await filterModule()}`,
+    );
     const overlay = join(output, "overlays", "tests");
     mkdirSync(overlay);
-    writeFileSync(join(overlay, "kustomization.yaml"), stringify({ apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", resources: ["../sqlite"], components: components.map((name) => `../../components/${name}`) }));
-    const install = parse(readFileSync(join(output, "istio", "install.yaml"), "utf8")) as { spec: { meshConfig: object; values: { pilot: { env: Record<string, string> } } } };
+    writeFileSync(
+      join(overlay, "kustomization.yaml"),
+      stringify({
+        apiVersion: "kustomize.config.k8s.io/v1beta1",
+        kind: "Kustomization",
+        resources: ["../sqlite"],
+        components: components.map((name) => `../../components/${name}`),
+      }),
+    );
+    const install = parse(readFileSync(join(output, "istio", "install.yaml"), "utf8")) as {
+      spec: { meshConfig: object; values: { pilot: { env: Record<string, string> } } };
+    };
     const { meshConfig, values } = install.spec;
     return { objects: await build(overlay), meshConfig, istiodEnv: values.pilot.env };
   } finally {

@@ -75,7 +75,16 @@ export class Mesh {
   }
 
   private async start(): Promise<void> {
-    const { services, gatewayApi = false, manifests = false, meshConfig = {}, istiodEnv = {}, objects = {}, file, workers = 2 } = this.options;
+    const {
+      services,
+      gatewayApi = false,
+      manifests = false,
+      meshConfig = {},
+      istiodEnv = {},
+      objects = {},
+      file,
+      workers = 2,
+    } = this.options;
     const tools = (await istioTools())!;
     mkdirSync(this.cluster);
     const [adminPort = 0, httpPort = 0] = await freePorts(2);
@@ -85,12 +94,20 @@ export class Mesh {
     this.put("control-endpoint", [controlEndpoint(this.control.syncPort)]);
     if (!manifests) this.put("control", [controlService()]);
     const sidecarPorts = await freePorts(2 * services.filter(({ sidecar }) => sidecar === true).length);
-    for (const one of services) await (one.sidecar === true ? this.addSidecarService(one, sidecarPorts.pop()!) : this.addService(one));
+    for (const one of services)
+      await (one.sidecar === true ? this.addSidecarService(one, sidecarPorts.pop()!) : this.addService(one));
     for (const [name, some] of Object.entries(objects)) this.put(name, some);
     this.kubernetes = await KubernetesApi.start({ folder: this.cluster, gatewayApi });
     const kubeconfig = this.kubernetes.kubeconfig();
     const [istiod, token] = await Promise.all([
-      Istiod.start({ binary: tools.pilotDiscovery, folder: this.folder, kubeconfig, gatewayApi, meshConfig, env: istiodEnv }),
+      Istiod.start({
+        binary: tools.pilotDiscovery,
+        folder: this.folder,
+        kubeconfig,
+        gatewayApi,
+        meshConfig,
+        env: istiodEnv,
+      }),
       this.control.start().then(() => this.prepareControl(file)),
     ]);
     this.istiod = istiod;
@@ -99,7 +116,10 @@ export class Mesh {
     this.gateway = await MeshProxy.start({ ...common, node: gatewayNode(kind), adminPort, httpPort });
     for (const [name, { namespace, port }] of this.sidecarPorts) {
       const node = { type: "sidecar", name, namespace, address: sidecarAddress, labels: { app: name } } as const;
-      this.sidecars.set(name, await MeshProxy.start({ ...common, node, adminPort: sidecarPorts.pop()!, httpPort: port }));
+      this.sidecars.set(
+        name,
+        await MeshProxy.start({ ...common, node, adminPort: sidecarPorts.pop()!, httpPort: port }),
+      );
     }
   }
 
@@ -115,7 +135,13 @@ export class Mesh {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.gateway?.stop(), ...[...this.sidecars.values()].map((one) => one.stop()), this.istiod?.stop(), this.control?.remove(), ...[...this.upstreams.values()].map((one) => one.close())]);
+    await Promise.all([
+      this.gateway?.stop(),
+      ...[...this.sidecars.values()].map((one) => one.stop()),
+      this.istiod?.stop(),
+      this.control?.remove(),
+      ...[...this.upstreams.values()].map((one) => one.close()),
+    ]);
     await this.kubernetes?.close();
     removeFolder(this.folder);
   }
@@ -137,7 +163,10 @@ export class Mesh {
     const upstream = await startUpstream(name, "127.0.0.1");
     this.upstreams.set(name, upstream);
     this.sidecarPorts.set(name, { namespace, port });
-    this.put(`service-${name}`, [...service(name, namespace, 8080, [{ port }]), ...sidecar(name, namespace, port, upstream.port)]);
+    this.put(`service-${name}`, [
+      ...service(name, namespace, 8080, [{ port }]),
+      ...sidecar(name, namespace, port, upstream.port),
+    ]);
   }
 
   private async prepareControl(file: FileInput): Promise<string> {

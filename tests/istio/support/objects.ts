@@ -11,14 +11,24 @@ export interface Endpoint {
 /** A Service, and its endpoints. */
 export function service(name: string, namespace: string, port: number, endpoints: readonly Endpoint[]): object[] {
   return [
-    { apiVersion: "v1", kind: "Service", metadata: { name, namespace }, spec: { selector: { app: name }, ports: [{ name: "http", protocol: "TCP", port, targetPort: port }] } },
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name, namespace },
+      spec: { selector: { app: name }, ports: [{ name: "http", protocol: "TCP", port, targetPort: port }] },
+    },
     ...endpoints.flatMap((endpoint, index) => endpointObjects(name, namespace, index, endpoint)),
   ];
 }
 
 /** Control's Service, as `tollgate manifests` writes it. */
 export function controlService(): object {
-  return { apiVersion: "v1", kind: "Service", metadata: { name: "tollgate-control", namespace: "tollgate" }, spec: { ports: [{ name: "http-sync", port: 8091, targetPort: "sync" }] } };
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "tollgate-control", namespace: "tollgate" },
+    spec: { ports: [{ name: "http-sync", port: 8091, targetPort: "sync" }] },
+  };
 }
 
 export function controlEndpoint(port: number): object {
@@ -28,9 +38,19 @@ export function controlEndpoint(port: number): object {
 /** The gateway's Pod and Service; istiod learns from them that its port 80 is `httpPort` in the pod. */
 export function gatewayService({ service: name, labels }: GatewayKind, httpPort: number): object[] {
   return [
-    { apiVersion: "v1", kind: "Service", metadata: { name, namespace: gatewayNamespace, labels }, spec: { selector: labels, ports: [{ name: "http2", protocol: "TCP", port: 80, targetPort: httpPort }] } },
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name, namespace: gatewayNamespace, labels },
+      spec: { selector: labels, ports: [{ name: "http2", protocol: "TCP", port: 80, targetPort: httpPort }] },
+    },
     pod("gateway", gatewayNamespace, labels, gatewayAddress),
-    endpointSlice(name, gatewayNamespace, 0, { port: httpPort, name: "http2", address: gatewayAddress, pod: "gateway" }),
+    endpointSlice(name, gatewayNamespace, 0, {
+      port: httpPort,
+      name: "http2",
+      address: gatewayAddress,
+      pod: "gateway",
+    }),
   ];
 }
 
@@ -44,15 +64,39 @@ export function sidecar(name: string, namespace: string, port: number, upstreamP
       apiVersion: "networking.istio.io/v1",
       kind: "Sidecar",
       metadata: { name, namespace },
-      spec: { workloadSelector: { labels: { app: name } }, ingress: [{ port: { number: port, name: "http", protocol: "HTTP" }, bind: "127.0.0.1", defaultEndpoint: `127.0.0.1:${upstreamPort}` }] },
+      spec: {
+        workloadSelector: { labels: { app: name } },
+        ingress: [
+          {
+            port: { number: port, name: "http", protocol: "HTTP" },
+            bind: "127.0.0.1",
+            defaultEndpoint: `127.0.0.1:${upstreamPort}`,
+          },
+        ],
+      },
     },
-    { apiVersion: "security.istio.io/v1", kind: "PeerAuthentication", metadata: { name, namespace }, spec: { selector: { matchLabels: { app: name } }, mtls: { mode: "DISABLE" } } },
+    {
+      apiVersion: "security.istio.io/v1",
+      kind: "PeerAuthentication",
+      metadata: { name, namespace },
+      spec: { selector: { matchLabels: { app: name } }, mtls: { mode: "DISABLE" } },
+    },
   ];
 }
 
-function endpointObjects(name: string, namespace: string, index: number, { port, address = "127.0.0.1", version }: Endpoint): object[] {
+function endpointObjects(
+  name: string,
+  namespace: string,
+  index: number,
+  { port, address = "127.0.0.1", version }: Endpoint,
+): object[] {
   const podName = `${name}-${index}`;
-  const slice = endpointSlice(name, namespace, index, { port, name: "http", address, ...(version === undefined ? {} : { pod: podName }) });
+  const slice = endpointSlice(name, namespace, index, {
+    port,
+    name: "http",
+    address,
+    ...(version === undefined ? {} : { pod: podName }),
+  });
   return version === undefined ? [slice] : [slice, pod(podName, namespace, { app: name, version }, address)];
 }
 
@@ -62,21 +106,33 @@ function pod(name: string, namespace: string, labels: Record<string, string>, ad
     kind: "Pod",
     metadata: { name, namespace, labels },
     spec: { serviceAccountName: name, containers: [{ name: "main", image: "none" }] },
-    status: { phase: "Running", podIP: address, podIPs: [{ ip: address }], conditions: [{ type: "Ready", status: "True" }] },
+    status: {
+      phase: "Running",
+      podIP: address,
+      podIPs: [{ ip: address }],
+      conditions: [{ type: "Ready", status: "True" }],
+    },
   };
 }
 
-function endpointSlice(service: string, namespace: string, index: number, endpoint: { port: number; name: string; address: string; pod?: string }): object {
+function endpointSlice(
+  service: string,
+  namespace: string,
+  index: number,
+  endpoint: { port: number; name: string; address: string; pod?: string },
+): object {
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: { name: `${service}-${index}`, namespace, labels: { "kubernetes.io/service-name": service } },
     addressType: "IPv4",
-    endpoints: [{
-      addresses: [endpoint.address],
-      conditions: { ready: true, serving: true, terminating: false },
-      ...(endpoint.pod === undefined ? {} : { targetRef: { kind: "Pod", namespace, name: endpoint.pod } }),
-    }],
+    endpoints: [
+      {
+        addresses: [endpoint.address],
+        conditions: { ready: true, serving: true, terminating: false },
+        ...(endpoint.pod === undefined ? {} : { targetRef: { kind: "Pod", namespace, name: endpoint.pod } }),
+      },
+    ],
     ports: [{ name: endpoint.name, protocol: "TCP", port: endpoint.port }],
   };
 }

@@ -5,7 +5,11 @@ import { gatewayNamespace, installedGateway } from "./gateway.ts";
 type PrivateKey = Awaited<ReturnType<typeof generateKeyPair>>["privateKey"];
 
 export class Issuer {
-  private constructor(readonly url: string, readonly jwks: string, private readonly key: PrivateKey) {}
+  private constructor(
+    readonly url: string,
+    readonly jwks: string,
+    private readonly key: PrivateKey,
+  ) {}
 
   static async make(url: string): Promise<Issuer> {
     const { publicKey, privateKey } = await generateKeyPair("RS256");
@@ -16,7 +20,9 @@ export class Issuer {
   /** Valid for five minutes, unless the claims say otherwise. */
   sign(claims: JWTPayload): Promise<string> {
     const now = Math.floor(Date.now() / 1000);
-    return new SignJWT({ iss: this.url, iat: now, exp: now + 300, ...claims }).setProtectedHeader({ alg: "RS256", kid: this.url }).sign(this.key);
+    return new SignJWT({ iss: this.url, iat: now, exp: now + 300, ...claims })
+      .setProtectedHeader({ alg: "RS256", kid: this.url })
+      .sign(this.key);
   }
 }
 
@@ -26,6 +32,9 @@ export function requestAuthentication(...issuers: Issuer[]): object {
     apiVersion: "security.istio.io/v1",
     kind: "RequestAuthentication",
     metadata: { name: "tokens", namespace: gatewayNamespace },
-    spec: { selector: { matchLabels: installedGateway.labels }, jwtRules: issuers.map(({ url, jwks }) => ({ issuer: url, jwks, forwardOriginalToken: true })) },
+    spec: {
+      selector: { matchLabels: installedGateway.labels },
+      jwtRules: issuers.map(({ url, jwks }) => ({ issuer: url, jwks, forwardOriginalToken: true })),
+    },
   };
 }

@@ -1,6 +1,12 @@
 import { MAP_REQUEST_HEADERS, headerPairs, value, valueBytes } from "../../../assembly/abi/host";
 import { beginCallback } from "../../../assembly/abi/memory";
-import { hasScope, removeForged, removeForgedTrailers, setClaims, setUnchecked } from "../../../assembly/request/identityHeaders";
+import {
+  hasScope,
+  removeForged,
+  removeForgedTrailers,
+  setClaims,
+  setUnchecked,
+} from "../../../assembly/request/identityHeaders";
 import { Config } from "../../../assembly/config/parse";
 import { HeaderPlan } from "../../../assembly/http/headerScan";
 import { ascii } from "../../../assembly/lib/text";
@@ -41,7 +47,16 @@ describe("forged claims", () => {
   beforeEach(begin);
 
   it("are removed by the names that they came with", () => {
-    giveHeaders("headers", ["x-tollgate-tier", "gold", "accept", "*/*", "X_TOLLGATE.TIER", "gold", "x-tollgate-tier", "silver"]);
+    giveHeaders("headers", [
+      "x-tollgate-tier",
+      "gold",
+      "accept",
+      "*/*",
+      "X_TOLLGATE.TIER",
+      "gold",
+      "x-tollgate-tier",
+      "silver",
+    ]);
     expect(headerPairs(MAP_REQUEST_HEADERS)).toBeTruthy();
     expect(plan.scan(value(), valueBytes(), config)).toBeTruthy();
     removeForged();
@@ -90,16 +105,20 @@ describe("a caller's claims", () => {
     const consumer = consumerBody(1, "acme", 1, ["org", "acme corp", "plan", "", "region", "eu-1"]);
     expect(claimsOf(consumer, tierBody(1, "bronze", ["read", "search"]))).toBe(
       "add x-tollgate-consumer: acme\nadd x-tollgate-tier: bronze\nadd x-tollgate-key-id: acme-1\nadd x-tollgate-scopes: read search\n" +
-      "add x-tollgate-claim-org: acme corp\nadd x-tollgate-claim-plan: \nadd x-tollgate-claim-region: eu-1",
+        "add x-tollgate-claim-org: acme corp\nadd x-tollgate-claim-plan: \nadd x-tollgate-claim-region: eu-1",
     );
   });
 
   it("have no scopes header when there is none", () => {
-    expect(claimsOf(ACME(), tierBody(1, "bronze", []))).toBe("add x-tollgate-consumer: acme\nadd x-tollgate-tier: bronze\nadd x-tollgate-key-id: acme-1");
+    expect(claimsOf(ACME(), tierBody(1, "bronze", []))).toBe(
+      "add x-tollgate-consumer: acme\nadd x-tollgate-tier: bronze\nadd x-tollgate-key-id: acme-1",
+    );
   });
 
   it("have the names that the configuration gives", () => {
-    configure(',"claims":{"prefix":"x-id-","names":{"consumer":"x-consumer","scopes":"x-id-permissions","claim-org":"organization"}}');
+    configure(
+      ',"claims":{"prefix":"x-id-","names":{"consumer":"x-consumer","scopes":"x-id-permissions","claim-org":"organization"}}',
+    );
     const consumer = consumerBody(1, "acme", 1, ["org", "o", "organ", "p"]);
     expect(claimsOf(consumer, tierBody(1, "t", ["read"]))).toBe(
       "add x-consumer: acme\nadd x-id-tier: t\nadd x-id-key-id: acme-1\nadd x-id-permissions: read\nadd organization: o\nadd x-id-claim-organ: p",
@@ -128,11 +147,23 @@ describe("a caller's claims", () => {
 
   it("with the longest texts", () => {
     const long = "v".repeat(65535);
-    const consumer = new Writer().u32(1).u32(1).u16(0).u8(0).short("c".repeat(255)).u16(2).short("n".repeat(239)).str(long).short("n".repeat(240)).str("left out");
+    const consumer = new Writer()
+      .u32(1)
+      .u32(1)
+      .u16(0)
+      .u8(0)
+      .short("c".repeat(255))
+      .u16(2)
+      .short("n".repeat(239))
+      .str(long)
+      .short("n".repeat(240))
+      .str("left out");
     const calls = claimsOf(consumer, tierBody(1, "t".repeat(1000), []));
     expect(calls.includes("add x-tollgate-consumer: " + "c".repeat(255) + "\n")).toBeTruthy();
     expect(calls.includes("add x-tollgate-tier: " + "t".repeat(1000) + "\n")).toBeTruthy();
-    expect(calls.endsWith("add x-tollgate-claim-" + "n".repeat(239) + ": " + long)).toBeTruthy("a name of 256 bytes is the longest");
+    expect(calls.endsWith("add x-tollgate-claim-" + "n".repeat(239) + ": " + long)).toBeTruthy(
+      "a name of 256 bytes is the longest",
+    );
   });
 });
 

@@ -100,23 +100,53 @@ describe("an origin rule", () => {
   it("takes the very origin", () => {
     expect(allows("https://a.example.com", "https://a.example.com")).toBeTruthy();
     const others: StaticArray<string> = [
-      "http://a.example.com", "https://a.example.com:8443", "https://a.example.com.evil.org", "https://a.example.co", "https://a.example.com/", "https://A.example.com", "null",
-      "https://xa.example.com", "a.example.com",
+      "http://a.example.com",
+      "https://a.example.com:8443",
+      "https://a.example.com.evil.org",
+      "https://a.example.co",
+      "https://a.example.com/",
+      "https://A.example.com",
+      "null",
+      "https://xa.example.com",
+      "a.example.com",
     ];
     for (let i = 0; i < others.length; i++) expect(allows("https://a.example.com", others[i])).toBeFalsy(others[i]);
   });
 
   it("with a wildcard takes hosts below the suffix", () => {
-    const below: StaticArray<string> = ["https://a.example.com", "https://a.b.example.com", "https://xn--bcher-kva.example.com", "https://a_b-1.example.com"];
+    const below: StaticArray<string> = [
+      "https://a.example.com",
+      "https://a.b.example.com",
+      "https://xn--bcher-kva.example.com",
+      "https://a_b-1.example.com",
+    ];
     for (let i = 0; i < below.length; i++) expect(allows("https://*.example.com", below[i])).toBeTruthy(below[i]);
   });
 
   it("with a wildcard takes nothing that only looks like it", () => {
     const tricks: StaticArray<string> = [
-      "https://example.com", "https://.example.com", "http://a.example.com", "https://a.example.com:443", "https://a.example.com.evil.org", "https://aexample.com",
-      "https://evil.com/.example.com", "https://evil.com?.example.com", "https://evil.com#.example.com", "https://evil.com\\.example.com", "https://evil.com:.example.com",
-      "https://user@evil.com/.example.com", "https://a@b.example.com", "https://evil.com%2f.example.com", "https://evil.com .example.com", "https://evil.com\0.example.com",
-      "https://evil.com\t.example.com", "https://evil.com,https://a.example.com", "https://evil.com;.example.com", "https://*.example.com", "https://\xff.example.com", "null",
+      "https://example.com",
+      "https://.example.com",
+      "http://a.example.com",
+      "https://a.example.com:443",
+      "https://a.example.com.evil.org",
+      "https://aexample.com",
+      "https://evil.com/.example.com",
+      "https://evil.com?.example.com",
+      "https://evil.com#.example.com",
+      "https://evil.com\\.example.com",
+      "https://evil.com:.example.com",
+      "https://user@evil.com/.example.com",
+      "https://a@b.example.com",
+      "https://evil.com%2f.example.com",
+      "https://evil.com .example.com",
+      "https://evil.com\0.example.com",
+      "https://evil.com\t.example.com",
+      "https://evil.com,https://a.example.com",
+      "https://evil.com;.example.com",
+      "https://*.example.com",
+      "https://\xff.example.com",
+      "null",
     ];
     for (let i = 0; i < tricks.length; i++) expect(allows("https://*.example.com", tricks[i])).toBeFalsy(tricks[i]);
   });
@@ -131,7 +161,12 @@ describe("an origin rule", () => {
 describe("a refusal's CORS headers", () => {
   it("let the browser show it to an allowed origin", () => {
     put(origin, "https://a.example.com");
-    sent(rules(new CorsSpec(["https://*.example.com"])), ["access-control-allow-origin", "https://a.example.com", "vary", "origin"]);
+    sent(rules(new CorsSpec(["https://*.example.com"])), [
+      "access-control-allow-origin",
+      "https://a.example.com",
+      "vary",
+      "origin",
+    ]);
   });
 
   it("have credentials and exposed headers where the rules do", () => {
@@ -140,8 +175,14 @@ describe("a refusal's CORS headers", () => {
     cors.expose = ["x-request-id", "ratelimit"];
     put(origin, "https://a.example.com");
     sent(rules(cors), [
-      "access-control-allow-origin", "https://a.example.com", "vary", "origin", "access-control-allow-credentials", "true",
-      "access-control-expose-headers", "x-request-id,ratelimit",
+      "access-control-allow-origin",
+      "https://a.example.com",
+      "vary",
+      "origin",
+      "access-control-allow-credentials",
+      "true",
+      "access-control-expose-headers",
+      "x-request-id,ratelimit",
     ]);
   });
 
@@ -161,6 +202,13 @@ describe("a refusal's CORS headers", () => {
     put(origin, "null");
     const list: string[] = [];
     for (let i = 0; i < 10; i++) list.push("x".repeat(99));
-    sent(rules(cors), ["access-control-allow-origin", "null", "vary", "origin", "access-control-expose-headers", list.join(",")]);
+    sent(rules(cors), [
+      "access-control-allow-origin",
+      "null",
+      "vary",
+      "origin",
+      "access-control-expose-headers",
+      list.join(","),
+    ]);
   });
 });

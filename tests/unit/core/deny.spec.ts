@@ -1,8 +1,19 @@
 import { beginCallback } from "../../../assembly/abi/memory";
 import { codeOf, deny } from "../../../assembly/request/deny";
 import {
-  API_NOT_ALLOWED, KEY_MISSING, UNKNOWN_KEY, METHOD_NOT_ALLOWED, NOT_READY, PATH_INVALID, REASONS, SNAPSHOT_STALE, UNKNOWN_API, reasonCode,
-  reasonGrpcStatus, reasonStatus, reasonTitle,
+  API_NOT_ALLOWED,
+  KEY_MISSING,
+  UNKNOWN_KEY,
+  METHOD_NOT_ALLOWED,
+  NOT_READY,
+  PATH_INVALID,
+  REASONS,
+  SNAPSHOT_STALE,
+  UNKNOWN_API,
+  reasonCode,
+  reasonGrpcStatus,
+  reasonStatus,
+  reasonTitle,
 } from "../../../assembly/wire/reasons";
 import { apiCors } from "../../../assembly/wire/records";
 import { IdIndex } from "../../../assembly/snapshot/recordIndex";
@@ -42,7 +53,7 @@ describe("a refusal", () => {
   it("is a problem, with the reason in Envoy's details", () => {
     expect(answer(UNKNOWN_API)).toBe(
       "answer 404 tollgate_unknown_api 12\ncontent-type: application/problem+json\ncache-control: no-store\n" +
-      '{"type":"https://tollgate.dev/reasons/unknown_api","title":"Unknown API","status":404,"reason":"unknown_api"}',
+        '{"type":"https://tollgate.dev/reasons/unknown_api","title":"Unknown API","status":404,"reason":"unknown_api"}',
     );
   });
 
@@ -54,7 +65,11 @@ describe("a refusal", () => {
       expect(code.length).toBeGreaterThan(0);
       expect(textAt(at(codeOf(reason)), codeOf(reason).length)).toBe(code);
       expect(text.startsWith(`answer ${status} tollgate_${code} ${reasonGrpcStatus(reason)}\n`)).toBeTruthy(code);
-      expect(text.endsWith(`{"type":"https://tollgate.dev/reasons/${code}","title":"${reasonTitle(reason)}","status":${status},"reason":"${code}"}`)).toBeTruthy(code);
+      expect(
+        text.endsWith(
+          `{"type":"https://tollgate.dev/reasons/${code}","title":"${reasonTitle(reason)}","status":${status},"reason":"${code}"}`,
+        ),
+      ).toBeTruthy(code);
       expect(text.includes("\nwww-authenticate: ")).toBe(status == 401, code);
       expect(text.includes("\nretry-after: ")).toBe(status == 503, code);
       expect(status == 401 ? reasonGrpcStatus(reason) == 16 : true).toBeTruthy(code);
@@ -67,8 +82,14 @@ describe("a refusal", () => {
   it("of who one is challenges for a key, and for a token where tokens are taken", () => {
     expect(answer(KEY_MISSING).includes('\nwww-authenticate: ApiKey realm="tollgate"\n')).toBeTruthy();
     expect(answer(KEY_MISSING).includes("Bearer")).toBeFalsy();
-    expect(answer(KEY_MISSING, true).includes('\nwww-authenticate: ApiKey realm="tollgate"\nwww-authenticate: Bearer realm="tollgate"\n')).toBeTruthy();
-    expect(answer(UNKNOWN_KEY, true).includes('\nwww-authenticate: Bearer realm="tollgate", error="invalid_token"\n')).toBeTruthy();
+    expect(
+      answer(KEY_MISSING, true).includes(
+        '\nwww-authenticate: ApiKey realm="tollgate"\nwww-authenticate: Bearer realm="tollgate"\n',
+      ),
+    ).toBeTruthy();
+    expect(
+      answer(UNKNOWN_KEY, true).includes('\nwww-authenticate: Bearer realm="tollgate", error="invalid_token"\n'),
+    ).toBeTruthy();
     expect(answer(API_NOT_ALLOWED, true).includes("www-authenticate")).toBeFalsy();
   });
 
@@ -105,13 +126,22 @@ describe("a refusal", () => {
 
   it("of a gRPC call has a short message and no problem", () => {
     contentType.set(at(grpc), grpc.length);
-    expect(answer(KEY_MISSING)).toBe('answer 401 tollgate_key_missing 16\nwww-authenticate: ApiKey realm="tollgate"\nkey_missing: API key required');
+    expect(answer(KEY_MISSING)).toBe(
+      'answer 401 tollgate_key_missing 16\nwww-authenticate: ApiKey realm="tollgate"\nkey_missing: API key required',
+    );
   });
 
   it("is for gRPC when Envoy takes the request for it", () => {
     expect(grpcAnswer("application/grpc")).toBeTruthy();
     expect(grpcAnswer("application/grpc+proto")).toBeTruthy();
-    const others: StaticArray<string> = ["application/grpc-web", "application/grpcx", "application/grp", "application/json", "xapplication/grpc", ""];
+    const others: StaticArray<string> = [
+      "application/grpc-web",
+      "application/grpcx",
+      "application/grp",
+      "application/json",
+      "xapplication/grpc",
+      "",
+    ];
     for (let i = 0; i < others.length; i++) expect(grpcAnswer(others[i])).toBeFalsy(others[i]);
   });
 

@@ -4,7 +4,12 @@ import { crc32 } from "../../../assembly/lib/crc32";
 import { CONTINUE, PAUSE, decide } from "../../../assembly/request/decide";
 import { AUTH_JWT, AUTH_NONE, AUTH_KEY_OR_JWT, CONSUMER, KEY } from "../../../assembly/wire/enums";
 import {
-  KEY_HAS_ADDRESSES, KEY_HAS_APIS, KEY_HAS_EXPIRES_AT_MS, KEY_HAS_NOT_BEFORE_MS, KEY_HAS_SCOPES, KEY_HAS_TIER,
+  KEY_HAS_ADDRESSES,
+  KEY_HAS_APIS,
+  KEY_HAS_EXPIRES_AT_MS,
+  KEY_HAS_NOT_BEFORE_MS,
+  KEY_HAS_SCOPES,
+  KEY_HAS_TIER,
 } from "../../../assembly/wire/records";
 import { Root } from "../../../assembly/plugin/instance";
 import { sha256 } from "../../../assembly/lib/sha256";
@@ -30,7 +35,14 @@ function keyOf(name: string, environment: string = "default"): string {
   return body + "_" + check;
 }
 
-function addKey(payload: Payload, key: string, id: string, consumer: u32, flags: u32 = 0, fields: Writer | null = null): void {
+function addKey(
+  payload: Payload,
+  key: string,
+  id: string,
+  consumer: u32,
+  flags: u32 = 0,
+  fields: Writer | null = null,
+): void {
   const bytes = rawBytes(key);
   const digest = heap.alloc(32);
   sha256(at(bytes), bytes.length, digest);
@@ -86,7 +98,12 @@ function configure(members: string = ""): void {
   startHost();
   clock(15_000, 1000);
   giveProperty("source\0address", "10.1.2.3:4567");
-  root = rootOf(1, configWith(',"keySources":[{"header":"x-api-key"},{"bearer":true},{"query":"key"}]' + members), null, table);
+  root = rootOf(
+    1,
+    configWith(',"keySources":[{"header":"x-api-key"},{"bearer":true},{"query":"key"}]' + members),
+    null,
+    table,
+  );
   forget();
 }
 
@@ -117,7 +134,9 @@ function get(path: string, key: string = "", method: string = "GET"): string {
 }
 
 describe("the ladder", () => {
-  beforeEach(() => { configure(); });
+  beforeEach(() => {
+    configure();
+  });
 
   it("admits a caller, without key and with claims", () => {
     expect(get("/x", keyOf("1"))).toBe("");
@@ -160,14 +179,22 @@ describe("the ladder", () => {
   });
 
   it("takes several keys in one source for none", () => {
-    expect(ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", keyOf("1"), "x-api-key", keyOf("2")])).toBe("multiple_keys");
-    expect(ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", keyOf("1"), "x-api-key", keyOf("1")])).toBe("");
+    expect(
+      ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", keyOf("1"), "x-api-key", keyOf("2")]),
+    ).toBe("multiple_keys");
+    expect(
+      ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", keyOf("1"), "x-api-key", keyOf("1")]),
+    ).toBe("");
   });
 
   it("takes the first source that has a key, and clears the others", () => {
-    expect(ask([":method", "GET", ":path", "/x?key=unknown", ":authority", "h", "authorization", "Bearer " + keyOf("1")])).toBe("");
+    expect(
+      ask([":method", "GET", ":path", "/x?key=unknown", ":authority", "h", "authorization", "Bearer " + keyOf("1")]),
+    ).toBe("");
     expect(lastCalls.startsWith("remove authorization\nreplace :path: /x\n")).toBeTruthy();
-    expect(ask([":method", "GET", ":path", "/x?key=" + keyOf("1"), ":authority", "h", "authorization", "Bearer unknown"])).toBe("unknown_key");
+    expect(
+      ask([":method", "GET", ":path", "/x?key=" + keyOf("1"), ":authority", "h", "authorization", "Bearer unknown"]),
+    ).toBe("unknown_key");
   });
 
   it("takes keys at their times, to the millisecond", () => {
@@ -220,14 +247,28 @@ describe("the ladder", () => {
   });
 
   it("lets only a preflight that is allowed pass", () => {
-    const preflight = [":method", "OPTIONS", ":path", "/page", ":authority", "h", "origin", "https://a.example.com", "access-control-request-method", "PUT"];
+    const preflight = [
+      ":method",
+      "OPTIONS",
+      ":path",
+      "/page",
+      ":authority",
+      "h",
+      "origin",
+      "https://a.example.com",
+      "access-control-request-method",
+      "PUT",
+    ];
     expect(ask(preflight)).toBe("");
     preflight[7] = "https://evil.com/.example.com";
     expect(ask(preflight)).toBe("key_missing");
     preflight[7] = "https://a.example.com";
     preflight[3] = "/x";
     expect(ask(preflight)).toBe("key_missing", "this API has no rules");
-    expect(ask([":method", "OPTIONS", ":path", "/page", ":authority", "h", "origin", "https://a.example.com"])).toBe("key_missing", "no preflight");
+    expect(ask([":method", "OPTIONS", ":path", "/page", ":authority", "h", "origin", "https://a.example.com"])).toBe(
+      "key_missing",
+      "no preflight",
+    );
     expect(lastCalls.includes("access-control-allow-origin: https://a.example.com")).toBeTruthy();
   });
 
@@ -255,7 +296,11 @@ describe("the ladder", () => {
     beginCallback();
     give("headers", broken.start, broken.bytes);
     expect(decide(root, 7, true, 0)).toBe(PAUSE);
-    expect(takeCalls().startsWith("remove x-api-key\nremove authorization\nremove proxy-authorization\nremove referer\nremove cookie\nreplace :path: /\nanswer 400 tollgate_headers_unreadable")).toBeTruthy();
+    expect(
+      takeCalls().startsWith(
+        "remove x-api-key\nremove authorization\nremove proxy-authorization\nremove referer\nremove cookie\nreplace :path: /\nanswer 400 tollgate_headers_unreadable",
+      ),
+    ).toBeTruthy();
     withhold("headers");
     expect(decide(root, 7, true, 0)).toBe(PAUSE);
     expect(takeCalls().includes("answer 400 tollgate_headers_unreadable")).toBeTruthy();
@@ -287,7 +332,9 @@ describe("while observing", () => {
 });
 
 describe("without a table", () => {
-  beforeEach(() => { configure(); });
+  beforeEach(() => {
+    configure();
+  });
 
   it("an empty configuration refuses everything", () => {
     const empty = new Config();
@@ -311,7 +358,9 @@ describe("without a table", () => {
     root.stale = true;
     expect(ask([":method", "GET", ":path", "/x", ":authority", "h"], false)).toBe("snapshot_stale");
     root = rootOf(1, configWith(',"failureMode":"open"'), runtimeOf());
-    expect(ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", "k", "x-tollgate-tier", "gold"], false)).toBe("");
+    expect(
+      ask([":method", "GET", ":path", "/x", ":authority", "h", "x-api-key", "k", "x-tollgate-tier", "gold"], false),
+    ).toBe("");
     expect(lastCalls).toBe("remove x-tollgate-tier\nremove x-api-key\nadd x-tollgate-unchecked: not_ready");
   });
 });

@@ -1,6 +1,19 @@
 import {
-  FRAME_BROKEN, FRAME_GOOD, FRAME_HEAD_BYTES, FRAME_MAX_BYTES, FRAME_NEWER, checkFrame, frameBase, frameBytes, frameEpoch, frameHasMore,
-  frameType, frameVersion, manifestOf, pageCount, pageIndex,
+  FRAME_BROKEN,
+  FRAME_GOOD,
+  FRAME_HEAD_BYTES,
+  FRAME_MAX_BYTES,
+  FRAME_NEWER,
+  checkFrame,
+  frameBase,
+  frameBytes,
+  frameEpoch,
+  frameHasMore,
+  frameType,
+  frameVersion,
+  manifestOf,
+  pageCount,
+  pageIndex,
 } from "../../../assembly/wire/frame";
 import { Payload, Writer, flipBit, frame, manifest, page, sealFrame } from "./wire";
 
@@ -116,7 +129,15 @@ describe("a frame", () => {
   });
 
   it("that is a manifest has 40 bytes at least", () => {
-    const short = frame(new Writer(), 1, 0, EPOCH, VERSION, 0, new Writer().u64(1).u64(0).u64(0).u64(0).u32(0).u16(0).u8(0));
+    const short = frame(
+      new Writer(),
+      1,
+      0,
+      EPOCH,
+      VERSION,
+      0,
+      new Writer().u64(1).u64(0).u64(0).u64(0).u32(0).u16(0).u8(0),
+    );
     expect(short.bytes).toBe(48 + 39);
     expect(checkFrame(short.start, short.bytes)).toBe(FRAME_BROKEN);
     const long = frame(new Writer(), 1, 0, EPOCH, VERSION, 0, new Writer().u64(1).u64(0).u64(0).u64(0).u64(0).u64(0));

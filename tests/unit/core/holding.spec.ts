@@ -43,12 +43,15 @@ function load(): void {
 
 function went(first: u32, last: u32): string {
   let text = "";
-  for (let context = first; context <= last; context++) text += (context > first ? "\n" : "") + `context ${context}\ncontinue`;
+  for (let context = first; context <= last; context++)
+    text += (context > first ? "\n" : "") + `context ${context}\ncontinue`;
   return text;
 }
 
 describe("a request", () => {
-  beforeEach(() => { begin(); });
+  beforeEach(() => {
+    begin();
+  });
 
   it("is held for a table that is still to come, and goes on with it", () => {
     expect(hold(root, 7)).toBeTruthy();
@@ -113,7 +116,9 @@ describe("a request", () => {
 });
 
 describe("no request is held", () => {
-  beforeEach(() => { begin(); });
+  beforeEach(() => {
+    begin();
+  });
 
   it("where nothing is loaded from control", () => {
     expect(hold(rootOf(1, configWith()), 7)).toBeFalsy();

@@ -8,7 +8,12 @@ import { rawBytes } from "../helpers";
 @external("stub", "calls") declare function stubCalls(out: usize, max: u32): u32;
 @external("stub", "give") declare function stubGive(name: usize, nameBytes: u32, at: usize, bytes: u32): void;
 @external("stub", "withhold") declare function stubWithhold(name: usize, nameBytes: u32): void;
-@external("stub", "property") declare function stubProperty(path: usize, pathBytes: u32, at: usize, bytes: u32): void;
+@external("stub", "property") declare function stubProperty(
+  path: usize,
+  pathBytes: u32,
+  at: usize,
+  bytes: u32,
+): void;
 @external("stub", "refuse") declare function stubRefuse(what: usize, bytes: u32): void;
 @external("stub", "permit") declare function stubPermit(what: usize, bytes: u32): void;
 @external("stub", "share") declare function stubShare(name: usize, nameBytes: u32, at: usize, bytes: u32): void;
@@ -119,8 +124,8 @@ export function clock(wallMs: u64, monotonicMs: u64): void {
 
 function latin1(at: usize, bytes: u32): string {
   const wide = heap.alloc(<usize>bytes * 2 + 2);
-  for (let i: u32 = 0; i < bytes; i++) store<u16>(wide + (<usize>i << 1), load<u8>(at + i));
-  const text = String.UTF16.decodeUnsafe(wide, <usize>bytes << 1);
+  for (let i: u32 = 0; i < bytes; i++) store<u16>(wide + ((<usize>i) << 1), load<u8>(at + i));
+  const text = String.UTF16.decodeUnsafe(wide, (<usize>bytes) << 1);
   heap.free(wide);
   return text;
 }

@@ -1,4 +1,13 @@
-import { addresses, addressesEnd, expiresAtMs, notBeforeMs, openKey, ownApis, ownScopes, ownTier } from "../../../assembly/wire/keyFields";
+import {
+  addresses,
+  addressesEnd,
+  expiresAtMs,
+  notBeforeMs,
+  openKey,
+  ownApis,
+  ownScopes,
+  ownTier,
+} from "../../../assembly/wire/keyFields";
 import { count } from "../../../assembly/wire/lists";
 import { Writer, digestOf, keyBody } from "./wire";
 
@@ -23,7 +32,23 @@ describe("a key's optional fields", () => {
   });
 
   it("are all read, in the order of their flags", () => {
-    const at = open(0xfe, new Writer().u64(1).u64(u64.MAX_VALUE).u32(3).u8(2).u8(4).u8(8).u32(10).u8(6).u8(1).u64(0).u64(0).ids([5, 6]).strs(["a", "b", "c"]));
+    const at = open(
+      0xfe,
+      new Writer()
+        .u64(1)
+        .u64(u64.MAX_VALUE)
+        .u32(3)
+        .u8(2)
+        .u8(4)
+        .u8(8)
+        .u32(10)
+        .u8(6)
+        .u8(1)
+        .u64(0)
+        .u64(0)
+        .ids([5, 6])
+        .strs(["a", "b", "c"]),
+    );
     expect(notBeforeMs).toBe(1);
     expect(expiresAtMs).toBe(u64.MAX_VALUE);
     expect(ownTier).toBe(3);

@@ -92,8 +92,15 @@ function base64(bytes: Writer): string {
   let text = "";
   for (let at = bytes.start; at < bytes.at; at += 3) {
     const left = bytes.at - at;
-    const three = (<u32>load<u8>(at) << 16) | (left > 1 ? <u32>load<u8>(at, 1) << 8 : 0) | (left > 2 ? <u32>load<u8>(at, 2) : 0);
-    text += digits.charAt(three >> 18) + digits.charAt((three >> 12) & 63) + (left > 1 ? digits.charAt((three >> 6) & 63) : "=") + (left > 2 ? digits.charAt(three & 63) : "=");
+    const three =
+      ((<u32>load<u8>(at)) << 16) |
+      (left > 1 ? (<u32>load<u8>(at, 1)) << 8 : 0) |
+      (left > 2 ? <u32>load<u8>(at, 2) : 0);
+    text +=
+      digits.charAt(three >> 18) +
+      digits.charAt((three >> 12) & 63) +
+      (left > 1 ? digits.charAt((three >> 6) & 63) : "=") +
+      (left > 2 ? digits.charAt(three & 63) : "=");
   }
   return text;
 }
@@ -143,7 +150,12 @@ describe("a configuration", () => {
 
   it("needs the gateway token where it says", () => {
     expect(configureWith(1, CONTROL + "}")).toBeTruthy();
-    expect(configureWith(2, '{"environment":"default","control":{"cluster":"control","authority":"tollgate","tokenEnv":"TOLLGATE"}}')).toBeFalsy();
+    expect(
+      configureWith(
+        2,
+        '{"environment":"default","control":{"cluster":"control","authority":"tollgate","tokenEnv":"TOLLGATE"}}',
+      ),
+    ).toBeFalsy();
     expect(takeCalls().includes("control.tokenEnv: the VM's environment has no such variable")).toBeTruthy();
   });
 
@@ -218,7 +230,8 @@ describe("a root with control", () => {
     expect(rootById(2)!.table == one.table).toBeTruthy();
     expect(one.superseded).toBeFalsy();
     const others: StaticArray<string> = [
-      '{"environment":"staging","control":{"cluster":"control","authority":"tollgate"}}', '{"environment":"default","control":{"cluster":"control-2","authority":"tollgate"}}',
+      '{"environment":"staging","control":{"cluster":"control","authority":"tollgate"}}',
+      '{"environment":"default","control":{"cluster":"control-2","authority":"tollgate"}}',
       '{"environment":"default","control":{"cluster":"control","authority":"tollgate-2"}}',
       '{"environment":"default","control":{"cluster":"control","authority":"tollgate","tokenEnv":"TOLLGATE_GATEWAY_TOKEN_2"}}',
     ];

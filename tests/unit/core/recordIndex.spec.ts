@@ -7,7 +7,11 @@ function idBody(id: u32): usize {
 }
 
 function digestBody(home: u32, tag: u32, rest: u64 = 0): usize {
-  return new Writer(32).u32(home).u32(<u32>rest).u32(tag).u32(<u32>(rest >> 32)).start;
+  return new Writer(32)
+    .u32(home)
+    .u32(<u32>rest)
+    .u32(tag)
+    .u32(<u32>(rest >> 32)).start;
 }
 
 function ids(records: u32): IdIndex {
@@ -228,7 +232,12 @@ describe("an index by digest", () => {
     for (let i: u32 = 0; i < 500; i++) {
       const home = i * 0x9e3779b1;
       if (index.get(digestBody(home, i)) != bodies[i]) wrong++;
-      if (index.get(digestBody(home, i + 1)) != 0 || index.get(digestBody(home, i, 1)) != 0 || index.get(digestBody(home, i, (<u64>1) << 32)) != 0) wrong++;
+      if (
+        index.get(digestBody(home, i + 1)) != 0 ||
+        index.get(digestBody(home, i, 1)) != 0 ||
+        index.get(digestBody(home, i, (<u64>1) << 32)) != 0
+      )
+        wrong++;
     }
     expect(wrong).toBe(0);
     expect(index.count).toBe(500);
@@ -242,7 +251,7 @@ describe("an index by digest", () => {
     for (let bit: u32 = 0; bit < 128; bit++) {
       const other = heap.alloc(16);
       memory.copy(other, body, 16);
-      store<u8>(other + (bit >> 3), <u8>(<u32>load<u8>(other + (bit >> 3)) ^ (<u32>1 << (bit & 7))));
+      store<u8>(other + (bit >> 3), <u8>(<u32>load<u8>(other + (bit >> 3)) ^ ((<u32>1) << (bit & 7))));
       expect(index.get(other)).toBe(0);
       heap.free(other);
     }

@@ -1,14 +1,53 @@
 import { API, AUTH_KEY, AUTH_LAST, CONSUMER, DELETE, KEY, LIMIT, TIER } from "../../../assembly/wire/enums";
-import { afterAddresses, afterIds, afterTexts, count, first, hasId, hasText, next, text, textBytes } from "../../../assembly/wire/lists";
+import {
+  afterAddresses,
+  afterIds,
+  afterTexts,
+  count,
+  first,
+  hasId,
+  hasText,
+  next,
+  text,
+  textBytes,
+} from "../../../assembly/wire/lists";
 import { readRecord, recordBody, recordEnd, recordType } from "../../../assembly/wire/recordHead";
 import {
-  API_HAS_JWT, AUTH_CLOSED, CONSUMER_CLOSED, KEY_CLOSED, KEY_HAS_ADDRESSES, KEY_HAS_APIS, KEY_HAS_LIMITS, SUBJECT_CLOSED, TIER_CLOSED,
-  apiAuthMode, consumerFlags, keyConsumer, keyFields, keyFlags, keyId, keyIdBytes, limitSubject, tierApis, tierFlags,
+  API_HAS_JWT,
+  AUTH_CLOSED,
+  CONSUMER_CLOSED,
+  KEY_CLOSED,
+  KEY_HAS_ADDRESSES,
+  KEY_HAS_APIS,
+  KEY_HAS_LIMITS,
+  SUBJECT_CLOSED,
+  TIER_CLOSED,
+  apiAuthMode,
+  consumerFlags,
+  keyConsumer,
+  keyFields,
+  keyFlags,
+  keyId,
+  keyIdBytes,
+  limitSubject,
+  tierApis,
+  tierFlags,
 } from "../../../assembly/wire/records";
 import { closeUnknown, hasUnknown, validRecord } from "../../../assembly/wire/validate";
 import { ascii } from "../../../assembly/lib/text";
 import {
-  ApiSpec, CorsSpec, RouteSpec, Writer, consumerBody, deleteBody, deleteKeyBody, digestOf, keyBody, limitBody, textAt, tierBody,
+  ApiSpec,
+  CorsSpec,
+  RouteSpec,
+  Writer,
+  consumerBody,
+  deleteBody,
+  deleteKeyBody,
+  digestOf,
+  keyBody,
+  limitBody,
+  textAt,
+  tierBody,
 } from "./wire";
 
 function valid(type: u32, body: Writer): bool {
@@ -157,7 +196,12 @@ describe("a key's fixed fields", () => {
 describe("a valid record", () => {
   it("of each type, with all fields, is valid as a whole and with more behind it", () => {
     const bodies: Writer[] = [
-      fullApi().body(), tierBody(1, "bronze", ["read"], [1, 2]), consumerBody(1, "acme", 1, ["org", "acme", "plan", "gold"]), fullKey(), deleteBody(TIER, 1), limitBody(1, "minute"),
+      fullApi().body(),
+      tierBody(1, "bronze", ["read"], [1, 2]),
+      consumerBody(1, "acme", 1, ["org", "acme", "plan", "gold"]),
+      fullKey(),
+      deleteBody(TIER, 1),
+      limitBody(1, "minute"),
     ];
     for (let i = 0; i < bodies.length; i++) {
       const type = API + i;
@@ -182,7 +226,12 @@ describe("a valid record", () => {
 
   it("with each optional field of a key alone ends with it", () => {
     const fields: Writer[] = [
-      new Writer().u64(1), new Writer().u64(1), new Writer().u32(1), new Writer().u8(1).u8(4).u8(8).u32(10), new Writer().ids([1, 2, 3]), new Writer().strs(["a", "bc"]),
+      new Writer().u64(1),
+      new Writer().u64(1),
+      new Writer().u32(1),
+      new Writer().u8(1).u8(4).u8(8).u32(10),
+      new Writer().ids([1, 2, 3]),
+      new Writer().strs(["a", "bc"]),
     ];
     for (let i = 0; i < fields.length; i++) {
       const body = keyBody(digestOf(1), "k", 1, 4 << i, fields[i]);
@@ -236,7 +285,12 @@ describe("a record is refused", () => {
   });
 
   it("whatever count or length in it is the greatest", () => {
-    const bodies: Writer[] = [fullApi().body(), tierBody(1, "b", ["r"], [1]), consumerBody(1, "a", 1, ["o", "a"]), fullKey()];
+    const bodies: Writer[] = [
+      fullApi().body(),
+      tierBody(1, "b", ["r"], [1]),
+      consumerBody(1, "a", 1, ["o", "a"]),
+      fullKey(),
+    ];
     for (let i = 0; i < bodies.length; i++) {
       const body = bodies[i];
       // Never a trap; and where two bytes are a count or a length, 0xffff of them aren't there.
@@ -288,7 +342,7 @@ describe("a value that isn't known closes the record that has it:", () => {
     for (let bit: u32 = 0; bit < 16; bit++) {
       if (bit == 0 || bit == 4) continue;
       const body = new ApiSpec(1).body();
-      store<u16>(body.start, <u16>(<u32>1 << bit), 6);
+      store<u16>(body.start, <u16>((<u32>1) << bit), 6);
       expect(closes(API, body)).toBe(bit > 4);
       expect(apiAuthMode(body.start)).toBe(bit > 4 ? AUTH_CLOSED : AUTH_KEY);
     }
@@ -325,7 +379,8 @@ describe("a value that isn't known closes the record that has it:", () => {
   });
 
   it("a key's state, flags and digest algorithm", () => {
-    for (let state: u32 = 0; state < 4; state++) expect(closes(KEY, keyBody(digestOf(1), "k", 1, state))).toBe(state == 3);
+    for (let state: u32 = 0; state < 4; state++)
+      expect(closes(KEY, keyBody(digestOf(1), "k", 1, state))).toBe(state == 3);
     for (let bit: u32 = 8; bit < 16; bit++) {
       const body = keyBody(digestOf(1), "k", 1, 1 << bit);
       expect(closes(KEY, body)).toBe(bit > 8);
@@ -339,7 +394,13 @@ describe("a value that isn't known closes the record that has it:", () => {
   it("a key's networks, behind which nothing can be read any more", () => {
     for (let family: u32 = 0; family < 10; family++) {
       // Further fields are announced, and are not there.
-      const body = keyBody(digestOf(1), "k", 1, KEY_HAS_ADDRESSES | (family == 4 || family == 6 ? 0 : KEY_HAS_APIS), new Writer().u8(1).u8(family).u8(8).u64(0).u64(0));
+      const body = keyBody(
+        digestOf(1),
+        "k",
+        1,
+        KEY_HAS_ADDRESSES | (family == 4 || family == 6 ? 0 : KEY_HAS_APIS),
+        new Writer().u8(1).u8(family).u8(8).u64(0).u64(0),
+      );
       expect(closes(KEY, body)).toBe(family != 4 && family != 6);
       if (family != 4 && family != 6) expect(keyFlags(body.start)).toBe(KEY_CLOSED);
     }
@@ -365,7 +426,10 @@ describe("a value that isn't known closes the record that has it:", () => {
     for (let kind: u32 = 0; kind < 40; kind++) {
       const body = new Writer().u8(kind).raw(digestOf(1), 16);
       store<u32>(body.start, 1, 1);
-      expect(closes(DELETE, body)).toBe(kind != API && kind != TIER && kind != CONSUMER && kind != KEY && kind != LIMIT, `kind ${kind}`);
+      expect(closes(DELETE, body)).toBe(
+        kind != API && kind != TIER && kind != CONSUMER && kind != KEY && kind != LIMIT,
+        `kind ${kind}`,
+      );
     }
     expect(closes(DELETE, new Writer().u8(7))).toBeTruthy();
   });

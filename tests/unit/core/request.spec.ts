@@ -1,7 +1,21 @@
 import { Config } from "../../../assembly/config/parse";
 import {
-  HeaderPlan, SOURCE_EMPTY, SOURCE_ONE, SOURCE_SEVERAL, SOURCE_TOO_LONG, askedMethod, contentType, cookie, cookieCount, forged,
-  forgedCount, host, method, origin, path, source,
+  HeaderPlan,
+  SOURCE_EMPTY,
+  SOURCE_ONE,
+  SOURCE_SEVERAL,
+  SOURCE_TOO_LONG,
+  askedMethod,
+  contentType,
+  cookie,
+  cookieCount,
+  forged,
+  forgedCount,
+  host,
+  method,
+  origin,
+  path,
+  source,
 } from "../../../assembly/http/headerScan";
 import { configWith } from "./configs";
 import { pairsOf } from "./host";
@@ -41,24 +55,54 @@ function forgedNames(): string {
 const LONGEST = "k".repeat(256);
 
 describe("a request's headers", () => {
-  beforeAll(() => { configure(); });
+  beforeAll(() => {
+    configure();
+  });
 
   it("give path, method and host", () => {
-    expect(scan([":method", "GET", ":path", "/a?b=c", ":authority", "api.example.com:443", ":scheme", "https"])).toBeTruthy();
+    expect(
+      scan([":method", "GET", ":path", "/a?b=c", ":authority", "api.example.com:443", ":scheme", "https"]),
+    ).toBeTruthy();
     expect(textAt(path.at, path.bytes)).toBe("/a?b=c");
     expect(textAt(method.at, method.bytes)).toBe("GET");
     expect(textAt(host.at, host.bytes)).toBe("api.example.com:443");
   });
 
   it("give what CORS and gRPC need", () => {
-    scan(["origin", "https://a.example.com", "access-control-request-method", "PUT", "content-type", "application/grpc"]);
+    scan([
+      "origin",
+      "https://a.example.com",
+      "access-control-request-method",
+      "PUT",
+      "content-type",
+      "application/grpc",
+    ]);
     expect(textAt(origin.at, origin.bytes)).toBe("https://a.example.com");
     expect(textAt(askedMethod.at, askedMethod.bytes)).toBe("PUT");
     expect(textAt(contentType.at, contentType.bytes)).toBe("application/grpc");
   });
 
   it("of the request before are forgotten", () => {
-    scan([":path", "/a", ":method", "GET", ":authority", "h", "origin", "o", "access-control-request-method", "PUT", "content-type", "t", "x-api-key", "k", "x-tollgate-tier", "t", "cookie", "a=b"]);
+    scan([
+      ":path",
+      "/a",
+      ":method",
+      "GET",
+      ":authority",
+      "h",
+      "origin",
+      "o",
+      "access-control-request-method",
+      "PUT",
+      "content-type",
+      "t",
+      "x-api-key",
+      "k",
+      "x-tollgate-tier",
+      "t",
+      "cookie",
+      "a=b",
+    ]);
     scan([]);
     expect(path.bytes + method.bytes + host.bytes + origin.bytes + askedMethod.bytes + contentType.bytes).toBe(0);
     expect(held(0)).toBe("[empty]");
@@ -67,7 +111,32 @@ describe("a request's headers", () => {
   });
 
   it("with names that only look like others are passed over", () => {
-    scan([":paths", "/x", ":pat", "/x", "path", "/x", ":metho", "x", ":authorit", "x", ":", "x", "", "x", "x-api-ke", "x", "x-api-keys", "x", "x-api-kez", "x", "X-API-KEY", "x", "cookies", "a=b"]);
+    scan([
+      ":paths",
+      "/x",
+      ":pat",
+      "/x",
+      "path",
+      "/x",
+      ":metho",
+      "x",
+      ":authorit",
+      "x",
+      ":",
+      "x",
+      "",
+      "x",
+      "x-api-ke",
+      "x",
+      "x-api-keys",
+      "x",
+      "x-api-kez",
+      "x",
+      "X-API-KEY",
+      "x",
+      "cookies",
+      "a=b",
+    ]);
     expect(path.bytes + method.bytes + host.bytes).toBe(0);
     expect(held(0)).toBe("[empty]");
     expect(cookieCount).toBe(0);
@@ -75,7 +144,9 @@ describe("a request's headers", () => {
 });
 
 describe("a key in a header", () => {
-  beforeAll(() => { configure(',"keySources":[{"header":"x-api-key"},{"header":"authorization"}]'); });
+  beforeAll(() => {
+    configure(',"keySources":[{"header":"x-api-key"},{"header":"authorization"}]');
+  });
 
   it("is its value without the blanks around it", () => {
     scan(["x-api-key", " \t secret key\t "]);
@@ -128,7 +199,9 @@ describe("a key in a header", () => {
 });
 
 describe("a bearer key", () => {
-  beforeAll(() => { configure(',"keySources":[{"bearer":true},{"header":"authorization"}]'); });
+  beforeAll(() => {
+    configure(',"keySources":[{"bearer":true},{"header":"authorization"}]');
+  });
 
   it("is the token alone", () => {
     scan(["authorization", "bEARER  tg_x "]);
@@ -158,7 +231,9 @@ describe("a bearer key", () => {
 });
 
 describe("a key in the query", () => {
-  beforeAll(() => { configure(',"keySources":[{"query":"api_key"},{"query":"k"}]'); });
+  beforeAll(() => {
+    configure(',"keySources":[{"query":"api_key"},{"query":"k"}]');
+  });
 
   it("is its decoded value", () => {
     scan([":path", "/a?x=1&api%5fkey=a%2Bb+c&k=two"]);
@@ -190,12 +265,14 @@ describe("a key in the query", () => {
 });
 
 describe("a key in a cookie", () => {
-  beforeAll(() => { configure(',"keySources":[{"cookie":"api_key"},{"header":"cookie-key"}]'); });
+  beforeAll(() => {
+    configure(',"keySources":[{"cookie":"api_key"},{"header":"cookie-key"}]');
+  });
 
   it("is found in any cookie header", () => {
     scan(["cookie", "a=b; api_key=one; c=d"]);
     expect(held(0)).toBe("one");
-    scan(["cookie", "a=b", "cookie", "c=d; api_key=\"two\""]);
+    scan(["cookie", "a=b", "cookie", 'c=d; api_key="two"']);
     expect(held(0)).toBe("two");
     expect(cookieCount).toBe(2);
     expect(textAt(cookie(1).at, cookie(1).bytes)).toBe('c=d; api_key="two"');
@@ -243,23 +320,65 @@ describe("a key in a cookie", () => {
 
 describe("eight sources", () => {
   it("are all read in one pass", () => {
-    configure(',"keySources":[{"cookie":"c1"},{"query":"q1"},{"header":"h1"},{"bearer":true},{"cookie":"c2"},{"query":"q2"},{"header":"h2"},{"header":"authorization"}]');
-    expect(scan([":path", "/?q2=Q2&q1=Q1", "h2", "H2", "authorization", "Bearer B", "cookie", "c2=C2;c1=C1", "h1", "H1"])).toBeTruthy();
+    configure(
+      ',"keySources":[{"cookie":"c1"},{"query":"q1"},{"header":"h1"},{"bearer":true},{"cookie":"c2"},{"query":"q2"},{"header":"h2"},{"header":"authorization"}]',
+    );
+    expect(
+      scan([":path", "/?q2=Q2&q1=Q1", "h2", "H2", "authorization", "Bearer B", "cookie", "c2=C2;c1=C1", "h1", "H1"]),
+    ).toBeTruthy();
     const expected: StaticArray<string> = ["C1", "Q1", "H1", "B", "C2", "Q2", "H2", "Bearer B"];
     for (let i = 0; i < 8; i++) expect(held(i)).toBe(expected[i]);
   });
 });
 
 describe("forged claims", () => {
-  beforeAll(() => { configure(',"claims":{"names":{"consumer":"x-consumer-id","claim-org":"org"}}'); });
+  beforeAll(() => {
+    configure(',"claims":{"names":{"consumer":"x-consumer-id","claim-org":"org"}}');
+  });
 
   it("are all headers under the prefix, in every spelling", () => {
-    scan(["x-tollgate-tier", "gold", "X-Tollgate-Tier", "gold", "x_tollgate_anything", "v", "x.tollgate.", "v", "x-tollgate", "no", "x-tollgates-a", "no", "ax-tollgate-a", "no"]);
+    scan([
+      "x-tollgate-tier",
+      "gold",
+      "X-Tollgate-Tier",
+      "gold",
+      "x_tollgate_anything",
+      "v",
+      "x.tollgate.",
+      "v",
+      "x-tollgate",
+      "no",
+      "x-tollgates-a",
+      "no",
+      "ax-tollgate-a",
+      "no",
+    ]);
     expect(forgedNames()).toBe("x-tollgate-tier X-Tollgate-Tier x_tollgate_anything x.tollgate.");
   });
 
   it("are the renamed headers, in every spelling", () => {
-    scan(["x-consumer-id", "v", "X_CONSUMER_ID", "v", "x-consumer.id", "v", "org", "v", "ORG", "v", "Org", "v", "orgs", "no", "or", "no", "x-consumer-idx", "no", "xconsumer-id", "no"]);
+    scan([
+      "x-consumer-id",
+      "v",
+      "X_CONSUMER_ID",
+      "v",
+      "x-consumer.id",
+      "v",
+      "org",
+      "v",
+      "ORG",
+      "v",
+      "Org",
+      "v",
+      "orgs",
+      "no",
+      "or",
+      "no",
+      "x-consumer-idx",
+      "no",
+      "xconsumer-id",
+      "no",
+    ]);
     expect(forgedNames()).toBe("x-consumer-id X_CONSUMER_ID x-consumer.id org ORG Org");
   });
 
@@ -299,11 +418,14 @@ describe("forged claims", () => {
 });
 
 describe("pairs that aren't whole", () => {
-  beforeAll(() => { configure(',"keySources":[{"header":"x-api-key"},{"query":"q"},{"cookie":"c"}]'); });
+  beforeAll(() => {
+    configure(',"keySources":[{"header":"x-api-key"},{"query":"q"},{"cookie":"c"}]');
+  });
 
   it("are refused wherever they end", () => {
     const whole = pairsOf([":path", "/a?q=1", "x-api-key", "k", "cookie", "c=d", "x-tollgate-tier", "t"]);
-    for (let bytes = 0; bytes < whole.length; bytes++) expect(plan.scan(changetype<usize>(whole), bytes, config)).toBeFalsy(`${bytes} bytes`);
+    for (let bytes = 0; bytes < whole.length; bytes++)
+      expect(plan.scan(changetype<usize>(whole), bytes, config)).toBeFalsy(`${bytes} bytes`);
     expect(plan.scan(changetype<usize>(whole), whole.length, config)).toBeTruthy();
   });
 

@@ -4,7 +4,17 @@ import { count, first, text, textBytes } from "../../../assembly/wire/lists";
 import { apiCors, apiId, apiScopes, routePath, routeScopes } from "../../../assembly/wire/records";
 import { validRecord } from "../../../assembly/wire/validate";
 import { ANY_METHOD, isFoldable, methodBit, methodBits, takesMethod } from "../../../assembly/http/methods";
-import { AMBIGUOUS, API_FOUND, HOST_REFUSED, METHOD_REFUSED, NO_API, Router, matchedApi, matchedRoute, matchedRouteIndex } from "../../../assembly/snapshot/router";
+import {
+  AMBIGUOUS,
+  API_FOUND,
+  HOST_REFUSED,
+  METHOD_REFUSED,
+  NO_API,
+  Router,
+  matchedApi,
+  matchedRoute,
+  matchedRouteIndex,
+} from "../../../assembly/snapshot/router";
 import { at, rawBytes } from "../helpers";
 import { ApiSpec, CorsSpec, RouteSpec, Writer, textAt } from "./wire";
 
@@ -81,7 +91,21 @@ function allowed(max: u32 = 512): string {
 }
 
 const STANDARD: StaticArray<string> = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
-const CUSTOM: StaticArray<string> = ["REPORT", "get", "GETS", "GE", "PURGE", "M-SEARCH", "", "OPTIONSX", "CONNECTED", "PUSH", "HEAP", "TRACK", "DELETF"];
+const CUSTOM: StaticArray<string> = [
+  "REPORT",
+  "get",
+  "GETS",
+  "GE",
+  "PURGE",
+  "M-SEARCH",
+  "",
+  "OPTIONSX",
+  "CONNECTED",
+  "PUSH",
+  "HEAP",
+  "TRACK",
+  "DELETF",
+];
 
 describe("methods", () => {
   it("of the standard have a bit each, others have none", () => {
@@ -100,7 +124,17 @@ describe("methods", () => {
   });
 
   it("that case mapping could change are told", () => {
-    const changed: StaticArray<string> = ["get", "Get", "GEt", "post", "PoST", "pURGE", "x", "PO\xc5\xbfT", "OPT\xc4\xb1ONS"];
+    const changed: StaticArray<string> = [
+      "get",
+      "Get",
+      "GEt",
+      "post",
+      "PoST",
+      "pURGE",
+      "x",
+      "PO\xc5\xbfT",
+      "OPT\xc4\xb1ONS",
+    ];
     for (let i = 0; i < changed.length; i++) {
       const m = rawBytes(changed[i]);
       expect(isFoldable(at(m), m.length)).toBeTruthy(changed[i]);
@@ -182,7 +216,19 @@ describe("hosts", () => {
 
   it("without any wildcard match nothing else", () => {
     only(simple(1, "api.example.com", "/"));
-    const others: StaticArray<string> = ["", "example.com", "xapi.example.com", "api.example.co", "api.example.comm", "*", "*.example.com", ".", ":80", "api.example.com/", "api_example.com"];
+    const others: StaticArray<string> = [
+      "",
+      "example.com",
+      "xapi.example.com",
+      "api.example.co",
+      "api.example.comm",
+      "*",
+      "*.example.com",
+      ".",
+      ":80",
+      "api.example.com/",
+      "api_example.com",
+    ];
     for (let i = 0; i < others.length; i++) expect(api(others[i], "/")).toBe(0, others[i]);
   });
 
@@ -191,7 +237,13 @@ describe("hosts", () => {
     add(simple(1, "api.example.com", "/"));
     add(simple(2, "*.example.org", "/"));
     build();
-    const same: StaticArray<string> = ["api.example.com", "API.Example.COM", "api.example.com:443", "api.example.com:", "Api.example.com:65535"];
+    const same: StaticArray<string> = [
+      "api.example.com",
+      "API.Example.COM",
+      "api.example.com:443",
+      "api.example.com:",
+      "Api.example.com:65535",
+    ];
     for (let i = 0; i < same.length; i++) expect(api(same[i], "/")).toBe(1, same[i]);
     expect(api("B.EXAMPLE.ORG:10000", "/")).toBe(2);
   });
@@ -204,13 +256,59 @@ describe("hosts", () => {
     add(simple(4, "*", "/"));
     build();
     const odd: StaticArray<string> = [
-      ".example.com", ".example.com:80", "..example.com", "a..example.com", ".", "..", ".:80", "api.example.com.", "api.example.com..", "api.example.com.:80", "b.example.com.",
-      "api.example.com:80a", "api.example.com:+1", "api.example.com:80:80", "api.example.com:80.example.com", "api.example.com:x", "::1", "2001:db8::1", "[2001:db8::1", "2001:db8::1]",
-      "[2001:db8::1]x", "[2001:db8::1]:x", "[2001:db8::1%25eth0]", "[api.example.com]", "[]x", "[", "]", "user@api.example.com", "api.example.com,b.example.com", "api.example.com/", "api%2eexample.com",
-      "api example.com", "*.example.com", "*", "api.exa\xc3\xa4mple.com", "api\\example.com", "api.example.com#", "~", "a".repeat(256), "a".repeat(250) + ".example.com:80", "x".repeat(70000),
+      ".example.com",
+      ".example.com:80",
+      "..example.com",
+      "a..example.com",
+      ".",
+      "..",
+      ".:80",
+      "api.example.com.",
+      "api.example.com..",
+      "api.example.com.:80",
+      "b.example.com.",
+      "api.example.com:80a",
+      "api.example.com:+1",
+      "api.example.com:80:80",
+      "api.example.com:80.example.com",
+      "api.example.com:x",
+      "::1",
+      "2001:db8::1",
+      "[2001:db8::1",
+      "2001:db8::1]",
+      "[2001:db8::1]x",
+      "[2001:db8::1]:x",
+      "[2001:db8::1%25eth0]",
+      "[api.example.com]",
+      "[]x",
+      "[",
+      "]",
+      "user@api.example.com",
+      "api.example.com,b.example.com",
+      "api.example.com/",
+      "api%2eexample.com",
+      "api example.com",
+      "*.example.com",
+      "*",
+      "api.exa\xc3\xa4mple.com",
+      "api\\example.com",
+      "api.example.com#",
+      "~",
+      "a".repeat(256),
+      "a".repeat(250) + ".example.com:80",
+      "x".repeat(70000),
     ];
     for (let i = 0; i < odd.length; i++) expect(match(odd[i], "/")).toBe(HOST_REFUSED, odd[i]);
-    const plain: StaticArray<string> = ["", ":80", "example.com", "other_host-1.test:8080", "a".repeat(255), "[::]", "[2001:DB8::2]:443", "10.0.0.1"];
+    const plain: StaticArray<string> = [
+      "",
+      ":80",
+      "example.com",
+      "other_host-1.test:8080",
+      "a".repeat(255),
+      "[::]",
+      "[2001:DB8::2]:443",
+      "10.0.0.1",
+    ];
     for (let i = 0; i < plain.length; i++) expect(api(plain[i], "/")).toBe(4, plain[i]);
   });
 
@@ -279,7 +377,17 @@ describe("paths", () => {
   it("are prefixes on segment borders", () => {
     only(simple(1, "*", "/orders"));
     const inside: StaticArray<string> = ["/orders", "/orders/", "/orders/7", "/orders/7/items/3/"];
-    const outside: StaticArray<string> = ["/", "/order", "/orders7", "/ordersx/orders", "/x/orders", "/Orders", "", "orders", "*"];
+    const outside: StaticArray<string> = [
+      "/",
+      "/order",
+      "/orders7",
+      "/ordersx/orders",
+      "/x/orders",
+      "/Orders",
+      "",
+      "orders",
+      "*",
+    ];
     for (let i = 0; i < inside.length; i++) expect(api("a", inside[i])).toBe(1, inside[i]);
     for (let i = 0; i < outside.length; i++) expect(api("a", outside[i])).toBe(0, outside[i]);
   });
@@ -389,7 +497,12 @@ describe("folded paths", () => {
     lower.methods = ["GET", "POST"];
     const other = simple(3, "*", "/x");
     other.paths = ["/x", "/X"];
-    other.routes = [new RouteSpec("/x/a", ["GET"]), new RouteSpec("/x/A"), new RouteSpec("/x/B", ["GET"]), new RouteSpec("/x/b", ["POST"])];
+    other.routes = [
+      new RouteSpec("/x/a", ["GET"]),
+      new RouteSpec("/x/A"),
+      new RouteSpec("/x/B", ["GET"]),
+      new RouteSpec("/x/b", ["POST"]),
+    ];
     add(upper);
     add(lower);
     add(other);
@@ -479,7 +592,12 @@ describe("an API's methods", () => {
 describe("routes", () => {
   it("are found by the longest path that takes the method", () => {
     const one = simple(1, "*", "/");
-    one.routes = [new RouteSpec("/"), new RouteSpec("/search", ["POST"], ["search"]), new RouteSpec("/search/fast"), new RouteSpec("/search", ["GET"])];
+    one.routes = [
+      new RouteSpec("/"),
+      new RouteSpec("/search", ["POST"], ["search"]),
+      new RouteSpec("/search/fast"),
+      new RouteSpec("/search", ["GET"]),
+    ];
     only(one);
     expect(route("/")).toBe("/");
     expect(route("/other/x")).toBe("/");

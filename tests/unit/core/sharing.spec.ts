@@ -303,7 +303,12 @@ describe("members", () => {
   it("that serve and are alive count, the slowest decides", () => {
     const watcher = runtimeOf();
     for (let i: u64 = 0; i < 4; i++) {
-      const slot = new Writer().u64(i + 1).u64(i == 3 ? 2 * S : 10 * S).u64(100 - i).u32(i == 2 ? 0 : 1).u32(0);
+      const slot = new Writer()
+        .u64(i + 1)
+        .u64(i == 3 ? 2 * S : 10 * S)
+        .u64(100 - i)
+        .u32(i == 2 ? 0 : 1)
+        .u32(0);
       share(NAME + "v" + i.toString(), slot.start, 32);
     }
     watcher.workers.survey(10 * S, false);
@@ -340,7 +345,16 @@ describe("members", () => {
   });
 
   it("of which there is no free slot take none", () => {
-    for (let i = 0; i < 256; i++) share(NAME + "v" + i.toString(), new Writer().u64(7).u64(10 * S).u64(0).u64(0).start, 32);
+    for (let i = 0; i < 256; i++)
+      share(
+        NAME + "v" + i.toString(),
+        new Writer()
+          .u64(7)
+          .u64(10 * S)
+          .u64(0)
+          .u64(0).start,
+        32,
+      );
     const runtime = runtimeOf();
     runtime.workers.keep(1, 10 * S);
     expect(runtime.state.queue).toBe(0);

@@ -34,7 +34,7 @@ function errorOf(bytes: Writer, size: u32 = bytes.bytes): string {
   memory.copy(changetype<usize>(copy), bytes.start, size);
   const table = loadStandalone(copy);
   if (table != null) table.free();
-  if (liveBlockBytes() != before || (table == null) != (standaloneError().length > 0)) return "leaks";
+  if (liveBlockBytes() != before || (table == null) != standaloneError().length > 0) return "leaks";
   return standaloneError();
 }
 
@@ -104,7 +104,8 @@ describe("a broken snapshot", () => {
     const values: StaticArray<u8> = [0, 2, 5, 0x80, 0xff];
     let accepted = 0;
     for (let place: u32 = 0; place < bytes.bytes; place++) {
-      const inFrame = place < manifestBytes ? 0 : place < manifestBytes + firstBytes ? manifestBytes : manifestBytes + firstBytes;
+      const inFrame =
+        place < manifestBytes ? 0 : place < manifestBytes + firstBytes ? manifestBytes : manifestBytes + firstBytes;
       // A frame's own length decides what the checksum covers: that case is the flipped bits'.
       if (place - inFrame >= 8 && place - inFrame < 16) continue;
       const was = load<u8>(bytes.start + place);
@@ -159,11 +160,26 @@ describe("a broken snapshot", () => {
   });
 
   it("whose manifest counts more than there is memory for, or pages than there are bytes, is refused", () => {
-    expect(errorOf(page(manifest(new Writer(), EPOCH, 1, 1, 60_000_000, 0, 0, 0, 0, 0), EPOCH, 1, 0, 1, firstPage()))).toBe(NO_MEMORY);
-    expect(errorOf(page(manifest(new Writer(), EPOCH, 1, 1_000_000, 1, 0, 0, 0, 0, 0), EPOCH, 1, 0, 1_000_000, firstPage()))).toBe(NO_MEMORY);
+    expect(
+      errorOf(page(manifest(new Writer(), EPOCH, 1, 1, 60_000_000, 0, 0, 0, 0, 0), EPOCH, 1, 0, 1, firstPage())),
+    ).toBe(NO_MEMORY);
+    expect(
+      errorOf(page(manifest(new Writer(), EPOCH, 1, 1_000_000, 1, 0, 0, 0, 0, 0), EPOCH, 1, 0, 1_000_000, firstPage())),
+    ).toBe(NO_MEMORY);
     const counts: StaticArray<u32> = [0xffffffff, 0x80000000, 0x7fffffff];
     for (let i = 0; i < counts.length; i++) {
-      const bytes = manifest(new Writer(), EPOCH, 1, 1, counts[i], counts[i], counts[i], counts[i], counts[i], u64.MAX_VALUE);
+      const bytes = manifest(
+        new Writer(),
+        EPOCH,
+        1,
+        1,
+        counts[i],
+        counts[i],
+        counts[i],
+        counts[i],
+        counts[i],
+        u64.MAX_VALUE,
+      );
       errorOf(page(bytes, EPOCH, 1, 0, 1, firstPage()));
     }
   });

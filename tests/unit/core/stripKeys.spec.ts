@@ -4,7 +4,14 @@ import { Config } from "../../../assembly/config/parse";
 import { Manifest } from "../../../assembly/wire/frame";
 import { HeaderPlan } from "../../../assembly/http/headerScan";
 import { sha256 } from "../../../assembly/lib/sha256";
-import { STRIP_ALL, STRIP_BLIND, STRIP_KEYED, STRIP_KNOWN, stripKeys, stripUnread } from "../../../assembly/request/stripKeys";
+import {
+  STRIP_ALL,
+  STRIP_BLIND,
+  STRIP_KEYED,
+  STRIP_KNOWN,
+  stripKeys,
+  stripUnread,
+} from "../../../assembly/request/stripKeys";
 import { KEY } from "../../../assembly/wire/enums";
 import { Table } from "../../../assembly/snapshot/table";
 import { at, rawBytes } from "../helpers";
@@ -49,7 +56,16 @@ function strip(pairs: string[], how: i32, winner: i32, known: Table | null = tab
   return takeCalls();
 }
 
-const EVERYWHERE: string[] = [":path", "/a?x=1&key=q&y=2", "x-api-key", "h", "authorization", "Bearer b", "cookie", "a=b; key=c; d=e"];
+const EVERYWHERE: string[] = [
+  ":path",
+  "/a?x=1&key=q&y=2",
+  "x-api-key",
+  "h",
+  "authorization",
+  "Bearer b",
+  "cookie",
+  "a=b; key=c; d=e",
+];
 
 describe("keys of a request that goes no further", () => {
   beforeEach(() => {
@@ -58,7 +74,9 @@ describe("keys of a request that goes no further", () => {
   });
 
   it("go from every source", () => {
-    expect(strip(EVERYWHERE, STRIP_ALL, -1)).toBe("remove x-api-key\nremove authorization\nreplace :path: /a?x=1&y=2\nremove cookie\nadd cookie: a=b; d=e");
+    expect(strip(EVERYWHERE, STRIP_ALL, -1)).toBe(
+      "remove x-api-key\nremove authorization\nreplace :path: /a?x=1&y=2\nremove cookie\nadd cookie: a=b; d=e",
+    );
   });
 
   it("are not looked for where there are none", () => {
@@ -68,15 +86,23 @@ describe("keys of a request that goes no further", () => {
 
   it("go also when they are several, or too long", () => {
     const long = "k".repeat(300);
-    expect(strip([":path", "/?key=1&key=2", "x-api-key", "a", "x-api-key", "b", "cookie", "key=a", "cookie", "key=b; c=d"], STRIP_ALL, -1)).toBe(
-      "remove x-api-key\nreplace :path: /\nremove cookie\nadd cookie: c=d",
+    expect(
+      strip(
+        [":path", "/?key=1&key=2", "x-api-key", "a", "x-api-key", "b", "cookie", "key=a", "cookie", "key=b; c=d"],
+        STRIP_ALL,
+        -1,
+      ),
+    ).toBe("remove x-api-key\nreplace :path: /\nremove cookie\nadd cookie: c=d");
+    expect(strip([":path", "/?key=" + long, "x-api-key", long, "cookie", "key=" + long], STRIP_ALL, -1)).toBe(
+      "remove x-api-key\nreplace :path: /\nremove cookie",
     );
-    expect(strip([":path", "/?key=" + long, "x-api-key", long, "cookie", "key=" + long], STRIP_ALL, -1)).toBe("remove x-api-key\nreplace :path: /\nremove cookie");
   });
 
   it("go when the headers can't be read, with all that is there", () => {
     stripUnread(config);
-    expect(takeCalls()).toBe("remove x-api-key\nremove authorization\nremove proxy-authorization\nremove referer\nremove cookie\nreplace :path: /");
+    expect(takeCalls()).toBe(
+      "remove x-api-key\nremove authorization\nremove proxy-authorization\nremove referer\nremove cookie\nreplace :path: /",
+    );
   });
 });
 
@@ -87,27 +113,50 @@ describe("keys of an admitted caller", () => {
   });
 
   it("go from every source but an Authorization that holds another token", () => {
-    expect(strip(EVERYWHERE, STRIP_KEYED, 0)).toBe("remove x-api-key\nreplace :path: /a?x=1&y=2\nremove cookie\nadd cookie: a=b; d=e");
+    expect(strip(EVERYWHERE, STRIP_KEYED, 0)).toBe(
+      "remove x-api-key\nreplace :path: /a?x=1&y=2\nremove cookie\nadd cookie: a=b; d=e",
+    );
   });
 
   it("go from Authorization when it's the one that counted, or a key as well", () => {
     expect(strip(["authorization", "Bearer anything"], STRIP_KEYED, 1)).toBe("remove authorization");
-    expect(strip(["x-api-key", "h", "authorization", "Bearer tg_default_x"], STRIP_KEYED, 0)).toBe("remove x-api-key\nremove authorization");
-    expect(strip(["x-api-key", "h", "authorization", "Bearer imported-key"], STRIP_KEYED, 0)).toBe("remove x-api-key\nremove authorization");
+    expect(strip(["x-api-key", "h", "authorization", "Bearer tg_default_x"], STRIP_KEYED, 0)).toBe(
+      "remove x-api-key\nremove authorization",
+    );
+    expect(strip(["x-api-key", "h", "authorization", "Bearer imported-key"], STRIP_KEYED, 0)).toBe(
+      "remove x-api-key\nremove authorization",
+    );
     expect(strip(["x-api-key", "h", "authorization", "Bearer eyJhbGciOi"], STRIP_KEYED, 0)).toBe("remove x-api-key");
   });
 
   it("go from an Authorization that is repeated with another value: any of them may be a key", () => {
     const expected = "remove x-api-key\nremove authorization";
-    expect(strip(["x-api-key", "h", "authorization", "Bearer eyJhbGciOi", "authorization", "Bearer tg_default_x"], STRIP_KEYED, 0)).toBe(expected);
-    expect(strip(["x-api-key", "h", "authorization", "Bearer eyJhbGciOi", "authorization", "Bearer tg_default_x"], STRIP_BLIND, -1, null)).toBe(expected);
+    expect(
+      strip(
+        ["x-api-key", "h", "authorization", "Bearer eyJhbGciOi", "authorization", "Bearer tg_default_x"],
+        STRIP_KEYED,
+        0,
+      ),
+    ).toBe(expected);
+    expect(
+      strip(
+        ["x-api-key", "h", "authorization", "Bearer eyJhbGciOi", "authorization", "Bearer tg_default_x"],
+        STRIP_BLIND,
+        -1,
+        null,
+      ),
+    ).toBe(expected);
   });
 
   it("go from the raw Authorization by the same rules", () => {
     configure(',"keySources":[{"header":"authorization"},{"header":"x-api-key"}]');
-    expect(strip(["authorization", "tg_x", "x-api-key", "k"], STRIP_KEYED, 0)).toBe("remove authorization\nremove x-api-key");
+    expect(strip(["authorization", "tg_x", "x-api-key", "k"], STRIP_KEYED, 0)).toBe(
+      "remove authorization\nremove x-api-key",
+    );
     expect(strip(["authorization", "Basic abc", "x-api-key", "k"], STRIP_KEYED, 1)).toBe("remove x-api-key");
-    expect(strip(["authorization", "imported-key", "x-api-key", "k"], STRIP_KEYED, 1)).toBe("remove authorization\nremove x-api-key");
+    expect(strip(["authorization", "imported-key", "x-api-key", "k"], STRIP_KEYED, 1)).toBe(
+      "remove authorization\nremove x-api-key",
+    );
   });
 });
 
@@ -119,9 +168,22 @@ describe("keys of a request that passes without one", () => {
 
   it("go when they are known, or have the form of ours", () => {
     expect(strip(EVERYWHERE, STRIP_KNOWN, -1)).toBe("");
-    expect(strip([":path", "/?key=imported-key", "x-api-key", "tg_x", "authorization", "Bearer tg_", "cookie", "key=imported-key"], STRIP_KNOWN, -1)).toBe(
-      "remove x-api-key\nremove authorization\nreplace :path: /\nremove cookie",
-    );
+    expect(
+      strip(
+        [
+          ":path",
+          "/?key=imported-key",
+          "x-api-key",
+          "tg_x",
+          "authorization",
+          "Bearer tg_",
+          "cookie",
+          "key=imported-key",
+        ],
+        STRIP_KNOWN,
+        -1,
+      ),
+    ).toBe("remove x-api-key\nremove authorization\nreplace :path: /\nremove cookie");
   });
 
   it("go when they are several: any of them may be a key", () => {
@@ -141,7 +203,9 @@ describe("keys of a request that passes without a table", () => {
   });
 
   it("go from every source, from Authorization when they have the form of ours", () => {
-    expect(strip(EVERYWHERE, STRIP_BLIND, -1, null)).toBe("remove x-api-key\nreplace :path: /a?x=1&y=2\nremove cookie\nadd cookie: a=b; d=e");
+    expect(strip(EVERYWHERE, STRIP_BLIND, -1, null)).toBe(
+      "remove x-api-key\nreplace :path: /a?x=1&y=2\nremove cookie\nadd cookie: a=b; d=e",
+    );
     expect(strip(["authorization", "Bearer tg_x"], STRIP_BLIND, -1, null)).toBe("remove authorization");
     expect(strip(["authorization", "Bearer imported-key"], STRIP_BLIND, -1, table)).toBe("");
   });
@@ -154,9 +218,9 @@ describe("keys in query and cookies", () => {
   });
 
   it("of several names go in one change each", () => {
-    expect(strip([":path", "/?a=1&x=2&b=3", "cookie", "a=1; x=2; b=3", "cookie", "b=3", "cookie", "y=4"], STRIP_ALL, -1)).toBe(
-      "replace :path: /?x=2\nremove cookie\nadd cookie: x=2\nadd cookie: y=4",
-    );
+    expect(
+      strip([":path", "/?a=1&x=2&b=3", "cookie", "a=1; x=2; b=3", "cookie", "b=3", "cookie", "y=4"], STRIP_ALL, -1),
+    ).toBe("replace :path: /?x=2\nremove cookie\nadd cookie: x=2\nadd cookie: y=4");
   });
 
   it("go though there is hardly any room left", () => {

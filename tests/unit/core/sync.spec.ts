@@ -1,7 +1,13 @@
 /** The leader and the follower together: what control answers becomes a table. */
 import { beginCallback } from "../../../assembly/abi/memory";
 import { Runtime } from "../../../assembly/plugin/runtime";
-import { STATUS_BROKEN, STATUS_NEWER_FORMAT, STATUS_OK, STATUS_REFUSED, STATUS_UNREACHABLE } from "../../../assembly/gateway/sharedState";
+import {
+  STATUS_BROKEN,
+  STATUS_NEWER_FORMAT,
+  STATUS_OK,
+  STATUS_REFUSED,
+  STATUS_UNREACHABLE,
+} from "../../../assembly/gateway/sharedState";
 import { runtimeOf } from "./tables";
 import { clock, forget, give, permit, refuse, share, shared, sharedAt, startHost, takeCalls, withhold } from "./host";
 import { rawBytes } from "../helpers";
@@ -101,14 +107,22 @@ describe("the first snapshot", () => {
 
   it("is asked for with nothing, fetched page by page, and becomes the table", () => {
     const asked = tick();
-    expect(asked.includes("call control 5000\n:method: GET\n:path: /sync/v1/watch?environment=default&gateway=")).toBeTruthy(asked);
-    expect(asked.includes("&epoch=0000000000000000&version=0&waitMs=0&applied=0&workers=0\n:authority: tollgate-control\nauthorization: Bearer tgg_token")).toBeTruthy(asked);
+    expect(
+      asked.includes("call control 5000\n:method: GET\n:path: /sync/v1/watch?environment=default&gateway="),
+    ).toBeTruthy(asked);
+    expect(
+      asked.includes(
+        "&epoch=0000000000000000&version=0&waitMs=0&applied=0&workers=0\n:authority: tollgate-control\nauthorization: Bearer tgg_token",
+      ),
+    ).toBeTruthy(asked);
     expect(answer("200", manifestOf(5, 2)).includes("/sync/v1/pages/0?")).toBeTruthy();
     expect(answer("200", pageOf(5, 0, 2, first().key(1, "k1", 1))).includes("/sync/v1/pages/1?")).toBeTruthy();
     follow();
     expect(runtime.state.table == null).toBeTruthy("half a snapshot is none");
     const on = answer("200", pageOf(5, 1, 2, new Payload().key(2, "k2", 1)));
-    expect(on.includes("/sync/v1/watch?") && on.includes("&epoch=0000000000000abc&version=5&waitMs=25000&")).toBeTruthy(on);
+    expect(on.includes("/sync/v1/watch?") && on.includes("&epoch=0000000000000abc&version=5&waitMs=25000&")).toBeTruthy(
+      on,
+    );
     follow();
     expect(knows(1) && knows(2) && !knows(3)).toBeTruthy();
     expect(runtime.state.table!.version).toBe(5);
@@ -206,8 +220,28 @@ describe("changes", () => {
     const host = rawBytes("h");
     const path = rawBytes("/new");
     const old = rawBytes("/old");
-    expect(runtime.state.table!.router.match(changetype<usize>(host), 1, changetype<usize>(path), 4, 1, changetype<usize>(host), 1)).toBe(1);
-    expect(runtime.state.table!.router.match(changetype<usize>(host), 1, changetype<usize>(old), 4, 1, changetype<usize>(host), 1)).toBe(0);
+    expect(
+      runtime.state.table!.router.match(
+        changetype<usize>(host),
+        1,
+        changetype<usize>(path),
+        4,
+        1,
+        changetype<usize>(host),
+        1,
+      ),
+    ).toBe(1);
+    expect(
+      runtime.state.table!.router.match(
+        changetype<usize>(host),
+        1,
+        changetype<usize>(old),
+        4,
+        1,
+        changetype<usize>(host),
+        1,
+      ),
+    ).toBe(0);
   });
 
   it("are none in a heartbeat", () => {

@@ -3,7 +3,17 @@ import { API, CONSUMER, KEY, LIMIT, TIER } from "../../../assembly/wire/enums";
 import { KEY_CLOSED, keyFlags } from "../../../assembly/wire/records";
 import { methodBit } from "../../../assembly/http/methods";
 import { API_FOUND, NO_API, matchedApi } from "../../../assembly/snapshot/router";
-import { APPLIED, APPLY_FULL, APPLY_MORE, RECORDS_BROKEN, RECORDS_GOOD, RECORDS_NEWER, Table, applyCursor, checkRecords } from "../../../assembly/snapshot/table";
+import {
+  APPLIED,
+  APPLY_FULL,
+  APPLY_MORE,
+  RECORDS_BROKEN,
+  RECORDS_GOOD,
+  RECORDS_NEWER,
+  Table,
+  applyCursor,
+  checkRecords,
+} from "../../../assembly/snapshot/table";
 import { liveBlockBytes } from "../../../assembly/lib/blocks";
 import { ascii } from "../../../assembly/lib/text";
 import { ApiSpec, Payload, Writer, digestOf, keyBody } from "./wire";
@@ -87,7 +97,13 @@ describe("records", () => {
 describe("a table", () => {
   it("holds each record under what identifies it", () => {
     const table = begin();
-    const payload = new Payload().api(api(7, "/a")).limit(3, "minute").tier(2, "bronze", ["read"]).consumer(9, "acme", 2).key(1, "k1", 9).key(2, "k2", 9);
+    const payload = new Payload()
+      .api(api(7, "/a"))
+      .limit(3, "minute")
+      .tier(2, "bronze", ["read"])
+      .consumer(9, "acme", 2)
+      .key(1, "k1", 9)
+      .key(2, "k2", 9);
     expect(apply(table, payload)).toBe(APPLIED);
     expect(load<u32>(table.apis.get(7))).toBe(7);
     expect(load<u32>(table.limits.get(3))).toBe(3);
@@ -114,7 +130,9 @@ describe("a table", () => {
     const table = begin();
     apply(table, new Payload().api(api(1, "/a")).limit(1, "l").tier(1, "t", []).consumer(1, "c", 1).key(1, "k", 1));
     apply(table, new Payload().remove(API, 2).remove(LIMIT, 2).remove(TIER, 2).remove(CONSUMER, 2).removeKey(2));
-    expect(table.apis.count + table.limits.count + table.tiers.count + table.consumers.count + table.keys.count).toBe(5);
+    expect(table.apis.count + table.limits.count + table.tiers.count + table.consumers.count + table.keys.count).toBe(
+      5,
+    );
     apply(table, new Payload().remove(API, 1).remove(LIMIT, 1).remove(TIER, 1).remove(CONSUMER, 1).removeKey(1));
     expect(table.apis.get(1)).toBe(0);
     expect(table.limits.get(1)).toBe(0);
@@ -306,7 +324,17 @@ describe("a table's router", () => {
       huge.paths.push("/p" + i.toString());
     }
     const w = new Payload();
-    const body = new Writer().u32(2).u8(1).u8(0).u16(0).str("huge").strs(huge.hosts).strs(huge.paths).strs([]).strs([]).u16(0);
+    const body = new Writer()
+      .u32(2)
+      .u8(1)
+      .u8(0)
+      .u16(0)
+      .str("huge")
+      .strs(huge.hosts)
+      .strs(huge.paths)
+      .strs([])
+      .strs([])
+      .u16(0);
     w.record(API, body);
     expect(apply(table, w)).toBe(APPLIED);
     expect(table.refreshRouter()).toBeFalsy();

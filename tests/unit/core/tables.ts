@@ -38,5 +38,16 @@ export function rootOf(id: u32, config: Config, runtime: Runtime | null = null, 
 
 /** A runtime of the environment `default`, whose hash is in all its names. */
 export function runtimeOf(hash: u64 = 0xfeed): Runtime {
-  return new Runtime(new SharedState(hash, ascii("default"), ascii("control"), ascii("tollgate-control"), ascii("tgg_token"), 5000, 25000, new Meter(ascii("default"))));
+  return new Runtime(
+    new SharedState(
+      hash,
+      ascii("default"),
+      ascii("control"),
+      ascii("tollgate-control"),
+      ascii("tgg_token"),
+      5000,
+      25000,
+      new Meter(ascii("default")),
+    ),
+  );
 }

@@ -1,6 +1,21 @@
 import { NOT_READY, REASONS, UNKNOWN_KEY, reasonCode } from "../../../assembly/wire/reasons";
 import {
-  ADMITTED, GAUGE_AGE, GAUGE_KEYS, GAUGE_VERSION, HELD, KEYLESS, Meter, PASSED, PREFLIGHT, SYNC_FAILED, SYNC_OK, UNCHECKED, error, info, say, warn,
+  ADMITTED,
+  GAUGE_AGE,
+  GAUGE_KEYS,
+  GAUGE_VERSION,
+  HELD,
+  KEYLESS,
+  Meter,
+  PASSED,
+  PREFLIGHT,
+  SYNC_FAILED,
+  SYNC_OK,
+  UNCHECKED,
+  error,
+  info,
+  say,
+  warn,
 } from "../../../assembly/telemetry";
 import { ascii } from "../../../assembly/lib/text";
 import { refuse, startHost, takeCalls } from "./host";
@@ -16,7 +31,9 @@ describe("a meter", () => {
     meter.observed(NOT_READY, 1);
     expect(takeCalls()).toBe("");
     meter.flush();
-    expect(takeCalls()).toBe("counter tollgate.default.admitted +2\ncounter tollgate.default.refused.unknown_key +1\ncounter tollgate.default.observed.not_ready +1");
+    expect(takeCalls()).toBe(
+      "counter tollgate.default.admitted +2\ncounter tollgate.default.refused.unknown_key +1\ncounter tollgate.default.observed.not_ready +1",
+    );
     meter.flush();
     expect(takeCalls()).toBe("");
     meter.count(ADMITTED);
@@ -27,7 +44,16 @@ describe("a meter", () => {
   it("has a counter of its own for everything", () => {
     const meter = new Meter(ascii("e"));
     const plain: StaticArray<u32> = [ADMITTED, KEYLESS, PASSED, PREFLIGHT, HELD, UNCHECKED, SYNC_OK, SYNC_FAILED];
-    const names: StaticArray<string> = ["admitted", "keyless", "passed", "preflight", "held", "unchecked", "sync_ok", "sync_failed"];
+    const names: StaticArray<string> = [
+      "admitted",
+      "keyless",
+      "passed",
+      "preflight",
+      "held",
+      "unchecked",
+      "sync_ok",
+      "sync_failed",
+    ];
     for (let i = 0; i < plain.length; i++) {
       meter.count(plain[i]);
       meter.flush();
@@ -55,7 +81,9 @@ describe("a meter", () => {
     meter.gauge(GAUGE_VERSION, u64.MAX_VALUE);
     meter.gauge(GAUGE_AGE, 3);
     meter.gauge(GAUGE_KEYS, 0);
-    expect(takeCalls()).toBe("gauge tollgate.default.snapshot_version = 18446744073709551615\ngauge tollgate.default.snapshot_age_seconds = 3\ngauge tollgate.default.keys = 0");
+    expect(takeCalls()).toBe(
+      "gauge tollgate.default.snapshot_version = 18446744073709551615\ngauge tollgate.default.snapshot_age_seconds = 3\ngauge tollgate.default.keys = 0",
+    );
   });
 
   it("works on when the host defines no metrics", () => {
@@ -75,7 +103,9 @@ describe("log lines", () => {
     info(say("in sync, version ").num(42));
     warn(say("failed"));
     error(say("refused: ").add("why"));
-    expect(takeCalls()).toBe("log 2 tollgate: in sync, version 42\nlog 3 tollgate: failed\nlog 4 tollgate: refused: why");
+    expect(takeCalls()).toBe(
+      "log 2 tollgate: in sync, version 42\nlog 3 tollgate: failed\nlog 4 tollgate: refused: why",
+    );
   });
 
   it("are cut off at 1 KiB", () => {

@@ -14,9 +14,15 @@ function begin(names: u32): NameIndex {
   return index;
 }
 
-function put(index: NameIndex, name: string, wireId: u32): bool { return index.put(textOf(name), name.length, wireId); }
-function get(index: NameIndex, name: string): u32 { return index.get(textOf(name), name.length); }
-function remove(index: NameIndex, name: string, wireId: u32): void { index.remove(textOf(name), name.length, wireId); }
+function put(index: NameIndex, name: string, wireId: u32): bool {
+  return index.put(textOf(name), name.length, wireId);
+}
+function get(index: NameIndex, name: string): u32 {
+  return index.get(textOf(name), name.length);
+}
+function remove(index: NameIndex, name: string, wireId: u32): void {
+  index.remove(textOf(name), name.length, wireId);
+}
 
 describe("an index of names", () => {
   it("finds what was entered, to the byte", () => {

@@ -1,5 +1,11 @@
 import { applicable, findApplicable } from "../../../assembly/snapshot/applicableLimits";
-import { SUBJECT_API, SUBJECT_CONSUMER, SUBJECT_CONSUMER_API, SUBJECT_IP, SUBJECT_KEY } from "../../../assembly/wire/enums";
+import {
+  SUBJECT_API,
+  SUBJECT_CONSUMER,
+  SUBJECT_CONSUMER_API,
+  SUBJECT_IP,
+  SUBJECT_KEY,
+} from "../../../assembly/wire/enums";
 import { limitId } from "../../../assembly/wire/records";
 import { startHost } from "../core/host";
 import { tableOf } from "../core/tables";
@@ -28,8 +34,15 @@ function found(t: Table, tier: u32, api: u32, route: i32, digest: usize): u32[] 
 describe("the limits of a request", () => {
   it("are those of its tier, API, route and key", () => {
     const t = table([
-      new LimitSpec(1, "a").ofTier(TIER), new LimitSpec(2, "b").ofTier(TIER), new LimitSpec(3, "c").ofApi(API), new LimitSpec(4, "d").ofRoute(API, 1), new LimitSpec(5, "e").ofKey(9),
-      new LimitSpec(11, "f").ofTier(7), new LimitSpec(12, "g").ofApi(8), new LimitSpec(13, "h").ofRoute(API, 0), new LimitSpec(14, "i").ofKey(8),
+      new LimitSpec(1, "a").ofTier(TIER),
+      new LimitSpec(2, "b").ofTier(TIER),
+      new LimitSpec(3, "c").ofApi(API),
+      new LimitSpec(4, "d").ofRoute(API, 1),
+      new LimitSpec(5, "e").ofKey(9),
+      new LimitSpec(11, "f").ofTier(7),
+      new LimitSpec(12, "g").ofApi(8),
+      new LimitSpec(13, "h").ofRoute(API, 0),
+      new LimitSpec(14, "i").ofKey(8),
     ]);
     const all = found(t, TIER, API, 1, digestOf(9)).sort((a, b) => <i32>a - <i32>b);
     expect(all).toStrictEqual([1, 2, 3, 4, 5]);
@@ -39,7 +52,12 @@ describe("the limits of a request", () => {
   });
 
   it("of one name are one: route before API before tier, and the key's before all", () => {
-    const t = table([new LimitSpec(1, "m").ofTier(TIER), new LimitSpec(2, "m").ofApi(API), new LimitSpec(3, "m").ofRoute(API, 0), new LimitSpec(4, "m").ofKey(9)]);
+    const t = table([
+      new LimitSpec(1, "m").ofTier(TIER),
+      new LimitSpec(2, "m").ofApi(API),
+      new LimitSpec(3, "m").ofRoute(API, 0),
+      new LimitSpec(4, "m").ofKey(9),
+    ]);
     expect(found(t, TIER, 77, -1, 0)).toStrictEqual([1]);
     expect(found(t, TIER, API, -1, 0)).toStrictEqual([2]);
     expect(found(t, TIER, API, 0, 0)).toStrictEqual([3]);
@@ -49,15 +67,23 @@ describe("the limits of a request", () => {
   });
 
   it("of names of which one begins with the other are two", () => {
-    const t = table([new LimitSpec(1, "minute").ofTier(TIER), new LimitSpec(2, "minutes").ofApi(API), new LimitSpec(3, "minut").ofRoute(API, 0)]);
+    const t = table([
+      new LimitSpec(1, "minute").ofTier(TIER),
+      new LimitSpec(2, "minutes").ofApi(API),
+      new LimitSpec(3, "minut").ofRoute(API, 0),
+    ]);
     expect(found(t, TIER, API, 0, 0).sort((a, b) => <i32>a - <i32>b)).toStrictEqual([1, 2, 3]);
     t.free();
   });
 
   it("without a caller are those that count APIs and addresses", () => {
     const t = table([
-      new LimitSpec(1, "a").ofApi(API).counting(SUBJECT_KEY), new LimitSpec(2, "b").ofApi(API).counting(SUBJECT_CONSUMER), new LimitSpec(3, "c").ofApi(API).counting(SUBJECT_API),
-      new LimitSpec(4, "d").ofRoute(API, 0).counting(SUBJECT_CONSUMER_API), new LimitSpec(5, "e").ofRoute(API, 0).counting(SUBJECT_IP), new LimitSpec(6, "f").ofTier(TIER).counting(SUBJECT_IP),
+      new LimitSpec(1, "a").ofApi(API).counting(SUBJECT_KEY),
+      new LimitSpec(2, "b").ofApi(API).counting(SUBJECT_CONSUMER),
+      new LimitSpec(3, "c").ofApi(API).counting(SUBJECT_API),
+      new LimitSpec(4, "d").ofRoute(API, 0).counting(SUBJECT_CONSUMER_API),
+      new LimitSpec(5, "e").ofRoute(API, 0).counting(SUBJECT_IP),
+      new LimitSpec(6, "f").ofTier(TIER).counting(SUBJECT_IP),
     ]);
     expect(found(t, 0, API, 0, 0).sort((a, b) => <i32>a - <i32>b)).toStrictEqual([3, 5]);
     t.free();

@@ -62,7 +62,9 @@ describe("what is known of the clock", () => {
     const width = clock.latestNs(START + 5000) - clock.earliestNs(START + 5000);
     expect(width <= 3 * MS + MS / 2).toBeTruthy("it is " + width.toString());
     clock.learn(START + 2000, 1900 * MS, 2400 * MS);
-    expect(clock.latestNs(START + 5000) - clock.earliestNs(START + 5000) <= 4 * MS).toBeTruthy("a slow answer widens by the drift alone");
+    expect(clock.latestNs(START + 5000) - clock.earliestNs(START + 5000) <= 4 * MS).toBeTruthy(
+      "a slow answer widens by the drift alone",
+    );
   });
 
   it("begins anew when the clock was set", () => {

@@ -9,7 +9,8 @@ const NO_ROUTE: u32 = 0xffffffff;
 /** The wire ids of an owner's limits, in any order. */
 function idsOf(index: OwnerIndex, hash: u32, owner: u32): u32[] {
   const ids: u32[] = [];
-  for (let record = index.first(hash); record != 0; record = index.next()) if (limitOwner(record) == owner) ids.push(limitId(record));
+  for (let record = index.first(hash); record != 0; record = index.next())
+    if (limitOwner(record) == owner) ids.push(limitId(record));
   return ids.sort((a, b) => <i32>a - <i32>b);
 }
 
@@ -89,8 +90,8 @@ describe("an index of limits by their owner", () => {
       state ^= state << 13;
       state ^= state >> 17;
       state ^= state << 5;
-      const id = 1 + state % 400;
-      const tier = 1 + (state >> 12) % 20;
+      const id = 1 + (state % 400);
+      const tier = 1 + ((state >> 12) % 20);
       const old: usize = records.has(id) ? records.get(id) : 0;
       if ((state >> 20) % 4 == 0) {
         if (old != 0) index.remove(old);

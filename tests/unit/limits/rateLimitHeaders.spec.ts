@@ -1,7 +1,13 @@
 import { Runtime } from "../../../assembly/plugin/runtime";
 import { PERIOD_DAY, SUBJECT_API } from "../../../assembly/wire/enums";
 import { TAKEN, VIOLATED, takeLimits } from "../../../assembly/request/consumeLimits";
-import { LEGACY_ENVOY, LEGACY_OFF, LEGACY_TYK, addNoted, noteHeaders } from "../../../assembly/request/rateLimitHeaders";
+import {
+  LEGACY_ENVOY,
+  LEGACY_OFF,
+  LEGACY_TYK,
+  addNoted,
+  noteHeaders,
+} from "../../../assembly/request/rateLimitHeaders";
 import { findSlot, freeSlot } from "../../../assembly/request/streamSlots";
 import { Table } from "../../../assembly/snapshot/table";
 import { clock, startHost, takeCalls } from "../core/host";
@@ -54,7 +60,7 @@ describe("what is noted for a response", () => {
     noteHeaders(5, true, LEGACY_OFF);
     expect(added(5)).toBe(
       'trailers add ratelimit-policy: "minute";q=60;w=60, "day";q=1000;w=86400\n' +
-      'trailers add ratelimit: "minute";r=59;t=40, "day";r=999;t=41140',
+        'trailers add ratelimit: "minute";r=59;t=40, "day";r=999;t=41140',
     );
     end();
   });
@@ -66,7 +72,13 @@ describe("what is noted for a response", () => {
       take(1);
       noteHeaders(5, true, LEGACY_OFF);
       const left = (amounts[i] - 1).toString();
-      expect(added(5)).toBe('trailers add ratelimit-policy: "n";q=' + amounts[i].toString() + ';w=60\ntrailers add ratelimit: "n";r=' + left + ";t=40");
+      expect(added(5)).toBe(
+        'trailers add ratelimit-policy: "n";q=' +
+          amounts[i].toString() +
+          ';w=60\ntrailers add ratelimit: "n";r=' +
+          left +
+          ";t=40",
+      );
       end();
     }
   });
@@ -76,7 +88,9 @@ describe("what is noted for a response", () => {
     take(2);
     expect(take(1)).toBe(VIOLATED);
     noteHeaders(6, true, LEGACY_OFF);
-    expect(added(6)).toBe('trailers add ratelimit-policy: "a";q=2;w=60, "b";q=9;w=60\ntrailers add ratelimit: "a";r=0;t=40, "b";r=7;t=40');
+    expect(added(6)).toBe(
+      'trailers add ratelimit-policy: "a";q=2;w=60, "b";q=9;w=60\ntrailers add ratelimit: "a";r=0;t=40, "b";r=7;t=40',
+    );
     end();
   });
 
@@ -125,16 +139,21 @@ describe("what is noted for a response", () => {
     noteHeaders(5, false, LEGACY_OFF);
     expect(added(5)).toBe("");
     noteHeaders(5, false, LEGACY_ENVOY);
-    expect(added(5)).toBe("replace x-ratelimit-limit: 5\nreplace x-ratelimit-remaining: 4\nreplace x-ratelimit-reset: 1540");
+    expect(added(5)).toBe(
+      "replace x-ratelimit-limit: 5\nreplace x-ratelimit-remaining: 4\nreplace x-ratelimit-reset: 1540",
+    );
     noteHeaders(5, false, LEGACY_TYK);
-    expect(added(5)).toBe("replace x-ratelimit-limit: 5\nreplace x-ratelimit-remaining: 4\nreplace x-ratelimit-reset: 1773147600");
+    expect(added(5)).toBe(
+      "replace x-ratelimit-limit: 5\nreplace x-ratelimit-remaining: 4\nreplace x-ratelimit-reset: 1773147600",
+    );
     end();
   });
 
   it("stays within its slot, however many and long the limits are", () => {
     const limits: LimitSpec[] = [];
     const long = "n".repeat(60);
-    for (let i: u32 = 0; i < 32; i++) limits.push(new LimitSpec(i + 1, (i < 10 ? "0" : "") + i.toString() + "-" + long).amount(9_007_199_254_740_991));
+    for (let i: u32 = 0; i < 32; i++)
+      limits.push(new LimitSpec(i + 1, (i < 10 ? "0" : "") + i.toString() + "-" + long).amount(9_007_199_254_740_991));
     begin(limits);
     noteHeaders(4, false, LEGACY_OFF);
     take(1);

@@ -1,5 +1,14 @@
 /** LIMIT records for the tests. */
-import { KIND_RATE, LIMIT, OWNER_API, OWNER_KEY, OWNER_ROUTE, OWNER_TIER, PERIOD_NONE, SUBJECT_KEY } from "../../../assembly/wire/enums";
+import {
+  KIND_RATE,
+  LIMIT,
+  OWNER_API,
+  OWNER_KEY,
+  OWNER_ROUTE,
+  OWNER_TIER,
+  PERIOD_NONE,
+  SUBJECT_KEY,
+} from "../../../assembly/wire/enums";
 import { Payload, Writer, digestOf } from "../core/wire";
 
 /** A limit of 10 a minute for each key of tier 1, unless told otherwise. */
@@ -17,7 +26,10 @@ export class LimitSpec {
   burst: u32 = 0;
   key: u32 = 0;
 
-  constructor(public wireId: u32, public name: string) {}
+  constructor(
+    public wireId: u32,
+    public name: string,
+  ) {}
 
   of(ownerKind: u32, owner: u32, route: u32 = 0xffffffff): LimitSpec {
     this.ownerKind = ownerKind;
@@ -26,24 +38,53 @@ export class LimitSpec {
     return this;
   }
 
-  ofTier(tier: u32): LimitSpec { return this.of(OWNER_TIER, tier); }
-  ofApi(api: u32): LimitSpec { return this.of(OWNER_API, api); }
-  ofRoute(api: u32, route: u32): LimitSpec { return this.of(OWNER_ROUTE, api, route); }
+  ofTier(tier: u32): LimitSpec {
+    return this.of(OWNER_TIER, tier);
+  }
+  ofApi(api: u32): LimitSpec {
+    return this.of(OWNER_API, api);
+  }
+  ofRoute(api: u32, route: u32): LimitSpec {
+    return this.of(OWNER_ROUTE, api, route);
+  }
 
   ofKey(n: u32): LimitSpec {
     this.key = n;
     return this.of(OWNER_KEY, 0);
   }
 
-  every(seconds: u32): LimitSpec { this.windowSeconds = seconds; return this; }
-  each(period: u32): LimitSpec { this.period = period; this.windowSeconds = 0; return this; }
-  counting(subject: u32): LimitSpec { this.subject = subject; return this; }
-  flagged(flags: u32): LimitSpec { this.flags = flags; return this; }
-  amount(limit: u64): LimitSpec { this.limit = limit; return this; }
+  every(seconds: u32): LimitSpec {
+    this.windowSeconds = seconds;
+    return this;
+  }
+  each(period: u32): LimitSpec {
+    this.period = period;
+    this.windowSeconds = 0;
+    return this;
+  }
+  counting(subject: u32): LimitSpec {
+    this.subject = subject;
+    return this;
+  }
+  flagged(flags: u32): LimitSpec {
+    this.flags = flags;
+    return this;
+  }
+  amount(limit: u64): LimitSpec {
+    this.limit = limit;
+    return this;
+  }
 
   body(): Writer {
     const w = new Writer();
-    w.u32(this.wireId).u8(this.ownerKind).u8(this.kind).u8(this.subject).u8(this.flags).u32(this.owner).u32(this.route).u64(this.limit);
+    w.u32(this.wireId)
+      .u8(this.ownerKind)
+      .u8(this.kind)
+      .u8(this.subject)
+      .u8(this.flags)
+      .u32(this.owner)
+      .u32(this.route)
+      .u64(this.limit);
     w.u32(this.windowSeconds).u8(this.period).u8(this.name.length).u16(0).u32(this.perSecond).u32(this.burst);
     if (this.key == 0) w.u64(0).u64(0);
     else w.raw(digestOf(this.key), 16);
@@ -51,7 +92,9 @@ export class LimitSpec {
   }
 
   /** The record's body, as it lies in a page. */
-  at(): usize { return this.body().start; }
+  at(): usize {
+    return this.body().start;
+  }
 }
 
 /** Appends the limit's record. */

@@ -51,7 +51,7 @@ describe("a slab", () => {
       const limit = 1 + random(3);
       const a = <u64>random(1200);
       // subjects that differ in one half alone
-      const b = <u64>random(2) << 40;
+      const b = (<u64>random(2)) << 40;
       const name = nameOf(limit, a, b);
       const found = slab.find(limit, a, b);
       if ((found != null) != model.has(name)) wrong++;

@@ -22,8 +22,17 @@ function entries(at: usize, bytes: u32, count: u32): string[] {
   const out: string[] = [];
   for (let i: u32 = 0; i < count; i++) {
     const route = load<u32>(at, 8);
-    let text = load<u32>(at).toString() + " " + load<u32>(at, 4).toString() + " " + (route == NO_ROUTE ? "-" : route.toString()) + " " + load<u32>(at, 12).toString() + " " +
-      load<u64>(at, 16).toString(16) + ":";
+    let text =
+      load<u32>(at).toString() +
+      " " +
+      load<u32>(at, 4).toString() +
+      " " +
+      (route == NO_ROUTE ? "-" : route.toString()) +
+      " " +
+      load<u32>(at, 12).toString() +
+      " " +
+      load<u64>(at, 16).toString(16) +
+      ":";
     let pairs = <u32>load<u8>(at, 32);
     at += 33;
     for (; pairs > 0; pairs--) {
@@ -94,7 +103,11 @@ describe("usage", () => {
     usage.admit(1, NO_ROUTE, 3, digestOf(4), 1, 0);
     usage.refuse(1, NO_ROUTE, 3, digestOf(4), USAGE_REFUSED + 24);
     usage.refuse(0, NO_ROUTE, 0, 0, USAGE_OBSERVED + 7);
-    expect(drained(usage)).toStrictEqual(["1000 1 - 3 " + hexOf(4) + ": 88=2", "1000 1 - 3 " + hexOf(4) + ": 0=1 1=1", "1000 0 - 0 0: 135=1"]);
+    expect(drained(usage)).toStrictEqual([
+      "1000 1 - 3 " + hexOf(4) + ": 88=2",
+      "1000 1 - 3 " + hexOf(4) + ": 0=1 1=1",
+      "1000 0 - 0 0: 135=1",
+    ]);
     usage.free();
   });
 
@@ -108,7 +121,9 @@ describe("usage", () => {
       usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000);
       usage.respond(1, NO_ROUTE, 3, digestOf(4), 0, bounds[i] * 1_000_000 + 1);
     }
-    expect(drained(usage)[0]).toBe("1000 1 - 3 " + hexOf(4) + ": 16=1 17=2 18=2 19=2 20=2 21=2 22=2 23=2 24=2 25=2 26=2 27=2 28=2 29=1");
+    expect(drained(usage)[0]).toBe(
+      "1000 1 - 3 " + hexOf(4) + ": 16=1 17=2 18=2 19=2 20=2 21=2 22=2 23=2 24=2 25=2 26=2 27=2 28=2 29=1",
+    );
     usage.free();
   });
 
@@ -129,7 +144,8 @@ describe("usage", () => {
     const sizes: u32[] = [127, 128, 16383, 16384, 2097151, 2097152, 268435456];
     for (let i = 0; i < sizes.length; i++) usage.shadowed(<u32>i + 1, NO_ROUTE, 0, 0, sizes[i]);
     const got = drained(usage);
-    for (let i = 0; i < sizes.length; i++) expect(got[i]).toBe("1000 " + (i + 1).toString() + " - 0 0: 3=" + sizes[i].toString());
+    for (let i = 0; i < sizes.length; i++)
+      expect(got[i]).toBe("1000 " + (i + 1).toString() + " - 0 0: 3=" + sizes[i].toString());
     usage.free();
   });
 
@@ -169,7 +185,7 @@ describe("usage", () => {
 
   it("of more than it has cells for keeps its sums, by API, and at last without", () => {
     const usage = begin();
-    for (let key: u32 = 1; key <= 12_000; key++) usage.admit(1 + key % 3000, NO_ROUTE, 3, digestOf(key), 2, 0);
+    for (let key: u32 = 1; key <= 12_000; key++) usage.admit(1 + (key % 3000), NO_ROUTE, 3, digestOf(key), 2, 0);
     expect(usage.crowded).toBeTruthy();
     let admitted: u32 = 0;
     let cost: u32 = 0;
@@ -213,7 +229,11 @@ describe("usage", () => {
     usage.admit(2, NO_ROUTE, 0, 0, 1, 0);
     usage.refuse(1, NO_ROUTE, 3, 0, USAGE_REFUSED + 8);
     usage.disown();
-    expect(drained(usage)).toStrictEqual(["1000 0 - 0 " + hexOf(4) + ": 0=2 1=6", "1000 0 - 0 0: 0=1 1=1", "1000 0 - 0 0: 72=1"]);
+    expect(drained(usage)).toStrictEqual([
+      "1000 0 - 0 " + hexOf(4) + ": 0=2 1=6",
+      "1000 0 - 0 0: 0=1 1=1",
+      "1000 0 - 0 0: 72=1",
+    ]);
     usage.free();
   });
 

@@ -38,7 +38,13 @@ describe("a window", () => {
       for (let row = 0; row < CALENDAR.length; row += 7) {
         const nowMs = CALENDAR[row];
         windowAt(limit, nowMs);
-        if (windowStartMs % lengthMs != 0 || windowEndMs - windowStartMs != lengthMs || nowMs < windowStartMs || nowMs >= windowEndMs) wrong++;
+        if (
+          windowStartMs % lengthMs != 0 ||
+          windowEndMs - windowStartMs != lengthMs ||
+          nowMs < windowStartMs ||
+          nowMs >= windowEndMs
+        )
+          wrong++;
       }
     }
     expect(wrong).toBe(0);

@@ -103,11 +103,12 @@ describe("the cache of tokens", () => {
   it("bounds what all tokens take together: others make room for a new one", () => {
     const cache = filled();
     const before = liveBlockBytes();
-    for (let i: u32 = 0; i < 6000; i++) expect(keep(cache, cache.find(i, 7)!, <u8>(0x41 + i % 26), 8192)).toBeTruthy();
+    for (let i: u32 = 0; i < 6000; i++)
+      expect(keep(cache, cache.find(i, 7)!, <u8>(0x41 + (i % 26)), 8192)).toBeTruthy();
     expect(liveBlockBytes() - before <= (32 << 20) + 4096 * 16).toBeTruthy();
     const last = cache.find(5999, 7)!;
     expect(last.answer).toBe(ANSWER_TOKEN);
-    expect(load<u8>(<usize>last.room + 8191)).toBe(<u8>(0x41 + 5999 % 26));
+    expect(load<u8>(<usize>last.room + 8191)).toBe(<u8>(0x41 + (5999 % 26)));
     let kept = 0;
     for (let i: u32 = 0; i < PLACES; i++) {
       const entry = cache.find(i, 7)!;

@@ -14,7 +14,12 @@ export const bearerKeys: Check = {
       const { place, name, chain, index } = plugin;
       const verifiedFirst = chain.filters.slice(0, index).some(({ type }) => type === jwtType);
       if (!verifiedFirst || !keySourcesOf(plugin).some(isAuthorization)) return [];
-      return [fault(`${place}: ${name} takes keys from \`Authorization\`, and tokens are verified first: a request with \`Bearer tg_…\` is refused as a broken token (401 "Jwt is not in the form of Header.Payload.Signature") before the plugin sees it.`, "Leave `bearer` out of `keySources` and let clients send keys in another header, such as x-api-key. `tollgate manifests` refuses this combination.")];
+      return [
+        fault(
+          `${place}: ${name} takes keys from \`Authorization\`, and tokens are verified first: a request with \`Bearer tg_…\` is refused as a broken token (401 "Jwt is not in the form of Header.Payload.Signature") before the plugin sees it.`,
+          "Leave `bearer` out of `keySources` and let clients send keys in another header, such as x-api-key. `tollgate manifests` refuses this combination.",
+        ),
+      ];
     });
     return wrong.length > 0 ? wrong : [ok("No key source is taken for a token.")];
   },

@@ -14,17 +14,24 @@ export const gatewayTokens: Check = {
   },
 };
 
-const remedy = "`tollgate gateway-tokens create --group <group>` makes one; docs/operate/operations.md says how to rotate them.";
+const remedy =
+  "`tollgate gateway-tokens create --group <group>` makes one; docs/operate/operations.md says how to rotate them.";
 
 function judge(name: string, { gatewayTokens: tokens }: ControlEnvironment, nowMs: number): Said[] {
-  const endsMs = ({ expiresAt }: { expiresAt: string | null }): number => (expiresAt === null ? Infinity : Date.parse(expiresAt));
-  if (!tokens.some((token) => endsMs(token) > nowMs)) return [fault(`${name} has no valid gateway token: no gateway can be in sync with it.`, remedy)];
+  const endsMs = ({ expiresAt }: { expiresAt: string | null }): number =>
+    expiresAt === null ? Infinity : Date.parse(expiresAt);
+  if (!tokens.some((token) => endsMs(token) > nowMs))
+    return [fault(`${name} has no valid gateway token: no gateway can be in sync with it.`, remedy)];
   const groups = [...new Set(tokens.map(({ group }) => group))];
   const ending = groups.flatMap((group) => {
     const lastMs = Math.max(...tokens.filter((token) => token.group === group).map(endsMs));
     if (lastMs > nowMs + soonMs) return [];
     if (lastMs <= nowMs) return [warning(`The group ${group} of ${name} has expired tokens alone.`, remedy)];
-    return [warning(`The last token of the group ${group} of ${name} expires at ${new Date(lastMs).toISOString()}.`, remedy)];
+    return [
+      warning(`The last token of the group ${group} of ${name} expires at ${new Date(lastMs).toISOString()}.`, remedy),
+    ];
   });
-  return ending.length > 0 ? ending : [ok(`Every group of ${name} (${groups.join(", ")}) has a token that is valid for two weeks at least.`)];
+  return ending.length > 0
+    ? ending
+    : [ok(`Every group of ${name} (${groups.join(", ")}) has a token that is valid for two weeks at least.`)];
 }

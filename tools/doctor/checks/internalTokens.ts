@@ -18,7 +18,12 @@ export const internalTokens: Check = {
       const failed = growth("tokens_failed");
       const refused = growth("refused.token_unavailable");
       if (failed + refused === 0) return [];
-      return [fault(`Internal tokens of ${environment} can't be had: ${failed} calls failed and ${refused} requests were refused with token_unavailable ${stats.while}.`, "The file needs `internalToken` for this environment, and control's database must answer: `tollgate signing-keys list`, control's log, the metric tollgate_sync_tokens_total.")];
+      return [
+        fault(
+          `Internal tokens of ${environment} can't be had: ${failed} calls failed and ${refused} requests were refused with token_unavailable ${stats.while}.`,
+          "The file needs `internalToken` for this environment, and control's database must answer: `tollgate signing-keys list`, control's log, the metric tollgate_sync_tokens_total.",
+        ),
+      ];
     });
     return wrong.length > 0 ? wrong : [ok("Internal tokens are had when they are asked for.")];
   },

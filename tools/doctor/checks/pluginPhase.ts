@@ -21,14 +21,29 @@ export const pluginPhase: Check = {
     const wrong = plugins.flatMap(({ place, name, chain, index }) => {
       const before = chain.filters.slice(0, index);
       if (before.some(decides)) {
-        return [fault(`${place}: ${name} runs after the authorization filter, as in phase STATS: an AuthorizationPolicy sees the headers that the client sent, so that forged claims pass.`, "Set the WasmPlugin's `phase` to AUTHN, or AUTHZ where an API takes tokens; never STATS, nor none.")];
+        return [
+          fault(
+            `${place}: ${name} runs after the authorization filter, as in phase STATS: an AuthorizationPolicy sees the headers that the client sent, so that forged claims pass.`,
+            "Set the WasmPlugin's `phase` to AUTHN, or AUTHZ where an API takes tokens; never STATS, nor none.",
+          ),
+        ];
       }
       const late = before.find(({ type }) => afterEveryPhase.has(type));
-      if (late !== undefined) return [warning(`${place}: ${name} runs after ${late.name}, which no phase of Istio's does. Requests can be answered, and headers be read, before claims are cleaned.`, "Put the plugin before it: `phase: AUTHN` or AUTHZ of a WasmPlugin does.")];
+      if (late !== undefined)
+        return [
+          warning(
+            `${place}: ${name} runs after ${late.name}, which no phase of Istio's does. Requests can be answered, and headers be read, before claims are cleaned.`,
+            "Put the plugin before it: `phase: AUTHN` or AUTHZ of a WasmPlugin does.",
+          ),
+        ];
       return [];
     });
     if (wrong.length > 0) return wrong;
-    return [ok(`The plugin runs before authorization: ${[...new Set(plugins.map(({ chain, index }) => phaseOf(chain.filters, index)))].join("; ")}.`)];
+    return [
+      ok(
+        `The plugin runs before authorization: ${[...new Set(plugins.map(({ chain, index }) => phaseOf(chain.filters, index)))].join("; ")}.`,
+      ),
+    ];
   },
 };
 
@@ -40,5 +55,7 @@ function decides({ type, config }: HttpFilter): boolean {
 function phaseOf(filters: readonly HttpFilter[], index: number): string {
   const jwt = filters.findIndex(({ type }) => type === jwtType);
   if (jwt < 0) return "there is no token verification beside it";
-  return jwt < index ? "tokens are verified before it, as in phase AUTHZ" : "tokens are verified after it, as in phase AUTHN";
+  return jwt < index
+    ? "tokens are verified before it, as in phase AUTHZ"
+    : "tokens are verified after it, as in phase AUTHN";
 }

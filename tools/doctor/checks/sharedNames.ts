@@ -16,12 +16,20 @@ export const sharedNames: Check = {
   },
 };
 
-const remedy = "Keep one of them: one plugin per gateway. WasmPlugin and TrafficExtension are two ways to say the same: apply one. For a canary use a gateway of its own (docs/get-started/istio.md).";
+const remedy =
+  "Keep one of them: one plugin per gateway. WasmPlugin and TrafficExtension are two ways to say the same: apply one. For a canary use a gateway of its own (docs/get-started/istio.md).";
 
 function judge(earlier: Plugin, later: Plugin) {
   const names = common(earlier, later);
-  if (names.length > 0) return fault(`${later.place}: ${earlier.name} and ${later.name} both work on every request with the same claim headers (${names.join(", ")}): the second removes as forged what the first has set, and finds no key any more.`, remedy);
-  return warning(`${later.place}: ${earlier.name} and ${later.name} both work on every request. Their claims have different names, but the first removes the key that the second would look for, unless their key sources differ.`, remedy);
+  if (names.length > 0)
+    return fault(
+      `${later.place}: ${earlier.name} and ${later.name} both work on every request with the same claim headers (${names.join(", ")}): the second removes as forged what the first has set, and finds no key any more.`,
+      remedy,
+    );
+  return warning(
+    `${later.place}: ${earlier.name} and ${later.name} both work on every request. Their claims have different names, but the first removes the key that the second would look for, unless their key sources differ.`,
+    remedy,
+  );
 }
 
 /** The prefixes and headers that one sets and the other removes. */
@@ -29,8 +37,18 @@ function common(a: Plugin, b: Plugin): string[] {
   const ours = namesOf(a);
   const theirs = namesOf(b);
   const removes = (by: Names, name: string): boolean => name.startsWith(by.prefix) || by.headers.includes(name);
-  const prefix = ours.prefix.startsWith(theirs.prefix) ? [ours.prefix] : theirs.prefix.startsWith(ours.prefix) ? [theirs.prefix] : [];
-  return [...new Set([...prefix.map((one) => `${one}*`), ...ours.headers.filter((name) => removes(theirs, name)), ...theirs.headers.filter((name) => removes(ours, name))])];
+  const prefix = ours.prefix.startsWith(theirs.prefix)
+    ? [ours.prefix]
+    : theirs.prefix.startsWith(ours.prefix)
+      ? [theirs.prefix]
+      : [];
+  return [
+    ...new Set([
+      ...prefix.map((one) => `${one}*`),
+      ...ours.headers.filter((name) => removes(theirs, name)),
+      ...theirs.headers.filter((name) => removes(ours, name)),
+    ]),
+  ];
 }
 
 interface Names {

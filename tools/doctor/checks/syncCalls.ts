@@ -18,7 +18,19 @@ function judge(environment: string, stats: Stats): Said {
   const name = Stats.filterName(environment, "sync_failed");
   const failed = stats.value(name) ?? 0;
   const growth = stats.growth(name);
-  if (growth !== undefined && growth > 0) return fault(`Calls to control for ${environment} fail: ${growth} ${stats.while}, ${failed} since Envoy started.`, "Envoy's log has the reason, once: `tollgate: sync of environment … failed (<why>)`; docs/operate/operations.md says what each means.");
-  if (failed > 0 && growth === undefined) return warning(`${failed} calls to control for ${environment} have failed since Envoy started; whether they still do wasn't looked at.`, "Look again with --wait 6.");
-  return ok(failed === 0 ? `No call to control for ${environment} has failed.` : `Calls to control for ${environment} succeed; ${failed} have failed since Envoy started.`);
+  if (growth !== undefined && growth > 0)
+    return fault(
+      `Calls to control for ${environment} fail: ${growth} ${stats.while}, ${failed} since Envoy started.`,
+      "Envoy's log has the reason, once: `tollgate: sync of environment … failed (<why>)`; docs/operate/operations.md says what each means.",
+    );
+  if (failed > 0 && growth === undefined)
+    return warning(
+      `${failed} calls to control for ${environment} have failed since Envoy started; whether they still do wasn't looked at.`,
+      "Look again with --wait 6.",
+    );
+  return ok(
+    failed === 0
+      ? `No call to control for ${environment} has failed.`
+      : `Calls to control for ${environment} succeed; ${failed} have failed since Envoy started.`,
+  );
 }

@@ -12,19 +12,34 @@ export const tokenVerification: Check = {
   look(evidence) {
     const plugins = installed(evidence)?.plugins ?? [];
     if (plugins.length === 0) return [skipped("No plugin was found.")];
-    if (!reached(evidence.control) || evidence.control.admin !== "accepted") return [skipped("Whether APIs take tokens is for control to say, and it wasn't asked.")];
+    if (!reached(evidence.control) || evidence.control.admin !== "accepted")
+      return [skipped("Whether APIs take tokens is for control to say, and it wasn't asked.")];
     const wrong = plugins.flatMap(({ place, name, chain, index, ...plugin }) => {
       const apis = tokenApis(evidence, environmentOf({ ...plugin, place, name, chain, index }));
       if (apis.length === 0) return [];
       const verified = chain.filters.findIndex(({ type }) => type === jwtType);
       const which = `${apis.length === 1 ? "the API" : "the APIs"} ${apis.join(", ")}`;
-      if (verified < 0) return [fault(`${place}: ${which} would take tokens, and nothing verifies them: every token counts as missing.`, "Apply the RequestAuthentication that `tollgate manifests` writes; it must select this gateway.")];
-      if (verified > index) return [fault(`${place}: ${which} would take tokens, and ${name} runs before they are verified: every token counts as missing.`, "Set the WasmPlugin's `phase` to AUTHZ, as `tollgate manifests` does once an API takes tokens.")];
+      if (verified < 0)
+        return [
+          fault(
+            `${place}: ${which} would take tokens, and nothing verifies them: every token counts as missing.`,
+            "Apply the RequestAuthentication that `tollgate manifests` writes; it must select this gateway.",
+          ),
+        ];
+      if (verified > index)
+        return [
+          fault(
+            `${place}: ${which} would take tokens, and ${name} runs before they are verified: every token counts as missing.`,
+            "Set the WasmPlugin's `phase` to AUTHZ, as `tollgate manifests` does once an API takes tokens.",
+          ),
+        ];
       return [];
     });
     if (wrong.length > 0) return wrong;
     const any = plugins.some((plugin) => tokenApis(evidence, environmentOf(plugin)).length > 0);
-    return [ok(any ? "Tokens are verified before the plugin reads what they say." : "No API of this gateway takes tokens.")];
+    return [
+      ok(any ? "Tokens are verified before the plugin reads what they say." : "No API of this gateway takes tokens."),
+    ];
   },
 };
 
@@ -34,7 +49,9 @@ function tokenApis({ control, envoy }: Evidence, environment: string): string[] 
   const known = control.environments[environment];
   if (known === undefined) return [];
   const visible = apisOf(known, envoy);
-  return known.apis.filter(({ id, mode }) => modesWithTokens.has(mode) && (visible === "all" || visible.has(id))).map(({ id }) => id);
+  return known.apis
+    .filter(({ id, mode }) => modesWithTokens.has(mode) && (visible === "all" || visible.has(id)))
+    .map(({ id }) => id);
 }
 
 function apisOf({ gateways, gatewayTokens }: ControlEnvironment, envoy: EnvoyEvidence): "all" | Set<string> {

@@ -10,9 +10,16 @@ export const vmTraps: Check = {
     const plugins = installed(evidence)?.plugins ?? [];
     if (plugins.length === 0 || !reached(evidence.envoy)) return [skipped("No plugin was found.")];
     const stats = new Stats(evidence.envoy);
-    const reloads = stats.names("wasm.").filter((name) => /\.vm_reload_(?:success|failure|backoff)$/.test(name) && (stats.value(name) ?? 0) > 0);
+    const reloads = stats
+      .names("wasm.")
+      .filter((name) => /\.vm_reload_(?:success|failure|backoff)$/.test(name) && (stats.value(name) ?? 0) > 0);
     if (reloads.length === 0) return [ok("No VM has trapped.")];
     const counts = reloads.map((name) => `${name} ${stats.value(name)}`).join(", ");
-    return [warning(`VMs have trapped since Envoy started (${counts}): requests on that worker got 503 until there was a new one.`, "This is a defect of the filter, or the module is another plugin's: please report it with Envoy's log.")];
+    return [
+      warning(
+        `VMs have trapped since Envoy started (${counts}): requests on that worker got 503 until there was a new one.`,
+        "This is a defect of the filter, or the module is another plugin's: please report it with Envoy's log.",
+      ),
+    ];
   },
 };

@@ -7,17 +7,32 @@ import { gatewayTarget } from "./plugin.ts";
 import { territory } from "./territory.ts";
 
 /** The policy of one API, or undefined where there is nothing to ask for: keyless APIs, those for callers in the mesh, a filter that only observes, an API whose requests a policy can't tell from others'. */
-export function apiAuthorization(api: Api, spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument | undefined {
+export function apiAuthorization(
+  api: Api,
+  spec: EnvironmentSpec,
+  options: ManifestOptions,
+): ManifestDocument | undefined {
   if (api.auth.mode === "none" || api.auth.mode === "mtls" || options.plugin?.["mode"] === "observe") return undefined;
-  const operations = territory(api, spec.apis.filter(({ auth }) => auth.mode !== "mtls"));
+  const operations = territory(
+    api,
+    spec.apis.filter(({ auth }) => auth.mode !== "mtls"),
+  );
   if (operations.length === 0) return undefined;
   // An operation that asks for nothing is any request.
-  const where = operations.some((operation) => Object.keys(operation).length === 0) ? {} : { to: operations.map((operation) => ({ operation })) };
+  const where = operations.some((operation) => Object.keys(operation).length === 0)
+    ? {}
+    : { to: operations.map((operation) => ({ operation })) };
   const rules: Record<string, unknown>[] = [{ ...where, when: [...conditions(api, spec, options)] }];
   const comments = new Map<string, string>([["/spec/rules/0/when", conditionComment(spec, options)]]);
   if (takesTokens(api.auth.mode) && api.auth.mode !== "key-or-jwt") {
-    rules.push({ ...where, when: [{ key: "request.auth.claims[iss]", notValues: sorted(api.auth.jwt!.issuers.map(({ issuer }) => issuer)) }] });
-    comments.set("/spec/rules/1", "Nor without a token of one of the API's issuers, which Envoy has verified. By its claim, since a principal would need `sub` as well.");
+    rules.push({
+      ...where,
+      when: [{ key: "request.auth.claims[iss]", notValues: sorted(api.auth.jwt!.issuers.map(({ issuer }) => issuer)) }],
+    });
+    comments.set(
+      "/spec/rules/1",
+      "Nor without a token of one of the API's issuers, which Envoy has verified. By its claim, since a principal would need `sub` as well.",
+    );
   }
   return {
     comment: [
@@ -45,15 +60,24 @@ function conditions(api: Api, spec: EnvironmentSpec, options: ManifestOptions): 
   const tiers = tiersOf(api, spec);
   return [
     // A header that isn't there is not one of these either.
-    { key: `request.headers[${claimHeader("tier", options)}]`, notValues: tiers === undefined || tiers.length === 0 ? ["*"] : tiers },
-    ...(options.plugin?.["failureMode"] === "open" ? [{ key: `request.headers[${claimHeader("unchecked", options)}]`, notValues: ["*"] }] : []),
+    {
+      key: `request.headers[${claimHeader("tier", options)}]`,
+      notValues: tiers === undefined || tiers.length === 0 ? ["*"] : tiers,
+    },
+    ...(options.plugin?.["failureMode"] === "open"
+      ? [{ key: `request.headers[${claimHeader("unchecked", options)}]`, notValues: ["*"] }]
+      : []),
   ];
 }
 
 function conditionComment(spec: EnvironmentSpec, options: ManifestOptions): string {
   return [
-    spec.tiers.length === 0 ? "Every caller that the filter lets in has a tier." : "The tiers that may call it: make the manifests anew when tiers change. Without the header it's none of them.",
+    spec.tiers.length === 0
+      ? "Every caller that the filter lets in has a tier."
+      : "The tiers that may call it: make the manifests anew when tiers change. Without the header it's none of them.",
     "Scopes aren't asked for here: they come in one header, and a policy can't look for a word in it. It can in a token: components/mesh-identity.",
-    ...(options.plugin?.["failureMode"] === "open" ? ["failureMode open lets requests through unchecked, and marks them."] : []),
+    ...(options.plugin?.["failureMode"] === "open"
+      ? ["failureMode open lets requests through unchecked, and marks them."]
+      : []),
   ].join("\n");
 }

@@ -9,7 +9,11 @@ import { controlHost, pluginName } from "./names.ts";
 import { trafficExtension } from "./plugin.ts";
 
 export function componentFiles(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
-  return [...(hasTrafficExtension(options) ? extension(spec, options) : []), ...filteredClusters(options), ...meshIdentity(spec, options)];
+  return [
+    ...(hasTrafficExtension(options) ? extension(spec, options) : []),
+    ...filteredClusters(options),
+    ...meshIdentity(spec, options),
+  ];
 }
 
 /** Istio 1.29 hasn't got it yet. */
@@ -21,10 +25,25 @@ function hasTrafficExtension({ istioVersion: { major, minor } }: ManifestOptions
 function extension(spec: EnvironmentSpec, options: ManifestOptions): ManifestFile[] {
   const folder = "components/traffic-extension";
   return [
-    kustomization(folder, "The filter as TrafficExtension in place of the WasmPlugin. See first whether Istio has it: kubectl get crd trafficextensions.extensions.istio.io", {
-      resources: ["plugin.yaml"],
-      patches: [{ patch: stringify({ $patch: "delete", apiVersion: "extensions.istio.io/v1alpha1", kind: "WasmPlugin", metadata: { name: pluginName, namespace: options.gateway.namespace } }) }],
-    }, "Component", new Map([["/patches", "Both together would be two filters."]])),
+    kustomization(
+      folder,
+      "The filter as TrafficExtension in place of the WasmPlugin. See first whether Istio has it: kubectl get crd trafficextensions.extensions.istio.io",
+      {
+        resources: ["plugin.yaml"],
+        patches: [
+          {
+            patch: stringify({
+              $patch: "delete",
+              apiVersion: "extensions.istio.io/v1alpha1",
+              kind: "WasmPlugin",
+              metadata: { name: pluginName, namespace: options.gateway.namespace },
+            }),
+          },
+        ],
+      },
+      "Component",
+      new Map([["/patches", "Both together would be two filters."]]),
+    ),
     { path: `${folder}/plugin.yaml`, documents: [trafficExtension(spec, options)] },
   ];
 }
@@ -33,18 +52,30 @@ function filteredClusters(options: ManifestOptions): ManifestFile[] {
   const folder = "components/filtered-clusters";
   const { gateway } = options;
   return [
-    kustomization(folder, "For meshes whose istiod has PILOT_FILTER_GATEWAY_CLUSTER_CONFIG=true: gateways then get clusters of routes alone, and control has no route.", { resources: ["control-cluster.yaml"] }, "Component"),
+    kustomization(
+      folder,
+      "For meshes whose istiod has PILOT_FILTER_GATEWAY_CLUSTER_CONFIG=true: gateways then get clusters of routes alone, and control has no route.",
+      { resources: ["control-cluster.yaml"] },
+      "Component",
+    ),
     {
       path: `${folder}/control-cluster.yaml`,
-      documents: [{
-        comment: "Changes nothing in Envoy: its annotation makes istiod keep control's cluster at the gateway. A route would do so as well, and open control to the gateway's callers.",
-        object: {
-          apiVersion: "networking.istio.io/v1alpha3",
-          kind: "EnvoyFilter",
-          metadata: { name: "tollgate-control-cluster", namespace: gateway.namespace, annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
-          spec: { workloadSelector: { labels: gatewayLabels(options) } },
+      documents: [
+        {
+          comment:
+            "Changes nothing in Envoy: its annotation makes istiod keep control's cluster at the gateway. A route would do so as well, and open control to the gateway's callers.",
+          object: {
+            apiVersion: "networking.istio.io/v1alpha3",
+            kind: "EnvoyFilter",
+            metadata: {
+              name: "tollgate-control-cluster",
+              namespace: gateway.namespace,
+              annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) },
+            },
+            spec: { workloadSelector: { labels: gatewayLabels(options) } },
+          },
         },
-      }],
+      ],
     },
   ];
 }
@@ -54,7 +85,12 @@ function meshIdentity(spec: EnvironmentSpec, options: ManifestOptions): Manifest
   const files = identityFiles(spec, options);
   if (files.length === 0) return [];
   return [
-    kustomization(folder, "Services decide by the internal token. From then on nobody else gets in: look at who calls them first.", { resources: files.map(({ path }) => path) }, "Component"),
+    kustomization(
+      folder,
+      "Services decide by the internal token. From then on nobody else gets in: look at who calls them first.",
+      { resources: files.map(({ path }) => path) },
+      "Component",
+    ),
     ...files.map(({ path, documents }) => ({ path: `${folder}/${path}`, documents })),
   ];
 }

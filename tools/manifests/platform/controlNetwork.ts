@@ -24,7 +24,8 @@ function authorization(spec: EnvironmentSpec, options: ManifestOptions): Manifes
   const { gateways, verifiers } = syncNamespaces(spec, options);
   const from = (namespaces: readonly string[]) => [{ source: { namespaces } }];
   return {
-    comment: "Beside the tokens that control asks for: the sync port is for gateways, the admin API for control's own namespace, by the identity that mutual TLS has proven.",
+    comment:
+      "Beside the tokens that control asks for: the sync port is for gateways, the admin API for control's own namespace, by the identity that mutual TLS has proven.",
     object: {
       apiVersion: "security.istio.io/v1",
       kind: "AuthorizationPolicy",
@@ -35,17 +36,29 @@ function authorization(spec: EnvironmentSpec, options: ManifestOptions): Manifes
         rules: [
           { from: from(gateways), to: [{ operation: { ports: [String(syncPort)], paths: ["/sync/*"] } }] },
           { from: from([options.namespace]), to: [{ operation: { ports: [String(adminPort)] } }] },
-          ...(verifiers.length === 0 ? [] : [{ from: from(verifiers), to: [{ operation: { ports: [String(syncPort)], methods: ["GET"], paths: ["/.well-known/tollgate/*"] } }] }]),
+          ...(verifiers.length === 0
+            ? []
+            : [
+                {
+                  from: from(verifiers),
+                  to: [
+                    { operation: { ports: [String(syncPort)], methods: ["GET"], paths: ["/.well-known/tollgate/*"] } },
+                  ],
+                },
+              ]),
         ],
       },
     },
-    ...(verifiers.length === 0 ? {} : { comments: new Map([["/spec/rules/2", "Services' proxies fetch the public keys of internal tokens."]]) }),
+    ...(verifiers.length === 0
+      ? {}
+      : { comments: new Map([["/spec/rules/2", "Services' proxies fetch the public keys of internal tokens."]]) }),
   };
 }
 
 function networkPolicy(spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument {
   const { gateways, verifiers } = syncNamespaces(spec, options);
-  const from = (namespaces: readonly string[]) => namespaces.map((name) => ({ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } } }));
+  const from = (namespaces: readonly string[]) =>
+    namespaces.map((name) => ({ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } } }));
   return {
     comment: "The same for what isn't in the mesh. Only what comes in: where the database is, only its URL says.",
     object: {
@@ -58,10 +71,17 @@ function networkPolicy(spec: EnvironmentSpec, options: ManifestOptions): Manifes
         ingress: [
           { from: from(sorted([...gateways, ...verifiers])), ports: [{ protocol: "TCP", port: syncPort }] },
           { from: from([options.namespace]), ports: [{ protocol: "TCP", port: adminPort }] },
-          { ports: [{ protocol: "TCP", port: 15020 }, { protocol: "TCP", port: 15021 }] },
+          {
+            ports: [
+              { protocol: "TCP", port: 15020 },
+              { protocol: "TCP", port: 15021 },
+            ],
+          },
         ],
       },
     },
-    comments: new Map([["/spec/ingress/2", "The sidecar's agent: metrics for Prometheus, wherever it runs, and the kubelet's probes."]]),
+    comments: new Map([
+      ["/spec/ingress/2", "The sidecar's agent: metrics for Prometheus, wherever it runs, and the kubelet's probes."],
+    ]),
   };
 }

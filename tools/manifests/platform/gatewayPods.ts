@@ -23,7 +23,12 @@ export function gatewayPods(options: ManifestOptions): ManifestDocument {
 
 /** Makes the Gateway of the Gateway API name that ConfigMap. */
 export function withGatewayPods(files: readonly ManifestFile[], options: ManifestOptions): ManifestFile[] {
-  return files.map((file) => ({ ...file, documents: file.documents.map((document) => (isGateway(document.object, options) ? named(document, options) : document)) }));
+  return files.map((file) => ({
+    ...file,
+    documents: file.documents.map((document) =>
+      isGateway(document.object, options) ? named(document, options) : document,
+    ),
+  }));
 }
 
 function isGateway({ apiVersion, kind, metadata }: KubernetesObject, { gateway }: ManifestOptions): boolean {
@@ -32,10 +37,16 @@ function isGateway({ apiVersion, kind, metadata }: KubernetesObject, { gateway }
 
 function named(document: ManifestDocument, options: ManifestOptions): ManifestDocument {
   const spec = document.object["spec"] as Record<string, unknown>;
-  const infrastructure = { ...(spec["infrastructure"] as object | undefined), parametersRef: { group: "", kind: "ConfigMap", name: configName(options) } };
+  const infrastructure = {
+    ...(spec["infrastructure"] as object | undefined),
+    parametersRef: { group: "", kind: "ConfigMap", name: configName(options) },
+  };
   return {
     ...document,
     object: { ...document.object, spec: { ...spec, infrastructure } },
-    comments: new Map([...(document.comments ?? []), ["/spec/infrastructure", "The gateway token of its pods: without it Envoy refuses the plugin."]]),
+    comments: new Map([
+      ...(document.comments ?? []),
+      ["/spec/infrastructure", "The gateway token of its pods: without it Envoy refuses the plugin."],
+    ]),
   };
 }

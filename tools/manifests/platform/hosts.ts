@@ -15,20 +15,26 @@ export function hostForm(options: ManifestOptions): ManifestDocument {
       metadata: { name: "tollgate-host-form", namespace: options.gateway.namespace },
       spec: {
         workloadSelector: { labels: gatewayLabels(options) },
-        configPatches: [{
-          applyTo: "NETWORK_FILTER",
-          match: { context: "GATEWAY", listener: { filterChain: { filter: { name: "envoy.filters.network.http_connection_manager" } } } },
-          patch: {
-            operation: "MERGE",
-            value: {
-              typed_config: {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                strip_trailing_host_dot: true,
-                strip_any_host_port: true,
+        configPatches: [
+          {
+            applyTo: "NETWORK_FILTER",
+            match: {
+              context: "GATEWAY",
+              listener: { filterChain: { filter: { name: "envoy.filters.network.http_connection_manager" } } },
+            },
+            patch: {
+              operation: "MERGE",
+              value: {
+                typed_config: {
+                  "@type":
+                    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                  strip_trailing_host_dot: true,
+                  strip_any_host_port: true,
+                },
               },
             },
           },
-        }],
+        ],
       },
     },
   };
@@ -36,5 +42,7 @@ export function hostForm(options: ManifestOptions): ManifestDocument {
 
 /** Labels of the gateway's pods. */
 export function gatewayLabels({ routing, gateway }: ManifestOptions): Record<string, string> {
-  return routing === "gateway-api" ? { "gateway.networking.k8s.io/gateway-name": gateway.name } : { ...gateway.selector };
+  return routing === "gateway-api"
+    ? { "gateway.networking.k8s.io/gateway-name": gateway.name }
+    : { ...gateway.selector };
 }

@@ -27,11 +27,16 @@ export function identityFiles(spec: EnvironmentSpec, options: ManifestOptions): 
       services.set(id, known);
     }
   }
-  return [...services].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, service]) => ({
-    path: `${id}.yaml`,
-    // Callers of APIs for peers bring a certificate, no token.
-    documents: [...(service.apis.some(({ auth }) => auth.mode !== "mtls") ? [verification(service, token, options)] : []), authorization(service, token, spec, options)],
-  }));
+  return [...services]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([id, service]) => ({
+      path: `${id}.yaml`,
+      // Callers of APIs for peers bring a certificate, no token.
+      documents: [
+        ...(service.apis.some(({ auth }) => auth.mode !== "mtls") ? [verification(service, token, options)] : []),
+        authorization(service, token, spec, options),
+      ],
+    }));
 }
 
 interface ServiceOfApis extends Service {
@@ -47,24 +52,37 @@ function verification(service: ServiceOfApis, token: InternalToken, options: Man
       metadata: { name: `tollgate-${service.name}`, namespace: service.namespace },
       spec: {
         ...serviceTarget(service, options),
-        jwtRules: [{
-          issuer: token.issuer,
-          audiences: [...token.audiences],
-          jwksUri: `http://${controlHost(options)}:${syncPort}/.well-known/tollgate/${options.environment}/jwks.json`,
-          fromHeaders: [{ name: tokenHeader(options) }],
-          forwardOriginalToken: true,
-        }],
+        jwtRules: [
+          {
+            issuer: token.issuer,
+            audiences: [...token.audiences],
+            jwksUri: `http://${controlHost(options)}:${syncPort}/.well-known/tollgate/${options.environment}/jwks.json`,
+            fromHeaders: [{ name: tokenHeader(options) }],
+            forwardOriginalToken: true,
+          },
+        ],
       },
     },
     comments: new Map([
       targetComment(service, options),
-      ["/spec/jwtRules/0/jwksUri", "Fetched by the service's proxy over mutual TLS: istiod, which isn't in the mesh, can't. For that it needs PILOT_JWT_ENABLE_REMOTE_JWKS=hybrid (istio/install.yaml)."],
-      ["/spec/jwtRules/0/forwardOriginalToken", "So that the service can read it, and pass it on to services that it calls."],
+      [
+        "/spec/jwtRules/0/jwksUri",
+        "Fetched by the service's proxy over mutual TLS: istiod, which isn't in the mesh, can't. For that it needs PILOT_JWT_ENABLE_REMOTE_JWKS=hybrid (istio/install.yaml).",
+      ],
+      [
+        "/spec/jwtRules/0/forwardOriginalToken",
+        "So that the service can read it, and pass it on to services that it calls.",
+      ],
     ]),
   };
 }
 
-function authorization(service: ServiceOfApis, token: InternalToken, spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument {
+function authorization(
+  service: ServiceOfApis,
+  token: InternalToken,
+  spec: EnvironmentSpec,
+  options: ManifestOptions,
+): ManifestDocument {
   const rules: Record<string, unknown>[] = [];
   const comments = new Map<string, string>([targetComment(service, options)]);
   const add = (rule: Record<string, unknown>, comment: string) => {
@@ -73,31 +91,70 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
   };
   for (const api of service.apis) {
     if (api.auth.mode === "none") {
-      add({ from: [{ source: { namespaces: [options.gateway.namespace] } }], ...operation(pathsOf(api), []) }, `${api.id}: keyless, so whatever comes through the gateway.`);
+      add(
+        { from: [{ source: { namespaces: [options.gateway.namespace] } }], ...operation(pathsOf(api), []) },
+        `${api.id}: keyless, so whatever comes through the gateway.`,
+      );
       continue;
     }
     if (api.auth.mode === "mtls") {
-      add({ from: [{ source: { principals: peersOf(api, spec) } }], ...operation(pathsOf(api), []) }, `${api.id}: callers by their certificates, the identities of consumers who may call it. The filter on these pods does the rest.`);
+      add(
+        { from: [{ source: { principals: peersOf(api, spec) } }], ...operation(pathsOf(api), []) },
+        `${api.id}: callers by their certificates, the identities of consumers who may call it. The filter on these pods does the rest.`,
+      );
       continue;
     }
     const caller = { from: [{ source: { requestPrincipals: [`${token.issuer}/*`] } }] };
     const tiers = tiersOf(api, spec);
-    const byTier = tiers === undefined || tiers.length === 0 ? [] : [{ key: "request.auth.claims[tier]", values: tiers }];
+    const byTier =
+      tiers === undefined || tiers.length === 0 ? [] : [{ key: "request.auth.claims[tier]", values: tiers }];
     const routes = rewritten(api) ? [] : api.routes.filter(({ scopes }) => scopes.length > 0);
     add(
-      { ...caller, ...operation(pathsOf(api), routes.map(({ path }) => path)), ...when([...byTier, ...api.scopes.map((scope) => byScope(scope, spec))]) },
+      {
+        ...caller,
+        ...operation(
+          pathsOf(api),
+          routes.map(({ path }) => path),
+        ),
+        ...when([...byTier, ...api.scopes.map((scope) => byScope(scope, spec))]),
+      },
       `${api.id}: callers whom control has signed a token for, of its tiers.${routes.length > 0 ? " Routes that ask for scopes have rules of their own." : ""}${rewritten(api) && api.paths.some((path) => path !== "/") ? " Any path: the gateway rewrites it on the way." : ""}`,
     );
     for (const route of routes) {
       const { methods, path, scopes } = route;
-      const deeper = routes.filter((other) => other.path !== path && (path === "/" || other.path.startsWith(`${path}/`))).map((other) => other.path);
+      const deeper = routes
+        .filter((other) => other.path !== path && (path === "/" || other.path.startsWith(`${path}/`)))
+        .map((other) => other.path);
       const asked = [...new Set([...api.scopes, ...scopes])];
-      add({ ...caller, ...operation([path], deeper, methods), ...when([...byTier, ...asked.map((scope) => byScope(scope, spec))]) }, `${api.id} at ${path}: with the scopes ${asked.join(", ")}.`);
+      add(
+        {
+          ...caller,
+          ...operation([path], deeper, methods),
+          ...when([...byTier, ...asked.map((scope) => byScope(scope, spec))]),
+        },
+        `${api.id} at ${path}: with the scopes ${asked.join(", ")}.`,
+      );
       // Other methods of the same path are the API's own. By name: what isn't POST may be `post`, which a service may take for it.
-      const left = api.routes.filter((other) => other.path === path).flatMap((other) => (other.methods.length === 0 ? ["*"] : withHead(other.methods)));
-      const own = [...new Set([...standardMethods, ...withHead(api.methods), ...api.routes.flatMap((other) => other.methods)])].filter((method) => !left.includes(method));
-      if (methods.length > 0 && !left.includes("*") && own.length > 0 && routes.findIndex((other) => other.path === path) === routes.indexOf(route)) {
-        add({ ...caller, ...operation([path], deeper, own), ...when([...byTier, ...api.scopes.map((scope) => byScope(scope, spec))]) }, `${api.id} at ${path}, other methods.`);
+      const left = api.routes
+        .filter((other) => other.path === path)
+        .flatMap((other) => (other.methods.length === 0 ? ["*"] : withHead(other.methods)));
+      const own = [
+        ...new Set([...standardMethods, ...withHead(api.methods), ...api.routes.flatMap((other) => other.methods)]),
+      ].filter((method) => !left.includes(method));
+      if (
+        methods.length > 0 &&
+        !left.includes("*") &&
+        own.length > 0 &&
+        routes.findIndex((other) => other.path === path) === routes.indexOf(route)
+      ) {
+        add(
+          {
+            ...caller,
+            ...operation([path], deeper, own),
+            ...when([...byTier, ...api.scopes.map((scope) => byScope(scope, spec))]),
+          },
+          `${api.id} at ${path}, other methods.`,
+        );
       }
     }
   }
@@ -107,7 +164,9 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
       byCertificate
         ? `The service ${service.name} lets in those whom their certificates name.`
         : `The service ${service.name} decides by the token's claims, whoever calls and from wherever: a header could be forged inside the mesh, the token can't.`,
-      byCertificate ? "With this policy nobody else gets in." : "With this policy nothing else gets in: callers in the mesh that bring no token need a policy ALLOW of their own, by source.principals.",
+      byCertificate
+        ? "With this policy nobody else gets in."
+        : "With this policy nothing else gets in: callers in the mesh that bring no token need a policy ALLOW of their own, by source.principals.",
     ].join("\n"),
     object: {
       apiVersion: "security.istio.io/v1",
@@ -122,15 +181,23 @@ function authorization(service: ServiceOfApis, token: InternalToken, spec: Envir
 /** Where requests of an API go. Not to its own upstream when versions of their own take every share: a policy there would let its callers in for nothing. */
 function upstreamsOf({ upstream, traffic }: Api): ReadonlySet<string> {
   const versions = traffic?.versions ?? [];
-  const elsewhere = versions.some(({ match }) => match === undefined) && versions.every((version) => version.upstream !== undefined);
-  return new Set([...(elsewhere ? [] : [upstream.service]), ...versions.flatMap((version) => version.upstream?.service ?? [])]);
+  const elsewhere =
+    versions.some(({ match }) => match === undefined) && versions.every((version) => version.upstream !== undefined);
+  return new Set([
+    ...(elsewhere ? [] : [upstream.service]),
+    ...versions.flatMap((version) => version.upstream?.service ?? []),
+  ]);
 }
 
 /** Identities as Istio writes them, without `spiffe://`; any when the file names none, and control alone knows them. */
 function peersOf(api: Api, spec: EnvironmentSpec): string[] {
   const tiers = tiersOf(api, spec);
-  const allowed = spec.consumers.filter(({ suspended, tier }) => !suspended && (tiers === undefined || (tier !== undefined && tiers.includes(tier))));
-  const identities = sorted(allowed.flatMap(({ identities = [] }) => identities.map((identity) => identity.replace(/^spiffe:\/\//, ""))));
+  const allowed = spec.consumers.filter(
+    ({ suspended, tier }) => !suspended && (tiers === undefined || (tier !== undefined && tiers.includes(tier))),
+  );
+  const identities = sorted(
+    allowed.flatMap(({ identities = [] }) => identities.map((identity) => identity.replace(/^spiffe:\/\//, ""))),
+  );
   return identities.length === 0 ? ["*"] : identities;
 }
 
@@ -143,7 +210,11 @@ function pathsOf(api: Api): readonly string[] {
   return rewritten(api) ? ["/"] : api.paths;
 }
 
-function operation(paths: readonly string[], notPaths: readonly string[], methods: readonly string[] = []): { to?: unknown[] } {
+function operation(
+  paths: readonly string[],
+  notPaths: readonly string[],
+  methods: readonly string[] = [],
+): { to?: unknown[] } {
   const parts = {
     ...(paths.includes("/") ? {} : { paths: pathForms(paths) }),
     ...(notPaths.length === 0 ? {} : { notPaths: pathForms(notPaths) }),
@@ -165,8 +236,13 @@ function when(conditions: readonly unknown[]): { when?: readonly unknown[] } {
  */
 function byScope(scope: string, { tiers }: Pick<EnvironmentSpec, "tiers">): Record<string, unknown> {
   if (scope.startsWith("*") || scope.endsWith("*")) {
-    throw new ManifestError(`The scope \`${scope}\` can't be asked for in an AuthorizationPolicy of services (internalToken): there a \`*\` at an end stands for anything. Name the scope without it.`);
+    throw new ManifestError(
+      `The scope \`${scope}\` can't be asked for in an AuthorizationPolicy of services (internalToken): there a \`*\` at an end stands for anything. Name the scope without it.`,
+    );
   }
   const starred = tiers.some(({ scopes }) => scopes.some((one) => one !== "*" && one.endsWith("*")));
-  return { key: "request.auth.claims[scope]", values: starred || !tiers.some(({ scopes }) => scopes.includes("*")) ? [scope] : [scope, "**"] };
+  return {
+    key: "request.auth.claims[scope]",
+    values: starred || !tiers.some(({ scopes }) => scopes.includes("*")) ? [scope] : [scope, "**"],
+  };
 }

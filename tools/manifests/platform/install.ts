@@ -5,7 +5,10 @@ import { accessLogProvider, gatewaySecret, gatewaySecretKey, tokenVariable } fro
 import { accessLogLabels } from "./telemetry.ts";
 
 /** The gateway token of Envoy's container. */
-const tokenFromSecret = { name: tokenVariable, valueFrom: { secretKeyRef: { name: gatewaySecret, key: gatewaySecretKey } } } as const;
+const tokenFromSecret = {
+  name: tokenVariable,
+  valueFrom: { secretKeyRef: { name: gatewaySecret, key: gatewaySecretKey } },
+} as const;
 
 export const rotationComment = [
   `The Secret ${gatewaySecret} is in this gateway's namespace. Of a group two tokens may be valid, so that none is missing while it's replaced:`,
@@ -18,34 +21,72 @@ export function installFile(spec: EnvironmentSpec, options: ManifestOptions): Ma
   const ownGateway = routing === "istio";
   return {
     path: "istio/install.yaml",
-    documents: [{
-      comment: [
-        "What Tollgate needs of Istio: istioctl install -f istio/install.yaml. A second `-f` adds settings, but its lists (ingressGateways, env) replace these: write such changes here.",
-        ...(ownGateway ? [`Make the namespace ${gateway.namespace} and its Secret ${gatewaySecret} first: the gateway doesn't start without.`] : ["The gateway itself comes by the Gateway API (base/platform)."]),
-      ].join("\n"),
-      object: {
-        apiVersion: "install.istio.io/v1alpha1",
-        kind: "IstioOperator",
-        metadata: { name: "tollgate", namespace: "istio-system" },
-        spec: {
-          profile: "default",
-          meshConfig: {
-            trustDomain: options.trustDomain,
-            pathNormalization: { normalization: "DECODE_AND_MERGE_SLASHES" },
-            extensionProviders: [{ name: accessLogProvider, envoyFileAccessLog: { path: "/dev/stdout", logFormat: { labels: accessLogLabels(options) } } }],
+    documents: [
+      {
+        comment: [
+          "What Tollgate needs of Istio: istioctl install -f istio/install.yaml. A second `-f` adds settings, but its lists (ingressGateways, env) replace these: write such changes here.",
+          ...(ownGateway
+            ? [
+                `Make the namespace ${gateway.namespace} and its Secret ${gatewaySecret} first: the gateway doesn't start without.`,
+              ]
+            : ["The gateway itself comes by the Gateway API (base/platform)."]),
+        ].join("\n"),
+        object: {
+          apiVersion: "install.istio.io/v1alpha1",
+          kind: "IstioOperator",
+          metadata: { name: "tollgate", namespace: "istio-system" },
+          spec: {
+            profile: "default",
+            meshConfig: {
+              trustDomain: options.trustDomain,
+              pathNormalization: { normalization: "DECODE_AND_MERGE_SLASHES" },
+              extensionProviders: [
+                {
+                  name: accessLogProvider,
+                  envoyFileAccessLog: { path: "/dev/stdout", logFormat: { labels: accessLogLabels(options) } },
+                },
+              ],
+            },
+            components: {
+              ingressGateways: ownGateway
+                ? [standardGatewayOff(options), ingressGateway(options)].filter((one) => one !== undefined)
+                : [{ name: standardGateway, enabled: false }],
+            },
+            values: {
+              pilot: {
+                env: {
+                  PILOT_FILTER_GATEWAY_CLUSTER_CONFIG: "false",
+                  ...(spec.internalToken?.enabled === true ? { PILOT_JWT_ENABLE_REMOTE_JWKS: "hybrid" } : {}),
+                },
+              },
+            },
           },
-          components: { ingressGateways: ownGateway ? [standardGatewayOff(options), ingressGateway(options)].filter((one) => one !== undefined) : [{ name: standardGateway, enabled: false }] },
-          values: { pilot: { env: { PILOT_FILTER_GATEWAY_CLUSTER_CONFIG: "false", ...(spec.internalToken?.enabled === true ? { PILOT_JWT_ENABLE_REMOTE_JWKS: "hybrid" } : {}) } } },
         },
+        comments: new Map([
+          [
+            "/spec/meshConfig/pathNormalization",
+            "Envoy, the filter and services must see the same path: dot segments, `//` and escaped slashes are gone before anybody decides on it.",
+          ],
+          [
+            "/spec/meshConfig/extensionProviders",
+            "JSON with who called, by which key, and the reason of a refusal (response_code_details is tollgate_<reason>). The Telemetry in base/platform switches it on.",
+          ],
+          [
+            "/spec/values/pilot/env/PILOT_FILTER_GATEWAY_CLUSTER_CONFIG",
+            "Istio's default, and needed: control has no route, and without its cluster the filter has no keys. If you must have it true: components/filtered-clusters.",
+          ],
+          ...(spec.internalToken?.enabled === true
+            ? ([
+                [
+                  "/spec/values/pilot/env/PILOT_JWT_ENABLE_REMOTE_JWKS",
+                  "Proxies fetch the keys of internal tokens from control, over mutual TLS; istiod can't, and goes on fetching those of issuers outside the mesh.",
+                ],
+              ] as const)
+            : []),
+          ...(ownGateway ? gatewayComments(gateway.namespace === "istio-system" ? 0 : 1) : []),
+        ]),
       },
-      comments: new Map([
-        ["/spec/meshConfig/pathNormalization", "Envoy, the filter and services must see the same path: dot segments, `//` and escaped slashes are gone before anybody decides on it."],
-        ["/spec/meshConfig/extensionProviders", "JSON with who called, by which key, and the reason of a refusal (response_code_details is tollgate_<reason>). The Telemetry in base/platform switches it on."],
-        ["/spec/values/pilot/env/PILOT_FILTER_GATEWAY_CLUSTER_CONFIG", "Istio's default, and needed: control has no route, and without its cluster the filter has no keys. If you must have it true: components/filtered-clusters."],
-        ...(spec.internalToken?.enabled === true ? [["/spec/values/pilot/env/PILOT_JWT_ENABLE_REMOTE_JWKS", "Proxies fetch the keys of internal tokens from control, over mutual TLS; istiod can't, and goes on fetching those of issuers outside the mesh."]] as const : []),
-        ...(ownGateway ? gatewayComments(gateway.namespace === "istio-system" ? 0 : 1) : []),
-      ]),
-    }],
+    ],
   };
 }
 
@@ -65,7 +106,13 @@ function ingressGateway({ gateway }: ManifestOptions): Record<string, unknown> {
     k8s: {
       env: [tokenFromSecret],
       resources: { requests: { cpu: "500m", memory: "512Mi" }, limits: { memory: "2Gi" } },
-      hpaSpec: { minReplicas: 2, maxReplicas: 10, metrics: [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 70 } } }] },
+      hpaSpec: {
+        minReplicas: 2,
+        maxReplicas: 10,
+        metrics: [
+          { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 70 } } },
+        ],
+      },
       podDisruptionBudget: { minAvailable: 1 },
     },
   };
@@ -74,9 +121,19 @@ function ingressGateway({ gateway }: ManifestOptions): Record<string, unknown> {
 function gatewayComments(index: number): (readonly [string, string])[] {
   const at = `/spec/components/ingressGateways/${index}`;
   return [
-    ...(index === 1 ? [["/spec/components/ingressGateways/0", "The profile's own, in istiod's namespace: a gateway belongs into one of its own."] as const] : []),
+    ...(index === 1
+      ? [
+          [
+            "/spec/components/ingressGateways/0",
+            "The profile's own, in istiod's namespace: a gateway belongs into one of its own.",
+          ] as const,
+        ]
+      : []),
     [`${at}/label`, "By these labels the Gateway, the plugin and the policies find it."],
     [`${at}/k8s/env`, rotationComment],
-    [`${at}/k8s/resources`, "About 51 MB for each worker and a million keys, and 36 MB once; for a moment three times that at a full reload (docs/operate/operations.md, Capacity)."],
+    [
+      `${at}/k8s/resources`,
+      "About 51 MB for each worker and a million keys, and 36 MB once; for a moment three times that at a full reload (docs/operate/operations.md, Capacity).",
+    ],
   ];
 }

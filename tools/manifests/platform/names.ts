@@ -11,7 +11,11 @@ export const syncPort = 8091;
 
 /** Secrets, made by hand or by a secret manager: manifests only refer to them. */
 export const controlSecret = "tollgate-control";
-export const controlSecretKeys = { adminToken: "admin-token", databaseUrl: "database-url", redisUrl: "redis-url" } as const;
+export const controlSecretKeys = {
+  adminToken: "admin-token",
+  databaseUrl: "database-url",
+  redisUrl: "redis-url",
+} as const;
 export const gatewaySecret = "tollgate-gateway";
 export const gatewaySecretKey = "token";
 /** The same for plugins on the pods of services, whose tokens are of a gateway group of their own. */
@@ -21,12 +25,17 @@ export const tokenVariable = "TOLLGATE_GATEWAY_TOKEN";
 export const pluginName = "tollgate";
 export const accessLogProvider = "tollgate-access-log";
 
-export const controlSelector = { "app.kubernetes.io/name": "tollgate", "app.kubernetes.io/component": "control" } as const;
+export const controlSelector = {
+  "app.kubernetes.io/name": "tollgate",
+  "app.kubernetes.io/component": "control",
+} as const;
 
-export const controlHost = ({ namespace }: Pick<ManifestOptions, "namespace">): string => `${controlName}.${namespace}.svc.cluster.local`;
+export const controlHost = ({ namespace }: Pick<ManifestOptions, "namespace">): string =>
+  `${controlName}.${namespace}.svc.cluster.local`;
 
 /** As Istio calls the cluster that leads to control's sync port. */
-export const controlCluster = (options: Pick<ManifestOptions, "namespace">): string => `outbound|${syncPort}||${controlHost(options)}`;
+export const controlCluster = (options: Pick<ManifestOptions, "namespace">): string =>
+  `outbound|${syncPort}||${controlHost(options)}`;
 
 const serviceHost = new RegExp(`^(${dnsLabel})\\.(${dnsLabel})\\.svc(?:\\.[a-z0-9.-]+)?$`, "i");
 
@@ -37,7 +46,10 @@ export function clusterService(host: string): { name: string; namespace: string 
 }
 
 /** The names of claim headers, as the plugin's configuration has them. */
-export function claimHeader(claim: "consumer" | "tier" | "key-id" | "scopes" | "unchecked", { plugin }: Pick<ManifestOptions, "plugin">): string {
+export function claimHeader(
+  claim: "consumer" | "tier" | "key-id" | "scopes" | "unchecked",
+  { plugin }: Pick<ManifestOptions, "plugin">,
+): string {
   const claims = (plugin?.["claims"] ?? {}) as { prefix?: string; names?: Record<string, string> };
   return (claims.names?.[claim] ?? `${claims.prefix ?? "x-tollgate-"}${claim}`).toLowerCase();
 }

@@ -1,7 +1,17 @@
 /** Inside the mesh: the filter on the pods of services whose APIs ask for a peer, a caller known by its certificate. */
 import type { Api, EnvironmentSpec } from "../../../control/domain/model.ts";
 import { type ManifestDocument, ManifestError, type ManifestOptions } from "../model.ts";
-import { clusterService, controlCluster, controlHost, controlName, pluginName, sorted, peerSecret, tokenVariable, gatewaySecretKey } from "./names.ts";
+import {
+  clusterService,
+  controlCluster,
+  controlHost,
+  controlName,
+  pluginName,
+  sorted,
+  peerSecret,
+  tokenVariable,
+  gatewaySecretKey,
+} from "./names.ts";
 import { type Service, serviceTarget, targetComment } from "./services.ts";
 import { failComment, failStrategy, moduleUrl, urlComment, vm, vmComment } from "./plugin.ts";
 
@@ -11,7 +21,10 @@ export function peerNamespaces({ apis }: Pick<EnvironmentSpec, "apis">): string[
 }
 
 /** The plugin on the pods of a service: one, however many of its APIs are for peers. By service: the first API's id and the documents. */
-export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { api: string; documents: ManifestDocument[] }[] {
+export function peerPlugins(
+  spec: EnvironmentSpec,
+  options: ManifestOptions,
+): { api: string; documents: ManifestDocument[] }[] {
   const services = new Map<string, Api[]>();
   for (const api of spec.apis.filter(({ auth }) => auth.mode === "mtls")) {
     const { name, namespace } = serviceOf(api);
@@ -19,27 +32,43 @@ export function peerPlugins(spec: EnvironmentSpec, options: ManifestOptions): { 
   }
   return [...services.values()].map((apis) => ({
     api: apis[0]!.id,
-    documents: [peerPlugin(apis, options), ...(options.meshProxy === "waypoint" ? [waypointCluster(serviceOf(apis[0]!), options)] : [])],
+    documents: [
+      peerPlugin(apis, options),
+      ...(options.meshProxy === "waypoint" ? [waypointCluster(serviceOf(apis[0]!), options)] : []),
+    ],
   }));
 }
 
 /** A waypoint gets clusters of its own services and of what routes name alone: without this the filter there would never reach control. */
 function waypointCluster(service: Service, options: ManifestOptions): ManifestDocument {
   return {
-    comment: "Changes nothing in Envoy: its annotation makes istiod give control's cluster to the waypoint, which otherwise gets those of its own services alone.",
+    comment:
+      "Changes nothing in Envoy: its annotation makes istiod give control's cluster to the waypoint, which otherwise gets those of its own services alone.",
     object: {
       apiVersion: "networking.istio.io/v1alpha3",
       kind: "EnvoyFilter",
-      metadata: { name: `tollgate-${service.namespace}.${service.name}-control`, namespace: "istio-system", annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) } },
+      metadata: {
+        name: `tollgate-${service.namespace}.${service.name}-control`,
+        namespace: "istio-system",
+        annotations: { "envoyfilter.istio.io/referenced-services": controlHost(options) },
+      },
       spec: { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "GatewayClass", name: "istio-waypoint" }] },
     },
-    comments: new Map([["/spec/targetRefs", "Clusters are of a waypoint as a whole, so naming the Service here would be in vain. All waypoints can only be named in Istio's own namespace."]]),
+    comments: new Map([
+      [
+        "/spec/targetRefs",
+        "Clusters are of a waypoint as a whole, so naming the Service here would be in vain. All waypoints can only be named in Istio's own namespace.",
+      ],
+    ]),
   };
 }
 
 function serviceOf(api: Api): Service {
   const service = clusterService(api.upstream.service);
-  if (service === undefined) throw new ManifestError(`API \`${api.id}\`: auth.mode mtls needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`);
+  if (service === undefined)
+    throw new ManifestError(
+      `API \`${api.id}\`: auth.mode mtls needs an upstream in the mesh, and \`${api.upstream.service}\` is none: name it as <service>.<namespace>.svc.cluster.local.`,
+    );
   return service;
 }
 
@@ -83,7 +112,12 @@ function peerPlugin(apis: readonly Api[], options: ManifestOptions): ManifestDoc
     comments: new Map([
       targetComment(service, options),
       ...(waypoint
-        ? [["/spec/pluginConfig/peer", "The connection here is the waypoint's own; the mesh hands the caller's identity on."] as const]
+        ? [
+            [
+              "/spec/pluginConfig/peer",
+              "The connection here is the waypoint's own; the mesh hands the caller's identity on.",
+            ] as const,
+          ]
         : [["/spec/match", "What comes in alone: what the service itself calls is another's to decide."] as const]),
       ["/spec/url", urlComment(options.image.module)],
       ["/spec/failStrategy", failComment(options.istioVersion)],

@@ -17,8 +17,13 @@ export function failStrategy({ major, minor }: IstioVersion): Plugin["failStrate
 }
 
 /** The sources that the filter is told: the ones that were chosen, or those that go with tokens. */
-function keySourcesOf(spec: Pick<EnvironmentSpec, "apis">, options: ManifestOptions): NonNullable<PluginConfiguration["keySources"]> {
-  return options.keySources ?? (usesTokens(spec) ? [{ header: "x-api-key" }] : [{ header: "x-api-key" }, { bearer: true }]);
+function keySourcesOf(
+  spec: Pick<EnvironmentSpec, "apis">,
+  options: ManifestOptions,
+): NonNullable<PluginConfiguration["keySources"]> {
+  return (
+    options.keySources ?? (usesTokens(spec) ? [{ header: "x-api-key" }] : [{ header: "x-api-key" }, { bearer: true }])
+  );
 }
 
 function usesTokens({ apis }: Pick<EnvironmentSpec, "apis">): boolean {
@@ -50,7 +55,15 @@ export function wasmPlugin(spec: EnvironmentSpec, options: ManifestOptions): Man
       apiVersion: "extensions.istio.io/v1alpha1",
       kind: "WasmPlugin",
       metadata: { name: pluginName, namespace: options.gateway.namespace },
-      spec: { ...gatewayTarget(options), phase, priority: 1000, ...module(options), failStrategy, ...vm, pluginConfig: configuration },
+      spec: {
+        ...gatewayTarget(options),
+        phase,
+        priority: 1000,
+        ...module(options),
+        failStrategy,
+        ...vm,
+        pluginConfig: configuration,
+      },
     },
     comments,
   };
@@ -59,20 +72,30 @@ export function wasmPlugin(spec: EnvironmentSpec, options: ManifestOptions): Man
 export function trafficExtension(spec: EnvironmentSpec, options: ManifestOptions): ManifestDocument {
   const { phase, failStrategy, configuration } = pluginOf(spec, options);
   return {
-    comment: "The filter on the gateway, as TrafficExtension: the API that succeeds WasmPlugin. Never apply both: the second would remove the claims that the first has set.",
+    comment:
+      "The filter on the gateway, as TrafficExtension: the API that succeeds WasmPlugin. Never apply both: the second would remove the claims that the first has set.",
     object: {
       apiVersion: "extensions.istio.io/v1alpha1",
       kind: "TrafficExtension",
       metadata: { name: pluginName, namespace: options.gateway.namespace },
-      spec: { ...gatewayTarget(options), phase, priority: 1000, wasm: { ...module(options), failStrategy, ...vm, pluginConfig: configuration } },
+      spec: {
+        ...gatewayTarget(options),
+        phase,
+        priority: 1000,
+        wasm: { ...module(options), failStrategy, ...vm, pluginConfig: configuration },
+      },
     },
     comments: commentsOf(spec, options, "/spec/wasm"),
   };
 }
 
 /** Which gateway a policy is for: a Gateway of the Gateway API by name, else pods by label. */
-export function gatewayTarget({ routing, gateway }: ManifestOptions): { targetRefs: unknown[] } | { selector: { matchLabels: Record<string, string> } } {
-  if (routing === "gateway-api") return { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "Gateway", name: gateway.name }] };
+export function gatewayTarget({
+  routing,
+  gateway,
+}: ManifestOptions): { targetRefs: unknown[] } | { selector: { matchLabels: Record<string, string> } } {
+  if (routing === "gateway-api")
+    return { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "Gateway", name: gateway.name }] };
   return { selector: { matchLabels: { ...gateway.selector } } };
 }
 
@@ -84,7 +107,8 @@ function module({ image, imagePullSecret }: ManifestOptions): Record<string, unk
 /** The gateway token from Envoy's own environment. */
 export const vm = { vmConfig: { env: [{ name: tokenVariable, valueFrom: "HOST" }] } } as const;
 
-export const vmComment = "The gateway token comes from the environment of Envoy's container, where a Secret puts it. Never write it into pluginConfig: Envoy's admin page shows that.\nWithout the variable Envoy refuses the plugin, and the gateway stays closed.";
+export const vmComment =
+  "The gateway token comes from the environment of Envoy's container, where a Secret puts it. Never write it into pluginConfig: Envoy's admin page shows that.\nWithout the variable Envoy refuses the plugin, and the gateway stays closed.";
 
 export function failComment(version: IstioVersion): string {
   return failStrategy(version) === "FAIL_RELOAD"
@@ -93,21 +117,38 @@ export function failComment(version: IstioVersion): string {
 }
 
 function pluginOf(spec: EnvironmentSpec, options: ManifestOptions): Plugin {
-  return { phase: usesTokens(spec) ? "AUTHZ" : "AUTHN", failStrategy: failStrategy(options.istioVersion), configuration: gatewayConfiguration(spec, options) };
+  return {
+    phase: usesTokens(spec) ? "AUTHZ" : "AUTHN",
+    failStrategy: failStrategy(options.istioVersion),
+    configuration: gatewayConfiguration(spec, options),
+  };
 }
 
 function commentsOf(spec: EnvironmentSpec, options: ManifestOptions, module: string): ReadonlyMap<string, string> {
   const tokens = usesTokens(spec);
   return new Map<string, string>([
-    ["/spec/phase", tokens
-      ? "After Istio has verified tokens, which the filter needs, and before its AuthorizationPolicies, which see the filter's claims. In STATS they would see the client's: never use that."
-      : "Before everything that decides on who calls, so that policies see the filter's claims and nobody sees the key. In STATS policies would see claims that the client forged: never use that."],
+    [
+      "/spec/phase",
+      tokens
+        ? "After Istio has verified tokens, which the filter needs, and before its AuthorizationPolicies, which see the filter's claims. In STATS they would see the client's: never use that."
+        : "Before everything that decides on who calls, so that policies see the filter's claims and nobody sees the key. In STATS policies would see claims that the client forged: never use that.",
+    ],
     ["/spec/priority", "First among plugins of the phase: the others see claims and no keys."],
     [`${module}/url`, urlComment(options.image.module)],
     [`${module}/failStrategy`, failComment(options.istioVersion)],
     [`${module}/vmConfig`, vmComment],
-    [`${module}/pluginConfig/control/cluster`, "As Istio calls the cluster of control's Service. With PILOT_FILTER_GATEWAY_CLUSTER_CONFIG gateways get it by components/filtered-clusters."],
-    ...(tokens ? [[`${module}/pluginConfig/keySources`, "No keys by `Authorization`: Istio verifies tokens there before the filter runs, and would refuse `Bearer tg_…` as a broken one."]] as const : []),
+    [
+      `${module}/pluginConfig/control/cluster`,
+      "As Istio calls the cluster of control's Service. With PILOT_FILTER_GATEWAY_CLUSTER_CONFIG gateways get it by components/filtered-clusters.",
+    ],
+    ...(tokens
+      ? ([
+          [
+            `${module}/pluginConfig/keySources`,
+            "No keys by `Authorization`: Istio verifies tokens there before the filter runs, and would refuse `Bearer tg_…` as a broken one.",
+          ],
+        ] as const)
+      : []),
   ]);
 }
 

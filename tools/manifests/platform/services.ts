@@ -15,7 +15,17 @@ export function serviceTarget({ name }: Service, { meshProxy, workloadLabel = "a
 }
 
 /** Of the field that `serviceTarget` makes: its JSON pointer, and what there is to know. */
-export function targetComment({ name, namespace }: Service, { meshProxy, workloadLabel = "app" }: ManifestOptions): readonly [string, string] {
-  if (meshProxy === "waypoint") return ["/spec/targetRefs", `The Service must have a waypoint (label istio.io/use-waypoint), else nobody heeds this: \`istioctl waypoint list -n ${namespace}\`.`];
-  return ["/spec/selector", `The pods behind the service ${name} must bear this label, else this is for nobody: \`kubectl get pods -n ${namespace} -l ${workloadLabel}=${name}\`. Another label: --workload-label.`];
+export function targetComment(
+  { name, namespace }: Service,
+  { meshProxy, workloadLabel = "app" }: ManifestOptions,
+): readonly [string, string] {
+  if (meshProxy === "waypoint")
+    return [
+      "/spec/targetRefs",
+      `The Service must have a waypoint (label istio.io/use-waypoint), else nobody heeds this: \`istioctl waypoint list -n ${namespace}\`.`,
+    ];
+  return [
+    "/spec/selector",
+    `The pods behind the service ${name} must bear this label, else this is for nobody: \`kubectl get pods -n ${namespace} -l ${workloadLabel}=${name}\`. Another label: --workload-label.`,
+  ];
 }

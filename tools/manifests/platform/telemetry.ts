@@ -27,7 +27,9 @@ export function accessLogLabels(options: Pick<ManifestOptions, "plugin">): Recor
     route_name: "%ROUTE_NAME%",
     request_id: "%REQ(X-REQUEST-ID)%",
     traceparent: "%REQ(TRACEPARENT)%",
-    ...Object.fromEntries(callerClaims.map((claim) => [fieldName(claim), `%REQ(${claimHeader(claim, options).toUpperCase()})%`])),
+    ...Object.fromEntries(
+      callerClaims.map((claim) => [fieldName(claim), `%REQ(${claimHeader(claim, options).toUpperCase()})%`]),
+    ),
     tollgate_unchecked: `%REQ(${claimHeader("unchecked", options).toUpperCase()})%`,
   };
 }
@@ -35,7 +37,8 @@ export function accessLogLabels(options: Pick<ManifestOptions, "plugin">): Recor
 export function telemetry(options: ManifestOptions): ManifestDocument {
   const { gateway } = options;
   return {
-    comment: "Access log and trace tags of the gateway. The filter has set the headers that they read, or removed them: a client can't write into them.",
+    comment:
+      "Access log and trace tags of the gateway. The filter has set the headers that they read, or removed them: a client can't write into them.",
     object: {
       apiVersion: "telemetry.istio.io/v1",
       kind: "Telemetry",
@@ -43,18 +46,37 @@ export function telemetry(options: ManifestOptions): ManifestDocument {
       spec: {
         ...gatewayTarget(options),
         accessLogging: [{ providers: [{ name: accessLogProvider }] }],
-        tracing: [{
-          customTags: {
-            ...Object.fromEntries(callerClaims.map((claim) => [`tollgate.${claim.replaceAll("-", "_")}`, { header: { name: claimHeader(claim, options), defaultValue: "-" } }])),
-            ...(hasFormatter(options) ? { "tollgate.reason": { formatter: { value: "%RESPONSE_CODE_DETAILS%" } } } : {}),
+        tracing: [
+          {
+            customTags: {
+              ...Object.fromEntries(
+                callerClaims.map((claim) => [
+                  `tollgate.${claim.replaceAll("-", "_")}`,
+                  { header: { name: claimHeader(claim, options), defaultValue: "-" } },
+                ]),
+              ),
+              ...(hasFormatter(options)
+                ? { "tollgate.reason": { formatter: { value: "%RESPONSE_CODE_DETAILS%" } } }
+                : {}),
+            },
           },
-        }],
+        ],
       },
     },
     comments: new Map([
-      ["/spec/accessLogging", `Its format is of the mesh configuration (istio/install.yaml, extensionProviders ${accessLogProvider}): an API of its own Istio has not. Without that provider there is no access log.`],
+      [
+        "/spec/accessLogging",
+        `Its format is of the mesh configuration (istio/install.yaml, extensionProviders ${accessLogProvider}): an API of its own Istio has not. Without that provider there is no access log.`,
+      ],
       ["/spec/tracing", "Where traces go, the mesh configuration says."],
-      ...(hasFormatter(options) ? [["/spec/tracing/0/customTags/tollgate.reason", "`tollgate_<reason>` where the filter refused (docs/operate/failure-modes.md), `via_upstream` where it didn't."]] as const : []),
+      ...(hasFormatter(options)
+        ? ([
+            [
+              "/spec/tracing/0/customTags/tollgate.reason",
+              "`tollgate_<reason>` where the filter refused (docs/operate/failure-modes.md), `via_upstream` where it didn't.",
+            ],
+          ] as const)
+        : []),
     ]),
   };
 }

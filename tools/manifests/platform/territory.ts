@@ -4,7 +4,14 @@
  */
 import { pathWithin } from "../../../control/domain/hostsAndPaths.ts";
 import type { Api } from "../../../control/domain/model.ts";
-import { type HostPlace, compareHosts, hostCovers, hostsOf, placesAt, withHead } from "../../../control/domain/precedence.ts";
+import {
+  type HostPlace,
+  compareHosts,
+  hostCovers,
+  hostsOf,
+  placesAt,
+  withHead,
+} from "../../../control/domain/precedence.ts";
 import { sorted } from "./names.ts";
 
 export interface Operation {
@@ -24,10 +31,19 @@ export function territory(api: Api, apis: readonly Api[]): Operation[] {
   const hosts = hostsOf(apis);
   const groups = new Map<string, Required<Pick<Operation, "hosts" | "paths">> & Operation>();
   for (const host of hosts.filter((one) => api.hosts.some((own) => hostCovers(own, one)))) {
-    const notHosts = hosts.filter((other) => other !== host && compareHosts(other, host) < 0 && hostCovers(host, other));
+    const notHosts = hosts.filter(
+      (other) => other !== host && compareHosts(other, host) < 0 && hostCovers(host, other),
+    );
     const places = placesAt(apis, host);
     for (const place of places.filter((one) => one.apis.includes(api))) {
-      const others = places.filter((other) => other.path !== place.path && pathWithin(other.path, place.path) && other.apis.some((rival) => rival !== api)).map(({ path }) => path);
+      const others = places
+        .filter(
+          (other) =>
+            other.path !== place.path &&
+            pathWithin(other.path, place.path) &&
+            other.apis.some((rival) => rival !== api),
+        )
+        .map(({ path }) => path);
       const methods = methodsOf(api, place);
       if (methods === undefined) continue;
       const rest = { notHosts, notPaths: others, ...methods };

@@ -20,8 +20,15 @@ export function requestAuthentication(spec: EnvironmentSpec, options: ManifestOp
   if (issuers.length === 0) return undefined;
   const comments = new Map<string, string>();
   const jwtRules = issuers.map(({ issuer, jwksUri, jwks, audiences, forward, apis }, index) => {
-    comments.set(`/spec/jwtRules/${index}`, `For ${apis.join(", ")}. ${audiences === undefined ? "Any audience: the filter asks for that of each API." : "The audiences of all of them: the filter asks for that of each API."}`);
-    if (index === 0) comments.set(`/spec/jwtRules/0/fromHeaders`, "Here alone: by default Istio takes tokens from the query as well, where logs and histories keep them.");
+    comments.set(
+      `/spec/jwtRules/${index}`,
+      `For ${apis.join(", ")}. ${audiences === undefined ? "Any audience: the filter asks for that of each API." : "The audiences of all of them: the filter asks for that of each API."}`,
+    );
+    if (index === 0)
+      comments.set(
+        `/spec/jwtRules/0/fromHeaders`,
+        "Here alone: by default Istio takes tokens from the query as well, where logs and histories keep them.",
+      );
     return {
       issuer,
       ...(jwksUri === undefined ? { jwks } : { jwksUri }),
@@ -52,7 +59,15 @@ function mergeIssuers(apis: readonly Api[]): Issuer[] {
     if (!takesTokens(api.auth.mode) || api.auth.jwt === undefined) continue;
     for (const own of api.auth.jwt.issuers) {
       const known = issuers.get(own.issuer);
-      if (known === undefined) issuers.set(own.issuer, { ...own, jwksUri: own.jwksUri, jwks: own.jwks, audiences: own.audiences.length === 0 ? undefined : sorted(own.audiences), forward: api.auth.jwt.forwardToken, apis: [api.id] });
+      if (known === undefined)
+        issuers.set(own.issuer, {
+          ...own,
+          jwksUri: own.jwksUri,
+          jwks: own.jwks,
+          audiences: own.audiences.length === 0 ? undefined : sorted(own.audiences),
+          forward: api.auth.jwt.forwardToken,
+          apis: [api.id],
+        });
       else merge(known, own, api);
     }
   }
@@ -61,10 +76,15 @@ function mergeIssuers(apis: readonly Api[]): Issuer[] {
 
 function merge(known: Issuer, own: TokenIssuer, api: Api): void {
   const fail = (field: string, remedy: string): never => {
-    throw new ManifestError(`APIs \`${known.apis[0]}\` and \`${api.id}\`: auth.jwt has the issuer ${own.issuer} with different ${field}. A gateway verifies each issuer's tokens in one way: ${remedy}`);
+    throw new ManifestError(
+      `APIs \`${known.apis[0]}\` and \`${api.id}\`: auth.jwt has the issuer ${own.issuer} with different ${field}. A gateway verifies each issuer's tokens in one way: ${remedy}`,
+    );
   };
   if (known.jwksUri !== own.jwksUri || known.jwks !== own.jwks) fail("keys", "give both the same jwksUri or jwks.");
   if (known.forward !== api.auth.jwt!.forwardToken) fail("forwardToken", "give both the same.");
-  known.audiences = known.audiences === undefined || own.audiences.length === 0 ? undefined : sorted([...known.audiences, ...own.audiences]);
+  known.audiences =
+    known.audiences === undefined || own.audiences.length === 0
+      ? undefined
+      : sorted([...known.audiences, ...own.audiences]);
   if (!known.apis.includes(api.id)) known.apis.push(api.id);
 }

@@ -11,8 +11,13 @@ export function checkOptions(apis: readonly Api[], options: ManifestOptions): vo
 
 function checkHosts(api: Api): void {
   for (const host of api.hosts) {
-    if (host !== "*" && !/^(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+$/.test(host)) {
-      throw new ManifestError(`API \`${api.id}\`: host \`${host}\` can't be routed by Istio, which would take a name without a dot for a service of its own and knows no \`_\`. Use a full name such as api.example.com, or \`*\`.`);
+    if (
+      host !== "*" &&
+      !/^(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+$/.test(host)
+    ) {
+      throw new ManifestError(
+        `API \`${api.id}\`: host \`${host}\` can't be routed by Istio, which would take a name without a dot for a service of its own and knows no \`_\`. Use a full name such as api.example.com, or \`*\`.`,
+      );
     }
   }
 }
@@ -24,7 +29,9 @@ function checkClaims(api: Api, { plugin }: ManifestOptions): void {
   const changes = api.traffic?.headers?.request;
   for (const name of Object.keys({ ...changes?.set, ...changes?.add })) {
     if (names.has(name) || (claims.prefix !== undefined && name.startsWith(claims.prefix.toLowerCase()))) {
-      throw new ManifestError(`API \`${api.id}\`: traffic.headers.request writes \`${name}\`, which is a claim: it would be forged. Put facts on a consumer into its \`claims\`.`);
+      throw new ManifestError(
+        `API \`${api.id}\`: traffic.headers.request writes \`${name}\`, which is a claim: it would be forged. Put facts on a consumer into its \`claims\`.`,
+      );
     }
   }
 }

@@ -22,7 +22,13 @@ export function delegatesOf(api: Api, points: readonly Point[]): Delegate[] {
   const own = points.filter((point) => point.api === api && point.preflight === undefined);
   for (const point of [...own.filter(isBase), ...own.filter((point) => !isBase(point))]) {
     const rules = rulesAt(point);
-    const key = JSON.stringify(rules.map(({ headers, targets, rewrite }) => [headers, targets.map(({ version, weight }) => [version?.name, weight]), rewrite]));
+    const key = JSON.stringify(
+      rules.map(({ headers, targets, rewrite }) => [
+        headers,
+        targets.map(({ version, weight }) => [version?.name, weight]),
+        rewrite,
+      ]),
+    );
     const same = found.get(key);
     if (same === undefined) found.set(key, { paths: [point.path], rules });
     else if (!same.paths.includes(point.path)) same.paths.push(point.path);

@@ -24,11 +24,21 @@ export function destinationOf(api: Api, flavour: RoutingFlavour, version?: Traff
   const external = version?.upstream === undefined && api.traffic?.external !== undefined;
   const field = `API \`${api.id}\`: ${version?.upstream === undefined ? "upstream.service" : `the upstream.service of version \`${version.name}\``} \`${upstream.service}\``;
   const named = clusterName.exec(upstream.service);
-  if (external && named !== null) throw new ManifestError(`${field} is a service of the cluster: remove traffic.external.`);
+  if (external && named !== null)
+    throw new ManifestError(`${field} is a service of the cluster: remove traffic.external.`);
   if (!external && named === null) {
-    throw new ManifestError(`${field} is not a service of the cluster. Give its full name (orders.shop.svc.cluster.local), or traffic.external when it is outside the mesh.`);
+    throw new ManifestError(
+      `${field} is not a service of the cluster. Give its full name (orders.shop.svc.cluster.local), or traffic.external when it is outside the mesh.`,
+    );
   }
-  const subset = flavour === "gateway-api" ? undefined : version?.labels !== undefined ? subsetName(api, version.name) : hasPolicy(api) ? subsetName(api) : undefined;
+  const subset =
+    flavour === "gateway-api"
+      ? undefined
+      : version?.labels !== undefined
+        ? subsetName(api, version.name)
+        : hasPolicy(api)
+          ? subsetName(api)
+          : undefined;
   return {
     host: named === null ? upstream.service : `${named[1]}.${named[2]}.svc${named[3] ?? ".cluster.local"}`,
     port: upstream.port,
@@ -38,7 +48,10 @@ export function destinationOf(api: Api, flavour: RoutingFlavour, version?: Traff
 }
 
 /** All destinations of an API, each with its version: that of the API itself when some request gets there. */
-export function destinationsOf(api: Api, flavour: RoutingFlavour): { destination: Destination; version?: TrafficVersion }[] {
+export function destinationsOf(
+  api: Api,
+  flavour: RoutingFlavour,
+): { destination: Destination; version?: TrafficVersion }[] {
   const versions = api.traffic?.versions ?? [];
   const own = versions.some(({ match }) => match === undefined) ? [] : [{ destination: destinationOf(api, flavour) }];
   return [...own, ...versions.map((version) => ({ destination: destinationOf(api, flavour, version), version }))];

@@ -30,7 +30,11 @@ export function subsetRules(api: Api, { gateway }: ManifestOptions): ManifestDoc
   }
   return [...hosts].map(([host, subsets], index) => ({
     comment,
-    object: destinationRule(objectName(api, index), gateway.namespace, { host, exportTo: ["."], subsets: [...subsets.values()] }),
+    object: destinationRule(objectName(api, index), gateway.namespace, {
+      host,
+      exportTo: ["."],
+      subsets: [...subsets.values()],
+    }),
   }));
 }
 
@@ -54,7 +58,11 @@ export function hostPolicies(apis: readonly Api[], { gateway }: ManifestOptions)
       made.set(api, documents);
       documents.push({
         comment: `${comment}\nThe Gateway API has no words for it: istiod reads it beside HTTPRoutes too.`,
-        object: destinationRule(objectName(api, documents.length), gateway.namespace, { host: destination.host, exportTo: ["."], trafficPolicy: policy }),
+        object: destinationRule(objectName(api, documents.length), gateway.namespace, {
+          host: destination.host,
+          exportTo: ["."],
+          trafficPolicy: policy,
+        }),
       });
     }
   }
@@ -62,5 +70,10 @@ export function hostPolicies(apis: readonly Api[], { gateway }: ManifestOptions)
 }
 
 function destinationRule(name: string, namespace: string, spec: object): ManifestDocument["object"] {
-  return { apiVersion: "networking.istio.io/v1", kind: "DestinationRule", metadata: { name, namespace, labels: { ...ownLabels } }, spec };
+  return {
+    apiVersion: "networking.istio.io/v1",
+    kind: "DestinationRule",
+    metadata: { name, namespace, labels: { ...ownLabels } },
+    spec,
+  };
 }

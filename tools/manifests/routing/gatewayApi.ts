@@ -17,7 +17,11 @@ export function gatewayApiFiles(apis: readonly Api[], options: ManifestOptions):
   const entries = serviceEntries(apis, options);
   const sectionsOf = (host: string): string[] => {
     const its = tls.get(host);
-    return its === undefined ? [plainListener] : its.redirect ? [tlsListener(its.owner)] : [plainListener, tlsListener(its.owner)];
+    return its === undefined
+      ? [plainListener]
+      : its.redirect
+        ? [tlsListener(its.owner)]
+        : [plainListener, tlsListener(its.owner)];
   };
   return [
     { path: "platform/gateway.yaml", documents: [gateway(tls, options), ...redirects(tls, options)] },
@@ -38,10 +42,13 @@ function gateway(tls: ReadonlyMap<string, HostTls | undefined>, options: Manifes
   const allowedRoutes = { namespaces: { from: "Same" } };
   const secured = [...tls].flatMap(([host, its]) => (its?.owner === host ? [its] : []));
   if (secured.length >= maxListeners) {
-    throw new ManifestError(`traffic.tls: ${secured.length} hosts have certificates, and a Gateway has at most ${maxListeners} listeners. Use a certificate for \`*.suffix\`, or --routing istio.`);
+    throw new ManifestError(
+      `traffic.tls: ${secured.length} hosts have certificates, and a Gateway has at most ${maxListeners} listeners. Use a certificate for \`*.suffix\`, or --routing istio.`,
+    );
   }
   return {
-    comment: "What the gateway listens on: one Gateway for all APIs, with their routes in its own namespace. Certificates are Secrets there.",
+    comment:
+      "What the gateway listens on: one Gateway for all APIs, with their routes in its own namespace. Certificates are Secrets there.",
     object: {
       apiVersion: "gateway.networking.k8s.io/v1",
       kind: "Gateway",
@@ -68,13 +75,20 @@ function gateway(tls: ReadonlyMap<string, HostTls | undefined>, options: Manifes
 function redirects(tls: ReadonlyMap<string, HostTls | undefined>, options: ManifestOptions): ManifestDocument[] {
   const hosts = [...tls].flatMap(([host, its]) => (its?.redirect === true ? [host] : []));
   const named = hosts.filter((host) => host !== "*");
-  const groups: string[][] = [...Array.from({ length: Math.ceil(named.length / 16) }, (_, index) => named.slice(index * 16, index * 16 + 16)), ...(hosts.includes("*") ? [[]] : [])];
+  const groups: string[][] = [
+    ...Array.from({ length: Math.ceil(named.length / 16) }, (_, index) => named.slice(index * 16, index * 16 + 16)),
+    ...(hosts.includes("*") ? [[]] : []),
+  ];
   return groups.map((hostnames, index) => ({
     comment: "A key must not travel in the clear: on plain HTTP these hosts lead to HTTPS alone.",
     object: {
       apiVersion: "gateway.networking.k8s.io/v1",
       kind: "HTTPRoute",
-      metadata: { name: `tollgate--redirect${index === 0 ? "" : `--${index + 1}`}`, namespace: options.gateway.namespace, labels: { ...ownLabels } },
+      metadata: {
+        name: `tollgate--redirect${index === 0 ? "" : `--${index + 1}`}`,
+        namespace: options.gateway.namespace,
+        labels: { ...ownLabels },
+      },
       spec: {
         parentRefs: [{ name: options.gateway.name, sectionName: plainListener }],
         ...(hostnames.length === 0 ? {} : { hostnames }),

@@ -33,7 +33,12 @@ interface Surface {
   shared: ReadonlySet<string>;
 }
 
-export function httpRoutes(api: Api, plans: readonly HostPlan[], sectionsOf: (host: string) => readonly string[], options: ManifestOptions): ManifestDocument[] {
+export function httpRoutes(
+  api: Api,
+  plans: readonly HostPlan[],
+  sectionsOf: (host: string) => readonly string[],
+  options: ManifestOptions,
+): ManifestDocument[] {
   const documents: ManifestDocument[] = [];
   for (const surface of surfacesOf(api, plans, sectionsOf)) {
     for (const rules of packed(rulesOf(api, surface))) {
@@ -68,21 +73,40 @@ type Matched = readonly [path: string, match: object];
 
 function rulesOf(api: Api, { points, shared }: Surface): HttpRouteRule[] {
   const ordinary = delegatesOf(api, points).flatMap(({ paths, rules }) =>
-    rules.flatMap((rule) => routeRules(api, rule, paths.flatMap((path) => matchesOf(api, path, rule, shared.has(path)).map((match): Matched => [path, match])))),
+    rules.flatMap((rule) =>
+      routeRules(
+        api,
+        rule,
+        paths.flatMap((path) => matchesOf(api, path, rule, shared.has(path)).map((match): Matched => [path, match])),
+      ),
+    ),
   );
   const preflights = points.flatMap((point) => {
     if (point.preflight === undefined) return [];
     // A preflight has none of the headers by which versions are chosen: the last rule takes it.
-    return routeRules(api, rulesAt({ api, path: point.base, base: point.base }).at(-1)!, preflightMatches(api, point.path).map((match): Matched => [point.path, match]));
+    return routeRules(
+      api,
+      rulesAt({ api, path: point.base, base: point.base }).at(-1)!,
+      preflightMatches(api, point.path).map((match): Matched => [point.path, match]),
+    );
   });
   return [...ordinary, ...preflights];
 }
 
 function routeRules(api: Api, rule: Rule, matches: readonly Matched[]): HttpRouteRule[] {
-  const rest = { backendRefs: rule.targets.map(({ version, weight }) => backendRef(destinationOf(api, "gateway-api", version), rule.targets.length === 1 ? undefined : weight)), ...timeouts(api.traffic) };
+  const rest = {
+    backendRefs: rule.targets.map(({ version, weight }) =>
+      backendRef(destinationOf(api, "gateway-api", version), rule.targets.length === 1 ? undefined : weight),
+    ),
+    ...timeouts(api.traffic),
+  };
   // A rule that rewrites its prefix may have one match only.
-  if (rule.rewrite !== undefined) return matches.map(([path, match]) => ({ matches: [match], ...filters(api, rule, path), ...rest }));
-  return chunks(matches.map(([, match]) => match), maxRuleMatches).map((some) => ({ matches: some, ...filters(api, rule), ...rest }));
+  if (rule.rewrite !== undefined)
+    return matches.map(([path, match]) => ({ matches: [match], ...filters(api, rule, path), ...rest }));
+  return chunks(
+    matches.map(([, match]) => match),
+    maxRuleMatches,
+  ).map((some) => ({ matches: some, ...filters(api, rule), ...rest }));
 }
 
 /** A preflight belongs to the API whose method it asks for. */
@@ -101,14 +125,26 @@ function routeMatch(path: string, headers: readonly (readonly [string, string])[
 function matchesOf(api: Api, path: string, rule: Rule, shared: boolean): object[] {
   const headers = Object.entries(rule.headers);
   const methods = methodsOf(api);
-  for (const method of shared ? methods : []) if (!routeMethods.has(method)) refuse(api, "methods", `an HTTPRoute can't match the method ${method}, and another API has the same path. Give this one a path of its own`);
+  for (const method of shared ? methods : [])
+    if (!routeMethods.has(method))
+      refuse(
+        api,
+        "methods",
+        `an HTTPRoute can't match the method ${method}, and another API has the same path. Give this one a path of its own`,
+      );
   // Elsewhere a method that the API doesn't take must not fall to a shorter path: the filter refuses it.
   if (methods.length === 0 || !shared) return [routeMatch(path, headers)];
-  return [...methods.map((method) => routeMatch(path, headers, method)), ...(api.cors !== undefined && headers.length === 0 ? preflightMatches(api, path) : [])];
+  return [
+    ...methods.map((method) => routeMatch(path, headers, method)),
+    ...(api.cors !== undefined && headers.length === 0 ? preflightMatches(api, path) : []),
+  ];
 }
 
 function backendRef({ host, port, service }: Destination, weight: number | undefined): object {
-  const target = service === undefined ? { group: "networking.istio.io", kind: "Hostname", name: host } : { name: service.name, namespace: service.namespace };
+  const target =
+    service === undefined
+      ? { group: "networking.istio.io", kind: "Hostname", name: host }
+      : { name: service.name, namespace: service.namespace };
   return { ...target, port, ...(weight === undefined ? {} : { weight }) };
 }
 
@@ -129,8 +165,14 @@ function filters(api: Api, rule: Rule, path?: string): { filters?: object[] } {
 
 function urlRewrite(api: Api, { rewrite, targets }: Rule, path: string | undefined): object[] {
   // A server outside the mesh knows itself by its own name alone.
-  const hostname = api.traffic?.external !== undefined && targets.every(({ version }) => version?.upstream === undefined) ? { hostname: api.upstream.service } : {};
-  const change = rewrite === undefined || path === undefined ? {} : { path: { type: "ReplacePrefixMatch", replacePrefixMatch: replaced(path, rewrite) } };
+  const hostname =
+    api.traffic?.external !== undefined && targets.every(({ version }) => version?.upstream === undefined)
+      ? { hostname: api.upstream.service }
+      : {};
+  const change =
+    rewrite === undefined || path === undefined
+      ? {}
+      : { path: { type: "ReplacePrefixMatch", replacePrefixMatch: replaced(path, rewrite) } };
   const both = { ...hostname, ...change };
   return Object.keys(both).length === 0 ? [] : [{ type: "URLRewrite", urlRewrite: both }];
 }
@@ -142,10 +184,20 @@ function replaced(path: string, { from, to }: { from: string; to: string }): str
 }
 
 function modifier(type: string, field: string, changes: HeaderChanges | undefined): object[] {
-  const pairs = (values: Record<string, string> = {}) => Object.entries(values).map(([name, value]) => ({ name, value }));
+  const pairs = (values: Record<string, string> = {}) =>
+    Object.entries(values).map(([name, value]) => ({ name, value }));
   const [set, add, remove] = [pairs(changes?.set), pairs(changes?.add), changes?.remove ?? []];
   if (set.length + add.length + remove.length === 0) return [];
-  return [{ type, [field]: { ...(set.length === 0 ? {} : { set }), ...(add.length === 0 ? {} : { add }), ...(remove.length === 0 ? {} : { remove }) } }];
+  return [
+    {
+      type,
+      [field]: {
+        ...(set.length === 0 ? {} : { set }),
+        ...(add.length === 0 ? {} : { add }),
+        ...(remove.length === 0 ? {} : { remove }),
+      },
+    },
+  ];
 }
 
 function cors(api: Api, rules: Cors): object {
@@ -159,7 +211,14 @@ function cors(api: Api, rules: Cors): object {
   };
 }
 
-function httpRoute(name: string, hostnames: readonly string[], sections: readonly string[], rules: HttpRouteRule[], api: Api, { gateway }: ManifestOptions): ManifestDocument {
+function httpRoute(
+  name: string,
+  hostnames: readonly string[],
+  sections: readonly string[],
+  rules: HttpRouteRule[],
+  api: Api,
+  { gateway }: ManifestOptions,
+): ManifestDocument {
   const object: KubernetesObject = {
     apiVersion: "gateway.networking.k8s.io/v1",
     kind: "HTTPRoute",
@@ -172,8 +231,17 @@ function httpRoute(name: string, hostnames: readonly string[], sections: readonl
   };
   const comments = new Map<string, string>();
   const beyond = hostnames.filter((host) => !api.hosts.includes(host));
-  if (beyond.length > 0) comments.set("/spec/hostnames", `Of ${beyond.join(", ")} other APIs have some paths. Envoy looks no further than a host's own routes, so this API's are there as well.`);
-  return { comment: "Requests of these hosts and paths. A path is a prefix that ends on a segment's border; among all routes the longest one wins.", object, comments };
+  if (beyond.length > 0)
+    comments.set(
+      "/spec/hostnames",
+      `Of ${beyond.join(", ")} other APIs have some paths. Envoy looks no further than a host's own routes, so this API's are there as well.`,
+    );
+  return {
+    comment:
+      "Requests of these hosts and paths. A path is a prefix that ends on a segment's border; among all routes the longest one wins.",
+    object,
+    comments,
+  };
 }
 
 /** Rules in as few routes as may hold them. */
@@ -192,7 +260,9 @@ function packed(rules: readonly HttpRouteRule[]): HttpRouteRule[][] {
 }
 
 function chunks<T>(items: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  );
 }
 
 const routeMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]);
@@ -203,16 +273,36 @@ function refuse(api: Api, field: string, why: string): never {
 
 /** Throws a ManifestError for what the Gateway API's standard channel has no words for. */
 export function checkHttpRoute(api: Api): void {
-  for (const host of api.hosts) if (/^[\d.]+$/.test(host)) refuse(api, "hosts", `an HTTPRoute takes no address such as ${host}. Use a name`);
-  if (api.traffic?.retries !== undefined) refuse(api, "traffic.retries", "an HTTPRoute has no retries in the Gateway API's standard channel. Leave it out");
+  for (const host of api.hosts)
+    if (/^[\d.]+$/.test(host)) refuse(api, "hosts", `an HTTPRoute takes no address such as ${host}. Use a name`);
+  if (api.traffic?.retries !== undefined)
+    refuse(api, "traffic.retries", "an HTTPRoute has no retries in the Gateway API's standard channel. Leave it out");
   api.traffic?.versions?.forEach(({ labels }, index) => {
-    if (labels !== undefined) refuse(api, `traffic.versions[${index}].labels`, "an HTTPRoute sends to Services, not to some of their pods. Give the version a Service and name it in `upstream`");
+    if (labels !== undefined)
+      refuse(
+        api,
+        `traffic.versions[${index}].labels`,
+        "an HTTPRoute sends to Services, not to some of their pods. Give the version a Service and name it in `upstream`",
+      );
   });
-  for (const method of api.cors === undefined ? [] : corsMethods(api)) if (!routeMethods.has(method)) refuse(api, "cors.allowMethods", `an HTTPRoute can't allow the method ${method}. Leave it out`);
+  for (const method of api.cors === undefined ? [] : corsMethods(api))
+    if (!routeMethods.has(method))
+      refuse(api, "cors.allowMethods", `an HTTPRoute can't allow the method ${method}. Leave it out`);
   const paths = [...api.paths, ...(api.traffic?.versions ?? []).flatMap(({ match }) => match?.path ?? [])];
-  for (const path of paths) if (!/^[-A-Za-z0-9/._~!$&'()*+,;=:@]+$/.test(path)) refuse(api, "paths", `an HTTPRoute can't match \`${path}\`. Choose a path of letters, digits and -._~!$&'()+,=:@`);
+  for (const path of paths)
+    if (!/^[-A-Za-z0-9/._~!$&'()*+,;=:@]+$/.test(path))
+      refuse(
+        api,
+        "paths",
+        `an HTTPRoute can't match \`${path}\`. Choose a path of letters, digits and -._~!$&'()+,=:@`,
+      );
   for (const origin of api.cors?.allowOrigins ?? []) {
-    if (origin !== "*" && !/^https?:\/\/(?:\*\.)?[a-z0-9.-]+(?::\d+)?$/.test(origin)) refuse(api, "cors.allowOrigins", `an HTTPRoute can't allow \`${origin}\`. Name an origin of http or https and a host's name`);
+    if (origin !== "*" && !/^https?:\/\/(?:\*\.)?[a-z0-9.-]+(?::\d+)?$/.test(origin))
+      refuse(
+        api,
+        "cors.allowOrigins",
+        `an HTTPRoute can't allow \`${origin}\`. Name an origin of http or https and a host's name`,
+      );
   }
   for (const field of ["allowOrigins", "allowHeaders", "exposeHeaders"] as const) {
     if ((api.cors?.[field].length ?? 0) > 64) refuse(api, `cors.${field}`, "an HTTPRoute takes at most 64. Name fewer");

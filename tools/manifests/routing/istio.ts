@@ -19,7 +19,12 @@ export function istioFiles(apis: readonly Api[], options: ManifestOptions): Mani
   const entries = serviceEntries(apis, options);
   return [
     { path: "platform/gateway.yaml", documents: istioGateways(tlsOfHosts(apis), options) },
-    { path: "platform/hosts.yaml", documents: hostGroups.map(({ hosts, plan }) => hostRoutes(hosts, gatewaysOf(plan.host, allHosts, options), plan, delegates, options)) },
+    {
+      path: "platform/hosts.yaml",
+      documents: hostGroups.map(({ hosts, plan }) =>
+        hostRoutes(hosts, gatewaysOf(plan.host, allHosts, options), plan, delegates, options),
+      ),
+    },
     ...apis.flatMap((api) => [
       { path: `apis/${api.id}/route.yaml`, documents: virtualServices(api, delegates.get(api)!, options) },
       { path: `apis/${api.id}/destination.yaml`, documents: subsetRules(api, options) },

@@ -27,24 +27,44 @@ export function gatewaysOf(host: string, hosts: readonly string[], options: Mani
 
 export function istioGateways(tls: Tls, options: ManifestOptions): ManifestDocument[] {
   const groups = new Map<string, string[]>();
-  for (const host of tls.keys()) groups.set(gatewayName(host, options), [...(groups.get(gatewayName(host, options)) ?? []), host]);
+  for (const host of tls.keys())
+    groups.set(gatewayName(host, options), [...(groups.get(gatewayName(host, options)) ?? []), host]);
   return [...groups].map(([name, hosts]) => istioGateway(name, hosts, tls, options));
 }
 
-function istioGateway(name: string, hosts: readonly string[], tls: Tls, { gateway }: ManifestOptions): ManifestDocument {
+function istioGateway(
+  name: string,
+  hosts: readonly string[],
+  tls: Tls,
+  { gateway }: ManifestOptions,
+): ManifestDocument {
   const plain = hosts.filter((host) => tls.get(host)?.redirect !== true);
   const redirected = hosts.filter((host) => tls.get(host)?.redirect === true);
   const comments = new Map<string, string>();
   const servers: object[] = [];
   if (plain.length > 0) servers.push({ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: plain });
   if (redirected.length > 0) {
-    comments.set(`/spec/servers/${servers.length}`, "A key must not travel in the clear: on plain HTTP these hosts lead to HTTPS alone.");
-    servers.push({ port: { number: 80, name: "http-redirect", protocol: "HTTP" }, hosts: redirected, tls: { httpsRedirect: true } });
+    comments.set(
+      `/spec/servers/${servers.length}`,
+      "A key must not travel in the clear: on plain HTTP these hosts lead to HTTPS alone.",
+    );
+    servers.push({
+      port: { number: 80, name: "http-redirect", protocol: "HTTP" },
+      hosts: redirected,
+      tls: { httpsRedirect: true },
+    });
   }
   for (const [credentialName, owners] of credentials(hosts, tls)) {
-    servers.push({ port: { number: 443, name: `https-${slug(credentialName)}`, protocol: "HTTPS" }, hosts: owners, tls: { mode: "SIMPLE", credentialName } });
+    servers.push({
+      port: { number: 443, name: `https-${slug(credentialName)}`, protocol: "HTTPS" },
+      hosts: owners,
+      tls: { mode: "SIMPLE", credentialName },
+    });
   }
-  const why = name === gateway.name ? "" : "\nHosts that cover others have Gateways of their own: in one, istiod would mix the routes of both.";
+  const why =
+    name === gateway.name
+      ? ""
+      : "\nHosts that cover others have Gateways of their own: in one, istiod would mix the routes of both.";
   return {
     comment: `What the gateway listens on. Certificates are Secrets in this namespace.${why}`,
     object: {

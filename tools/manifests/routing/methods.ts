@@ -13,7 +13,12 @@ const commonMethods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /** What a preflight's answer names: not more than the API takes. */
 export function corsMethods(api: Api): string[] {
   const taken = methodsOf(api);
-  const allowed = api.cors === undefined || api.cors.allowMethods.length === 0 ? (taken.length === 0 ? commonMethods : taken) : api.cors.allowMethods;
+  const allowed =
+    api.cors === undefined || api.cors.allowMethods.length === 0
+      ? taken.length === 0
+        ? commonMethods
+        : taken
+      : api.cors.allowMethods;
   return taken.length === 0 ? allowed : allowed.filter((method) => taken.includes(method));
 }
 

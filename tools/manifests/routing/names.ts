@@ -13,7 +13,10 @@ const idMaxChars = 40;
  * names.
  */
 export function slug(text: string, maxChars = idMaxChars): string {
-  const label = text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+  const label = text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
   if (label === text && label.length <= maxChars) return label;
   const digest = createHash("sha256").update(text).digest("hex").slice(0, 8);
   const kept = label.slice(0, maxChars - digest.length - 1).replace(/-$/, "");
@@ -27,7 +30,9 @@ export function objectName(api: Pick<Api, "id">, index = 0): string {
 
 /** The name of a subset in a DestinationRule: of all of an API's upstream, or of one version. */
 export function subsetName(api: Pick<Api, "id">, version?: string): string {
-  return version === undefined ? slug(api.id) : `${slug(api.id, Math.min(idMaxChars, labelMaxChars - version.length - 2))}--${version}`;
+  return version === undefined
+    ? slug(api.id)
+    : `${slug(api.id, Math.min(idMaxChars, labelMaxChars - version.length - 2))}--${version}`;
 }
 
 /** The name of what belongs to a host; a host that can't be part of a name, or is too long for one, is there by its slug. */

@@ -39,10 +39,16 @@ export function planHosts(apis: readonly Api[]): HostPlan[] {
 }
 
 /** Hosts with the same places, in the order of their first. */
-export function groupHosts<T extends HostPlan>(plans: readonly T[], also: (plan: T) => string = () => ""): { hosts: string[]; plan: T }[] {
+export function groupHosts<T extends HostPlan>(
+  plans: readonly T[],
+  also: (plan: T) => string = () => "",
+): { hosts: string[]; plan: T }[] {
   const groups = new Map<string, { hosts: string[]; plan: T }>();
   for (const plan of plans) {
-    const key = JSON.stringify([also(plan), plan.places.map(({ path, points }) => [path, points.map(({ api, preflight }) => [api.id, preflight])])]);
+    const key = JSON.stringify([
+      also(plan),
+      plan.places.map(({ path, points }) => [path, points.map(({ api, preflight }) => [api.id, preflight])]),
+    ]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { hosts: [plan.host], plan });
     else group.hosts.push(plan.host);
@@ -51,33 +57,55 @@ export function groupHosts<T extends HostPlan>(plans: readonly T[], also: (plan:
 }
 
 function placesOf(apis: readonly Api[], host: string): Place[] {
-  const places = new Map(placesAt(apis, host).map((place) => [place.path, place.apis.map((api): Point => ({ api, path: place.path, base: place.path }))]));
+  const places = new Map(
+    placesAt(apis, host).map((place) => [
+      place.path,
+      place.apis.map((api): Point => ({ api, path: place.path, base: place.path })),
+    ]),
+  );
   const bases = [...places.keys()];
   for (const { api, path } of apis.flatMap((api) => versionPaths(api).map((path) => ({ api, path })))) {
     const base = bases.find((other) => pathWithin(path, other));
-    if (base !== undefined && places.get(base)!.some((point) => point.api === api)) add(places, path, { api, path, base });
+    if (base !== undefined && places.get(base)!.some((point) => point.api === api))
+      add(places, path, { api, path, base });
   }
   for (const [path, points] of places) {
     const { base } = points[0]!;
     const sharers = places.get(base)!;
     if (path === base || sharers.length === 1) continue;
-    points.push(...sharers.filter(({ api }) => api.cors !== undefined).map(({ api }): Point => ({ api, path, base, preflight: true })));
+    points.push(
+      ...sharers
+        .filter(({ api }) => api.cors !== undefined)
+        .map(({ api }): Point => ({ api, path, base, preflight: true })),
+    );
   }
   const shared = ({ path, base }: Point): boolean => places.get(path)!.length > 1 || places.get(base)!.length > 1;
-  return [...places].map(([path, points]) => ({ path, points, shared: points.some(shared) })).sort((a, b) => comparePaths(a.path, b.path));
+  return [...places]
+    .map(([path, points]) => ({ path, points, shared: points.some(shared) }))
+    .sort((a, b) => comparePaths(a.path, b.path));
 }
 
 /** Paths of versions that aren't the API's own. */
 function versionPaths(api: Api): string[] {
-  const paths = new Set((api.traffic?.versions ?? []).flatMap(({ match }) => (match?.path === undefined ? [] : [match.path])));
+  const paths = new Set(
+    (api.traffic?.versions ?? []).flatMap(({ match }) => (match?.path === undefined ? [] : [match.path])),
+  );
   return [...paths].filter((path) => !api.paths.includes(path));
 }
 
 function checkVersionPaths(api: Api, plans: readonly HostPlan[]): void {
-  const reached = new Set(plans.flatMap(({ places }) => places.flatMap(({ points }) => points.filter((point) => point.api === api && point.preflight === undefined).map(({ path }) => path))));
+  const reached = new Set(
+    plans.flatMap(({ places }) =>
+      places.flatMap(({ points }) =>
+        points.filter((point) => point.api === api && point.preflight === undefined).map(({ path }) => path),
+      ),
+    ),
+  );
   api.traffic?.versions?.forEach(({ match }, index) => {
     if (match?.path === undefined || reached.has(match.path)) return;
-    throw new ManifestError(`API \`${api.id}\`: traffic.versions[${index}].match.path \`${match.path}\` belongs to another API, whose path is the longer one. Choose a path that is this API's.`);
+    throw new ManifestError(
+      `API \`${api.id}\`: traffic.versions[${index}].match.path \`${match.path}\` belongs to another API, whose path is the longer one. Choose a path that is this API's.`,
+    );
   });
 }
 
@@ -86,4 +114,3 @@ function add(places: Map<string, Point[]>, path: string, point: Point): void {
   if (points === undefined) places.set(path, [point]);
   else points.push(point);
 }
-

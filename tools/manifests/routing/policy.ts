@@ -17,7 +17,9 @@ export function trafficPolicy(api: Api, own: boolean): Record<string, unknown> {
     ...loadBalancer(traffic),
     ...connectionPool(traffic.circuitBreaking),
     ...outlierDetection(traffic.circuitBreaking),
-    ...(own && originatesTls(api) ? { tls: { mode: "SIMPLE", sni: api.upstream.service, subjectAltNames: [api.upstream.service] } } : {}),
+    ...(own && originatesTls(api)
+      ? { tls: { mode: "SIMPLE", sni: api.upstream.service, subjectAltNames: [api.upstream.service] } }
+      : {}),
   };
 }
 
@@ -27,14 +29,22 @@ export function originatesTls(api: Api): boolean {
 }
 
 function loadBalancer({ loadBalancing, consistentHash }: Traffic): object {
-  if (consistentHash !== undefined) return { loadBalancer: { consistentHash: { httpHeaderName: consistentHash.header } } };
+  if (consistentHash !== undefined)
+    return { loadBalancer: { consistentHash: { httpHeaderName: consistentHash.header } } };
   return loadBalancing === undefined ? {} : { loadBalancer: { simple: simpleBalancers[loadBalancing] } };
 }
 
 function connectionPool(breaking: Traffic["circuitBreaking"]): object {
   const { maxConnections, maxPendingRequests, maxRequests, maxRequestsPerConnection } = breaking ?? {};
-  const http = compact({ http1MaxPendingRequests: maxPendingRequests, http2MaxRequests: maxRequests, maxRequestsPerConnection });
-  const pool = compact({ tcp: maxConnections === undefined ? undefined : { maxConnections }, http: Object.keys(http).length === 0 ? undefined : http });
+  const http = compact({
+    http1MaxPendingRequests: maxPendingRequests,
+    http2MaxRequests: maxRequests,
+    maxRequestsPerConnection,
+  });
+  const pool = compact({
+    tcp: maxConnections === undefined ? undefined : { maxConnections },
+    http: Object.keys(http).length === 0 ? undefined : http,
+  });
   return Object.keys(pool).length === 0 ? {} : { connectionPool: pool };
 }
 

@@ -20,7 +20,9 @@ export function tlsOfHosts(apis: readonly Api[]): Map<string, HostTls | undefine
       const [first, ...others] = levels;
       const rival = others.find(({ redirect }) => first !== undefined && redirect !== first.redirect);
       if (first !== undefined && rival !== undefined) {
-        throw new ManifestError(`traffic.tls.redirect of hosts \`${first.owner}\` and \`${rival.owner}\` differ, and the second covers the first. Make them equal.`);
+        throw new ManifestError(
+          `traffic.tls.redirect of hosts \`${first.owner}\` and \`${rival.owner}\` differ, and the second covers the first. Make them equal.`,
+        );
       }
       return [host, first];
     }),
@@ -33,8 +35,13 @@ function ownTls(apis: readonly Api[], host: string): HostTls | undefined {
     const tls = api.traffic?.tls;
     if (tls === undefined || !api.hosts.includes(host)) continue;
     const here: HostTls = { owner: host, credentialName: tls.credentialName, redirect: tls.redirect ?? true };
-    if (found !== undefined && (found.tls.credentialName !== here.credentialName || found.tls.redirect !== here.redirect)) {
-      throw new ManifestError(`API \`${api.id}\`: traffic.tls differs from that of API \`${found.api.id}\`, which has the same host \`${host}\`. A host has one certificate: make them equal, or remove one.`);
+    if (
+      found !== undefined &&
+      (found.tls.credentialName !== here.credentialName || found.tls.redirect !== here.redirect)
+    ) {
+      throw new ManifestError(
+        `API \`${api.id}\`: traffic.tls differs from that of API \`${found.api.id}\`, which has the same host \`${host}\`. A host has one certificate: make them equal, or remove one.`,
+      );
     }
     found ??= { api, tls: here };
   }

@@ -23,9 +23,19 @@ export function rulesAt(point: Point): Rule[] {
   const versions = api.traffic?.versions ?? [];
   const isBase = path === base;
   const matched = versions
-    .filter(({ match }) => match !== undefined && (match.path === path || (isBase && (match.path === undefined || pathWithin(path, match.path)))))
+    .filter(
+      ({ match }) =>
+        match !== undefined &&
+        (match.path === path || (isBase && (match.path === undefined || pathWithin(path, match.path)))),
+    )
     .sort((a, b) => headerCount(b) - headerCount(a) || (b.match!.path?.length ?? 0) - (a.match!.path?.length ?? 0))
-    .map((version): Rule => ({ headers: version.match!.header ?? {}, targets: [{ version, weight: 100 }], rewrite: rewriteOf(api, base, version) }));
+    .map(
+      (version): Rule => ({
+        headers: version.match!.header ?? {},
+        targets: [{ version, weight: 100 }],
+        rewrite: rewriteOf(api, base, version),
+      }),
+    );
   const end = matched.findIndex(({ headers }) => Object.keys(headers).length === 0);
   if (end >= 0) return matched.slice(0, end + 1);
   return isBase ? [...matched, { headers: {}, targets: shares(versions), rewrite: rewriteOf(api, base) }] : matched;
@@ -33,7 +43,9 @@ export function rulesAt(point: Point): Rule[] {
 
 function shares(versions: readonly TrafficVersion[]): Rule["targets"] {
   const sharing = versions.filter(({ match }) => match === undefined);
-  return sharing.length === 0 ? [{ weight: 100 }] : sharing.map((version) => ({ version, weight: version.weight ?? 0 }));
+  return sharing.length === 0
+    ? [{ weight: 100 }]
+    : sharing.map((version) => ({ version, weight: version.weight ?? 0 }));
 }
 
 function rewriteOf(api: Api, base: string, version?: TrafficVersion): Rule["rewrite"] {

@@ -9,14 +9,27 @@ import { corsMethods } from "./methods.ts";
 import { ownLabels } from "./names.ts";
 import type { Rule } from "./versions.ts";
 
-export function virtualServices(api: Api, delegates: readonly Delegate[], { gateway }: ManifestOptions): ManifestDocument[] {
+export function virtualServices(
+  api: Api,
+  delegates: readonly Delegate[],
+  { gateway }: ManifestOptions,
+): ManifestDocument[] {
   return delegates.map(({ name, paths, rules }) => {
     const comments = new Map<string, string>();
     rules.forEach((rule, index) => {
       const at = `/spec/http/${index}`;
-      if (rule.rewrite !== undefined) comments.set(`${at}/rewrite`, `The upstream sees \`${rule.rewrite.to}\` where the caller wrote \`${rule.rewrite.from}\`, at the path's beginning.`);
-      if (api.traffic?.retries !== undefined && index === 0) comments.set(`${at}/retries`, "A request is counted once, however often it's tried.");
-      if (api.cors !== undefined && index === 0) comments.set(`${at}/corsPolicy`, "The filter lets a preflight through that these rules allow; Envoy answers it here.");
+      if (rule.rewrite !== undefined)
+        comments.set(
+          `${at}/rewrite`,
+          `The upstream sees \`${rule.rewrite.to}\` where the caller wrote \`${rule.rewrite.from}\`, at the path's beginning.`,
+        );
+      if (api.traffic?.retries !== undefined && index === 0)
+        comments.set(`${at}/retries`, "A request is counted once, however often it's tried.");
+      if (api.cors !== undefined && index === 0)
+        comments.set(
+          `${at}/corsPolicy`,
+          "The filter lets a preflight through that these rules allow; Envoy answers it here.",
+        );
     });
     return {
       comment: `The way of requests for ${paths.join(", ")}. The VirtualService of each host delegates to it: hosts, paths and methods are there.`,
@@ -33,15 +46,23 @@ export function virtualServices(api: Api, delegates: readonly Delegate[], { gate
 
 function httpRoute(api: Api, rule: Rule): object {
   const traffic: Traffic = api.traffic ?? {};
-  const name = rule.targets.map(({ version }) => version?.name).filter((version) => version !== undefined).join("-");
+  const name = rule.targets
+    .map(({ version }) => version?.name)
+    .filter((version) => version !== undefined)
+    .join("-");
   const required = Object.entries(rule.headers);
   return {
     ...(name === "" ? {} : { name }),
-    ...(required.length === 0 ? {} : { match: [{ headers: Object.fromEntries(required.map(([header, value]) => [header, { exact: value }])) }] }),
+    ...(required.length === 0
+      ? {}
+      : { match: [{ headers: Object.fromEntries(required.map(([header, value]) => [header, { exact: value }])) }] }),
     ...rewrite(api, rule),
     route: rule.targets.map(({ version, weight }) => {
       const { host, port, subset } = destinationOf(api, "istio", version);
-      return { destination: { host, ...(subset === undefined ? {} : { subset }), port: { number: port } }, ...(rule.targets.length === 1 ? {} : { weight }) };
+      return {
+        destination: { host, ...(subset === undefined ? {} : { subset }), port: { number: port } },
+        ...(rule.targets.length === 1 ? {} : { weight }),
+      };
     }),
     ...(traffic.timeoutSeconds === undefined ? {} : { timeout: duration(traffic.timeoutSeconds) }),
     ...retries(traffic.retries),
@@ -52,11 +73,19 @@ function httpRoute(api: Api, rule: Rule): object {
 
 function rewrite(api: Api, { rewrite: change, targets }: Rule): object {
   // A server outside the mesh knows itself by its own name alone.
-  const authority = api.traffic?.external !== undefined && targets.every(({ version }) => version?.upstream === undefined) ? { authority: api.upstream.service } : {};
+  const authority =
+    api.traffic?.external !== undefined && targets.every(({ version }) => version?.upstream === undefined)
+      ? { authority: api.upstream.service }
+      : {};
   if (change === undefined) return Object.keys(authority).length === 0 ? {} : { rewrite: authority };
   const literal = change.from.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
   // What is rewritten to the root takes the slash along, so that `/orders` becomes `/` as `/orders/` does; from the root nothing but its slash is there.
-  const uriRegexRewrite = change.from === "/" ? { match: "^/", rewrite: `${change.to}/` } : change.to === "/" ? { match: `^${literal}/?`, rewrite: "/" } : { match: `^${literal}`, rewrite: change.to };
+  const uriRegexRewrite =
+    change.from === "/"
+      ? { match: "^/", rewrite: `${change.to}/` }
+      : change.to === "/"
+        ? { match: `^${literal}/?`, rewrite: "/" }
+        : { match: `^${literal}`, rewrite: change.to };
   return { rewrite: { uriRegexRewrite, ...authority } };
 }
 

@@ -14,7 +14,13 @@ export function adminTokenRoutes(app: App, services: Services): void {
   const { store } = services;
 
   app.get("/admin-tokens", {
-    schema: { operationId: "listAdminTokens", tags, summary: "List admin tokens", description: "Returns their names and dates, never the tokens themselves.", response: answers({ 200: Type.Object({ items: Type.Array(Type.Object(tokenFields)) }) }) },
+    schema: {
+      operationId: "listAdminTokens",
+      tags,
+      summary: "List admin tokens",
+      description: "Returns their names and dates, never the tokens themselves.",
+      response: answers({ 200: Type.Object({ items: Type.Array(Type.Object(tokenFields)) }) }),
+    },
     handler: async () => ({ items: (await store.adminTokens()).map(shownToken) }),
   });
 
@@ -30,7 +36,11 @@ export function adminTokenRoutes(app: App, services: Services): void {
     handler: async (request, reply) => {
       const nowMs = services.nowMs();
       const { token, sha256 } = issueToken("admin", services.random);
-      const made = { id: newTokenId("at", services.random), name: request.body.name, expiresAtMs: expiryMs(request.body.expiresAt, nowMs) };
+      const made = {
+        id: newTokenId("at", services.random),
+        name: request.body.name,
+        expiresAtMs: expiryMs(request.body.expiresAt, nowMs),
+      };
       await store.addAdminToken({ ...made, digest: sha256 }, changeContext(request, services));
       reply.code(201).header("cache-control", "no-store");
       return { ...shownToken({ ...made, createdAtMs: nowMs, lastUsedAtMs: null }), token };
@@ -38,13 +48,22 @@ export function adminTokenRoutes(app: App, services: Services): void {
   });
 
   app.delete("/admin-tokens/:id", {
-    schema: { operationId: "deleteAdminToken", tags, summary: "Delete an admin token", params: IdParams, response: answers({ 204: Empty }, 404, 409) },
+    schema: {
+      operationId: "deleteAdminToken",
+      tags,
+      summary: "Delete an admin token",
+      params: IdParams,
+      response: answers({ 204: Empty }, 404, 409),
+    },
     handler: async (request, reply) => {
       const { id } = request.params;
       const nowMs = services.nowMs();
-      const others = (await store.adminTokens()).filter((token) => token.id !== id && (token.expiresAtMs === null || token.expiresAtMs > nowMs));
+      const others = (await store.adminTokens()).filter(
+        (token) => token.id !== id && (token.expiresAtMs === null || token.expiresAtMs > nowMs),
+      );
       if (others.length === 0 && services.fixedAdminDigest === undefined) throw new ControlError("last_admin_token");
-      if (!(await store.deleteAdminToken(id, changeContext(request, services)))) throw new ControlError("record_not_found", `There is no admin token \`${id}\`.`);
+      if (!(await store.deleteAdminToken(id, changeContext(request, services))))
+        throw new ControlError("record_not_found", `There is no admin token \`${id}\`.`);
       return reply.code(204).send();
     },
   });

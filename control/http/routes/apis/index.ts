@@ -7,5 +7,10 @@ import { recordRoutes } from "../records.ts";
 
 /** /v1/apis */
 export function apiRoutes(app: App, services: Services): void {
-  recordRoutes(app, services, { kind: "api", schema: named("Api"), putSchema: PutApiSchema, fill: (body: ApiInput) => fillApi(body) }, ApiSchema);
+  recordRoutes(
+    app,
+    services,
+    { kind: "api", schema: named("Api"), putSchema: PutApiSchema, fill: (body: ApiInput) => fillApi(body) },
+    ApiSchema,
+  );
 }

@@ -9,7 +9,12 @@ import { answers } from "../../schemas.ts";
 import type { App } from "../../typeProvider.ts";
 
 const tags = ["environments"];
-const EnvironmentAnswer = Type.Object({ id: Type.String(), epoch: Type.String({ description: "Changes when the history of the environment starts anew: 16 hex digits." }), version: Type.Integer(), createdAt: Type.String() });
+const EnvironmentAnswer = Type.Object({
+  id: Type.String(),
+  epoch: Type.String({ description: "Changes when the history of the environment starts anew: 16 hex digits." }),
+  version: Type.Integer(),
+  createdAt: Type.String(),
+});
 const Params = Type.Object({ id: Type.String({ pattern: environmentPattern }) }, { additionalProperties: false });
 
 /** /v1/environments */
@@ -17,15 +22,27 @@ export function environmentRoutes(app: App, services: Services): void {
   const { store } = services;
 
   app.get("/environments", {
-    schema: { operationId: "listEnvironments", tags, summary: "List environments", response: answers({ 200: Type.Object({ items: Type.Array(EnvironmentAnswer) }) }) },
+    schema: {
+      operationId: "listEnvironments",
+      tags,
+      summary: "List environments",
+      response: answers({ 200: Type.Object({ items: Type.Array(EnvironmentAnswer) }) }),
+    },
     handler: async () => ({ items: (await store.environments()).map(shown) }),
   });
 
   app.post("/environments", {
-    schema: { operationId: "createEnvironment", tags, summary: "Create an environment", body: Type.Object({ id: EnvironmentId }, { additionalProperties: false }), response: answers({ 201: EnvironmentAnswer }, 409, 413, 415) },
+    schema: {
+      operationId: "createEnvironment",
+      tags,
+      summary: "Create an environment",
+      body: Type.Object({ id: EnvironmentId }, { additionalProperties: false }),
+      response: answers({ 201: EnvironmentAnswer }, 409, 413, 415),
+    },
     handler: async (request, reply) => {
       const { id } = request.body;
-      if (!(await store.createEnvironment(id, changeContext(request, services)))) throw new ControlError("record_exists", `Environment \`${id}\` already exists.`);
+      if (!(await store.createEnvironment(id, changeContext(request, services))))
+        throw new ControlError("record_exists", `Environment \`${id}\` already exists.`);
       const made = (await store.environments()).find((environment) => environment.id === id)!;
       return reply.code(201).send(shown(made));
     },
@@ -36,7 +53,8 @@ export function environmentRoutes(app: App, services: Services): void {
       operationId: "renewEpoch",
       tags,
       summary: "Renew the epoch of an environment",
-      description: "Every gateway then loads a full snapshot. Renew the epoch after you restore the database from a backup.",
+      description:
+        "Every gateway then loads a full snapshot. Renew the epoch after you restore the database from a backup.",
       params: Params,
       response: answers({ 200: EnvironmentAnswer }, 404, 413, 415),
     },

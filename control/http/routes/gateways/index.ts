@@ -14,7 +14,10 @@ const Gateway = Type.Object({
   state: Type.Unsafe<string>({ type: "string", enum: ["connected", "lost"] }),
   version: Type.Integer({ description: "The latest version that the gateway received." }),
   applied: Type.Integer({ description: "The lowest version that its serving workers use. 0: none yet." }),
-  lag: Type.Integer({ description: "How many versions the gateway is behind: its slowest serving worker or, if none serves yet, the snapshot it holds for them." }),
+  lag: Type.Integer({
+    description:
+      "How many versions the gateway is behind: its slowest serving worker or, if none serves yet, the snapshot it holds for them.",
+  }),
   workers: Type.Integer(),
   lastContact: Type.String(),
 });
@@ -31,7 +34,8 @@ export function gatewayRoutes(app: App, services: Services): void {
       operationId: "listGateways",
       tags: ["gateways"],
       summary: "List gateways",
-      description: "Returns the gateways that contacted the control plane within the last week, with their version, lag and last contact.",
+      description:
+        "Returns the gateways that contacted the control plane within the last week, with their version, lag and last contact.",
       querystring: EnvironmentQuery,
       response: answers({ 200: Type.Object({ version: Type.Integer(), items: Type.Array(Gateway) }) }, 404),
     },

@@ -20,14 +20,29 @@ const Window = Type.Object({
   extra: whole("The extra amount granted for this window."),
   remaining: whole("What gateways can still lease: limit + extra − used, at least 0."),
   held: whole("Allowance that is leased to gateways and unspent."),
-  heldBySilent: whole("The part of `held` that belongs to gateways without contact for 75 seconds. If they are gone, it is lost until the window ends."),
-  shares: whole("The offline reserves: what gateways may spend while the control plane is unreachable (`failureMode: local`), charged in advance."),
-  counted: numberOrNull("The cost of allowed requests according to usage reports, which arrive seconds later. null: the window isn't in whole minutes, or there is too much usage to sum."),
+  heldBySilent: whole(
+    "The part of `held` that belongs to gateways without contact for 75 seconds. If they are gone, it is lost until the window ends.",
+  ),
+  shares: whole(
+    "The offline reserves: what gateways may spend while the control plane is unreachable (`failureMode: local`), charged in advance.",
+  ),
+  counted: numberOrNull(
+    "The cost of allowed requests according to usage reports, which arrive seconds later. null: the window isn't in whole minutes, or there is too much usage to sum.",
+  ),
   difference: numberOrNull(
     "used − held − shares − counted: allowance lost with gateways that are gone, and usage not yet reported. " +
       "Negative: requests were allowed without charge (`failureMode: open`, `mode: shadow`), or before a reset.",
   ),
-  holders: Type.Array(Type.Object({ group: Type.String({ description: "The gateway group whose token the gateway uses." }), gateway: Type.String(), lane: Type.String(), held: Type.Integer(), lastContact: Type.String(), silent: Type.Boolean() })),
+  holders: Type.Array(
+    Type.Object({
+      group: Type.String({ description: "The gateway group whose token the gateway uses." }),
+      gateway: Type.String(),
+      lane: Type.String(),
+      held: Type.Integer(),
+      lastContact: Type.String(),
+      silent: Type.Boolean(),
+    }),
+  ),
 });
 const LimitReport = Type.Object({
   name: Type.String(),
@@ -42,14 +57,24 @@ const LimitReport = Type.Object({
     { kind: Type.String() },
     {
       additionalProperties: Type.String(),
-      description: "The owner of the limit: {kind: tier, tier}, {kind: api, api}, {kind: route, api, route} or {kind: key, key}.",
+      description:
+        "The owner of the limit: {kind: tier, tier}, {kind: api, api}, {kind: route, api, route} or {kind: key, key}.",
     },
   ),
-  api: Type.Optional(Type.String({ description: "The API, if the limit has a separate counter for each API or route." })),
-  route: Type.Optional(Type.String({ description: "The methods and path of the route, if the limit has a separate counter for each route. Empty: requests that match no route of the API." })),
+  api: Type.Optional(
+    Type.String({ description: "The API, if the limit has a separate counter for each API or route." }),
+  ),
+  route: Type.Optional(
+    Type.String({
+      description:
+        "The methods and path of the route, if the limit has a separate counter for each route. Empty: requests that match no route of the API.",
+    }),
+  ),
   apis: Type.Array(Type.String(), { description: "The APIs that the limit applies to." }),
   generation: Type.Optional(whole("Incremented by each reset and grant.")),
-  pendingExtra: Type.Optional(whole("Extra quota that was granted before the first request opens the window (`anchor: firstUse`).")),
+  pendingExtra: Type.Optional(
+    whole("Extra quota that was granted before the first request opens the window (`anchor: firstUse`)."),
+  ),
   windows: Type.Array(Window, {
     description:
       "The current window, and the next one if gateways already hold allowance of it. " +
@@ -60,37 +85,70 @@ const Quota = {
   time: Type.String(),
   key: Type.Optional(Type.String()),
   consumer: Type.String(),
-  partial: Type.Boolean({ description: "true: the consumer has more than 200 keys with their own limits, and only the first 200 are included." }),
+  partial: Type.Boolean({
+    description:
+      "true: the consumer has more than 200 keys with their own limits, and only the first 200 are included.",
+  }),
   limits: Type.Array(LimitReport),
 };
 const Adjusted = Type.Object({
   version: whole("The environment version that carries the change to the gateways."),
-  adjusted: Type.Array(Type.Object({ name: Type.String(), api: Type.Optional(Type.String()), route: Type.Optional(Type.String()) })),
+  adjusted: Type.Array(
+    Type.Object({ name: Type.String(), api: Type.Optional(Type.String()), route: Type.Optional(Type.String()) }),
+  ),
   ...Quota,
 });
 
 const choice = {
   limit: Type.Optional(Type.String({ pattern: lowerIdPattern, description: "The name of the limit." })),
   api: Type.Optional(Type.String({ pattern: lowerIdPattern, description: "Only the limit that applies to this API." })),
-  route: Type.Optional(Type.String({ maxLength: 700, description: "Only the counter of this route, named by methods and path as in the report. For limits with a separate counter for each route." })),
+  route: Type.Optional(
+    Type.String({
+      maxLength: 700,
+      description:
+        "Only the counter of this route, named by methods and path as in the report. For limits with a separate counter for each route.",
+    }),
+  ),
 };
-const ResetBody = Type.Object(choice, { ...closed, description: "Selects the counters. Empty: all counters of this key or consumer." });
+const ResetBody = Type.Object(choice, {
+  ...closed,
+  description: "Selects the counters. Empty: all counters of this key or consumer.",
+});
 const GrantBody = Type.Object(
-  { amount: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: "The extra amount, for the current window only." }), ...choice },
+  {
+    amount: Type.Integer({
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: "The extra amount, for the current window only.",
+    }),
+    ...choice,
+  },
   { ...closed, description: "The amount, and the counter that receives it. Without `limit`: the only quota." },
 );
 
 /** /v1/keys/{id}/quota, /v1/consumers/{id}/quota, with reset and grant */
 export function quotaRoutes(app: App, services: Services): void {
-  for (const [kind, section] of [["key", "keys"], ["consumer", "consumers"]] as const) {
+  for (const [kind, section] of [
+    ["key", "keys"],
+    ["consumer", "consumers"],
+  ] as const) {
     const name = kind === "key" ? "Key" : "Consumer";
     const one = kind === "key" ? "an API key" : "a consumer";
-    const counts = kind === "key" ? "the key, its consumer, or its consumer for each API" : "the consumer, or the consumer for each API";
+    const counts =
+      kind === "key"
+        ? "the key, its consumer, or its consumer for each API"
+        : "the consumer, or the consumer for each API";
     const own = kind === "key" ? "the key" : "the consumer, or the consumer for each API";
     const common = { tags: [section], params: IdParams, querystring: EnvironmentQuery };
 
     app.get(`/${section}/:id/quota`, {
-      schema: { ...common, operationId: `get${name}Quota`, summary: `Get the quotas of ${one}`, description: `Returns the state of all limits that count ${counts}.`, response: answers({ 200: Type.Object(Quota) }, 404) },
+      schema: {
+        ...common,
+        operationId: `get${name}Quota`,
+        summary: `Get the quotas of ${one}`,
+        description: `Returns the state of all limits that count ${counts}.`,
+        response: answers({ 200: Type.Object(Quota) }, 404),
+      },
       handler: async (request) => {
         const { environment, id } = target(request);
         return readQuota(services, environment, { kind, id });
@@ -111,7 +169,13 @@ export function quotaRoutes(app: App, services: Services): void {
       },
       handler: async (request) => {
         const { environment, id } = target(request);
-        return adjustQuota(services, environment, { kind, id }, choiceOf(request.body), changeContext(request, services));
+        return adjustQuota(
+          services,
+          environment,
+          { kind, id },
+          choiceOf(request.body),
+          changeContext(request, services),
+        );
       },
     });
 
@@ -126,12 +190,22 @@ export function quotaRoutes(app: App, services: Services): void {
       },
       handler: async (request) => {
         const { environment, id } = target(request);
-        return adjustQuota(services, environment, { kind, id }, { ...choiceOf(request.body), amount: request.body.amount }, changeContext(request, services));
+        return adjustQuota(
+          services,
+          environment,
+          { kind, id },
+          { ...choiceOf(request.body), amount: request.body.amount },
+          changeContext(request, services),
+        );
       },
     });
   }
 }
 
 function choiceOf({ limit, api, route }: Choice): Choice {
-  return { ...(limit === undefined ? {} : { limit }), ...(api === undefined ? {} : { api }), ...(route === undefined ? {} : { route }) };
+  return {
+    ...(limit === undefined ? {} : { limit }),
+    ...(api === undefined ? {} : { api }),
+    ...(route === undefined ? {} : { route }),
+  };
 }

@@ -7,5 +7,10 @@ import { recordRoutes } from "../records.ts";
 
 /** /v1/tiers */
 export function tierRoutes(app: App, services: Services): void {
-  recordRoutes(app, services, { kind: "tier", schema: named("Tier"), putSchema: PutTierSchema, fill: (body: TierInput) => fillTier(body) }, TierSchema);
+  recordRoutes(
+    app,
+    services,
+    { kind: "tier", schema: named("Tier"), putSchema: PutTierSchema, fill: (body: TierInput) => fillTier(body) },
+    TierSchema,
+  );
 }

@@ -6,6 +6,8 @@ export function momentMs(name: string, text: string, nowMs: number): number {
   try {
     return parsed(text, "before", nowMs);
   } catch (error) {
-    throw error instanceof MomentError ? new ControlError("invalid_request", `\`${name}\` is \`${text}\`. ${error.message}`) : error;
+    throw error instanceof MomentError
+      ? new ControlError("invalid_request", `\`${name}\` is \`${text}\`. ${error.message}`)
+      : error;
   }
 }

@@ -19,7 +19,7 @@ export async function startDeployedControl({ env = {}, ...options }: ControlOpti
   return ControlProcess.start({
     ...options,
     nodeArgs: [join("bin", "tollgate.mjs")],
-    env: { NODE_OPTIONS: nodeOptions(), ...env },
+    env: { NODE_OPTIONS: nodeOptions(), TOLLGATE_GATEWAYS_PER_TOKEN: "10000", ...env },
   });
 }
 

@@ -103,4 +103,21 @@ export const commandGroups: readonly CommandGroup[] = [
     },
     load: async () => (await import("./commands/signingKeys.ts")).addSigningKeyCommands,
   },
+  {
+    commands: {
+      completion: "Print a completion script for bash, zsh or fish.",
+    },
+    load: async () => {
+      const { addCompletionCommand } = await import("./commands/completion.ts");
+      return (program, context) => addCompletionCommand(program, context, () => everyCommand(program, context));
+    },
+  },
 ];
+
+/** A program like this one, with the commands of every group. */
+async function everyCommand(like: Command, context: Context): Promise<Command> {
+  const program = like.createCommand("tollgate");
+  for (const option of like.options) program.addOption(option);
+  for (const { load } of commandGroups) (await load())(program, context);
+  return program;
+}

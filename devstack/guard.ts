@@ -9,7 +9,7 @@ export class Guard {
   readonly #process: ChildProcess;
 
   constructor() {
-    const { command, args } = moduleCommand("stack/guardProcess");
+    const { command, args } = moduleCommand("devstack/guardProcess");
     this.#process = spawn(command, args, {
       env: systemEnvironment(process.env),
       detached: true,

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 
 /**
  * The command line that runs another module of this program as a process of its own, from the sources (with the loader that
- * runs us) as well as from `dist/`. `module` is relative to `control/` and has no ending.
+ * runs us) as well as from `dist/`. `module` is relative to the project (or `dist/`) and has no ending.
  */
 export function moduleCommand(module: string, args: string[] = []): { command: string; args: string[] } {
   const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";

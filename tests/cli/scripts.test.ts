@@ -109,7 +109,7 @@ test("a name on npm test's command line is a suite, a test file's path or a part
   );
   assert.deepEqual(
     choose(quick).map(({ name, files }) => (name === "store" ? files : name)),
-    ["typecheck", "generated", "unit", "wire", "control", ["tests/store/sqlite.test.ts"]],
+    ["typecheck", "generated", "lint", "format", "unit", "wire", "control", ["tests/store/sqlite.test.ts"]],
   );
 });
 

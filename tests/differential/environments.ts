@@ -92,7 +92,7 @@ const methodSets: readonly string[][] = [
 export const originOf = (id: string): string => `https://${id}.origin.test`;
 export const keyOf = (id: string): string => `differential-key-of-${id}-0123456789abcdef`;
 
-/** Between 2 and 14 APIs over few hosts and paths, as the definitions' rules take them. `prefix` begins their ids. */
+/** Up to 14 APIs, at least one, over few hosts and paths, as the definitions' rules take them. `prefix` begins their ids. */
 export function randomApis(random: Random, prefix: string): RandomApi[] {
   const hosts = hostPool(random);
   const paths = pathPool(random);
@@ -126,7 +126,9 @@ export function randomApis(random: Random, prefix: string): RandomApi[] {
       if (apis.at(-1)!.methods.length === 0) apis.pop();
     }
   }
-  return soundApis(apis);
+  const sound = soundApis(apis);
+  // Now and then the rules refuse all of them.
+  return sound.length > 0 ? sound : randomApis(random, prefix);
 }
 
 /** The APIs as far as Istio and the Gateway API can route them: by names of several labels, without `_`, and by the methods that HTTPRoute knows. */

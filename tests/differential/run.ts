@@ -1,7 +1,7 @@
 /** `npm run test:differential -- --requests 500000 --seed 7`: the differential test for longer than the suite runs it. */
 import { parseArgs } from "node:util";
 import { findingText, reportText, runDifferential } from "./differential.ts";
-import { seedOf } from "./random.ts";
+import { newSeed } from "./random.ts";
 import { shrink } from "./shrink.ts";
 
 const shownMax = 5;
@@ -18,7 +18,7 @@ if (!Number.isInteger(requests) || requests < 1) {
   console.error(`--requests is ${values.requests}: give a whole number, 1 or more.`);
   process.exit(2);
 }
-const seed = values.seed ?? seedOf();
+const seed = values.seed ?? newSeed();
 console.log(`seed ${seed}`);
 const gateways = values.envoy === undefined ? {} : { version: values.envoy };
 const report = await runDifferential({

@@ -8,139 +8,91 @@ import { afterAddresses, afterClaims, afterIds, afterLists, afterTexts, count, f
 /** As in `paths`. */
 // @ts-ignore: decorator
 @inline
-export function routePath(route: usize): usize {
-  return route;
-}
+export function routePath(route: usize): usize { return route; }
 /** As the API's. */
 // @ts-ignore: decorator
 @inline
-export function routeMethods(route: usize): usize {
-  return next(routePath(route));
-}
+export function routeMethods(route: usize): usize { return next(routePath(route)); }
 /** Required on top of the API's. */
 // @ts-ignore: decorator
 @inline
-export function routeScopes(route: usize): usize {
-  return afterTexts(routeMethods(route));
-}
+export function routeScopes(route: usize): usize { return afterTexts(routeMethods(route)); }
 /** What one call takes from every limit. */
 // @ts-ignore: decorator
 @inline
-export function routeCost(route: usize): u32 {
-  return load<u32>(afterTexts(routeScopes(route)));
-}
+export function routeCost(route: usize): u32 { return load<u32>(afterTexts(routeScopes(route))); }
 /** Tells the API's routes apart wherever they stand; 0: the control plane is older than this field. */
 // @ts-ignore: decorator
 @inline
-export function routeKey(route: usize): u32 {
-  return load<u32>(afterTexts(routeScopes(route)), 4);
-}
+export function routeKey(route: usize): u32 { return load<u32>(afterTexts(routeScopes(route)), 4); }
 // @ts-ignore: decorator
 @inline
-export function routeEnd(route: usize): usize {
-  return afterTexts(routeScopes(route)) + 8;
-}
+export function routeEnd(route: usize): usize { return afterTexts(routeScopes(route)) + 8; }
 
 // ---- WireCors: An API's CORS rules.
 /** `*`, exact, or `https://*.suffix`. */
 // @ts-ignore: decorator
 @inline
-export function corsOrigins(cors: usize): usize {
-  return cors;
-}
+export function corsOrigins(cors: usize): usize { return cors; }
 /** Empty: any. */
 // @ts-ignore: decorator
 @inline
-export function corsMethods(cors: usize): usize {
-  return afterTexts(corsOrigins(cors));
-}
+export function corsMethods(cors: usize): usize { return afterTexts(corsOrigins(cors)); }
 // @ts-ignore: decorator
 @inline
-export function corsHeaders(cors: usize): usize {
-  return afterTexts(corsMethods(cors));
-}
+export function corsHeaders(cors: usize): usize { return afterTexts(corsMethods(cors)); }
 // @ts-ignore: decorator
 @inline
-export function corsExposed(cors: usize): usize {
-  return afterTexts(corsHeaders(cors));
-}
-export function corsMaxAgeSeconds(cors: usize): u32 {
-  return load<u32>(afterTexts(corsExposed(cors)));
-}
-export function corsAllowCredentials(cors: usize): bool {
-  return load<u8>(afterTexts(corsExposed(cors)), 4) != 0;
-}
-export function corsEnd(cors: usize): usize {
-  return afterTexts(corsExposed(cors)) + 5;
-}
+export function corsExposed(cors: usize): usize { return afterTexts(corsHeaders(cors)); }
+export function corsMaxAgeSeconds(cors: usize): u32 { return load<u32>(afterTexts(corsExposed(cors))); }
+export function corsAllowCredentials(cors: usize): bool { return load<u8>(afterTexts(corsExposed(cors)), 4) != 0; }
+export function corsEnd(cors: usize): usize { return afterTexts(corsExposed(cors)) + 5; }
 
 // ---- WireJwt: Whose tokens an API takes. What Envoy alone needs of it (keys, forwarding) isn't sent.
 // @ts-ignore: decorator
 @inline
-export function jwtIssuers(jwt: usize): usize {
-  return jwt;
-}
+export function jwtIssuers(jwt: usize): usize { return jwt; }
 /** A list of lists, one for each of the list before it. */
 // @ts-ignore: decorator
 @inline
-export function jwtAudiences(jwt: usize): usize {
-  return afterTexts(jwtIssuers(jwt));
-}
+export function jwtAudiences(jwt: usize): usize { return afterTexts(jwtIssuers(jwt)); }
 /** The first that a token has names the consumer. */
-export function jwtConsumerClaims(jwt: usize): usize {
-  return afterLists(jwtAudiences(jwt));
-}
+export function jwtConsumerClaims(jwt: usize): usize { return afterLists(jwtAudiences(jwt)); }
 /** Empty: none. */
 // @ts-ignore: decorator
 @inline
-export function jwtTierClaim(jwt: usize): usize {
-  return afterTexts(jwtConsumerClaims(jwt));
-}
+export function jwtTierClaim(jwt: usize): usize { return afterTexts(jwtConsumerClaims(jwt)); }
 /** Empty: none. */
 // @ts-ignore: decorator
 @inline
-export function jwtScopeClaim(jwt: usize): usize {
-  return next(jwtTierClaim(jwt));
-}
+export function jwtScopeClaim(jwt: usize): usize { return next(jwtTierClaim(jwt)); }
 /** Admit callers of whom there is no record. */
 export const JWT_IS_ADMIT_UNKNOWN: u32 = 1;
 // @ts-ignore: decorator
 @inline
-export function jwtFlags(jwt: usize): u32 {
-  return load<u8>(next(jwtScopeClaim(jwt)));
-}
+export function jwtFlags(jwt: usize): u32 { return load<u8>(next(jwtScopeClaim(jwt))); }
 /** Admit callers of whom there is no record. */
 // @ts-ignore: decorator
 @inline
-export function jwtAdmitsUnknown(jwt: usize): bool {
-  return (load<u8>(next(jwtScopeClaim(jwt))) & JWT_IS_ADMIT_UNKNOWN) != 0;
-}
+export function jwtAdmitsUnknown(jwt: usize): bool { return (load<u8>(next(jwtScopeClaim(jwt))) & JWT_IS_ADMIT_UNKNOWN) != 0; }
 // @ts-ignore: decorator
 @inline
-export function jwtEnd(jwt: usize): usize {
-  return next(jwtScopeClaim(jwt)) + 1;
-}
+export function jwtEnd(jwt: usize): usize { return next(jwtScopeClaim(jwt)) + 1; }
 
 // ---- ApiRecord: Hosts, paths and methods that belong together, and who may call them.
 /** Of a record that has a value which this build doesn't know. It refuses every request. */
 export const AUTH_CLOSED: u32 = 255;
 // @ts-ignore: decorator
 @inline
-export function apiWireId(api: usize): u32 {
-  return load<u32>(api);
-}
+export function apiWireId(api: usize): u32 { return load<u32>(api); }
 /** Who may call. */
 // @ts-ignore: decorator
 @inline
-export function apiAuthMode(api: usize): u32 {
-  return load<u8>(api, 4);
-}
+export function apiAuthMode(api: usize): u32 { return load<u8>(api, 4); }
 /** When allowance can't be had. */
 // @ts-ignore: decorator
 @inline
-export function apiFailureMode(api: usize): u32 {
-  return load<u8>(api, 5);
-}
+export function apiFailureMode(api: usize): u32 { return load<u8>(api, 5); }
 /** CORS follows. */
 export const API_HAS_CORS: u32 = 1;
 /** No RateLimit headers. */
@@ -151,46 +103,30 @@ export const API_LEGACY_HEADERS: u32 = 12;
 export const API_HAS_JWT: u32 = 16;
 // @ts-ignore: decorator
 @inline
-export function apiFlags(api: usize): u32 {
-  return load<u16>(api, 6);
-}
+export function apiFlags(api: usize): u32 { return load<u16>(api, 6); }
 // @ts-ignore: decorator
 @inline
-export function apiLegacyHeaders(api: usize): u32 {
-  return (load<u16>(api, 6) >> 2) & 3;
-}
+export function apiLegacyHeaders(api: usize): u32 { return load<u16>(api, 6) >> 2 & 3; }
 // @ts-ignore: decorator
 @inline
-export function apiId(api: usize): usize {
-  return api + 8;
-}
+export function apiId(api: usize): usize { return api + 8; }
 /** Lower case, `*`, `*.suffix` or exact, no port. */
 // @ts-ignore: decorator
 @inline
-export function apiHosts(api: usize): usize {
-  return next(apiId(api));
-}
+export function apiHosts(api: usize): usize { return next(apiId(api)); }
 /** `/` or `/a/b`, normalized, without a trailing slash, at most 48 segments. */
 // @ts-ignore: decorator
 @inline
-export function apiPaths(api: usize): usize {
-  return afterTexts(apiHosts(api));
-}
+export function apiPaths(api: usize): usize { return afterTexts(apiHosts(api)); }
 /** Upper case; empty: any; GET includes HEAD. */
 // @ts-ignore: decorator
 @inline
-export function apiMethods(api: usize): usize {
-  return afterTexts(apiPaths(api));
-}
+export function apiMethods(api: usize): usize { return afterTexts(apiPaths(api)); }
 /** All of them required; empty: none. */
-export function apiScopes(api: usize): usize {
-  return afterTexts(apiMethods(api));
-}
+export function apiScopes(api: usize): usize { return afterTexts(apiMethods(api)); }
 // @ts-ignore: decorator
 @inline
-export function apiRoutes(api: usize): usize {
-  return afterTexts(apiScopes(api));
-}
+export function apiRoutes(api: usize): usize { return afterTexts(apiScopes(api)); }
 /** The cors part; 0: there is none. */
 export function apiCors(api: usize): usize {
   return (apiFlags(api) & API_HAS_CORS) == 0 ? 0 : afterRoutes(apiRoutes(api));
@@ -209,73 +145,51 @@ export function apiJwt(api: usize): usize {
 export const TIER_CLOSED: u32 = 2147483648;
 // @ts-ignore: decorator
 @inline
-export function tierWireId(tier: usize): u32 {
-  return load<u32>(tier);
-}
+export function tierWireId(tier: usize): u32 { return load<u32>(tier); }
 /** Every API is allowed, and the list is empty. */
 export const TIER_EVERY_API: u32 = 1;
 // @ts-ignore: decorator
 @inline
-export function tierFlags(tier: usize): u32 {
-  return load<u32>(tier, 4);
-}
+export function tierFlags(tier: usize): u32 { return load<u32>(tier, 4); }
 // @ts-ignore: decorator
 @inline
-export function tierId(tier: usize): usize {
-  return tier + 8;
-}
+export function tierId(tier: usize): usize { return tier + 8; }
 /** `*`: every scope. */
 // @ts-ignore: decorator
 @inline
-export function tierScopes(tier: usize): usize {
-  return next(tierId(tier));
-}
+export function tierScopes(tier: usize): usize { return next(tierId(tier)); }
 /** Absent: every API. */
 // @ts-ignore: decorator
 @inline
-export function tierApis(tier: usize): usize {
-  return afterTexts(tierScopes(tier));
-}
+export function tierApis(tier: usize): usize { return afterTexts(tierScopes(tier)); }
 
 // ---- ConsumerRecord: An account that calls APIs.
 /** Of a record that has a value which this build doesn't know. It is refused. */
 export const CONSUMER_CLOSED: u32 = 32769;
 // @ts-ignore: decorator
 @inline
-export function consumerWireId(consumer: usize): u32 {
-  return load<u32>(consumer);
-}
+export function consumerWireId(consumer: usize): u32 { return load<u32>(consumer); }
 /** Wire id, 0: none. */
 // @ts-ignore: decorator
 @inline
-export function consumerTier(consumer: usize): u32 {
-  return load<u32>(consumer, 4);
-}
+export function consumerTier(consumer: usize): u32 { return load<u32>(consumer, 4); }
 /** Suspended. */
 export const CONSUMER_IS_SUSPENDED: u32 = 1;
 /** Identities follow. */
 export const CONSUMER_HAS_IDENTITIES: u32 = 2;
 // @ts-ignore: decorator
 @inline
-export function consumerFlags(consumer: usize): u32 {
-  return load<u16>(consumer, 8);
-}
+export function consumerFlags(consumer: usize): u32 { return load<u16>(consumer, 8); }
 // @ts-ignore: decorator
 @inline
-export function consumerIdBytes(consumer: usize): u32 {
-  return load<u8>(consumer, 11);
-}
+export function consumerIdBytes(consumer: usize): u32 { return load<u8>(consumer, 11); }
 // @ts-ignore: decorator
 @inline
-export function consumerId(consumer: usize): usize {
-  return consumer + 12;
-}
+export function consumerId(consumer: usize): usize { return consumer + 12; }
 /** Names `[a-z0-9-]`, values printable ASCII. */
 // @ts-ignore: decorator
 @inline
-export function consumerClaims(consumer: usize): usize {
-  return consumer + 12 + load<u8>(consumer, 11);
-}
+export function consumerClaims(consumer: usize): usize { return consumer + 12 + load<u8>(consumer, 11); }
 /** SPIFFE ids, exact; each belongs to one consumer; 0: there is none. */
 export function consumerIdentities(consumer: usize): usize {
   return (consumerFlags(consumer) & CONSUMER_HAS_IDENTITIES) == 0 ? 0 : afterClaims(consumerClaims(consumer));
@@ -287,15 +201,11 @@ export const KEY_CLOSED: u32 = 3;
 /** The first 16 bytes of the digest. */
 // @ts-ignore: decorator
 @inline
-export function keyDigest(key: usize): usize {
-  return key;
-}
+export function keyDigest(key: usize): usize { return key; }
 /** Wire id. */
 // @ts-ignore: decorator
 @inline
-export function keyConsumer(key: usize): u32 {
-  return load<u32>(key, 16);
-}
+export function keyConsumer(key: usize): u32 { return load<u32>(key, 16); }
 /** Whether it may be used. */
 export const KEY_STATE: u32 = 3;
 /** `notBeforeMs` follows. */
@@ -314,31 +224,21 @@ export const KEY_HAS_SCOPES: u32 = 128;
 export const KEY_HAS_LIMITS: u32 = 256;
 // @ts-ignore: decorator
 @inline
-export function keyFlags(key: usize): u32 {
-  return load<u16>(key, 20);
-}
+export function keyFlags(key: usize): u32 { return load<u16>(key, 20); }
 /** Of the digest: 0 SHA-256; others are reserved for imported keys. */
 // @ts-ignore: decorator
 @inline
-export function keyAlgorithm(key: usize): u32 {
-  return load<u8>(key, 22);
-}
+export function keyAlgorithm(key: usize): u32 { return load<u8>(key, 22); }
 // @ts-ignore: decorator
 @inline
-export function keyIdBytes(key: usize): u32 {
-  return load<u8>(key, 23);
-}
+export function keyIdBytes(key: usize): u32 { return load<u8>(key, 23); }
 // @ts-ignore: decorator
 @inline
-export function keyId(key: usize): usize {
-  return key + 24;
-}
+export function keyId(key: usize): usize { return key + 24; }
 /** What follows the id. */
 // @ts-ignore: decorator
 @inline
-export function keyFields(key: usize): usize {
-  return key + 24 + load<u8>(key, 23);
-}
+export function keyFields(key: usize): usize { return key + 24 + load<u8>(key, 23); }
 /** Unix milliseconds; 0: there is none. */
 export function keyNotBeforeMs(key: usize): usize {
   return (keyFlags(key) & KEY_HAS_NOT_BEFORE_MS) == 0 ? 0 : keyFields(key);
@@ -397,41 +297,29 @@ export function keyScopes(key: usize): usize {
 // ---- DELETE: A record is gone. Only in deltas. One of a kind that the reader doesn't know concerns nothing that it has.
 // @ts-ignore: decorator
 @inline
-export function deleteKind(deletion: usize): u32 {
-  return load<u8>(deletion);
-}
+export function deleteKind(deletion: usize): u32 { return load<u8>(deletion); }
 /** Of a key the 16 digest bytes, else the `u32` wire id. */
 // @ts-ignore: decorator
 @inline
-export function deleteWhat(deletion: usize): usize {
-  return deletion + 1;
-}
+export function deleteWhat(deletion: usize): usize { return deletion + 1; }
 
 // ---- LimitRecord: A rate or a quota.
 /** Of a record that has a value which this build doesn't know. It refuses every request that it applies to, unless it's a shadow. */
 export const SUBJECT_CLOSED: u32 = 255;
 // @ts-ignore: decorator
 @inline
-export function limitId(limit: usize): u32 {
-  return load<u32>(limit);
-}
+export function limitId(limit: usize): u32 { return load<u32>(limit); }
 /** Whose limit it is: api 1, tier 2, key 4, route 10. */
 // @ts-ignore: decorator
 @inline
-export function limitOwnerKind(limit: usize): u32 {
-  return load<u8>(limit, 4);
-}
+export function limitOwnerKind(limit: usize): u32 { return load<u8>(limit, 4); }
 // @ts-ignore: decorator
 @inline
-export function limitKind(limit: usize): u32 {
-  return load<u8>(limit, 5);
-}
+export function limitKind(limit: usize): u32 { return load<u8>(limit, 5); }
 /** What is counted apart. */
 // @ts-ignore: decorator
 @inline
-export function limitSubject(limit: usize): u32 {
-  return load<u8>(limit, 6);
-}
+export function limitSubject(limit: usize): u32 { return load<u8>(limit, 6); }
 /** Each gateway counts for itself. */
 export const LIMIT_IS_GATEWAY: u32 = 1;
 /** Refuses nothing. */
@@ -442,100 +330,66 @@ export const LIMIT_IS_FIRST_USE: u32 = 4;
 export const LIMIT_HAS_SMOOTHING: u32 = 8;
 // @ts-ignore: decorator
 @inline
-export function limitFlags(limit: usize): u32 {
-  return load<u8>(limit, 7);
-}
+export function limitFlags(limit: usize): u32 { return load<u8>(limit, 7); }
 /** Each gateway counts for itself. */
 // @ts-ignore: decorator
 @inline
-export function isPerGateway(limit: usize): bool {
-  return (load<u8>(limit, 7) & LIMIT_IS_GATEWAY) != 0;
-}
+export function isPerGateway(limit: usize): bool { return (load<u8>(limit, 7) & LIMIT_IS_GATEWAY) != 0; }
 /** Refuses nothing. */
 // @ts-ignore: decorator
 @inline
-export function isShadow(limit: usize): bool {
-  return (load<u8>(limit, 7) & LIMIT_IS_SHADOW) != 0;
-}
+export function isShadow(limit: usize): bool { return (load<u8>(limit, 7) & LIMIT_IS_SHADOW) != 0; }
 /** Windows open with the first use. */
 // @ts-ignore: decorator
 @inline
-export function isFirstUse(limit: usize): bool {
-  return (load<u8>(limit, 7) & LIMIT_IS_FIRST_USE) != 0;
-}
+export function isFirstUse(limit: usize): bool { return (load<u8>(limit, 7) & LIMIT_IS_FIRST_USE) != 0; }
 /** Wire id of the API (also for a route), tier; 0 for a key. */
 // @ts-ignore: decorator
 @inline
-export function limitOwner(limit: usize): u32 {
-  return load<u32>(limit, 8);
-}
+export function limitOwner(limit: usize): u32 { return load<u32>(limit, 8); }
 /** Index in the API's routes, 0xFFFFFFFF: none. */
 // @ts-ignore: decorator
 @inline
-export function limitRoute(limit: usize): u32 {
-  return load<u32>(limit, 12);
-}
+export function limitRoute(limit: usize): u32 { return load<u32>(limit, 12); }
 // @ts-ignore: decorator
 @inline
-export function limitAmount(limit: usize): u64 {
-  return load<u64>(limit, 16);
-}
+export function limitAmount(limit: usize): u64 { return load<u64>(limit, 16); }
 /** Rate: the window; quota: a length in seconds, or 0 with `period`. */
 // @ts-ignore: decorator
 @inline
-export function windowSeconds(limit: usize): u32 {
-  return load<u32>(limit, 24);
-}
+export function windowSeconds(limit: usize): u32 { return load<u32>(limit, 24); }
 // @ts-ignore: decorator
 @inline
-export function limitPeriod(limit: usize): u32 {
-  return load<u8>(limit, 28);
-}
+export function limitPeriod(limit: usize): u32 { return load<u8>(limit, 28); }
 // @ts-ignore: decorator
 @inline
-export function nameBytes(limit: usize): u32 {
-  return load<u8>(limit, 29);
-}
+export function nameBytes(limit: usize): u32 { return load<u8>(limit, 29); }
 // @ts-ignore: decorator
 @inline
-export function pacePerSecond(limit: usize): u32 {
-  return load<u32>(limit, 32);
-}
+export function pacePerSecond(limit: usize): u32 { return load<u32>(limit, 32); }
 // @ts-ignore: decorator
 @inline
-export function paceBurst(limit: usize): u32 {
-  return load<u32>(limit, 36);
-}
+export function paceBurst(limit: usize): u32 { return load<u32>(limit, 36); }
 /** First digest bytes of the owning key, else 0. */
 // @ts-ignore: decorator
 @inline
-export function limitDigest(limit: usize): usize {
-  return limit + 40;
-}
+export function limitDigest(limit: usize): usize { return limit + 40; }
 // @ts-ignore: decorator
 @inline
-export function limitName(limit: usize): usize {
-  return limit + 56;
-}
+export function limitName(limit: usize): usize { return limit + 56; }
 
 // ---- CounterRecord: News, not state: a counter was reset, or granted extra. Only in deltas.
 /** Of the limit. */
 // @ts-ignore: decorator
 @inline
-export function counterLimit(counter: usize): u32 {
-  return load<u32>(counter);
-}
+export function counterLimit(counter: usize): u32 { return load<u32>(counter); }
 /** Raised by each reset and grant; answers to asks of before carry an older one. */
 // @ts-ignore: decorator
 @inline
-export function counterGeneration(counter: usize): u32 {
-  return load<u32>(counter, 4);
-}
+export function counterGeneration(counter: usize): u32 { return load<u32>(counter, 4); }
 // @ts-ignore: decorator
 @inline
-export function counterSubject(counter: usize): usize {
-  return counter + 8;
-}
+export function counterSubject(counter: usize): usize { return counter + 8; }
 
 /** What follows a list of these. */
 export function afterRoutes(list: usize): usize {

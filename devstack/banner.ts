@@ -36,9 +36,9 @@ export function banner({ settings, envoy, keys, accessLog }: BannerInput): strin
     ...(first === undefined
       ? []
       : [
-          "  # 200: the upstream sees the caller's claims, never the key",
+          "  # 200: the upstream receives identity headers, never the key",
           `  curl -s ${gateway}/hello -H 'x-api-key: ${first.key}'`,
-          "  # a forged claim is gone; the key may also be a bearer token, a query parameter or a cookie",
+          "  # spoofed headers are removed; the key can also be a bearer token, a query parameter or a cookie",
           `  curl -s ${gateway}/hello -H 'authorization: Bearer ${most?.key}' -H 'x-tollgate-tier: forged'`,
         ]),
     "  # 401 without a key; the reason is in the body, in Envoy's access log and in a metric",

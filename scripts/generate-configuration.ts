@@ -248,11 +248,12 @@ function controlMetrics(): string {
 /** Throws when the code reads a variable that no table names. */
 function checkVariables(): void {
   const known = new Set([...Object.keys(settings), ...Object.keys(localVariables)]);
-  for (const path of readdirSync("control", { recursive: true, encoding: "utf8" }).filter((name) =>
-    name.endsWith(".ts"),
-  )) {
-    for (const [name] of readText(join("control", path)).matchAll(/\bTOLLGATE_[A-Z_]+\b/g)) {
-      if (!known.has(name)) throw new Error(`control/${path} names ${name}, which is in no table of variables`);
+  for (const folder of ["cli", "control", "devstack", "tools"]) {
+    const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+    for (const path of paths) {
+      for (const [name] of readText(join(folder, path)).matchAll(/\bTOLLGATE_[A-Z_]+\b/g)) {
+        if (!known.has(name)) throw new Error(`${folder}/${path} names ${name}, which is in no table of variables`);
+      }
     }
   }
 }

@@ -18,7 +18,7 @@ const HEAD_BYTES: u32 = 16;
 const BYTES: u32 = HEAD_BYTES + RING * ENTRY_BYTES;
 const TRIES: u32 = 16;
 
-/** What `readRecalls` has read: the ring, and its compare-and-set word. */
+/** What `readRing` has read: the ring, and its compare-and-set word. */
 let ring: usize = 0;
 let word: u32 = 0;
 

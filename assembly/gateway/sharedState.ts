@@ -5,15 +5,15 @@
  * In shared data, under `tg1/<hash>/`:
  * ```
  *   head        where the snapshot stands (class Head), written by the leader alone, by compare-and-set
- *   lease       which VM leads (lease.ts)
- *   stage       how far the next generation has arrived (stage.ts)
+ *   lease       which VM leads (sync/leaderLock.ts)
+ *   stage       how far the next generation has arrived (sync/snapshotStaging.ts)
  *   p<0|1>/<i>  the page frames of the current generation and of the one that is arriving
  *   l<0|1>/<i>  chunks of the log: delta frames since the snapshot, in order
  *   v<i>        the VMs that take part: nonce, last seen, applied version
  *   resync      the generation that a worker found to be broken
- *   g/<i>       the gateway's own counters (limits/cells.ts)
- *   recalls     counters whose parked allowance others want back (limits/recallRing.ts)
- *   o<i>…       usage on its way to the control plane (outbox.ts)
+ *   g/<i>       the gateway's own counters (limits/gatewayCounters.ts)
+ *   recalls     counters whose parked allowance others want back (gateway/recallRing.ts)
+ *   o<i>…       usage on its way to the control plane (usage/outbox.ts)
  * ```
  * Other plugins may share the name space, so everything read is checked.
  */

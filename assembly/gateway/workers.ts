@@ -1,5 +1,5 @@
 /**
- * The VMs of one Envoy that take part in a this.state. Each holds a numbered slot in shared data and a queue of that number, by which others
+ * The VMs of one Envoy that share its state for one environment. Each holds a numbered slot in shared data and a queue of that number, by which others
  * wake it. A slot whose VM has not been seen for a while is taken over.
  *
  * ```

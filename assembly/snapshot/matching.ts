@@ -18,7 +18,7 @@ import {
 } from "../http/pathSafety";
 import { AMBIGUOUS, Router, matchedApi, matchedRoute } from "./router";
 
-/** Beside those of routes.ts: what else `findPlace` may return. */
+/** Beside those of router.ts: what else `findPlace` may return. */
 export const PATH_REFUSED: u32 = 5;
 export const METHOD_INVALID: u32 = 6;
 
@@ -61,7 +61,7 @@ export function readTarget(
 
 /**
  * Where what `readTarget` has read belongs with this method: NO_API, API_FOUND, METHOD_REFUSED, AMBIGUOUS, HOST_REFUSED, PATH_REFUSED or
- * METHOD_INVALID. Sets `matchedApi`, `matchedRoute` and `matchedRouteIndex` of routes.ts.
+ * METHOD_INVALID. Sets `matchedApi`, `matchedRoute` and `matchedRouteIndex` of router.ts.
  */
 export function findPlace(method: usize, methodBytes: u32): u32 {
   if ((theFlags & PATH_INVALID) != 0) return PATH_REFUSED;

@@ -1,5 +1,5 @@
 /**
- * The lease by which one VM of an Envoy leads a this.state.
+ * The lock that makes one VM of an Envoy the leader of its shared state.
  *
  * ```
  *   lease, 16 bytes:  u64 nonce of the VM | u64 deadlineNs, monotonic

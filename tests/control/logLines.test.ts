@@ -82,7 +82,9 @@ describe("docs/operate/operations.md has the log lines", () => {
 
   it("of control", () => {
     const calls = /\blog(?:ger)?\.(?:info|warn|error|fatal)\((?:\{[^]*?\},\s*)?(?:"([^"\n]+)"|`([^`\n]+)`)\)/g;
-    const all = sources("control").filter((text) => /\b#?log(?:ger)?\.(?:info|warn|error|fatal)\(/.test(text));
+    const all = ["cli", "control", "devstack", "tools"]
+      .flatMap(sources)
+      .filter((text) => /\b#?log(?:ger)?\.(?:info|warn|error|fatal)\(/.test(text));
     const lines = all.flatMap((text) => [...text.matchAll(calls)].map(([, plain, template]) => plain ?? template!));
     const count = all.reduce(
       (sum, text) => sum + (text.match(/\blog(?:ger)?\.(?:info|warn|error|fatal)\(/g) ?? []).length,

@@ -90,10 +90,13 @@ describe("variables with blanks and line breaks around them", () => {
   });
 
   it("no other file reads a variable of ours", () => {
-    const root = join(import.meta.dirname, "..", "..", "control");
-    for (const file of readdirSync(root, { recursive: true, encoding: "utf8" })) {
-      if (!file.endsWith(".ts") || file === "settings.ts") continue;
-      assert.doesNotMatch(readFileSync(join(root, file), "utf8"), /\benv(\.TOLLGATE_|\[["']TOLLGATE_)/, file);
+    const root = join(import.meta.dirname, "..", "..");
+    for (const folder of ["cli", "control", "devstack", "tools"]) {
+      for (const file of readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })) {
+        const path = join(folder, file);
+        if (!file.endsWith(".ts") || path === join("control", "settings.ts")) continue;
+        assert.doesNotMatch(readFileSync(join(root, path), "utf8"), /\benv(\.TOLLGATE_|\[["']TOLLGATE_)/, path);
+      }
     }
   });
 
